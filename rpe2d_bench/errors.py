@@ -1,0 +1,23 @@
+"""What a user did that cannot work: one clear sentence, shown without a traceback, exit code 2."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class UserError(Exception):
+    """Bad input: the message says what is wrong, where, and what to write instead."""
+
+
+def suggestion(name: str, choices: Iterable[str]) -> str:
+    """' (did you mean X?)' when a choice is close to the name, else an empty string."""
+    close = get_close_matches(name, list(choices), n=1, cutoff=0.6)
+    return f" (did you mean {close[0]!r}?)" if close else ""
+
+
+def unknown(kind: str, name: str, choices: Iterable[str]) -> UserError:
+    """An unknown name, with the close one if there is one and the whole list otherwise."""
+    choices = sorted(choices)
+    hint = suggestion(name, choices) or f"; known: {', '.join(choices)}"
+    return UserError(f"unknown {kind} {name!r}{hint}")
