@@ -1,0 +1,176 @@
+"""Diffusion transformer with adaLN-Zero (Peebles and Xie 2023, arXiv 2212.09748), for any grid at forward time.
+
+The model consumes an Encoding and knows no method by name. What the Encoding asks for is applied once per forward
+pass: the logit scale is folded into the rotation of q, so that attention itself stays the stock fused kernel.
+
+Shape suffixes: B batch, C channels, Y X pixels, N tokens (row-major, height first), D width, H heads, K head width.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from rpe2d_bench.encodings.interface import Encoding, Grid
+from rpe2d_bench.models.attention import Rotation, attend, lower_right_mask, rotation_of
+from rpe2d_bench.models.stem import DilatedConv
+
+
+@dataclass(frozen=True)
+class DiTOptions:
+    """Shape of a transformer; the presets of models/sizes.py are instances."""
+
+    width: int
+    depth: int
+    heads: int
+    patch_size: int
+    mlp_ratio: float = 4.0
+    scan: Literal["none", "alternate"] = "none"  # alternate: every second block attends causally (LEDiT)
+    stem: Literal["none", "dilated_conv"] = "none"  # dilated_conv: 3x3 convolution after patchify (LEDiT)
+
+    @property
+    def head_width(self) -> int:
+        return self.width // self.heads
+
+
+class FourierFeatures(nn.Module):
+    """Cosines and sines of numbers at geometrically spaced frequencies, concatenated, not summed, over the numbers."""
+
+    frequencies: Tensor
+
+    def __init__(self, num_features: int, *, scale: float, max_period: float = 10_000.0) -> None:
+        super().__init__()
+        exponents = torch.arange(num_features // 2, dtype=torch.float32) / (num_features // 2)
+        self.register_buffer("frequencies", scale * max_period**-exponents, persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x [..., n] -> [..., n * num_features], float32 whatever the autocast."""
+        angles = x.float().unsqueeze(-1) * self.frequencies
+        return torch.cat((angles.cos(), angles.sin()), dim=-1).flatten(start_dim=-2)
+
+
+def mlp(inputs: int, hidden: int, outputs: int) -> nn.Sequential:
+    """The two-layer embedder of every condition."""
+    return nn.Sequential(nn.Linear(inputs, hidden), nn.SiLU(), nn.Linear(hidden, outputs))
+
+
+def modulate(x_BND: Tensor, shift_BD: Tensor, scale_BD: Tensor) -> Tensor:
+    """adaLN's affine map: layer norm without parameters, then scale and shift from the condition."""
+    return torch.addcmul(shift_BD.unsqueeze(1), F.layer_norm(x_BND, x_BND.shape[-1:], eps=1e-6), 1 + scale_BD.unsqueeze(1))
+
+
+class Block(nn.Module):
+    """Attention and MLP, each modulated and gated by the condition (adaLN-Zero)."""
+
+    def __init__(self, options: DiTOptions) -> None:
+        super().__init__()
+        width, hidden = options.width, int(options.width * options.mlp_ratio)
+        self.heads = options.heads
+        self.qkv = nn.Linear(width, 3 * width)
+        self.projection = nn.Linear(width, width)
+        self.mlp_in = nn.Linear(width, hidden)
+        self.mlp_out = nn.Linear(hidden, width)
+        self.modulation = nn.Linear(width, 6 * width)
+
+    def forward(self, x_BND: Tensor, condition_BD: Tensor, rotation: Rotation, mask_NN: Tensor | None) -> Tensor:
+        shift_a, scale_a, gate_a, shift_m, scale_m, gate_m = self.modulation(condition_BD).chunk(6, dim=1)  # [B, D] each
+        attended_BND = attend(self.qkv(modulate(x_BND, shift_a, scale_a)), self.heads, rotation, mask_NN)
+        x_BND = torch.addcmul(x_BND, gate_a.unsqueeze(1), self.projection(attended_BND))
+        hidden = F.gelu(self.mlp_in(modulate(x_BND, shift_m, scale_m)), approximate="tanh")
+        return torch.addcmul(x_BND, gate_m.unsqueeze(1), self.mlp_out(hidden))
+
+
+class DiT(nn.Module):
+    """Velocity of a noised picture, given time, class, encoding and (if trained with crops) the crop."""
+
+    def __init__(self, options: DiTOptions, *, channels: int, num_classes: int, micro_conditioning: bool = False) -> None:
+        super().__init__()
+        if options.width % (4 * options.heads):
+            raise ValueError(f"width {options.width} is not a multiple of 4 x {options.heads} heads (two rotated axes)")
+        self.options, self.channels, self.num_classes = options, channels, num_classes
+        width, patch_values = options.width, channels * options.patch_size**2
+        self.patches_in = nn.Linear(patch_values, width)
+        self.stem = DilatedConv(width) if options.stem == "dilated_conv" else None
+        # t in [0, 1] at the scale of the 1,000 steps that DiT's frequencies were made for
+        self.time_features = FourierFeatures(256, scale=1000.0)
+        self.time_embedding = mlp(256, width, width)
+        self.class_embedding = nn.Embedding(num_classes + 1, width)  # the last row is "no class", for guidance
+        self.crop_features = FourierFeatures(32, scale=2 * math.pi * 8, max_period=64.0)
+        self.crop_embedding = mlp(3 * 32, width, width) if micro_conditioning else None
+        self.blocks = nn.ModuleList(Block(options) for _ in range(options.depth))
+        self.final_modulation = nn.Linear(width, 2 * width)
+        self.patches_out = nn.Linear(width, patch_values)
+        self.initialize()
+
+    def initialize(self) -> None:
+        """Initial weights of DiT: Xavier for matrices, 0.02 for embeddings, zero for every gate and for the output."""
+        for module in self.modules():
+            if isinstance(module, nn.Linear):
+                nn.init.xavier_uniform_(module.weight)
+                nn.init.zeros_(module.bias)
+        nn.init.normal_(self.class_embedding.weight, std=0.02)
+        for embedder in (self.time_embedding, self.crop_embedding):
+            if embedder is not None:
+                nn.init.normal_(embedder[0].weight, std=0.02)
+                nn.init.normal_(embedder[2].weight, std=0.02)
+        for block in self.blocks:
+            nn.init.zeros_(block.modulation.weight)
+        nn.init.zeros_(self.final_modulation.weight)
+        nn.init.zeros_(self.patches_out.weight)
+
+    @property
+    def no_class(self) -> int:
+        """The label that means "no class"."""
+        return self.num_classes
+
+    def grid(self, x_BCYX: Tensor) -> Grid:
+        """Tokens of a picture."""
+        return Grid(x_BCYX.shape[-2] // self.options.patch_size, x_BCYX.shape[-1] // self.options.patch_size)
+
+    def condition(self, t_B: Tensor, labels_B: Tensor, crop_B3: Tensor | None) -> Tensor:
+        """Condition vector [B, D] from time, class and crop; no crop means the complete picture, (0, 0, 0)."""
+        condition_BD = self.time_embedding(self.time_features(t_B.unsqueeze(-1))) + self.class_embedding(labels_B)
+        if self.crop_embedding is not None:
+            crop_B3 = t_B.new_zeros(1, 3) if crop_B3 is None else crop_B3
+            condition_BD = condition_BD + self.crop_embedding(self.crop_features(crop_B3))
+        return condition_BD
+
+    def forward(
+        self,
+        x_BCYX: Tensor,
+        t_B: Tensor,
+        labels_B: Tensor,
+        encoding: Encoding,
+        crop_B3: Tensor | None = None,
+        dilation: int = 1,
+    ) -> Tensor:
+        """Velocity, shaped as the picture; its sides are multiples of the patch. dilation is the stem's."""
+        grid = self.grid(x_BCYX)
+        x_BND = self.patches_in(patchify(x_BCYX, self.options.patch_size))
+        if self.stem is not None:
+            x_BND = self.stem(x_BND, grid, dilation)
+        if encoding.additive_BND is not None:
+            x_BND = x_BND + encoding.additive_BND
+        condition_BD = F.silu(self.condition(t_B, labels_B, crop_B3))
+        rotation = rotation_of(encoding, x_BND.dtype)
+        causal_NN = lower_right_mask(grid, x_BCYX.device) if self.options.scan == "alternate" else None
+        for index, block in enumerate(self.blocks):
+            x_BND = block(x_BND, condition_BD, rotation, causal_NN if index % 2 else None)
+        shift_BD, scale_BD = self.final_modulation(condition_BD).chunk(2, dim=1)
+        return unpatchify(self.patches_out(modulate(x_BND, shift_BD, scale_BD)), grid, self.options.patch_size)
+
+
+def patchify(x_BCYX: Tensor, patch_size: int) -> Tensor:
+    """[B, C, Y, X] -> [B, N, C * patch_size**2], tokens row-major, height first."""
+    return F.pixel_unshuffle(x_BCYX, patch_size).flatten(2).transpose(1, 2)
+
+
+def unpatchify(tokens_BNP: Tensor, grid: Grid, patch_size: int) -> Tensor:
+    """The inverse of patchify."""
+    planes = tokens_BNP.transpose(1, 2).unflatten(2, (grid.height, grid.width))
+    return F.pixel_shuffle(planes, patch_size)

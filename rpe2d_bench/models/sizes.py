@@ -1,0 +1,39 @@
+"""Named sizes: DiT-S/B/L/XL as published (arXiv 2212.09748, table 1), and mini sizes for CPUs."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from rpe2d_bench.errors import UserError, unknown
+from rpe2d_bench.models.dit import DiTOptions
+
+# name: width, depth, heads
+SIZES = {
+    "DiT-Nano": (64, 4, 2),
+    "DiT-Mini": (96, 5, 3),
+    "DiT-Tiny": (192, 6, 6),
+    "DiT-S": (384, 12, 6),
+    "DiT-B": (768, 12, 12),
+    "DiT-L": (1024, 24, 16),
+    "DiT-XL": (1152, 28, 16),
+}
+
+
+def preset(name: str, **changes: object) -> DiTOptions:
+    """Options of NAME/PATCH, such as DiT-XL/2, with fields replaced by `changes`."""
+    size, slash, patch = name.partition("/")
+    if size not in SIZES:
+        raise unknown("model preset", size, SIZES)
+    if not slash or not patch.isdigit() or int(patch) < 1:
+        raise UserError(f"model preset {name!r} lacks its patch size; write for example {size}/4")
+    width, depth, heads = SIZES[size]
+    return replace(DiTOptions(width, depth, heads, int(patch)), **changes)  # type: ignore[arg-type]
+
+
+def flops_per_forward(options: DiTOptions, tokens: int, channels: int) -> float:
+    """Multiply-adds counted as two FLOPs: matrix products of one picture's forward pass, as in arXiv 2212.09748."""
+    width, hidden = options.width, options.width * options.mlp_ratio
+    per_token = 2 * width * (3 * width + width + 2 * hidden) + 4 * tokens * width
+    per_picture = 2 * width * 6 * width
+    ends = 2 * tokens * width * 2 * channels * options.patch_size**2 + 2 * width * 2 * width
+    return options.depth * (tokens * per_token + per_picture) + ends
