@@ -1,0 +1,37 @@
+"""Positional encodings: the interface, the core methods, and the tables of everything installed."""
+
+from rpe2d_bench.encodings.axial import AxialRoPE, AxialSinCos
+from rpe2d_bench.encodings.build import build, replaced, validate
+from rpe2d_bench.encodings.digest import realised_digest
+from rpe2d_bench.encodings.interface import (
+    Context,
+    Encoding,
+    Frequencies,
+    Grid,
+    LogitScale,
+    PositionalEncoding,
+    Positions,
+    rotate,
+)
+from rpe2d_bench.encodings.table import ENCODINGS, FREQUENCIES, LOGIT_SCALES, POSITIONS
+
+__all__ = [
+    "ENCODINGS",
+    "FREQUENCIES",
+    "LOGIT_SCALES",
+    "POSITIONS",
+    "AxialRoPE",
+    "AxialSinCos",
+    "Context",
+    "Encoding",
+    "Frequencies",
+    "Grid",
+    "LogitScale",
+    "PositionalEncoding",
+    "Positions",
+    "build",
+    "realised_digest",
+    "replaced",
+    "rotate",
+    "validate",
+]

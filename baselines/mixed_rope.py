@@ -1,0 +1,56 @@
+"""RoPE-Mixed: every channel of every head learns its own direction across the plane.
+
+Shape suffixes: A axes (height, width), B batch, H heads, N tokens, F rotated pairs of a head (head_width / 2 here).
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import nn
+
+from rpe2d_bench.encodings.interface import Context, Encoding, LogitScale, PositionalEncoding, Positions
+from rpe2d_bench.encodings.logit_scales import Constant
+from rpe2d_bench.encodings.positions import GridPositions
+from rpe2d_bench.errors import UserError
+
+
+class MixedRoPE(PositionalEncoding):
+    """Angle = y f_y + x f_x with learned f per head (Heo et al. 2024, arXiv 2403.13298, eq. 14), theta 10.
+
+    Start: geometric magnitudes in two perpendicular directions, turned by one random angle per head, as rope-vit.
+    Differs: one set of frequencies serves all layers, where rope-vit learns one per layer.
+    """
+
+    def __init__(
+        self,
+        head_width: int,
+        heads: int,
+        positions: Positions = GridPositions(),  # noqa: B008  (frozen values)
+        logit_scale: LogitScale = Constant(),  # noqa: B008
+        theta: float = 10.0,
+    ) -> None:
+        super().__init__()
+        if head_width < 4 or head_width % 4:
+            raise UserError(f"mixed_rope needs a head width that is a multiple of 4, got {head_width}")
+        self.positions, self.logit_scale = positions, logit_scale
+        self.frequencies_AHF = nn.Parameter(start(head_width, theta, torch.rand(heads) * 2 * math.pi))
+
+    def forward(self, ctx: Context) -> Encoding:
+        y_BY, x_BX = self.positions(ctx)
+        y_BHYF = y_BY[:, None, :, None] * self.frequencies_AHF[0].float()[None, :, None]
+        x_BHXF = x_BX[:, None, :, None] * self.frequencies_AHF[1].float()[None, :, None]
+        angles_BHNF = (y_BHYF[:, :, :, None] + x_BHXF[:, :, None]).flatten(2, 3)
+        return Encoding(angles_BHNF=angles_BHNF, logit_scale=self.logit_scale(ctx))
+
+
+def start(head_width: int, theta: float, direction_H: torch.Tensor) -> torch.Tensor:
+    """[2, heads, head_width / 2]: magnitudes theta^(-4k/head_width) along a direction, then perpendicular to it."""
+    quarter = head_width // 4
+    magnitude = theta ** (-torch.arange(quarter) / quarter)
+    angle_H1 = direction_H[:, None]
+    perpendicular_H1 = angle_H1 + math.pi / 2
+    y_HF = torch.cat((magnitude * angle_H1.sin(), magnitude * perpendicular_H1.sin()), dim=-1)
+    x_HF = torch.cat((magnitude * angle_H1.cos(), magnitude * perpendicular_H1.cos()), dim=-1)
+    return torch.stack((y_HF, x_HF))

@@ -1,0 +1,71 @@
+"""YaRN: interpolate slow channels, keep fast ones, ramp between, and sharpen attention."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from rpe2d_bench.encodings.frequencies import geometric
+from rpe2d_bench.encodings.interface import Context
+from rpe2d_bench.encodings.scaling import ScaleFrom, device_of, scale
+
+
+@dataclass(frozen=True)
+class YaRN:
+    """The reference code's ramp, linear in channel index between floor and ceil of two corrections (32 and 1 turns).
+
+    Source: jquesnelle/yarn; per axis as FiT's VisionYaRN. The paper's ramp, linear in turns, is `yarn_turns`: on small
+    grids the two differ. Pair with `logit_scale: {kind: yarn}`.
+    """
+
+    theta: float = 10_000.0
+    beta_fast: float = 32.0
+    beta_slow: float = 1.0
+    scale_from: ScaleFrom = "axis"
+    clamp: bool = True
+
+    def __call__(self, ctx: Context, axis: int, F: int) -> Tensor:
+        s = scale(ctx, axis, self.scale_from, self.clamp)
+        base_BF = geometric(F, self.theta, device_of(ctx))
+        low, high = index_range(self.beta_fast, self.beta_slow, F, self.theta, ctx.train_grid.axis(axis))
+        kept_F = kept_by_index(low, high, F, base_BF.device)
+        return (base_BF / s * (1 - kept_F) + base_BF * kept_F).float()
+
+
+def correction(turns: float, F: int, theta: float, L: int) -> float:
+    """The channel index that makes that many turns over L positions: d ln(L / (2 pi turns)) / (2 ln theta)."""
+    return F * math.log(L / (2 * math.pi * turns)) / math.log(theta)
+
+
+def index_range(fast: float, slow: float, F: int, theta: float, L: int) -> tuple[float, float]:
+    """Where the ramp starts and ends. The upper clamp is d - 1, not F - 1: every released code has it."""
+    return (
+        max(math.floor(correction(fast, F, theta, L)), 0),
+        min(math.ceil(correction(slow, F, theta, L)), 2 * F - 1),
+    )
+
+
+def kept_by_index(low: float, high: float, F: int, device: torch.device) -> Tensor:
+    """Share of the unscaled frequency per channel: 1 up to low, 0 from high on. An empty ramp is 0.001 wide."""
+    if low == high:
+        high += 0.001
+    i_F = torch.arange(F, device=device, dtype=torch.float64)
+    return 1 - ((i_F - low) / (high - low)).clamp(0, 1)
+
+
+@dataclass(frozen=True)
+class YaRNLogitScale:
+    """(factor ln s + 1)^2: YaRN multiplies cos and sin of both q and k by 0.1 ln s + 1, hence the square on the logits.
+
+    Source: arXiv 2309.00071, eq. 22 (there for 1/sqrt(t)); s from the larger axis, as FiT.
+    """
+
+    factor: float = 0.1
+    scale_from: ScaleFrom = "larger"
+    clamp: bool = True
+
+    def __call__(self, ctx: Context) -> float:
+        return (self.factor * math.log(scale(ctx, 0, self.scale_from, self.clamp)) + 1) ** 2

@@ -1,0 +1,33 @@
+"""The frequencies a rotary or sin-cos encoding starts from, before any method changes them.
+
+Shape suffixes: B batch, F rotated channel pairs of one axis. Per-axis rotary width d = 2F.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from rpe2d_bench.encodings.interface import Context
+from rpe2d_bench.encodings.scaling import device_of
+
+
+def geometric(F: int, theta: float | Tensor, device: torch.device) -> Tensor:
+    """theta^(-2i/d) for i = 0..F-1 (RoFormer, arXiv 2104.09864, eq. 15), float64.
+
+    theta: a number, giving [1, F], or [B, 1], giving [B, F].
+    """
+    i_F = torch.arange(F, device=device, dtype=torch.float64)
+    return torch.as_tensor(theta, device=device, dtype=torch.float64).reshape(-1, 1) ** (-i_F / F)
+
+
+@dataclass(frozen=True)
+class Geometric:
+    """theta^(-2i/d), the same at every grid; with `grid` positions this is extrapolation."""
+
+    theta: float = 10_000.0
+
+    def __call__(self, ctx: Context, axis: int, F: int) -> Tensor:
+        return geometric(F, self.theta, device_of(ctx)).float()
