@@ -1,0 +1,28 @@
+"""Random numbers addressed by (seed, split, index, slot): any subset of pictures can be drawn in any order.
+
+A counter-based generator (the finaliser of SplitMix64, Steele et al. 2014) replaces a stateful one, because a
+picture must not depend on which other pictures are in its batch.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from rpe2d_bench.data.interface import SPLITS, Split
+
+_GOLDEN = np.uint64(0x9E3779B97F4A7C15)  # SplitMix64's increment, 2**64 / golden ratio
+
+
+def _mix(values: np.ndarray) -> np.ndarray:
+    values = (values ^ (values >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    values = (values ^ (values >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return values ^ (values >> np.uint64(31))
+
+
+def uniform(seed: int, split: Split, indices: np.ndarray, slots: int) -> np.ndarray:
+    """Uniform numbers in [0, 1), float64 [B, slots]; row b depends on (seed, split, indices[b]) only."""
+    with np.errstate(over="ignore"):
+        stream = _mix(np.array([seed * len(SPLITS) + SPLITS.index(split) + 1], dtype=np.uint64) * _GOLDEN)
+        pictures_B = _mix(stream + (indices.astype(np.uint64) + np.uint64(1)) * _GOLDEN)
+        bits_BS = _mix(pictures_B[:, None] + (np.arange(slots, dtype=np.uint64) + np.uint64(1)) * _GOLDEN)
+    return (bits_BS >> np.uint64(11)).astype(np.float64) * 2.0**-53

@@ -1,0 +1,250 @@
+"""Embedded data without a download: vector glyphs rendered at any resolution, labelled by character.
+
+The picture is a function on the plane (short side of the frame = 1, origin in its centre, y downwards). A pixel is
+that function times Keys' cubic stretched to the pixel's pitch (resample.py), so every resolution is band-limited
+to its own Nyquist rate by the same filter. Frames that are not square keep the glyphs' shape: the scene is fitted
+to the short side and stands in the middle of the long side.
+
+Shape suffixes: B batch, K objects, C channels, H height, W width.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from rpe2d_bench.data.draws import uniform
+from rpe2d_bench.data.interface import Resolution, Split
+from rpe2d_bench.data.outlines import FONTS, masters
+from rpe2d_bench.data.resample import SUPPORT, box_weights, resample, window_weights
+from rpe2d_bench.data.textures import TEXTURES, texture
+from rpe2d_bench.errors import UserError, unknown
+
+VERSION = 1  # of the renderer; raise it when a pixel changes
+
+CHARACTERS: dict[str, str] = {"digits": "0123456789", "letters": "ABCDEFGHIJKLMNOPQRSTUVWXYZ"}
+
+_EXTENT = 0.72  # of the short side, that a single glyph's longer extent fills before jitter
+_QUADRANTS = torch.tensor([[-0.25, -0.25], [-0.25, 0.25], [0.25, -0.25], [0.25, 0.25]])  # two or three objects
+_DARKEST = 0.3  # of a texture inside a glyph; the background's texture is brightest at the same value
+_CHUNK = 1 << 22  # numbers in the largest intermediate array
+
+# slots of the random numbers of a picture
+_FONT, _COUNT, _TEXTURE, _BACK_TEXTURE, _PHASE, _BACK_PHASE = range(6)
+_QUADRANT, _COLOUR, _OBJECTS, _SLOTS = 6, 10, 13, 13 + 4 * 3
+
+
+@dataclass(frozen=True)
+class Scenes:
+    """What the pictures show; lengths in units of the short side. Objects that are absent have size 0."""
+
+    labels_B: Tensor
+    font_B: Tensor
+    count_B: Tensor
+    size_BK: Tensor  # longer extent of each object
+    y_BK: Tensor
+    x_BK: Tensor
+    texture_B: Tensor
+    back_texture_B: Tensor
+    phase_B: Tensor
+    back_phase_B: Tensor
+    colour_BC: Tensor
+
+    def part(self, start: int, stop: int) -> Scenes:
+        return Scenes(**{name: getattr(self, name)[start:stop] for name in self.__dataclass_fields__})
+
+
+@dataclass(frozen=True)
+class GlyphOptions:
+    """Options of `data: {name: glyphs}`; the defaults are white digits on black in four styles."""
+
+    classes: Literal["digits", "letters"] = "digits"
+    fonts: tuple[str, ...] = ("sans", "sans_bold", "serif", "mono")
+    jitter: float = 0.06  # shift of up to this share of the short side, and scale of 1 +- this
+    size_jitter: float = 0.0  # sizes are multiplied by uniform(1 - this, 1)
+    objects: int = 1  # one to this many glyphs of the class, disjoint, in quadrants when there are several
+    texture: Literal["none", "by_class", "random"] = "none"  # inside the glyphs
+    background: Literal["black", "textured"] = "black"
+    colour: Literal["white", "random"] = "white"
+    channels: Literal[1, 3] = 1
+    train_pictures: int = 20_000  # the training split is a fixed pool; the others are unlimited
+    seed: int = 0
+
+    def check(self) -> None:
+        """Raises UserError for values outside their range and unknown fonts."""
+        for font in self.fonts:
+            if font not in FONTS:
+                raise unknown("font", font, FONTS)
+        if not self.fonts or len(set(self.fonts)) != len(self.fonts):
+            raise UserError("data.fonts needs at least one font, each named once")
+        if not 0 <= self.jitter <= 0.25:
+            raise UserError(f"data.jitter must lie between 0 and 0.25, not {self.jitter:g}")
+        if not 0 <= self.size_jitter <= 0.8:
+            raise UserError(f"data.size_jitter must lie between 0 and 0.8, not {self.size_jitter:g}")
+        if not 1 <= self.objects <= 3:
+            raise UserError(f"data.objects must be 1, 2 or 3, not {self.objects}")
+        if self.colour == "random" and self.channels != 3:
+            raise UserError("data.colour: random needs data.channels: 3")
+        if self.train_pictures < 1:
+            raise UserError(f"data.train_pictures must be at least 1, not {self.train_pictures}")
+        if not 0 <= self.seed < 2**31:
+            raise UserError(f"data.seed must lie between 0 and 2**31 - 1, not {self.seed}")
+
+    def build(self) -> Glyphs:
+        return Glyphs(self)
+
+
+class Glyphs:
+    """Rendered glyphs; the label of picture i is i modulo the number of classes, so labels are balanced.
+
+    Fonts, shifts, sizes and the rest are independent uniform draws from (seed, split, index). The splits are disjoint
+    streams of draws.
+    """
+
+    def __init__(self, options: GlyphOptions) -> None:
+        options.check()
+        self.options = options
+        self._characters = CHARACTERS[options.classes]
+        self.class_names = tuple(self._characters)
+        self.num_classes = len(self._characters)
+        self.channels: int = options.channels
+
+    @cached_property
+    def revision(self) -> str:
+        text = json.dumps(asdict(self.options), sort_keys=True)
+        return f"glyphs-v{VERSION}-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
+
+    def size(self, split: Split) -> int | None:
+        """The training pool's size; None (unlimited) for the other splits."""
+        return self.options.train_pictures if split == "train" else None
+
+    def labels(self, split: Split, indices: np.ndarray) -> np.ndarray:
+        """Class labels, int64 [B]: index modulo classes."""
+        return np.asarray(indices, dtype=np.int64) % self.num_classes
+
+    def objects(self, split: Split, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Number of objects, int64 [B], and their longer extents over the short side, float32 [B, K], absent = 0."""
+        scenes = self.scenes(split, indices)
+        return scenes.count_B.numpy(), scenes.size_BK.numpy()
+
+    def scenes(self, split: Split, indices: np.ndarray) -> Scenes:
+        """What each picture shows, a function of (seed, split, index) alone."""
+        o = self.options
+        indices = np.asarray(indices, dtype=np.int64)
+        u = torch.from_numpy(uniform(o.seed, split, indices, _SLOTS)).float()
+        labels = torch.from_numpy(self.labels(split, indices))
+        count = 1 + (u[:, _COUNT] * o.objects).long()
+        K = o.objects
+        dy, dx, scale, shrink = u[:, _OBJECTS : _OBJECTS + 4 * K].view(-1, K, 4).unbind(-1)
+        single_B1 = (count == 1)[:, None]
+        room_B1 = torch.where(single_B1, 1.0, 0.5)  # side of the square that an object has for itself
+        middle_BK2 = _QUADRANTS[u[:, _QUADRANT : _QUADRANT + 4].argsort(1)[:, :K]]
+        middle_BK2 = torch.where(single_B1[..., None], 0.0, middle_BK2)
+        present = torch.arange(K) < count[:, None]
+        size = _EXTENT * room_B1 * (1 + o.jitter * (2 * scale - 1)) * (1 - o.size_jitter * shrink)
+        drawn = (u[:, _TEXTURE] * TEXTURES).long()
+        colour = 0.5 + 0.5 * u[:, _COLOUR : _COLOUR + o.channels] if o.colour == "random" else None
+        return Scenes(
+            labels_B=labels,
+            font_B=(u[:, _FONT] * len(o.fonts)).long(),
+            count_B=count,
+            size_BK=torch.where(present, size, 0.0),
+            y_BK=middle_BK2[..., 0] + room_B1 * o.jitter * (2 * dy - 1),
+            x_BK=middle_BK2[..., 1] + room_B1 * o.jitter * (2 * dx - 1),
+            texture_B=labels % TEXTURES if o.texture == "by_class" else drawn,
+            back_texture_B=(u[:, _BACK_TEXTURE] * TEXTURES).long(),
+            phase_B=u[:, _PHASE],
+            back_phase_B=u[:, _BACK_PHASE],
+            colour_BC=torch.ones(len(indices), o.channels) if colour is None else colour,
+        )
+
+    def pictures(self, split: Split, indices: np.ndarray, resolution: Resolution) -> np.ndarray:
+        """Rendered pictures, uint8 [B, channels, height, width]."""
+        return self.render(self.scenes(split, indices), resolution)
+
+    def render(self, scenes: Scenes, resolution: Resolution) -> np.ndarray:
+        """Pictures of the scenes, uint8 [B, channels, height, width], rounded and clipped to [0, 255]."""
+        height, width = resolution
+        if height < 1 or width < 1:
+            raise UserError(f"a resolution needs at least one pixel per axis, not {height}x{width}")
+        picture = np.empty((len(scenes.labels_B), self.channels, height, width), dtype=np.uint8)
+        layered = self.options.texture != "none" or self.options.background != "black"
+        for start, stop in self._chunks(len(picture), resolution, layered):
+            part = scenes.part(start, stop)
+            drawn = self._layered(part, resolution) if layered else self._flat(part, resolution)
+            picture[start:stop] = drawn.mul_(255).round_().clamp_(0, 255).to(torch.uint8).numpy()
+        return picture
+
+    def _flat(self, scenes: Scenes, resolution: Resolution) -> Tensor:
+        """Uniform disjoint glyphs on black: linear in the coverage, so one filter is exact."""
+        alpha_BHW = self._alpha(scenes, *_frame(resolution), pitch=1 / min(resolution))
+        return alpha_BHW[:, None] * scenes.colour_BC[:, :, None, None]
+
+    def _layered(self, scenes: Scenes, resolution: Resolution) -> Tensor:
+        """Textures: composed on a finer grid with a margin for the filter, then filtered down."""
+        o, margin, fine = self.options, int(SUPPORT), _supersampling(resolution)
+        pitch = 1 / (min(resolution) * fine)
+        y, x = (_axis((n + 2 * margin) * fine, pitch) for n in resolution)
+        alpha = self._alpha(scenes, y, x, pitch).clamp_(0, 1)[:, None]
+        glyph = torch.ones(1, 1, 1, 1)
+        if o.texture != "none":
+            glyph = _DARKEST + (1 - _DARKEST) * texture(scenes.texture_B, scenes.phase_B, y, x)[:, None]
+        glyph = glyph * scenes.colour_BC[:, :, None, None]
+        ground = torch.zeros(1, 1, 1, 1)
+        if o.background == "textured":
+            ground = _DARKEST * texture(scenes.back_texture_B, scenes.back_phase_B, y, x)[:, None]
+        rows, columns = (
+            window_weights(torch.tensor([margin * fine]), torch.tensor([n * fine]), (n + 2 * margin) * fine, n)
+            for n in resolution
+        )
+        return resample(ground + alpha * (glyph - ground), rows, columns)
+
+    def _alpha(self, scenes: Scenes, y_H: Tensor, x_W: Tensor, pitch: float) -> Tensor:
+        """Share of each pixel that the objects cover, filtered to the pitch; float32 [B, H, W]."""
+        side = _master_side(pitch)
+        masks = masters(self._characters, self.options.fonts, side)
+        mask_BII = masks[scenes.labels_B, scenes.font_B].float().div_(255)
+        total = torch.zeros(len(mask_BII), len(y_H), len(x_W))
+        for k in range(scenes.size_BK.shape[1]):
+            here = (scenes.count_B > k).nonzero()[:, 0]
+            size_B = scenes.size_BK[here, k]
+            rows, columns = (
+                box_weights(at[None, :], pitch, middle_BK[here, k] - size_B / 2, size_B / side, side)
+                for at, middle_BK in ((y_H, scenes.y_BK), (x_W, scenes.x_BK))
+            )
+            total[here] += rows @ mask_BII[here] @ columns.transpose(1, 2)
+        return total
+
+    def _chunks(self, count: int, resolution: Resolution, layered: bool) -> Iterator[tuple[int, int]]:
+        fine = _supersampling(resolution) if layered else 1
+        longest, side = (max(resolution) + 4) * fine, _master_side(1 / (min(resolution) * fine))
+        step = max(1, _CHUNK // (max(longest, side) * max(longest, side)))
+        for start in range(0, count, step):
+            yield start, min(start + step, count)
+
+
+def _axis(count: int, pitch: float) -> Tensor:
+    """Centres of the pixels of one axis."""
+    return (torch.arange(count) + 0.5 - count / 2) * pitch
+
+
+def _frame(resolution: Resolution) -> tuple[Tensor, Tensor]:
+    return _axis(resolution[0], 1 / min(resolution)), _axis(resolution[1], 1 / min(resolution))
+
+
+def _supersampling(resolution: Resolution) -> int:
+    """Of scenes in which layers are multiplied, because a product has more bandwidth than its factors."""
+    return 2 if min(resolution) >= 48 else 4
+
+
+def _master_side(pitch: float) -> int:
+    """Cells of the coverage masks along an axis: at least 2.5 for each output pixel, if that is at most 512."""
+    return next((side for side in (64, 128, 256) if side * pitch >= 2.5 * _EXTENT), 512)

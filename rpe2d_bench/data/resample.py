@@ -1,0 +1,62 @@
+"""The one antialiasing filter of the data: Keys' cubic (a = -1/2) stretched to the pitch of the output pixels.
+
+It is the kernel of Pillow's BICUBIC, hence of clean-fid's resizer (Parmar et al. 2022). Resampling is separable and
+written as one matrix per axis and picture, so that a batch with a different window per picture is two products.
+
+Shape suffixes: B batch, O output pixels of an axis, I input pixels of an axis, C channels, H height, W width.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+SUPPORT = 2.0  # the kernel ends two output pixels from its centre
+
+
+def keys_cubic(u: Tensor) -> Tensor:
+    """Keys' cubic convolution kernel with a = -1/2 (Keys 1981, eq. 4), u in output pixels."""
+    v = u.abs()
+    inner = (1.5 * v - 2.5) * v * v + 1.0
+    outer = ((-0.5 * v + 2.5) * v - 4.0) * v + 2.0
+    return torch.where(v < 1.0, inner, torch.where(v < 2.0, outer, torch.zeros_like(v)))
+
+
+def keys_cubic_integral(u: Tensor) -> Tensor:
+    """The kernel's integral from 0 to u; odd, and 1/2 from u = 2 on."""
+    v = u.abs()
+    a = v.clamp(max=1.0)
+    b = v.clamp(1.0, 2.0)
+    inner = ((0.375 * a - 2.5 / 3.0) * a * a + 1.0) * a  # to min(|u|, 1)
+    outer = (((-0.125 * b + 2.5 / 3.0) * b - 2.0) * b + 2.0) * b - (-0.125 + 2.5 / 3.0)  # from 1 on
+    return torch.copysign(inner + outer, u)
+
+
+def box_weights(centres_BO: Tensor, pitch: float, first_B: Tensor, step_B: Tensor, count: int) -> Tensor:
+    """Weights [B, O, count] of boxes for outputs at the centres: the kernel integrated over each box.
+
+    Box j of picture b spans first_b + [j, j + 1] * step_b; there is nothing outside the boxes, so rows sum to less
+    than one where the kernel reaches over the end. All lengths in one unit; pitch is that of the output pixels.
+    """
+    edges_BI = first_B[:, None] + step_B[:, None] * torch.arange(count + 1)
+    integral_BOI = keys_cubic_integral((edges_BI[:, None, :] - centres_BO[:, :, None]) / pitch)
+    return integral_BOI[:, :, 1:] - integral_BOI[:, :, :-1]
+
+
+def window_weights(start_B: Tensor, length_B: Tensor, inputs: int, outputs: int) -> Tensor:
+    """Weights [B, outputs, inputs] that resize the windows [start, start + length) (input pixels) to the outputs.
+
+    As Pillow's resize with a box: the kernel is widened to the coarser of the two pitches, sampled at the centres of
+    the input pixels, cut at the border of the picture (not of the window), and normalised.
+    """
+    scale_B = length_B / outputs
+    centres_BO = start_B[:, None] + scale_B[:, None] * (torch.arange(outputs) + 0.5)
+    pixels_I = torch.arange(inputs) + 0.5
+    width_B11 = scale_B.clamp(min=1.0)[:, None, None]
+    weights_BOI = keys_cubic((pixels_I - centres_BO[:, :, None]) / width_B11)
+    return weights_BOI / weights_BOI.sum(-1, keepdim=True)
+
+
+def resample(pictures_BCHW: Tensor, rows_BOI: Tensor, columns_BOI: Tensor) -> Tensor:
+    """Rows times picture times columns transposed; weights with batch 1 are shared by all pictures."""
+    return rows_BOI[:, None] @ pictures_BCHW @ columns_BOI[:, None].transpose(-1, -2)
