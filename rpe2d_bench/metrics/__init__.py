@@ -1,0 +1,20 @@
+"""Metrics: pictures -> features -> distance, one file per metric, with the net's name in every value's name."""
+
+from rpe2d_bench.metrics.measure import Measurement, Observations, load_observations, measure, observe, score
+from rpe2d_bench.metrics.nets import FEATURE_NETS, load_net
+from rpe2d_bench.metrics.table import METRICS, Metric, validate, value_name
+
+__all__ = [
+    "FEATURE_NETS",
+    "METRICS",
+    "Measurement",
+    "Metric",
+    "Observations",
+    "load_net",
+    "load_observations",
+    "measure",
+    "observe",
+    "score",
+    "validate",
+    "value_name",
+]

@@ -1,0 +1,61 @@
+"""The literal table of feature nets; a net is loaded only when it is used."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+from rpe2d_bench.errors import UserError, unknown
+from rpe2d_bench.metrics.features import FeatureNet
+
+
+@dataclass(frozen=True)
+class NetEntry:
+    """A net's name, whether it classifies, whether its weights must be given, and how it is loaded."""
+
+    name: str
+    classifies: bool
+    needs_weights: bool
+    load: Callable[[Path | None], FeatureNet]
+
+
+def _glyph(name: str) -> Callable[[Path | None], FeatureNet]:
+    def load(weights: Path | None) -> FeatureNet:
+        from rpe2d_bench.metrics import glyph_nets
+
+        return glyph_nets.load(name)
+
+    return load
+
+
+def _efficientnet(weights: Path | None) -> FeatureNet:
+    from rpe2d_bench.metrics.efficientnet import EfficientNetLite0
+
+    return EfficientNetLite0()
+
+
+FEATURE_NETS: dict[str, NetEntry] = {
+    "glyphnet": NetEntry("glyphnet", True, False, _glyph("glyphnet")),
+    "glyphjudge": NetEntry("glyphjudge", True, False, _glyph("glyphjudge")),
+    "efficientnet-lite0": NetEntry("efficientnet-lite0", True, False, _efficientnet),
+}
+
+
+def entry(name: str) -> NetEntry:
+    """The table's entry, or an error with a suggestion."""
+    if name not in FEATURE_NETS:
+        raise unknown("feature net", name, FEATURE_NETS)
+    return FEATURE_NETS[name]
+
+
+@lru_cache(maxsize=4)
+def load_net(name: str, weights: Path | None = None) -> FeatureNet:
+    """A feature net by name; `weights` is the path of its weights where the package ships none."""
+    chosen = entry(name)
+    if chosen.needs_weights and weights is None:
+        raise UserError(f"the net {name!r} ships without weights; give their path, or choose glyphnet")
+    if weights is not None and not chosen.needs_weights:
+        raise UserError(f"the net {name!r} brings its own weights; leave the path out")
+    return chosen.load(weights)

@@ -1,0 +1,125 @@
+"""The literal table of metrics: name, version, direction, citation, what it looks at, and how it is computed.
+
+A change that can move a number raises the version, which is part of a result's content address.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from rpe2d_bench.errors import UserError, unknown
+from rpe2d_bench.metrics import accuracy, frechet, kernel, precision_recall
+from rpe2d_bench.metrics.features import Features
+from rpe2d_bench.metrics.nets import entry
+
+# whole: the picture at the net's input. judge: the same, through the judge net.
+View = Literal["whole", "judge"]
+Score = tuple[float, str]  # the value, and in words what the reader must know about it
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What one metric may look at."""
+
+    generated: Features
+    reference: Features
+    labels: np.ndarray | None
+    seed: int
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One metric."""
+
+    name: str
+    version: str
+    higher_is_better: bool
+    citation: str
+    needs: View
+    compute: Callable[[Inputs], Score]
+
+
+def _frechet(inputs: Inputs) -> Score:
+    generated, reference = inputs.generated.features_ND, inputs.reference.features_ND
+    smaller = min(len(generated), len(reference))
+    note = ""
+    if smaller <= generated.shape[1]:
+        note = f"{smaller} pictures for {generated.shape[1]} features: biased upwards, compare equal counts only"
+    return frechet.frechet_distance(generated, reference), note
+
+
+def _kernel(inputs: Inputs) -> Score:
+    return kernel.kernel_distance(inputs.generated.features_ND, inputs.reference.features_ND, inputs.seed)
+
+
+def _on_features(function: Callable[[np.ndarray, np.ndarray], float]) -> Callable[[Inputs], Score]:
+    return lambda inputs: (function(inputs.generated.features_ND, inputs.reference.features_ND), "")
+
+
+def _accuracy(inputs: Inputs) -> Score:
+    if inputs.labels is None:
+        raise UserError("accuracy needs the class each picture was asked to show; give labels or leave it out")
+    return accuracy.accuracy(inputs.generated, inputs.labels), ""
+
+
+METRICS: dict[str, Metric] = {
+    metric.name: metric
+    for metric in (
+        Metric("fd", "1", False, "Heusel et al. 2017, arXiv 1706.08500", "whole", _frechet),
+        Metric("kid", "1", False, "Binkowski et al. 2018, arXiv 1801.01401", "whole", _kernel),
+        Metric(
+            "precision", "1", True, "Kynkaanniemi et al. 2019, arXiv 1904.06991", "whole",
+            _on_features(precision_recall.precision),
+        ),
+        Metric(
+            "recall", "1", True, "Kynkaanniemi et al. 2019, arXiv 1904.06991", "whole",
+            _on_features(precision_recall.recall),
+        ),
+        Metric(
+            "density", "1", True, "Naeem et al. 2020, arXiv 2002.09797", "whole",
+            _on_features(precision_recall.density),
+        ),
+        Metric(
+            "coverage", "1", True, "Naeem et al. 2020, arXiv 2002.09797", "whole",
+            _on_features(precision_recall.coverage),
+        ),
+        Metric("accuracy", "1", True, "Ravuri & Vinyals 2019, arXiv 1905.10887 (a fixed judge)", "judge", _accuracy),
+    )
+}  # fmt: skip
+
+
+def value_name(metric: str, net: str, judge: str | None) -> str:
+    """The name a value carries in records: the metric and the net that saw the pictures; FID only for Inception's."""
+    if METRICS[metric].needs == "judge":
+        return f"{metric}_{judge}"
+    return "fid" if (metric, net) == ("fd", "inception") else f"{metric}_{net}"
+
+
+def validate(names: Sequence[str], net: str, judge: str | None = None) -> list[str]:
+    """The metrics' canonical names, in order; raises UserError with a suggestion for what cannot be measured."""
+    entry(net)
+    if judge is not None and not entry(judge).classifies:
+        raise UserError(f"the net {judge!r} does not classify; it cannot be the judge")
+    if not names:
+        raise UserError(f"no metrics; choose among {', '.join(METRICS)}")
+    result = []
+    for name in names:
+        if name == "fid":
+            if net != "inception":
+                raise UserError(f"'fid' means the standard Inception weights; with the net {net!r} write 'fd'")
+            name = "fd"
+        if name not in METRICS:
+            raise unknown("metric", name, METRICS)
+        if METRICS[name].needs == "judge":
+            if judge is None:
+                raise UserError(f"the metric {name!r} needs a judge, a classifier other than {net!r}; name one")
+            if judge == net:
+                raise UserError(f"the judge must be another net than {net!r}, which the distances already use")
+        if name in result:
+            raise UserError(f"the metric {name!r} is listed twice; keep one")
+        result.append(name)
+    return result

@@ -1,0 +1,63 @@
+import numpy as np
+import pytest
+import torch
+
+from rpe2d_bench.errors import UserError
+from rpe2d_bench.metrics import kernel
+from rpe2d_bench.metrics.torchvision_import import import_torchvision
+
+
+def features(count: int, width: int, seed: int, shift: float = 0.0) -> np.ndarray:
+    return (np.random.default_rng(seed).standard_normal((count, width)) + shift).astype(np.float32)
+
+
+def test_closed_form_by_hand() -> None:
+    # d = 1, x = {0, 1}, y = {1, 2}: k(0,1) = 1, k(1,2) = 27, cross: k(0,1) = k(0,2) = 1, k(1,1) = 8, k(1,2) = 27
+    x, y = np.array([[0.0], [1.0]]), np.array([[1.0], [2.0]])
+    assert kernel.mmd2(x, y) == pytest.approx(1 + 27 - 2 * (1 + 1 + 8 + 27) / 4, rel=1e-12)
+
+
+def test_equals_torch_fidelity_on_one_full_subset() -> None:
+    import_torchvision()
+    from torch_fidelity.metric_kid import KEY_METRIC_KID_MEAN, kid_features_to_metric
+
+    one, other = features(120, 32, 1).astype(np.float64), features(120, 32, 2, 0.1).astype(np.float64)
+    theirs = kid_features_to_metric(
+        torch.from_numpy(one), torch.from_numpy(other), kid_subsets=1, kid_subset_size=120,
+        kid_kernel="poly", kid_kernel_poly_degree=3, kid_kernel_poly_gamma=None, kid_kernel_poly_coef0=1,
+        verbose=False, rng_seed=0,
+    )[KEY_METRIC_KID_MEAN]  # fmt: skip
+    assert kernel.kernel_distance(one, other)[0] == pytest.approx(theirs, rel=1e-6)
+
+
+def test_is_unbiased_on_one_distribution() -> None:
+    values = [kernel.mmd2(features(20, 6, 2 * i), features(30, 6, 2 * i + 1)) for i in range(400)]
+    error = np.std(values) / np.sqrt(len(values))
+    assert abs(np.mean(values)) < 4 * error
+    assert min(values) < 0 < max(values)
+
+
+def test_blocks_and_permutations_do_not_change_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    one, other = features(50, 8, 1), features(70, 8, 2, 0.3)
+    whole = kernel.mmd2(one, other)
+    monkeypatch.setattr(kernel, "_ROWS", 7)
+    assert kernel.mmd2(one[::-1], other) == pytest.approx(whole, rel=1e-9)
+
+
+def test_many_pictures_use_seeded_subsets(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kernel, "ALL_SAMPLES", 100)
+    monkeypatch.setattr(kernel, "SUBSET_SIZE", 60)
+    one, other = features(150, 8, 1), features(150, 8, 2, 0.5)
+    first, words = kernel.kernel_distance(one, other, seed=3)
+    assert words == "unbiased, mean of 100 subsets of 60, seed 3"
+    assert kernel.kernel_distance(one, other, seed=3)[0] == first
+    second = kernel.kernel_distance(one, other, seed=4)[0]
+    assert second != first
+    assert second == pytest.approx(kernel.mmd2(one, other), rel=0.1)
+
+
+def test_what_is_not_defined_is_said() -> None:
+    with pytest.raises(UserError, match="at least 2"):
+        kernel.mmd2(features(1, 4, 0), features(5, 4, 0))
+    with pytest.raises(UserError, match="4 and 5 dimensions"):
+        kernel.mmd2(features(9, 4, 0), features(9, 5, 0))
