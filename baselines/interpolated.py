@@ -3,22 +3,29 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 from torch import Tensor
 
 from rpe2d_bench.encodings.frequencies import geometric
 from rpe2d_bench.encodings.interface import Context
 from rpe2d_bench.encodings.scaling import ScaleFrom, device_of, scale
+from rpe2d_bench.encodings.source import Source
 
 
 @dataclass(frozen=True)
 class Interpolated:
-    """Frequencies divided by s (Chen et al. 2023, arXiv 2306.15595, eq. 4; FiT's "linear").
+    """Frequencies divided by s (Chen et al. 2023, arXiv 2306.15595; FiT's "linear").
 
     span: `cells` divides by n/L, as the paper and FiT do; `ends` by (n-1)/(L-1), so that the first and the last token
     lie exactly on the first and last trained position. clamp: grids below the train grid keep their frequencies.
     """
+
+    source: ClassVar[Source] = Source(
+        paper="PI, Chen et al. 2023, arXiv 2306.15595, section 2.3",
+        code="whlzy/FiT@b22b7b0 fit/model/rope.py (custom_freqs='linear')",
+        clamp="s >= 1; clamp: false for none",
+    )
 
     theta: float = 10_000.0
     scale_from: ScaleFrom = "axis"

@@ -6,6 +6,7 @@ Shape suffixes: A axes (height, width), B batch, H heads, N tokens, F rotated pa
 from __future__ import annotations
 
 import math
+from typing import ClassVar
 
 import torch
 from torch import nn
@@ -13,15 +14,23 @@ from torch import nn
 from rpe2d_bench.encodings.interface import Context, Encoding, LogitScale, PositionalEncoding, Positions
 from rpe2d_bench.encodings.logit_scales import Constant
 from rpe2d_bench.encodings.positions import GridPositions
+from rpe2d_bench.encodings.source import Source
 from rpe2d_bench.errors import UserError
 
 
 class MixedRoPE(PositionalEncoding):
-    """Angle = y f_y + x f_x with learned f per head (Heo et al. 2024, arXiv 2403.13298, eq. 14), theta 10.
+    """Angle = y f_y + x f_x with learned f per head (Heo et al. 2024, arXiv 2403.13298, RoPE-Mixed).
 
     Start: geometric magnitudes in two perpendicular directions, turned by one random angle per head, as rope-vit.
-    Differs: one set of frequencies serves all layers, where rope-vit learns one per layer.
     """
+
+    source: ClassVar[Source] = Source(
+        paper="Heo et al. 2024, arXiv 2403.13298, section 3.3 (RoPE-Mixed)",
+        code="naver-ai/rope-vit@ce85c2e deit/models_v2_rope.py init_random_2d_freqs, compute_mixed_cis",
+        differs="one set of frequencies serves all layers, where rope-vit learns one per layer; height's half of the "
+        "code's pair comes first",
+        clamp="none",
+    )
 
     def __init__(
         self,

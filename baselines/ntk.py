@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from torch import Tensor
 
 from rpe2d_bench.encodings.frequencies import geometric
 from rpe2d_bench.encodings.interface import Context
 from rpe2d_bench.encodings.scaling import ScaleFrom, device_of, scale
+from rpe2d_bench.encodings.source import Source
 
 
 @dataclass(frozen=True)
 class NTK:
     """Base theta x s^(d/(d-2)), d the per-axis rotary width, so the slowest channel is exactly interpolated.
 
-    Source: YaRN, arXiv 2309.00071, definition 1; per axis as FiT's VisionNTK (arXiv 2402.12376). With one channel
-    pair there is no slowest channel to match, and nothing is scaled.
+    With one channel pair there is no slowest channel to match, and nothing is scaled.
     """
+
+    source: ClassVar[Source] = Source(
+        paper="YaRN, arXiv 2309.00071, section 3.1; FiT's VisionNTK, arXiv 2402.12376",
+        code="whlzy/FiT@b22b7b0 fit/model/rope.py (custom_freqs='ntk-aware', decouple=True)",
+        clamp="s >= 1; clamp: false for none",
+    )
 
     theta: float = 10_000.0
     scale_from: ScaleFrom = "axis"

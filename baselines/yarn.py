@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -11,6 +12,7 @@ from torch import Tensor
 from rpe2d_bench.encodings.frequencies import geometric
 from rpe2d_bench.encodings.interface import Context
 from rpe2d_bench.encodings.scaling import ScaleFrom, device_of, scale
+from rpe2d_bench.encodings.source import Source
 
 
 @dataclass(frozen=True)
@@ -20,6 +22,15 @@ class YaRN:
     Source: jquesnelle/yarn; per axis as FiT's VisionYaRN. The paper's ramp, linear in turns, is `yarn_turns`: on small
     grids the two differ. Pair with `logit_scale: {kind: yarn}`.
     """
+
+    source: ClassVar[Source] = Source(
+        paper="YaRN, arXiv 2309.00071; FiT's VisionYaRN, arXiv 2402.12376",
+        code="whlzy/FiT@b22b7b0 fit/model/rope.py (custom_freqs='yarn', decouple=True); "
+        "jquesnelle/yarn@995db5b LlamaYaRNScaledRotaryEmbedding.py",
+        differs="as the code: the paper's ramp is linear in turns (`yarn_turns`). The factor on attention is the logit "
+        "scale of the same name",
+        clamp="s >= 1; clamp: false for none",
+    )
 
     theta: float = 10_000.0
     beta_fast: float = 32.0
@@ -60,8 +71,15 @@ def kept_by_index(low: float, high: float, F: int, device: torch.device) -> Tens
 class YaRNLogitScale:
     """(factor ln s + 1)^2: YaRN multiplies cos and sin of both q and k by 0.1 ln s + 1, hence the square on the logits.
 
-    Source: arXiv 2309.00071, eq. 22 (there for 1/sqrt(t)); s from the larger axis, as FiT.
+    Source: arXiv 2309.00071, section 3.4; s from the larger axis, as FiT.
     """
+
+    source: ClassVar[Source] = Source(
+        paper="YaRN, arXiv 2309.00071, section 3.4",
+        code="whlzy/FiT@b22b7b0 fit/model/rope.py get_mscale",
+        differs="s from the larger axis, as FiT; DyPE scales the channels of each axis by its own factor",
+        clamp="s >= 1; clamp: false for none",
+    )
 
     factor: float = 0.1
     scale_from: ScaleFrom = "larger"

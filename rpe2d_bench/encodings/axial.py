@@ -7,6 +7,7 @@ F channel pairs of one axis.
 from __future__ import annotations
 
 import dataclasses
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -23,6 +24,7 @@ from rpe2d_bench.encodings.interface import (
 )
 from rpe2d_bench.encodings.logit_scales import Constant
 from rpe2d_bench.encodings.positions import GridPositions
+from rpe2d_bench.encodings.source import Source
 from rpe2d_bench.errors import UserError
 
 
@@ -83,6 +85,13 @@ class AxialRoPE(Axial):
     head_width: channels of one head, a multiple of 4. Raises UserError otherwise.
     """
 
+    source: ClassVar[Source] = Source(
+        paper="RoFormer, arXiv 2104.09864, on two axes as FiT, arXiv 2402.12376",
+        code="whlzy/FiT@b22b7b0 fit/model/rope.py VisionRotaryEmbedding",
+        differs="rotated pairs are channels (i, i + K/2), where FiT interleaves them: a permutation of channels",
+        clamp="that of the rules",
+    )
+
     def __init__(
         self,
         head_width: int,
@@ -107,6 +116,13 @@ class AxialSinCos(Axial):
 
     width: model width D, a multiple of 4. Raises UserError otherwise.
     """
+
+    source: ClassVar[Source] = Source(
+        paper="DiT, arXiv 2212.09748; MAE, arXiv 2111.06377",
+        code="diffusers 0.42.1 embeddings.get_2d_sincos_pos_embed",
+        differs="height's channels first; DiT, MAE and diffusers put the width's first under the name emb_h",
+        clamp="that of the rules",
+    )
 
     def __init__(
         self,

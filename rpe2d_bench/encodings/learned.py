@@ -5,12 +5,15 @@ Shape suffixes: B batch, N tokens, D model width, Y rows, X columns.
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from rpe2d_bench.encodings.interface import Context, Encoding, Grid, LogitScale, PositionalEncoding
 from rpe2d_bench.encodings.logit_scales import Constant
+from rpe2d_bench.encodings.source import Source
 
 
 class LearnedTable(PositionalEncoding):
@@ -19,6 +22,13 @@ class LearnedTable(PositionalEncoding):
     grid: [height, width] of the table, the train grid. At that grid the table itself is used: bicubic resampling
     would change its values even at equal size (facebookresearch/deit pull request 43). Normal start of std 0.02.
     """
+
+    source: ClassVar[Source] = Source(
+        paper="ViT, arXiv 2010.11929; resized as DeiT, arXiv 2012.12877",
+        code="facebookresearch/deit pull request 43",
+        differs="not resized at the train grid, where bicubic resampling would change the values",
+        clamp="none: smaller grids are resized too",
+    )
 
     def __init__(self, width: int, grid: tuple[int, int], logit_scale: LogitScale = Constant()) -> None:  # noqa: B008
         super().__init__()

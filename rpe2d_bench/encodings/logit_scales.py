@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from rpe2d_bench.encodings.interface import Context
+from rpe2d_bench.encodings.source import Source
 
 
 @dataclass(frozen=True)
 class Constant:
     """The same factor on q.k / sqrt(head_width) at every grid; 1 is ordinary attention."""
+
+    source: ClassVar[Source] = Source(paper="ordinary attention", clamp="nothing depends on s")
 
     value: float = 1.0
 

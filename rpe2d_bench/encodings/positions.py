@@ -6,17 +6,25 @@ Shape suffixes: B batch, N tokens of one axis.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from rpe2d_bench.encodings.interface import Context
 from rpe2d_bench.encodings.scaling import device_of
+from rpe2d_bench.encodings.source import Source
 
 
 @dataclass(frozen=True)
 class GridPositions:
     """0, 1, ..., n-1 along each axis: extrapolation past the train grid, nothing else."""
+
+    source: ClassVar[Source] = Source(
+        paper="RoFormer, arXiv 2104.09864; extrapolation in the tables of FiT, arXiv 2402.12376",
+        code="whlzy/FiT@b22b7b0 fit/model/rope.py",
+        clamp="none",
+    )
 
     def __call__(self, ctx: Context) -> tuple[Tensor, Tensor]:
         device = device_of(ctx)
@@ -30,6 +38,12 @@ class CentredPositions:
 
     Additive encodings differ from `grid`; for rotary ones only differences count and the two coincide.
     """
+
+    source: ClassVar[Source] = Source(
+        paper="the centre crop of SD3's table, arXiv 2403.03206; Qwen-Image's scale_rope",
+        differs="(n-1)/2 is taken off, where Qwen-Image starts at -(n - n//2), half a token away on even sides",
+        clamp="none",
+    )
 
     def __call__(self, ctx: Context) -> tuple[Tensor, Tensor]:
         y_BN, x_BN = GridPositions()(ctx)

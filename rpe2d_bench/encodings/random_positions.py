@@ -10,13 +10,14 @@ Shape suffixes: B batch, M positions of the range of one axis, N tokens of one a
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from torch import Generator, Tensor
 
 from rpe2d_bench.encodings.interface import Context, Grid
 from rpe2d_bench.encodings.scaling import device_of
+from rpe2d_bench.encodings.source import Source
 from rpe2d_bench.errors import UserError
 
 Draw = Literal["integer", "real", "stratified", "stride_jitter"]
@@ -35,6 +36,15 @@ class RandomPositions:
     `contiguous` runs of stride 1, `random` one draw by `seed`, the same for every picture.
     Raises UserError where a grid does not fit in max_grid.
     """
+
+    source: ClassVar[Source] = Source(
+        paper="RPE-2D, arXiv 2503.18719; Ruoss et al. 2023, arXiv 2305.16843",
+        code="google-deepmind/randomized_positional_encodings@e8c6474 models/positional_encodings.py (one dimension)",
+        differs="range, kind of draw, its scope and the layout at inference are options: only abstracts and summaries "
+        "of the paper could be read, and no code is public",
+        clamp="none: positions stay in [0, max_grid - 1]",
+    )
+    identity_at_train_grid: ClassVar[bool] = False
 
     max_grid: tuple[int, int]
     draw: Draw = "integer"

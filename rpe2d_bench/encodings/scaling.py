@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Literal
 
 import torch
+from torch import Tensor
 
 from rpe2d_bench.encodings.interface import Context
+from rpe2d_bench.errors import UserError
 
 ScaleFrom = Literal["axis", "larger", "area"]
 
@@ -27,3 +29,10 @@ def device_of(ctx: Context) -> torch.device:
     if ctx.t is not None:
         return ctx.t.device
     return ctx.rng.device if ctx.rng is not None else torch.device("cpu")
+
+
+def time_of(ctx: Context) -> Tensor:
+    """t as float64 [B]; UserError where there is none, since a method that depends on time has no default time."""
+    if ctx.t is None:
+        raise UserError("this frequency rule depends on time: give t (0 = data, 1 = noise), for example --t 0.5")
+    return ctx.t.reshape(-1).double()

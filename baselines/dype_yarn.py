@@ -1,0 +1,96 @@
+"""DyPE's YaRN: the two ramps of NTK-by-parts, moved along the channels as the picture emerges.
+
+Shape suffixes: B batch, F rotated channel pairs of one axis.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from baselines.ntk import ntk_base
+from rpe2d_bench.encodings.frequencies import geometric
+from rpe2d_bench.encodings.interface import Context
+from rpe2d_bench.encodings.scaling import ScaleFrom, scale, time_of
+from rpe2d_bench.encodings.source import Source
+
+
+@dataclass(frozen=True)
+class MovingParts(ABC):
+    """What both forms share: NTK-by-parts whose four bounds, in turns over the train grid, depend on t."""
+
+    theta: float = 10_000.0
+    beta_0: float = 1.25
+    beta_1: float = 0.75
+    gamma_0: float = 16.0
+    gamma_1: float = 2.0
+    scale_from: ScaleFrom = "axis"
+    clamp: bool = True
+
+    @abstractmethod
+    def moved(self, turns: float, t_B1: Tensor) -> Tensor:
+        """A bound at time t, [B, 1]."""
+
+    def __call__(self, ctx: Context, axis: int, F: int) -> Tensor:
+        s, t_B1, L = scale(ctx, axis, self.scale_from, self.clamp), time_of(ctx)[:, None], ctx.train_grid.axis(axis)
+        base_BF = geometric(F, self.theta, t_B1.device)
+        ntk_BF = geometric(F, ntk_base(self.theta, s, F), t_B1.device)
+        ntk_share_BF = self.kept(self.moved(self.beta_0, t_B1), self.moved(self.beta_1, t_B1), F, L)
+        base_share_BF = self.kept(self.moved(self.gamma_0, t_B1), self.moved(self.gamma_1, t_B1), F, L)
+        scaled_BF = base_BF / s * (1 - ntk_share_BF) + ntk_BF * ntk_share_BF
+        return (scaled_BF * (1 - base_share_BF) + base_BF * base_share_BF).float()
+
+    def kept(self, fast_B1: Tensor, slow_B1: Tensor, F: int, L: int) -> Tensor:
+        """[B, F] share that is kept: 1 up to the channel of the fast bound, 0 from that of the slow one on.
+
+        Bounds end at F, as in DyPE's code. As t falls the fast bound passes F too; it is held there, so that everything
+        is kept, where the code's bounds cross and it would interpolate (below t = 0.007 on Flux).
+        """
+        correct = F / math.log(self.theta)
+        low_B1 = (correct * (L / (2 * math.pi * fast_B1)).log()).floor().clamp(0, F)
+        high_B1 = (correct * (L / (2 * math.pi * slow_B1)).log()).ceil().clamp(max=F)
+        high_B1 = torch.where(low_B1 == high_B1, high_B1 + 0.001, high_B1)
+        i_F = torch.arange(F, device=fast_B1.device, dtype=torch.float64)
+        return 1 - ((i_F - low_B1) / (high_B1 - low_B1)).clamp(0, 1)
+
+
+@dataclass(frozen=True)
+class DyPEYaRN(MovingParts):
+    """Bounds times t^exponent: the form since February 2026 and in the paper's second version."""
+
+    source: ClassVar[Source] = Source(
+        paper="DyPE, arXiv 2510.20766v2, eq. 16-17 (Dy-YaRN)",
+        code="guyyariv/DyPE@436fe61 flux/transformer_flux.py get_1d_rotary_pos_embed(yarn=True, dype=True)",
+        differs="as the code, two ramps with four constants; the paper states one ramp with 1 and 32. The factor on "
+        "attention is a logit scale of its own (`yarn`), there per axis. Below t = 0.007 (on Flux) the code's bounds "
+        "cross and it interpolates; here the base frequencies stay, as the paper means it",
+        clamp="s >= 1; clamp: false for none",
+    )
+
+    exponent: float = 2.0
+
+    def moved(self, turns: float, t_B1: Tensor) -> Tensor:
+        return turns * t_B1**self.exponent
+
+
+@dataclass(frozen=True)
+class DyPEYaRN2025(MovingParts):
+    """Bounds to the power of magnitude x t^exponent: the form until February 2026, which other ports still carry."""
+
+    source: ClassVar[Source] = Source(
+        paper="DyPE, arXiv 2510.20766v1 (Dy-YaRN)",
+        code="guyyariv/DyPE@5dd4fab flux/transformer_flux.py get_1d_rotary_pos_embed(yarn=True, dype=True)",
+        differs="the factor on attention is a logit scale of its own (`yarn`), there per axis",
+        clamp="s >= 1; clamp: false for none",
+    )
+
+    magnitude: float = 2.0
+    exponent: float = 2.0
+
+    def moved(self, turns: float, t_B1: Tensor) -> Tensor:
+        return turns ** (self.magnitude * t_B1**self.exponent)

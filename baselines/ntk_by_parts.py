@@ -1,0 +1,46 @@
+"""NTK-by-parts: interpolated, NTK-aware and untouched channels, with two ramps between them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from torch import Tensor
+
+from baselines.ntk import ntk_base
+from baselines.yarn import index_range, kept_by_index
+from rpe2d_bench.encodings.frequencies import geometric
+from rpe2d_bench.encodings.interface import Context
+from rpe2d_bench.encodings.scaling import ScaleFrom, device_of, scale
+from rpe2d_bench.encodings.source import Source
+
+
+@dataclass(frozen=True)
+class NTKByParts:
+    """Interpolated to NTK between beta_1 and beta_0 turns over the train grid, NTK to base between gamma_1 and gamma_0.
+
+    The four constants were found on LLaMA with 2,048 positions; on small grids they leave few channels in between.
+    """
+
+    source: ClassVar[Source] = Source(
+        paper="none; bloc97's NTK-by-parts, pull request 1 of jquesnelle/yarn; FiT's `ntk-by-parts`, arXiv 2402.12376",
+        code="whlzy/FiT@b22b7b0 fit/model/rope.py; jquesnelle/yarn@995db5b LlamaPartNTKScaledRotaryEmbedding.py",
+        clamp="s >= 1; clamp: false for none",
+    )
+
+    theta: float = 10_000.0
+    beta_0: float = 1.25
+    beta_1: float = 0.75
+    gamma_0: float = 16.0
+    gamma_1: float = 2.0
+    scale_from: ScaleFrom = "axis"
+    clamp: bool = True
+
+    def __call__(self, ctx: Context, axis: int, F: int) -> Tensor:
+        s, L = scale(ctx, axis, self.scale_from, self.clamp), ctx.train_grid.axis(axis)
+        base_BF = geometric(F, self.theta, device_of(ctx))
+        ntk_BF = geometric(F, ntk_base(self.theta, s, F), base_BF.device)
+        ntk_F = kept_by_index(*index_range(self.beta_0, self.beta_1, F, self.theta, L), F, base_BF.device)
+        base_F = kept_by_index(*index_range(self.gamma_0, self.gamma_1, F, self.theta, L), F, base_BF.device)
+        scaled_BF = base_BF / s * (1 - ntk_F) + ntk_BF * ntk_F
+        return (scaled_BF * (1 - base_F) + base_BF * base_F).float()
