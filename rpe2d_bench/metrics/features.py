@@ -23,11 +23,22 @@ LUMA = (0.299, 0.587, 0.114)
 class FeatureNet(Protocol):
     """What a metric needs of a network; everything that could change a number is in `name` and `version`."""
 
-    name: str
-    version: str
-    input_size: Size | None  # None: takes pictures of every size as they are
-    channels: int
-    num_features: int
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def version(self) -> str: ...
+
+    @property
+    def input_size(self) -> Size | None:
+        """Height and width it takes; None where it takes pictures of every size as they are."""
+        ...
+
+    @property
+    def channels(self) -> int: ...
+
+    @property
+    def num_features(self) -> int: ...
 
     def features_and_logits(self, pictures_NCHW: Tensor) -> tuple[Tensor, Tensor | None]:
         """float32 grey levels 0..255 at `input_size` -> features [N, D], logits [N, K] or None."""

@@ -10,6 +10,8 @@ from pathlib import Path
 from rpe2d_bench.errors import UserError, unknown
 from rpe2d_bench.metrics.features import FeatureNet
 
+Classes = tuple[str, ...]  # what the logits stand for, in order
+
 
 @dataclass(frozen=True)
 class NetEntry:
@@ -18,19 +20,19 @@ class NetEntry:
     name: str
     classifies: bool
     needs_weights: bool
-    load: Callable[[Path | None], FeatureNet]
+    load: Callable[[Path | None, Classes | None], FeatureNet]
 
 
-def _glyph(name: str) -> Callable[[Path | None], FeatureNet]:
-    def load(weights: Path | None) -> FeatureNet:
+def _glyph(name: str) -> Callable[[Path | None, Classes | None], FeatureNet]:
+    def load(weights: Path | None, classes: Classes | None) -> FeatureNet:
         from rpe2d_bench.metrics import glyph_nets
 
-        return glyph_nets.load(name)
+        return glyph_nets.load(name) if classes is None else glyph_nets.load(name, classes)
 
     return load
 
 
-def _efficientnet(weights: Path | None) -> FeatureNet:
+def _efficientnet(weights: Path | None, classes: Classes | None) -> FeatureNet:
     from rpe2d_bench.metrics.efficientnet import EfficientNetLite0
 
     return EfficientNetLite0()
@@ -51,11 +53,14 @@ def entry(name: str) -> NetEntry:
 
 
 @lru_cache(maxsize=4)
-def load_net(name: str, weights: Path | None = None) -> FeatureNet:
-    """A feature net by name; `weights` is the path of its weights where the package ships none."""
+def load_net(name: str, weights: Path | None = None, classes: Classes | None = None) -> FeatureNet:
+    """A feature net by name; `weights` is the path of its weights where the package ships none.
+
+    `classes` are the data's class names: the glyph nets answer for these, in this order.
+    """
     chosen = entry(name)
     if chosen.needs_weights and weights is None:
         raise UserError(f"the net {name!r} ships without weights; give their path, or choose glyphnet")
     if weights is not None and not chosen.needs_weights:
         raise UserError(f"the net {name!r} brings its own weights; leave the path out")
-    return chosen.load(weights)
+    return chosen.load(weights, classes)

@@ -1,0 +1,117 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats
+
+from rpe2d_bench.errors import UserError
+from rpe2d_bench.metrics.compare import adjust_together, compare, holm, over_seeds
+
+
+def methods(
+    effects: dict[str, float], seeds: int, count: int = 120, spread: float = 0.0
+) -> dict[str, list[np.ndarray]]:
+    """Methods that share their noise: each shifts the same draws by its effect, plus a difference between seeds."""
+    result: dict[str, list[np.ndarray]] = {name: [] for name in effects}
+    for s in range(seeds):
+        noise = np.random.default_rng([7, s]).standard_normal((count, 5))
+        for i, (name, effect) in enumerate(effects.items()):
+            wobble = spread * np.random.default_rng([8, s, i]).standard_normal()
+            result[name].append(noise + effect + wobble)
+    return result
+
+
+REFERENCE = np.random.default_rng(1).standard_normal((120, 5))
+
+
+@pytest.mark.parametrize("metric", ["fd", "kid"])
+def test_a_real_difference_is_found_and_its_sign_is_right(metric: str) -> None:
+    found = compare(methods({"good": 0.2, "bad": 0.6}, 2), REFERENCE, metric, resamples=500)
+    assert len(found) == 1
+    assert found[0].difference < 0
+    assert found[0].low <= found[0].difference <= found[0].high < 0
+    assert found[0].significant
+    assert found[0].covers == "samples only"
+
+
+def test_equal_methods_are_not_different() -> None:
+    same = methods({"a": 0.3}, 2)["a"]
+    found = compare({"a": same, "b": same}, REFERENCE, "fd", resamples=200)[0]
+    assert (found.difference, found.p, found.significant) == (0.0, 1.0, False)
+
+
+def test_pairing_sees_what_independent_noise_hides() -> None:
+    paired = methods({"a": 0.30, "b": 0.34}, 1)
+    unpaired = {"a": paired["a"], "b": [np.random.default_rng(5).standard_normal((120, 5)) + 0.34]}
+    width = [
+        found.high - found.low for found in (compare(x, REFERENCE, "fd", resamples=500)[0] for x in (paired, unpaired))
+    ]
+    assert width[0] < width[1] / 3
+
+
+def test_five_seeds_make_a_claim_about_training_and_widen_the_interval() -> None:
+    sets = methods({"a": 0.3, "b": 0.4}, 5, spread=0.1)
+    over = compare(sets, REFERENCE, "fd", resamples=500)[0]
+    within = compare({name: x[:4] for name, x in sets.items()}, REFERENCE, "fd", resamples=500)[0]
+    assert (over.covers, within.covers) == ("seeds and samples", "samples only")
+    assert over.high - over.low > 1.5 * (within.high - within.low)
+
+
+def test_false_alarms_stay_near_the_level() -> None:
+    alarms = 0
+    for trial in range(60):
+        rng = np.random.default_rng([3, trial])
+        sets = {name: [rng.standard_normal((80, 3)) + 0.3] for name in "ab"}
+        reference = rng.standard_normal((80, 3))
+        alarms += compare(sets, reference, "fd", resamples=200, seed=trial)[0].p <= 0.05
+    assert alarms <= stats.binom.ppf(0.999, 60, 0.05)
+
+
+def test_everything_against_one_and_seeded() -> None:
+    sets = methods({"a": 0.1, "b": 0.2, "c": 0.3}, 2)
+    found = compare(sets, REFERENCE, "kid", against="b", resamples=200, seed=4)
+    assert [(x.method, x.against) for x in found] == [("a", "b"), ("c", "b")]
+    assert found == compare(sets, REFERENCE, "kid", against="b", resamples=200, seed=4)
+    assert found != compare(sets, REFERENCE, "kid", against="b", resamples=200, seed=5)
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=12))
+def test_holm_is_the_step_down_procedure(p_values: list[float]) -> None:
+    adjusted = holm(p_values)
+    for level in (0.01, 0.05, 0.3):
+        order = sorted(range(len(p_values)), key=lambda i: p_values[i])
+        rejected = set()
+        for rank, index in enumerate(order):
+            if p_values[index] > level / (len(order) - rank):
+                break
+            rejected.add(index)
+        borderline = any(abs(a - level) < 1e-9 for a in adjusted)
+        assert borderline or rejected == {i for i, a in enumerate(adjusted) if a <= level}
+
+
+def test_correction_over_several_resolutions() -> None:
+    families = [compare(methods({"a": 0.1, "b": 0.12}, 1), REFERENCE, "fd", resamples=99, seed=s) for s in range(3)]
+    together = adjust_together(families)
+    assert [x.p_adjusted for f in together for x in f] == holm([x.p for f in families for x in f])
+
+
+def test_student_interval() -> None:
+    values = [1.0, 2.0, 4.0]
+    found = over_seeds(values)
+    low, high = stats.t.interval(0.95, 2, np.mean(values), stats.sem(values))
+    assert (found.low, found.high, found.count) == (pytest.approx(low), pytest.approx(high), 3)
+    assert found.spread == pytest.approx(np.std(values, ddof=1))
+    alone = over_seeds([3.0])
+    assert alone.mean == 3.0
+    assert np.isnan(alone.low)
+
+
+def test_what_cannot_be_compared_is_said() -> None:
+    sets = methods({"a": 0.1, "b": 0.2}, 2)
+    with pytest.raises(UserError, match="same seeds and pictures"):
+        compare({"a": sets["a"], "b": sets["b"][:1]}, REFERENCE, "fd")
+    with pytest.raises(UserError, match="'z' has no features"):
+        compare(sets, REFERENCE, "fd", against="z")
+    with pytest.raises(UserError, match="2 seeds of which 1 are not finite"):
+        over_seeds([1.0, float("nan")])
