@@ -35,7 +35,7 @@ CHARACTERS: dict[str, str] = {"digits": "0123456789", "letters": "ABCDEFGHIJKLMN
 _EXTENT = 0.72  # of the short side, that a single glyph's longer extent fills before jitter
 _QUADRANTS = torch.tensor([[-0.25, -0.25], [-0.25, 0.25], [0.25, -0.25], [0.25, 0.25]])  # two or three objects
 _DARKEST = 0.3  # of a texture inside a glyph; the background's texture is brightest at the same value
-_CHUNK = 1 << 22  # numbers in the largest intermediate array
+_CHUNK = 1 << 20  # numbers in the largest intermediate array
 
 # slots of the random numbers of a picture
 _FONT, _COUNT, _TEXTURE, _BACK_TEXTURE, _PHASE, _BACK_PHASE = range(6)
@@ -209,18 +209,19 @@ class Glyphs:
 
     def _alpha(self, scenes: Scenes, y_H: Tensor, x_W: Tensor, pitch: float) -> Tensor:
         """Share of each pixel that the objects cover, filtered to the pitch; float32 [B, H, W]."""
-        side = _master_side(pitch)
-        masks = masters(self._characters, self.options.fonts, side)
-        mask_BII = masks[scenes.labels_B, scenes.font_B].float().div_(255)
-        total = torch.zeros(len(mask_BII), len(y_H), len(x_W))
-        for k in range(scenes.size_BK.shape[1]):
-            here = (scenes.count_B > k).nonzero()[:, 0]
-            size_B = scenes.size_BK[here, k]
-            rows, columns = (
-                box_weights(at[None, :], pitch, middle_BK[here, k] - size_B / 2, size_B / side, side)
-                for at, middle_BK in ((y_H, scenes.y_BK), (x_W, scenes.x_BK))
-            )
-            total[here] += rows @ mask_BII[here] @ columns.transpose(1, 2)
+        total = torch.zeros(len(scenes.count_B), len(y_H), len(x_W))
+        for several in (False, True):
+            side = _master_side(pitch * (2 if several else 1))  # one of several objects is half as large
+            masks = masters(self._characters, self.options.fonts, side)
+            for k in range(scenes.size_BK.shape[1] if several else 1):
+                here = ((scenes.count_B > k) & ((scenes.count_B > 1) == several)).nonzero()[:, 0]
+                size_B = scenes.size_BK[here, k]
+                rows, columns = (
+                    box_weights(at[None, :], pitch, middle_BK[here, k] - size_B / 2, size_B / side, side)
+                    for at, middle_BK in ((y_H, scenes.y_BK), (x_W, scenes.x_BK))
+                )
+                mask_BII = masks[scenes.labels_B[here], scenes.font_B[here]].float().div_(255)
+                total[here] += rows @ mask_BII @ columns.transpose(1, 2)
         return total
 
     def _chunks(self, count: int, resolution: Resolution, layered: bool) -> Iterator[tuple[int, int]]:
@@ -241,8 +242,12 @@ def _frame(resolution: Resolution) -> tuple[Tensor, Tensor]:
 
 
 def _supersampling(resolution: Resolution) -> int:
-    """Of scenes in which layers are multiplied, because a product has more bandwidth than its factors."""
-    return 2 if min(resolution) >= 48 else 4
+    """Of scenes in which layers are multiplied, because a product has more bandwidth than its factors.
+
+    With n pixels on the short side and k samples in each, a glyph's edges reach k n / 2 cycles, a texture 10.3: what
+    their product folds back must stay above the picture's n / 2, so (k - 1) n / 2 >= 10.3.
+    """
+    return 2 if min(resolution) >= 21 else 4
 
 
 def _master_side(pitch: float) -> int:
