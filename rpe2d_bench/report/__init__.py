@@ -1,0 +1,38 @@
+"""Records -> tables, figures and one HTML page. The only importer of pandas and matplotlib."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rpe2d_bench.records import Record
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from rich.console import Group
+
+__all__ = ["load_frame", "render", "terminal_table"]
+
+
+def render(records: list[Record], store: Path, out: Path) -> Path:
+    """Write the report of one run into the folder `out` and return the path of its index.html.
+
+    A run may be partial: what is absent or failed is shown as such. Artifacts are read below `store`.
+    """
+    from rpe2d_bench.report.folder import write_report
+
+    return write_report(records, store, out)
+
+
+def terminal_table(records: list[Record]) -> Group:
+    """The main metric of one run, methods x test resolutions, as something rich can print."""
+    from rpe2d_bench.report.terminal import terminal_table as table
+
+    return table(records)
+
+
+def load_frame(records: list[Record]) -> pd.DataFrame:
+    """A tidy frame with the published columns (report.frame.COLUMNS): one row per record and metric."""
+    from rpe2d_bench.report.frame import load_frame as load
+
+    return load(records)

@@ -1,0 +1,153 @@
+"""The answer in words: which method wins where, with what certainty, at what cost, and what limits it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from rpe2d_bench.records import Resolution
+from rpe2d_bench.report.quality import findings
+from rpe2d_bench.report.results import Results
+from rpe2d_bench.report.tables import number
+from rpe2d_bench.report.vocabulary import Metric, scale_label, size_label
+
+
+@dataclass(frozen=True)
+class Sentence:
+    kind: str  # "answer", "detail" or "caution"
+    text: str
+
+
+def answer(results: Results) -> list[Sentence]:
+    """Sentences in the order in which a reader needs them."""
+    metric = results.main_metric
+    if metric is None:
+        trained = len(results.find("train", status="ok"))
+        return [Sentence("caution", f"Nothing has been measured yet; {trained} models are trained.")]
+    out: list[Sentence] = []
+    for train in results.resolutions:
+        out += _winners(results, metric, train)
+        out += _against_reference(results, metric, train)
+    out += _cost(results)
+    return out + _cautions(results)
+
+
+def join(words: list[str]) -> str:
+    """'a', 'a and b', 'a, b and c'."""
+    return words[0] if len(words) == 1 else ", ".join(words[:-1]) + " and " + words[-1]
+
+
+def _elsewhere(results: Results, train: Resolution) -> list[Resolution]:
+    return [test for test in results.resolutions[train] if test != train]
+
+
+def runner_up(results: Results, metric: Metric, train: Resolution, test: Resolution) -> tuple[str, bool] | None:
+    """The best method that does not coincide with the winner, and whether the two are separated."""
+    best = results.best(train, test, metric)
+    rest = {m: e.mean for m in results.methods if m not in best and (e := results.estimate(m, train, test, metric))}
+    if not best or not rest:
+        return None
+    second = (min if metric.better == "lower" else max)(rest, key=lambda name: rest[name])
+    gap = results.difference(second, best[0], train, test, metric)
+    return second, bool(gap and gap.excludes_zero)
+
+
+def _winners(results: Results, metric: Metric, train: Resolution) -> list[Sentence]:
+    tests = _elsewhere(results, train)
+    won: dict[str, list[tuple[Resolution, tuple[str, bool] | None]]] = {}
+    for test in tests:
+        best = results.best(train, test, metric)
+        if best:
+            won.setdefault(" = ".join(best), []).append((test, runner_up(results, metric, train, test)))
+    out = []
+    for winner, sizes in sorted(won.items(), key=lambda item: -len(item[1])):
+        first = winner.split(" = ")[0]
+        scores = [
+            f"{size_label(test)} px ({scale_label(test, train)}: {number(found.mean)})"
+            for test, _ in sizes
+            if (found := results.estimate(first, train, test, metric))
+        ]
+        extreme = "lowest" if metric.better == "lower" else "highest"
+        text = f"{winner} has the {extreme} {metric.label} at {join(scores)}"
+        clear = [size_label(test) for test, second in sizes if second and second[1]]
+        close = [f"{second[0]} at {size_label(test)}" for test, second in sizes if second and not second[1]]
+        if len(results.seeds) < 2:
+            text += "; with one seed nobody can say whether that is luck"
+        elif close and clear:
+            text += f"; it is separated from the next best at {join(clear)} px, but not from {join(close)}"
+        elif close:
+            text += f"; it is not separated from the next best ({join(close)})"
+        elif clear:
+            text += ", each time separated from the next best" if len(clear) > 1 else ", separated from the next best"
+        marked = " (undertrained)" if results.is_undertrained(first, train) else ""
+        out.append(Sentence("answer", f"Trained at {size_label(train)} px: {text}{marked}."))
+    return out
+
+
+def _against_reference(results: Results, metric: Metric, train: Resolution) -> list[Sentence]:
+    reference = results.reference
+    if reference is None or len(results.seeds) < 2:
+        return []
+    out = []
+    for method in results.methods:
+        if method == reference:
+            continue
+        groups: dict[str, list[str]] = {"better": [], "worse": [], "not separated": []}
+        for test in _elsewhere(results, train):
+            gap = results.difference(method, reference, train, test, metric)
+            if gap is None:
+                continue
+            lower = (gap.mean < 0) == (metric.better == "lower")
+            verdict = "not separated" if not gap.excludes_zero else "better" if lower else "worse"
+            groups[verdict].append(size_label(test))
+        said = [f"{word} at {join(sizes)} px" for word, sizes in groups.items() if sizes]
+        if said:
+            mark = " (undertrained)" if results.is_undertrained(method, train) else ""
+            out.append(Sentence("detail", f"{method}{mark} against {reference}: {'; '.join(said)}."))
+    return out
+
+
+def _cost(results: Results) -> list[Sentence]:
+    seconds: dict[str, float] = {}
+    for model in results.models:
+        found = [r.timings["train"] for r in results.find("train", model=model, status="ok") if "train" in r.timings]
+        if found:
+            seconds[model] = sum(found) / len(found)
+    if not seconds:
+        return []
+    said = [f"{model} {duration(value)}" for model, value in seconds.items()]
+    return [Sentence("detail", f"Training one model took {join(said)} (mean over seeds, on this run's machine).")]
+
+
+def _cautions(results: Results) -> list[Sentence]:
+    found = findings(results)
+    out = [Sentence("caution", f"{f.what}: undertrained, {f.why}.") for f in found if f.kind == "undertrained"]
+    for kind, words in (("failed", "failed"), ("diverged", "gave numbers that are not finite")):
+        if count := sum(f.kind == kind for f in found):
+            noun = "results" if count > 1 else "result"
+            out.append(Sentence("caution", f"{count} {noun} {words}; see quality control."))
+    absent = sum(results.state(m, train, t) in ("missing", "partial") for train, tests in results.resolutions.items()
+                 for m in results.methods for t in tests)  # fmt: skip
+    if absent:
+        out.append(
+            Sentence(
+                "caution",
+                f"{absent} {'cells are' if absent > 1 else 'cell is'} missing or short of seeds: this report is partial.",
+            )
+        )
+    n = len(results.seeds)
+    if n > 1:
+        out.append(
+            Sentence(
+                "caution",
+                f"'Separated' means: the 95 % interval (Student's t, paired over {n} seeds) of the difference does not"
+                " contain zero. Many comparisons are made here; one in twenty would be called separated by chance.",
+            )
+        )
+    return out
+
+
+def duration(seconds: float) -> str:
+    """'45 s', '12.5 min' or '3.2 h'."""
+    if seconds < 90:
+        return f"{seconds:.3g} s"
+    return f"{seconds / 60:.3g} min" if seconds < 5400 else f"{seconds / 3600:.3g} h"

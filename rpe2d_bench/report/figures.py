@@ -1,0 +1,157 @@
+"""Figures of a run, drawn with matplotlib's object interface (no global state, no display)."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter
+
+from rpe2d_bench.records import Resolution
+from rpe2d_bench.report.palette import styles
+from rpe2d_bench.report.results import Results
+from rpe2d_bench.report.statistics import Estimate
+from rpe2d_bench.report.vocabulary import Metric, scale_label, side, size_label
+
+STYLE_FILE = Path(__file__).with_name("paper.mplstyle")
+FORMATS = ("svg", "pdf", "png")
+LOG_FROM = 15.0  # a wider range of means than this is drawn on a logarithmic axis
+
+
+@contextmanager
+def paper_style(**changes: Any) -> Iterator[None]:
+    """The style file of all figures; changes are further rcParams."""
+    settings: Any = changes
+    with mpl.rc_context(fname=STYLE_FILE, rc=settings):
+        yield
+
+
+def files_of(figure: Figure) -> dict[str, bytes]:
+    """The figure in every format; dates are left out so that equal records give equal files."""
+    files = {}
+    with paper_style():
+        for kind in FORMATS:
+            out = io.BytesIO()
+            no_date = {"svg": {"Date": None}, "pdf": {"CreationDate": None}, "png": None}[kind]
+            figure.savefig(out, format=kind, metadata=no_date)
+            files[kind] = out.getvalue()
+    return files
+
+
+def svg_text(figure: Figure) -> str:
+    """The figure as an SVG element with real text, to be set into a page."""
+    out = io.StringIO()
+    with paper_style(**{"svg.fonttype": "none", "savefig.transparent": True}):
+        figure.savefig(out, format="svg", metadata={"Date": None})
+    text = out.getvalue()
+    return text[text.index("<svg") :]
+
+
+def metric_curve(results: Results, metric: Metric, train: Resolution) -> Figure:
+    """The metric over test resolution: squares on a line, other shapes beside them; floor in grey."""
+    squares = [test for test in results.resolutions[train] if test[0] == test[1]]
+    others = [test for test in results.resolutions[train] if test[0] != test[1]]
+    with paper_style():
+        figure = Figure(layout="constrained")
+        ratios = [max(len(squares), 2), len(others) * 0.9] if others and squares else [1]
+        axes = figure.subplots(1, len(ratios), sharey=True, width_ratios=ratios, squeeze=False)[0]
+        if squares:
+            axes[0].set_xscale("log", base=2)
+            _panel(axes[0], results, metric, train, squares, [side(test) for test in squares], line=True)
+            axes[0].set_xlim(side(squares[0]) / 1.09, side(squares[-1]) * 1.09)
+            axes[0].set_xlabel("test resolution (pixels, scale)")
+            if train in squares:
+                axes[0].axvline(side(train), color="#808080", linewidth=0.8, linestyle=":", zorder=0)
+                axes[0].annotate("trained here", (side(train), 1.0), xycoords=("data", "axes fraction"), fontsize=6.5,
+                                 xytext=(2, -1), textcoords="offset points", va="top", color="#808080")  # fmt: skip
+        if others:
+            places = [float(place) for place in range(len(others))]
+            _panel(axes[-1], results, metric, train, others, places, line=False)
+            axes[-1].set_xlim(-0.6, len(others) - 0.4)
+            axes[-1].set_xlabel("not square (height×width)")
+        axes[0].set_ylabel(metric.heading)
+        _vertical_scale(axes[0], results, metric, train)
+        handles, labels = axes[0].get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside right center")
+    return figure
+
+
+def _panel(
+    axes: Axes, results: Results, metric: Metric, train: Resolution, tests: list[Resolution], places: list[float],
+    *, line: bool,
+) -> None:  # fmt: skip
+    look, models = styles(results.methods), results.models
+    for number, (method, style) in enumerate(look.items()):
+        spot = (number - (len(look) - 1) / 2) / max(len(look), 1)  # -0.5 .. 0.5, so that bars do not hide each other
+        points = [
+            (place * 1.05**spot if line else place + 0.5 * spot, found, test)
+            for place, test in zip(places, tests, strict=True)
+            if (found := results.estimate(method, train, test, metric))
+        ]
+        model = str(results.methods[method].get("model"))
+        if not points:
+            axes.plot([], [], color=style.colour, marker=style.marker, label=f"{method} (no result)")
+            continue
+        mark = " †" if results.is_undertrained(method, train) else ""
+        xs, ys = [p[0] for p in points], [p[1].mean for p in points]
+        (drawn,) = axes.plot(
+            xs, ys, color=style.colour, marker=style.marker, markeredgecolor="none", label=method + mark,
+            linestyle=style.dash(models.index(model) if model in models else 0) if line else "none",
+        )  # fmt: skip
+        drawn.set_gid(f"series-{number}-line-{int(line)}")
+        for x, found, test in points:
+            low, high = bar(found, list(results.by_seed(method, train, test, metric).values()))
+            (whisker,) = axes.plot([x, x], [low, high], color=style.colour, linewidth=1.0, alpha=0.8)
+            whisker.set_gid(f"series-{number}-bar-{int(line)}-{size_label(test)}")
+    real = [(place, found.mean) for place, test in zip(places, tests, strict=True)
+            if (found := results.floor(test, metric))]  # fmt: skip
+    if real:
+        axes.plot([r[0] for r in real], [r[1] for r in real], color="#808080", linestyle="--" if line else "none",
+                  marker="_", linewidth=1.0, label="real pictures (floor)")  # fmt: skip
+    axes.xaxis.set_major_locator(FixedLocator(places))
+    axes.set_xticks(places, [f"{size_label(test)}\n{scale_label(test, train)}" for test in tests])
+    axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.tick_params(axis="x", which="minor", length=0)
+
+
+def bar(found: Estimate, values: list[float]) -> tuple[float, float]:
+    """The bar that is drawn: the 95 % interval from three seeds on, the range of the values with two.
+
+    Student's interval over two seeds is 13 standard errors wide and would hide the figure; tables give it.
+    """
+    if found.n >= 3 and found.low is not None and found.high is not None:
+        return found.low, found.high
+    return min(values), max(values)
+
+
+def bar_words(results: Results) -> str:
+    """What the bars of the figures mean."""
+    if len(results.seeds) >= 3:
+        return f"bars: 95 % interval over {len(results.seeds)} seeds"
+    return "bars: both seeds" if len(results.seeds) == 2 else "one seed, no bars"
+
+
+def _vertical_scale(axes: Axes, results: Results, metric: Metric, train: Resolution) -> None:
+    means = [
+        found.mean
+        for test in results.resolutions[train]
+        for found in (*(results.estimate(m, train, test, metric) for m in results.methods), results.floor(test, metric))
+        if found and found.mean == found.mean
+    ]
+    if metric.unit == "%":
+        axes.set_ylim(-3, 103)
+    elif means and min(means) > 0 and max(means) / min(means) > LOG_FROM:
+        axes.set_yscale("log")
+    elif means and min(means) <= 0 and max(means) > LOG_FROM * max(abs(min(means)), 1e-12):
+        axes.set_yscale("symlog", linthresh=max(2 * abs(min(means)), max(means) / 1000))
+    else:
+        return
+    if metric.unit != "%":
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        axes.yaxis.set_minor_formatter(NullFormatter())

@@ -1,0 +1,109 @@
+"""The report folder of one run: page, tables, figures, strips, and what they were made from."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from pathlib import Path
+
+from rpe2d_bench.records import RECORDS_FILE, Record, Resolution
+from rpe2d_bench.report import figures, formats, sheets
+from rpe2d_bench.report.drawing import Drawing, drawing
+from rpe2d_bench.report.frame import load_frame
+from rpe2d_bench.report.page import Section, write_page
+from rpe2d_bench.report.results import Results
+from rpe2d_bench.report.strips import strips
+from rpe2d_bench.report.tables import Table, difference_table, excess_table, value_table
+from rpe2d_bench.report.vocabulary import Metric, size_label
+
+
+def write_report(records: list[Record], store: Path, out: Path) -> Path:
+    """Everything about one run in the folder `out`; an older report there is replaced as a whole."""
+    results = Results(records)
+    out = Path(out)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    fresh = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
+    try:
+        _write(results, Path(store), fresh)
+        fresh.chmod(0o755)
+        if out.exists():
+            old = Path(tempfile.mkdtemp(prefix=f".{out.name}-old-", dir=out.parent))
+            out.rename(old / "report")
+            fresh.rename(out)
+            shutil.rmtree(old)
+        else:
+            fresh.rename(out)
+    finally:
+        shutil.rmtree(fresh, ignore_errors=True)
+    return out / "index.html"
+
+
+def tables_of(results: Results, train: Resolution) -> list[Table]:
+    """Per metric, the main one first: values, excess over the floor (distances only), differences."""
+    found: list[Table] = []
+    for metric in results.metrics:
+        found.append(value_table(results, metric, train))
+        if metric.better == "lower":
+            found.append(excess_table(results, metric, train))
+        if (against := difference_table(results, metric, train)) is not None:
+            found.append(against)
+    return found
+
+
+def curve(results: Results, metric: Metric, train: Resolution) -> Drawing:
+    """The metric over test resolution with its words."""
+    sizes = ", ".join(size_label(test) for test in results.resolutions[train])
+    direction = {"lower": "Lower is better. ", "higher": "Higher is better. "}.get(metric.better or "", "")
+    return drawing(
+        figures.metric_curve(results, metric, train),
+        f"{metric.key}_train_{size_label(train).replace('×', 'x')}",
+        f"{metric.label} over test resolution",
+        f"{metric.label} of {len(results.methods)} methods at {sizes} pixels; the numbers are in the table.",
+        f"{metric.label}: {metric.explanation}. Mean over seeds; {figures.bar_words(results)}. {direction}"
+        "Dashed grey: real against real pictures. Marks are shifted sideways a little so that they do not hide each"
+        " other; line styles tell the trained models apart.",
+    )
+
+
+def _write(results: Results, store: Path, out: Path) -> None:
+    load_frame(results.records).to_csv(out / "results.csv", index=False)
+    lines = [record.model_dump_json() + "\n" for record in results.records]
+    (out / RECORDS_FILE).write_text("".join(lines))
+    sections, text = [], [f"# {formats.escape_markdown(results.name)}\n"]
+    for train in results.resolutions:
+        at = f"train_{size_label(train).replace('×', 'x')}"
+        tables = tables_of(results, train)
+        for table in tables:
+            text.append(formats.markdown(table))
+            _save(out / "tables" / f"{table.name}.tex", formats.latex(table))
+            _save(out / "tables" / f"{table.name}.csv", formats.csv_text(table))
+            _save(out / "tables" / f"{table.name}.md", formats.markdown(table))
+        drawn = {metric.key: curve(results, metric, train) for metric in results.metrics}
+        for figure in drawn.values():
+            figure.save(out / "figures")
+        pictures = strips(results, store, train)
+        if pictures:
+            for kind, content in figures.files_of(sheets.overview(results, pictures, train)).items():
+                (out / "figures" / f"samples_{at}.{kind}").write_bytes(content)
+            for test in results.resolutions[train]:
+                if (sheet := sheets.contact_sheet(results, pictures, test)) is not None:
+                    name = f"samples_{at}_test_{size_label(test).replace('×', 'x')}.png"
+                    (out / "strips").mkdir(exist_ok=True)
+                    sheet.save(out / "strips" / name)
+        sections.append(Section(train, tables, drawn, pictures))
+    _save(out / "report.md", "\n".join(text))
+    made = {
+        "experiment": results.name,
+        "run": results.newest.run,
+        "records": len(results.records),
+        "records_sha256": results.digest,
+        "newest_record": results.newest.created,
+    }
+    _save(out / "report.json", json.dumps(made, indent=2) + "\n")
+    write_page(results, store, sections, out / "index.html")
+
+
+def _save(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")

@@ -1,0 +1,31 @@
+"""One self-contained HTML page: no file beside it, no request to anywhere."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from rpe2d_bench.records import Resolution
+from rpe2d_bench.report.drawing import Drawing
+from rpe2d_bench.report.results import Results
+from rpe2d_bench.report.sheets import Strips
+from rpe2d_bench.report.tables import Table
+
+
+@dataclass(frozen=True)
+class Section:
+    """What is shown about one train resolution."""
+
+    train: Resolution
+    tables: list[Table]
+    curves: dict[str, Drawing]  # metric key -> figure
+    strips: Strips
+
+
+def write_page(results: Results, store: Path, sections: list[Section], path: Path) -> None:
+    """Render the template beside this file."""
+    from rpe2d_bench.report.context import context
+    from rpe2d_bench.report.templating import environment
+
+    template = environment().get_template("page.html.j2")
+    path.write_text(template.render(context(results, store, sections)), encoding="utf-8")

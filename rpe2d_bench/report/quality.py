@@ -1,0 +1,133 @@
+"""Quality control: what is missing, failed, diverged or undertrained."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from rpe2d_bench.records import Resolution
+from rpe2d_bench.report.results import UNDERTRAINED_ACCURACY, UNDERTRAINED_EXCESS, Results
+from rpe2d_bench.report.vocabulary import size_label
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing a reader must know before believing a number."""
+
+    kind: str  # missing, failed, diverged, undertrained, provenance, memorization, few seeds
+    what: str
+    why: str
+
+
+def undertrained(results: Results) -> dict[tuple[str, Resolution], str]:
+    """Models that have not reached the reference method's quality at their train resolution, and why we say so.
+
+    What a train record says itself (details: undertrained) wins over the rule.
+    """
+    found: dict[tuple[str, Resolution], str] = {}
+    for train in results.resolutions:
+        for model in results.models:
+            said = [r.details.get("undertrained") for r in results.find("train", model=model, train_resolution=train)]
+            if any(said):
+                reason = next(word for word in said if word)
+                found[model, train] = reason if isinstance(reason, str) else "its training record says so"
+            elif all(word is None for word in said) and (why := _behind(results, model, train)):
+                found[model, train] = why
+    return found
+
+
+def _behind(results: Results, model: str, train: Resolution) -> str | None:
+    main, reference = results.main_metric, results.reference
+    if main is None or reference is None or results.methods[reference].get("model") == model:
+        return None
+    methods = [name for name, spec in results.methods.items() if spec.get("model") == model]
+    ours = [e.mean for name in methods if (e := results.estimate(name, train, train, main))]
+    theirs = results.estimate(reference, train, train, main)
+    if ours and theirs and main.better == "lower":
+        floor = results.floor(train, main)
+        base = floor.mean if floor else 0.0
+        ours_excess, reference_excess = min(ours) - base, theirs.mean - base
+        if ours_excess > UNDERTRAINED_EXCESS * max(reference_excess, 0.0):
+            return (
+                f"at {size_label(train)} px its {main.label} is {ours_excess:.3g} above the floor,"
+                f" {reference}'s is {reference_excess:.3g} (limit: {UNDERTRAINED_EXCESS:g} times that)"
+            )
+    for metric in results.metrics:
+        if not metric.key.startswith("accuracy"):
+            continue
+        seen = [e.mean for name in methods if (e := results.estimate(name, train, train, metric))]
+        aim = results.estimate(reference, train, train, metric)
+        if seen and aim and max(seen) < aim.mean - UNDERTRAINED_ACCURACY * metric.factor:
+            return (
+                f"at {size_label(train)} px its samples are recognised in {max(seen):.1f} %, {reference}'s in"
+                f" {aim.mean:.1f} %"
+            )
+    return None
+
+
+def findings(results: Results) -> list[Finding]:
+    """Everything that limits what the numbers can say, worst first."""
+    found = [*_failed(results), *_diverged(results), *_missing(results)]
+    for (model, train), why in results.undertrained.items():
+        found.append(
+            Finding("undertrained", f"model {model} at {size_label(train)} px", why + "; other numbers inconclusive")
+        )
+    found += _provenance(results)
+    if len(results.seeds) == 1:
+        found.append(Finding("few seeds", "one seed", "no spread, no interval: differences may be luck"))
+    return found
+
+
+def _failed(results: Results) -> list[Finding]:
+    return [
+        Finding("failed", describe_record(record), record.error or "no reason recorded")
+        for record in results.records
+        if record.status == "failed"
+    ]
+
+
+def describe_record(record: object) -> str:
+    """'yarn 32 -> 48 px, seed 0'."""
+    model, method = getattr(record, "model", None), getattr(record, "method", None)
+    train, test = getattr(record, "train_resolution", None), getattr(record, "test_resolution", None)
+    name = method or (f"training of {model}" if model else "floor")
+    size = " → ".join(size_label(r) for r in (train, test) if r)
+    return f"{name} {size} px, seed {getattr(record, 'seed', None)}"
+
+
+def _diverged(results: Results) -> list[Finding]:
+    found = []
+    for record in results.records:
+        bad = [name for name, value in record.metrics.items() if not math.isfinite(value)]
+        if bad and record.status == "ok":
+            found.append(Finding("diverged", describe_record(record), f"not finite: {', '.join(bad)}"))
+    return found
+
+
+def _missing(results: Results) -> list[Finding]:
+    found = []
+    for train, tests in results.resolutions.items():
+        for method in results.methods:
+            absent: dict[str, list[str]] = {}
+            for test in tests:
+                seeds = set(results.seeds) - {record.seed for record in results.cell(method, train, test)}
+                if seeds:
+                    absent.setdefault(", ".join(map(str, sorted(seeds))), []).append(size_label(test))
+            for seeds_text, sizes in absent.items():
+                what = f"{method} {size_label(train)} → {', '.join(sizes)} px, seed {seeds_text}"
+                found.append(Finding("missing", what, "asked for, not in the records"))
+    return found
+
+
+def _provenance(results: Results) -> list[Finding]:
+    found = []
+    commits = {record.provenance.commit for record in results.records}
+    if len(commits) > 1:
+        names = ", ".join(sorted((commit or "unknown")[:10] for commit in commits))
+        found.append(Finding("provenance", f"{len(commits)} commits", f"records come from different code: {names}"))
+    if any(record.provenance.dirty for record in results.records):
+        found.append(Finding("provenance", "uncommitted changes", "code or experiments differed from their commit"))
+    for test in dict.fromkeys(test for tests in results.resolutions.values() for test in tests):
+        if not results.find("floor", test_resolution=test, status="ok"):
+            found.append(Finding("missing", f"floor at {size_label(test)} px", "no real-against-real measurement"))
+    return found

@@ -1,0 +1,56 @@
+"""Means over seeds with intervals, and differences paired over seeds. Nothing here picks the best of several."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from statistics import fmean, stdev
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A mean over n seeds; spread is the standard deviation (n - 1), [low, high] Student's interval for the mean.
+
+    With one seed there is neither spread nor interval: all three are None.
+    """
+
+    mean: float
+    n: int
+    spread: float | None = None
+    low: float | None = None
+    high: float | None = None
+
+    @property
+    def half_width(self) -> float | None:
+        return None if self.high is None else self.high - self.mean
+
+    @property
+    def excludes_zero(self) -> bool:
+        """Whether the interval lies on one side of zero; False without an interval."""
+        return self.low is not None and self.high is not None and (self.low > 0 or self.high < 0)
+
+    def shifted(self, offset: float) -> Estimate:
+        """The same uncertainty around mean + offset."""
+        low = None if self.low is None else self.low + offset
+        high = None if self.high is None else self.high + offset
+        return Estimate(self.mean + offset, self.n, self.spread, low, high)
+
+
+def estimate(values: Sequence[float], confidence: float = 0.95) -> Estimate | None:
+    """Mean, spread and Student's t interval of values from different seeds; None without values."""
+    if not values:
+        return None
+    mean = fmean(values)
+    if len(values) < 2 or not all(math.isfinite(value) for value in values):
+        return Estimate(mean, len(values))
+    from scipy.stats import t
+
+    spread = stdev(values)
+    half = float(t.ppf(0.5 + confidence / 2, len(values) - 1)) * spread / math.sqrt(len(values))
+    return Estimate(mean, len(values), spread, mean - half, mean + half)
+
+
+def paired(ours: Mapping[int, float], theirs: Mapping[int, float], confidence: float = 0.95) -> Estimate | None:
+    """ours - theirs over the seeds that both have; None when they share none."""
+    return estimate([ours[seed] - theirs[seed] for seed in sorted(ours.keys() & theirs.keys())], confidence)

@@ -1,0 +1,94 @@
+"""Sample strips: the same class and the same noise for every method."""
+
+from __future__ import annotations
+
+import base64
+import io
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from rpe2d_bench.records import Record, Resolution
+from rpe2d_bench.report.results import Results
+
+# Legend: N pictures, C channels, H height, W width.
+PICTURES = 8
+LOSSLESS_UP_TO = 96  # pixels; larger pictures are embedded as JPEG
+
+
+@dataclass(frozen=True)
+class Strip:
+    """A few pictures of one method at one resolution, side by side."""
+
+    method: str
+    train: Resolution
+    test: Resolution
+    labels: list[int]
+    pictures_NCHW: np.ndarray
+
+    @property
+    def image(self) -> Image.Image:
+        """The pictures in a row, one pixel apart."""
+        n, _, height, width = self.pictures_NCHW.shape
+        canvas = Image.new("RGB", (n * (width + 1) - 1, height), (128, 128, 128))
+        for index, picture_CHW in enumerate(self.pictures_NCHW):
+            canvas.paste(picture(picture_CHW), (index * (width + 1), 0))
+        return canvas
+
+
+def picture(picture_CHW: np.ndarray) -> Image.Image:
+    """uint8 [1 or 3, H, W] -> an RGB picture."""
+    if picture_CHW.shape[0] == 1:
+        return Image.fromarray(picture_CHW[0]).convert("RGB")
+    return Image.fromarray(np.ascontiguousarray(picture_CHW.transpose(1, 2, 0)))
+
+
+def data_uri(image: Image.Image) -> str:
+    """The picture as a data URI: PNG while small, JPEG above."""
+    out = io.BytesIO()
+    small = image.height <= LOSSLESS_UP_TO
+    if small:
+        image.save(out, "PNG", optimize=True)
+    else:
+        image.save(out, "JPEG", quality=90)
+    return f"data:image/{'png' if small else 'jpeg'};base64,{base64.b64encode(out.getvalue()).decode()}"
+
+
+def choose(labels_N: np.ndarray, count: int = PICTURES) -> list[int]:
+    """Indices of the first picture of each class, classes in order, then second pictures: never the best ones."""
+    order = sorted(range(len(labels_N)), key=lambda i: (int(np.sum(labels_N[:i] == labels_N[i])), int(labels_N[i]), i))
+    return order[:count]
+
+
+def read_samples(record: Record, store: Path) -> tuple[np.ndarray, np.ndarray] | None:
+    """(pictures uint8 [N, C, H, W], labels [N]) of a measured cell; None where they are gone or unreadable."""
+    path = record.artifacts.get("samples")
+    if path is None:
+        return None
+    try:
+        with np.load(store / path, allow_pickle=False) as data:
+            return data["pictures"], data["labels"]
+    except (OSError, KeyError, ValueError):
+        return None
+
+
+def strips(results: Results, store: Path, train: Resolution) -> dict[tuple[str, Resolution], Strip]:
+    """(method, test resolution) -> strip, all of the first seed that has samples, the same indices everywhere."""
+    found: dict[tuple[str, Resolution], Strip] = {}
+    chosen: list[int] | None = None
+    for seed in results.seeds:
+        for test in results.resolutions[train]:
+            for method in results.methods:
+                cell = [r for r in results.cell(method, train, test) if r.seed == seed and r.status == "ok"]
+                samples = read_samples(cell[0], store) if cell else None
+                if samples is None:
+                    continue
+                pictures_NCHW, labels_N = samples
+                chosen = choose(labels_N) if chosen is None else chosen
+                keep = [index for index in chosen if index < len(labels_N)]
+                found[method, test] = Strip(method, train, test, [int(labels_N[i]) for i in keep], pictures_NCHW[keep])
+        if found:
+            break
+    return found

@@ -1,0 +1,62 @@
+(() => {
+  "use strict";
+  const all = (selector, root = document) => [...root.querySelectorAll(selector)];
+
+  // One method highlighted everywhere; more can be added, none means all.
+  const picked = new Set();
+  const showPicked = () => {
+    document.body.classList.toggle("picking", picked.size > 0);
+    for (const name of ["series", "row", "pick"]) {
+      for (const element of all(`[data-${name}]`)) {
+        const on = picked.has(element.dataset[name]);
+        if (name === "pick") element.setAttribute("aria-pressed", String(on));
+        else element.classList.toggle("picked", on);
+      }
+    }
+  };
+  for (const button of all("[data-pick]")) {
+    button.addEventListener("click", () => {
+      const key = button.dataset.pick;
+      if (!picked.delete(key)) picked.add(key);
+      showPicked();
+    });
+  }
+
+  // Sample strips: all sizes with one picture each, or one size with all its pictures.
+  for (const box of all(".strips")) {
+    const table = box.querySelector(".pictures");
+    const labels = table.dataset.labels.split(" ");
+    const heads = all("thead th[data-column]", table);
+    const size = box.querySelector(".size");
+    const picture = box.querySelector(".picture");
+    const update = () => {
+      const view = box.querySelector("input[type=radio]:checked").value;
+      box.dataset.view = view;
+      for (const cell of all("[data-column]", table)) {
+        cell.classList.toggle("shown", cell.dataset.column === size.value);
+      }
+      const head = heads[Number(size.value)];
+      size.nextElementSibling.value = `${head.firstChild.textContent} px (${head.querySelector("small").textContent})`;
+      picture.nextElementSibling.value = `class ${labels[Number(picture.value)]}`;
+      table.style.setProperty("--pick", picture.value);
+      box.style.setProperty("--zoom", box.querySelector(".zoom").value);
+    };
+    box.querySelector(".controls").hidden = false;
+    box.addEventListener("input", update);
+    update();
+  }
+
+  // The system's theme, or the other one.
+  const theme = document.getElementById("theme");
+  const root = document.documentElement;
+  const isDark = () => (root.dataset.theme ? root.dataset.theme === "dark" : matchMedia("(prefers-color-scheme:dark)").matches);
+  const label = () => { theme.textContent = isDark() ? "light" : "dark"; theme.setAttribute("aria-label", `Switch to ${theme.textContent} colours`); };
+  theme.hidden = false;
+  theme.addEventListener("click", () => { root.dataset.theme = isDark() ? "light" : "dark"; label(); });
+  label();
+
+  // Paper has no buttons: everything that is folded is printed open.
+  let opened = [];
+  addEventListener("beforeprint", () => { opened = all("details:not([open])"); for (const item of opened) item.open = true; });
+  addEventListener("afterprint", () => { for (const item of opened) item.open = false; opened = []; });
+})();

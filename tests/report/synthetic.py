@@ -1,0 +1,134 @@
+"""Synthetic records: invented numbers from a seeded generator, for tests only; they say nothing about any method."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from rpe2d_bench.records import Provenance, Record
+
+TESTS = [(16, 16), (24, 24), (32, 32), (48, 48), (64, 64), (32, 64), (64, 32)]
+METHODS: dict[str, dict[str, Any]] = {
+    "extrapolation": {"model": "rope"},
+    "interpolation": {"model": "rope", "frequencies": {"kind": "interpolated"}},
+    "ntk": {"model": "rope", "frequencies": {"kind": "ntk"}},
+    "yarn": {"model": "rope", "frequencies": {"kind": "yarn"}, "logit_scale": {"kind": "yarn"}},
+    "yarn_crops": {"model": "rope_crops", "frequencies": {"kind": "yarn"}},
+    "rpe2d": {"model": "rpe2d"},
+}
+COST = {"extrapolation": 60.0, "interpolation": 12.0, "ntk": 9.0, "yarn": 6.0, "yarn_crops": 8.0, "rpe2d": 15.0}
+MODELS: dict[str, dict[str, Any]] = {"rope": {}, "rope_crops": {}, "rpe2d": {}}
+
+
+def experiment(seeds: list[int], tests: list[tuple[int, int]], methods: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "schema_version": 1,
+        "name": "synthetic",
+        "seeds": seeds,
+        "data": {"name": "glyphs"},
+        "model": {"preset": "DiT-Mini/4"},
+        "train": {"steps": 100},
+        "models": MODELS,
+        "methods": methods,
+        "resolutions": [{"train": [32, 32], "test": [list(test) for test in tests]}],
+        "evaluate": {"sampler": {"kind": "euler", "steps": 25, "guidance": 1.5}, "num_samples": 40},
+        "report": {"main_metric": "kid", "reference_method": "yarn"},
+    }
+
+
+def make_records(
+    store: Path | None = None,
+    *,
+    seeds: tuple[int, ...] = (0, 1, 2),
+    tests: list[tuple[int, int]] | None = None,
+    methods: dict[str, Any] | None = None,
+    run: str = "run0",
+    shift: float = 0.0,
+) -> list[Record]:
+    """Records of a complete run; with a store, samples and training curves are written below it."""
+    tests, methods = tests or TESTS, methods or METHODS
+    config = {"experiment": experiment(list(seeds), tests, methods)}
+    made: list[Record] = []
+
+    def add(**fields: Any) -> None:
+        key = f"{len(made):016x}{run}"
+        made.append(
+            Record(
+                experiment="synthetic", run=run, key=key, config=config, created=f"2026-01-01T00:{len(made) // 60:02d}:"
+                f"{len(made) % 60:02d}+00:00", provenance=Provenance(commit="0" * 40, packages={"torch": "2.13"},
+                python="3.11", platform="Linux x86_64", command="rpe2d-bench run synthetic.yaml"), **fields,
+            )
+        )  # fmt: skip
+
+    for seed in seeds:
+        rng = np.random.default_rng(seed)
+        for model in MODELS:
+            curve = f"stages/train/{model}{seed}/curve.jsonl"
+            if store is not None:
+                _write_curve(store / curve, rng)
+            add(
+                stage="train",
+                model=model,
+                train_resolution=(32, 32),
+                seed=seed,
+                artifacts={"curve": curve},
+                metrics={"loss": 0.2 + 0.01 * rng.random(), "validation_loss": 0.21, "images_per_second": 200.0},
+                timings={"train": 900.0},
+                details={"parameters": 700_000, "flops_per_step": 15e9, "steps": 100},
+            )
+        for test in tests:
+            add(
+                stage="floor",
+                test_resolution=test,
+                seed=seed,
+                num_samples=40,
+                metrics={
+                    "kid_glyphnet": 0.0002 * rng.random(),
+                    "fd_glyphnet": 0.4 + 0.05 * rng.random(),
+                    "accuracy_glyphjudge": 0.99,
+                },
+            )
+            noise = rng.random()
+            for name, spec in methods.items():
+                far = abs(np.log2(test[0] / 32)) + abs(np.log2(test[1] / 32))
+                value = 1.0 + COST.get(name, 20.0) * far + noise + (0.3 * rng.random() if far else 0.0) + shift
+                samples = f"stages/sample/{name}-{test[0]}x{test[1]}-{seed}/samples.npz"
+                if store is not None:
+                    _write_samples(store / samples, test, value, seed)
+                add(stage="measure", model=spec["model"], method=name, train_resolution=(32, 32), test_resolution=test,
+                    seed=seed, num_samples=40, artifacts={"samples": samples}, metric_versions={"kid_glyphnet": "1"},
+                    metrics={"kid_glyphnet": value / 1000, "fd_glyphnet": value,
+                             "accuracy_glyphjudge": float(np.exp(-value / 60))},
+                    timings={"sample": 20.0 * test[0] * test[1] / 1024, "measure": 1.5},
+                    details={"sampler": {"kind": "euler", "steps": 25, "guidance": 1.5, "shift": 1.0},
+                             "encoding": {"kind": "axial_rope"}, "num_reference": 40,
+                             "coincides_with": [other for other in methods if other != name and test == (32, 32)
+                                                and methods[other]["model"] == spec["model"]]})  # fmt: skip
+    return made
+
+
+def _write_curve(path: Path, rng: np.random.Generator) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lines = [
+        json.dumps({"step": step, "loss": float(0.2 + np.exp(-step / 20) + 0.02 * rng.random()), "lr": 1e-3,
+                    "images_per_second": 200.0, "grad_norm": 1.0})
+        for step in range(1, 101)
+    ]  # fmt: skip
+    path.write_text("\n".join(lines) + "\n")
+
+
+def _write_samples(path: Path, test: tuple[int, int], badness: float, seed: int) -> None:
+    """Discs and bars that drown in noise as the invented number grows."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    height, width = test
+    rng = np.random.default_rng(seed)
+    labels = np.arange(20) % 10
+    y, x = np.mgrid[0 : 1 : height * 1j, 0 : 1 : width * 1j]
+    pictures = []
+    for label in labels:
+        disc = (np.hypot(y - 0.5, x - 0.5) < 0.15 + 0.03 * label) * 220.0
+        pictures.append(np.clip(disc + rng.normal(0, 2 * badness, (height, width)), 0, 255))
+    np.savez(path, pictures=np.array(pictures).astype(np.uint8)[:, None], labels=labels.astype(np.int64))

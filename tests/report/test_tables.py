@@ -1,0 +1,193 @@
+"""Tables say what the records say: means, spreads, marks, gaps."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.console import Console
+from synthetic import make_records
+
+from rpe2d_bench.errors import UserError
+from rpe2d_bench.report import load_frame, terminal_table
+from rpe2d_bench.report.formats import csv_text, latex, markdown
+from rpe2d_bench.report.frame import COLUMNS
+from rpe2d_bench.report.results import Results
+from rpe2d_bench.report.statistics import estimate, paired
+from rpe2d_bench.report.tables import difference_table, excess_table, number, value_table
+from rpe2d_bench.report.vocabulary import describe, resolve_metric
+
+TRAIN = (32, 32)
+
+
+def test_interval_is_students() -> None:
+    # Three values 1, 2, 3: mean 2, sd 1, t(0.975, 2) = 4.302653, half width 4.302653 / sqrt(3).
+    found = estimate([1.0, 2.0, 3.0])
+    assert found is not None
+    assert (found.mean, found.spread, found.n) == (2.0, 1.0, 3)
+    assert found.half_width == pytest.approx(4.302652729911275 / math.sqrt(3))
+
+
+def test_one_seed_has_no_interval_and_none_no_number() -> None:
+    one = estimate([5.0])
+    assert one is not None
+    assert one.spread is None
+    assert one.low is None
+    assert not one.excludes_zero
+    assert estimate([]) is None
+
+
+def test_pairing_removes_what_seeds_share() -> None:
+    ours, theirs = {0: 10.0, 1: 20.0, 2: 30.0}, {2: 29.0, 1: 19.0, 0: 9.0, 7: 1e9}
+    gap = paired(ours, theirs)
+    assert gap is not None
+    assert (gap.mean, gap.spread, gap.n) == (1.0, 0.0, 3)
+    assert gap.excludes_zero
+
+
+@given(st.floats(-1e6, 1e6, allow_nan=False))
+def test_number_is_readable_and_close(value: float) -> None:
+    text = number(value).replace("−", "-")
+    assert abs(float(text) - value) <= max(0.0005, abs(value) * 0.006)
+    assert text not in ("-0", "-0.000")
+
+
+def test_main_metric_is_found_by_its_prefix() -> None:
+    assert resolve_metric("kid", ["fd_glyphnet", "kid_glyphnet"]) == "kid_glyphnet"
+    assert resolve_metric("fd_glyphnet", ["fd_glyphnet"]) == "fd_glyphnet"
+    assert resolve_metric("kid", []) is None
+    with pytest.raises(UserError, match="did you mean 'fd_glyphnet'"):
+        resolve_metric("fd_glyfnet", ["fd_glyphnet"])
+
+
+def test_table_shows_means_in_shown_units_and_marks_the_best() -> None:
+    results = Results(make_records())
+    metric = describe("kid_glyphnet")
+    table = value_table(results, metric, TRAIN)
+    assert table.columns == ["16", "24", "32", "48", "64", "32×64", "64×32"]
+    column = table.columns.index("48")
+    for row in table.rows:
+        raw = [r.metrics["kid_glyphnet"] for r in results.cell(row.label, TRAIN, (48, 48))]
+        value = row.cells[column].value
+        assert value is not None
+        assert value.mean == pytest.approx(1000 * sum(raw) / 3)
+    assert [row.label for row in table.rows if row.cells[column].best] == ["yarn"]
+    excess = excess_table(results, metric, TRAIN).rows[0].cells[column].value
+    floor = results.floor((48, 48), metric)
+    plain = table.rows[0].cells[column].value
+    assert excess is not None
+    assert floor is not None
+    assert plain is not None
+    assert excess.mean == pytest.approx(plain.mean - floor.mean)
+
+
+def test_higher_is_better_for_accuracy() -> None:
+    results = Results(make_records())
+    assert results.best(TRAIN, (48, 48), describe("accuracy_glyphjudge")) == ["yarn"]
+    assert results.best(TRAIN, (48, 48), describe("unheard_of")) == []
+
+
+def test_difference_to_itself_is_left_out_and_signs_are_right() -> None:
+    table = difference_table(Results(make_records()), describe("fd_glyphnet"), TRAIN)
+    assert table is not None
+    assert "yarn" not in [row.label for row in table.rows]
+    cell = table.rows[0].cells[table.columns.index("64")]
+    assert cell.value is not None
+    assert cell.value.mean > 0
+    assert cell.significant
+
+
+def test_missing_failed_and_partial_cells_are_shown() -> None:
+    records = [
+        r.model_copy(update={"status": "failed", "error": "out of memory", "metrics": {}})
+        if r.method == "yarn" and r.test_resolution == (64, 64) else r
+        for r in make_records()
+        if not (r.method == "ntk" and r.test_resolution == (64, 64))
+        and not (r.method == "rpe2d" and r.test_resolution == (64, 64) and r.seed == 2)
+    ]  # fmt: skip
+    results = Results(records)
+    table = value_table(results, describe("kid_glyphnet"), TRAIN)
+    column = table.columns.index("64")
+    states = {row.label: row.cells[column].text for row in table.rows}
+    assert states["ntk"] == "missing"
+    assert states["yarn"] == "failed"
+    assert states["rpe2d"].endswith("(n = 2 of 3)")
+    for text in (markdown(table), latex(table), csv_text(table)):
+        assert "missing" in text
+        assert "failed" in text
+
+
+def test_csv_holds_the_numbers_in_full() -> None:
+    results = Results(make_records())
+    metric = describe("kid_glyphnet")
+    rows = list(csv.DictReader(io.StringIO(csv_text(value_table(results, metric, TRAIN)))))
+    found = next(row for row in rows if row["method"] == "rpe2d" and row["test_resolution"] == "32x64")
+    expected = results.estimate("rpe2d", TRAIN, (32, 64), metric)
+    assert expected is not None
+    assert float(found["mean"]) == expected.mean
+    assert found["low_95"] == repr(expected.low)
+
+
+def test_names_cannot_break_a_table() -> None:
+    bad = "=cmd|'/c'!A0 & 100%_{x} <b>"
+    results = Results(make_records(methods={bad: {"model": "rope"}, "yarn": {"model": "rope"}}))
+    table = value_table(results, describe("kid_glyphnet"), TRAIN)
+    body = latex(table)
+    assert r"\& 100\%\_\{x\}" in body
+    assert all(line.count(r" & ") == len(table.columns) for line in body.splitlines() if line.startswith("yarn"))
+    assert "<b>" not in markdown(table)
+    cells = [line.replace("\\|", "").count("|") for line in markdown(table).splitlines() if line.startswith("|")]
+    assert set(cells) == {len(table.columns) + 2}
+    assert csv_text(table).splitlines()[1].startswith("\"'=cmd") or csv_text(table).splitlines()[1].startswith("'=cmd")
+
+
+def test_frame_has_the_published_columns() -> None:
+    records = make_records(seeds=(0,))
+    frame = load_frame([*records, records[-1].model_copy(update={"status": "failed", "metrics": {}, "seed": 9})])
+    assert tuple(frame.columns) == COLUMNS
+    assert len(frame) == sum(len(r.metrics) for r in records) + 1
+    cell = frame[(frame.method == "yarn") & (frame.test_width == 48) & (frame.metric == "fd_glyphnet")].iloc[0]
+    real = next(r for r in records if r.stage == "floor" and r.test_resolution == (48, 48))
+    assert cell.floor == real.metrics["fd_glyphnet"]
+
+
+def test_terminal_table_prints_marks_and_floor() -> None:
+    console = Console(width=200, record=True)
+    records = make_records()
+    with console.capture() as captured:
+        console.print(terminal_table(records))
+    assert "real pictures (floor)" in captured.get()
+    assert "1.5×" in captured.get()
+    with console.capture() as captured:
+        console.print(terminal_table([r for r in records if r.stage == "train"]))
+    assert "nothing measured yet" in captured.get()
+
+
+def test_undertrained_is_said_by_the_record_or_found_by_the_rule() -> None:
+    records = [
+        r.model_copy(update={"metrics": r.metrics | {"kid_glyphnet": 0.02}})
+        if r.stage == "measure" and r.model == "rpe2d" and r.test_resolution == TRAIN else r
+        for r in make_records()
+    ]  # fmt: skip
+    assert set(Results(records).undertrained) == {("rpe2d", TRAIN)}
+    acquitted = [
+        r.model_copy(update={"details": r.details | {"undertrained": False}}) if r.stage == "train" else r
+        for r in records
+    ]
+    assert Results(acquitted).undertrained == {}
+    said = [
+        r.model_copy(update={"details": r.details | {"undertrained": True}}) if r.stage == "train" else r
+        for r in make_records()
+    ]
+    assert {model for model, _ in Results(said).undertrained} == {"rope", "rope_crops", "rpe2d"}
+
+
+def test_two_runs_are_not_mixed() -> None:
+    with pytest.raises(UserError, match="2 runs"):
+        Results(make_records(seeds=(0,)) + make_records(seeds=(0,), run="run1"))
+    with pytest.raises(UserError, match="no records"):
+        Results([])
