@@ -1,0 +1,41 @@
+"""An experiment, run: plan, engine, live progress, records, MLflow."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Literal
+
+from rpe2d_bench.ledger import Ledger
+from rpe2d_bench.plan import Plan, make_plan
+from rpe2d_bench.progress import ProgressFiles
+from rpe2d_bench.records import Record
+from rpe2d_bench.stages import Surroundings
+from rpe2d_bench.store import Store
+
+Engine = Literal["ray", "local"]
+
+__all__ = ["Engine", "Plan", "make_plan", "run"]
+
+
+def run(
+    plan: Plan,
+    store: Store,
+    *,
+    engine: Engine = "ray",
+    written: dict[str, Any] | None = None,
+    listeners: tuple[Callable[[Record], None], ...] = (),
+) -> list[Record]:
+    """Finish what of a plan is missing in the store; returns the records of the run, also those of earlier attempts.
+
+    A run of which nothing is missing starts neither workers nor Ray.
+    """
+    files = ProgressFiles(store)
+    around = Surroundings(store, plan.experiment.resources, files.say, files)
+    ledger = Ledger(plan, store, written or {}, plan.experiment.resources.device)
+    ledger.listeners.extend(listeners)
+    if engine == "local" or not (plan.missing_trainings(store) or plan.missing_measures(store)):
+        from rpe2d_bench.runner.local import run as finish
+    else:
+        from rpe2d_bench.runner.ray_engine import run as finish
+    finish(plan, around, ledger)
+    return ledger.records

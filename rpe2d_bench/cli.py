@@ -1,0 +1,221 @@
+"""The command line: files configure, commands select. The only importer of typer.
+
+Everything heavy is imported inside a command, so that help and mistakes answer at once.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from rpe2d_bench.errors import UserError
+
+app = typer.Typer(
+    help="Which positional encoding lets a diffusion transformer generate at resolutions it never trained on?",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+ExperimentFile = Annotated[Path, typer.Argument(metavar="EXPERIMENT.yaml", help="An experiment file.")]
+Overrides = Annotated[
+    list[str], typer.Option("--set", metavar="PATH.TO.KEY=VALUE", help="Override a value of the file; VALUE is YAML.")
+]
+Only = Annotated[list[str], typer.Option("--only", metavar="METHOD", help="Keep this method; may be repeated.")]
+StoreFolder = Annotated[Path, typer.Option("--store", metavar="DIR", help="Where results live.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
+DEFAULT_STORE = Path("runs")
+
+
+def main() -> None:
+    """Run a command; what the user can mend is one sentence and exit code 2."""
+    for name, value in {"MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true"}.items():
+        os.environ.setdefault(name, value)
+    try:
+        app()
+    except UserError as error:
+        typer.echo(f"error: {error}", err=True)
+        raise SystemExit(2) from None
+    except KeyboardInterrupt:
+        typer.echo("\nstopped; the same command continues where this one ended", err=True)
+        raise SystemExit(130) from None
+
+
+@app.command()
+def run(
+    experiment: ExperimentFile,
+    overrides: Overrides = [],  # noqa: B006 - typer wants a list
+    only: Only = [],  # noqa: B006
+    store: StoreFolder = DEFAULT_STORE,
+    engine: Annotated[str, typer.Option(help="ray, or local: one stage after the other in this process.")] = "ray",
+    tracking_uri: Annotated[str | None, typer.Option(help="MLflow; by default a SQLite file in the store.")] = None,
+    no_mlflow: Annotated[bool, typer.Option("--no-mlflow", help="Leave MLflow for a later `sync`.")] = False,
+    reports: Annotated[Path, typer.Option(metavar="DIR", help="Where the report is written.")] = Path("reports"),
+) -> None:
+    """Train, sample and measure what is missing, log it to MLflow and write the report."""
+    from rpe2d_bench.session import run_experiment
+
+    if engine not in ("ray", "local"):
+        raise UserError(f"--engine {engine}: write ray or local")
+    run_experiment(
+        experiment,
+        tuple(overrides),
+        tuple(only),
+        store=store,
+        engine=engine,  # type: ignore[arg-type]
+        tracking_uri=None if no_mlflow else tracking_uri or "",
+        reports=reports,
+    )
+
+
+@app.command()
+def plan(
+    experiment: ExperimentFile,
+    overrides: Overrides = [],  # noqa: B006
+    only: Only = [],  # noqa: B006
+    store: StoreFolder = DEFAULT_STORE,
+    as_json: AsJson = False,
+) -> None:
+    """Show the stages of an experiment, which of them are cached, and what the rest will cost."""
+    from rpe2d_bench import config, plan_view
+    from rpe2d_bench.plan import make_plan
+    from rpe2d_bench.store import Store
+
+    made = make_plan(config.load(experiment, overrides, only), tuple(overrides))
+    if as_json:
+        typer.echo(json.dumps(plan_view.as_dict(made, Store(store)), indent=1))
+    else:
+        plan_view.show(made, Store(store))
+
+
+@app.command()
+def validate(experiment: ExperimentFile, overrides: Overrides = []) -> None:  # noqa: B006
+    """Check an experiment file without running anything."""
+    from rpe2d_bench import config
+
+    loaded = config.load(experiment, overrides)
+    methods, models = len(loaded.methods), len(loaded.models)
+    typer.echo(f"{experiment}: valid; {methods} methods on {models} models, {len(loaded.seeds)} seeds")
+
+
+@app.command()
+def report(
+    sources: Annotated[
+        list[Path] | None,
+        typer.Argument(metavar="[EXPERIMENT.yaml | RECORDS.jsonl]...", help="Two are compared; none: the latest run."),
+    ] = None,
+    store: StoreFolder = DEFAULT_STORE,
+    reports: Annotated[Path, typer.Option(metavar="DIR", help="Where the report is written.")] = Path("reports"),
+) -> None:
+    """Write the report of a run from its records."""
+    from rpe2d_bench.session import write_reports
+
+    write_reports(sources or [], store, reports)
+
+
+@app.command("ls")
+def ls(
+    kind: Annotated[str | None, typer.Argument(metavar="[KIND]", help="encodings, positions, metrics, ...")] = None,
+    store: StoreFolder = DEFAULT_STORE,
+    as_json: AsJson = False,
+) -> None:
+    """List what can be written in an experiment file, and the runs of the store."""
+    from rpe2d_bench import listing
+
+    if as_json:
+        typer.echo(json.dumps(listing.as_dict(kind, store), indent=1))
+    else:
+        listing.show(kind, store)
+
+
+@app.command()
+def show(
+    method: Annotated[str, typer.Argument(metavar="METHOD", help="A name that `ls` lists.")],
+    grid: Annotated[str, typer.Option(metavar="HxW", help="Tokens now.")] = "24x24",
+    train_grid: Annotated[str, typer.Option(metavar="HxW", help="Tokens in training.")] = "16x16",
+    t: Annotated[float, typer.Option(help="Time: 0 = data, 1 = noise.")] = 0.5,
+    head_width: Annotated[int, typer.Option(help="Channels of a head.")] = 64,
+    option: Annotated[list[str], typer.Option("--set", metavar="KEY=VALUE", help="An option of the method.")] = [],  # noqa: B006
+    figure: Annotated[Path | None, typer.Option(metavar="FILE", help="Also write a figure (.png, .svg, .pdf).")] = None,
+) -> None:
+    """What a method really does at a grid: ramp, frequencies, logit scale, coverage of random positions."""
+    from rpe2d_bench.showing import show_method
+
+    show_method(method, grid, train_grid, t, head_width, option, figure)
+
+
+@app.command()
+def check(
+    target: Annotated[str, typer.Argument(metavar="NAME | MODULE:CLASS", help="An entry of `ls`, or your own class.")],
+) -> None:
+    """Run the conformance suite on an encoding, a rule of positions, frequencies or logit scale."""
+    from rpe2d_bench.showing import check_method
+
+    if not check_method(target):
+        raise SystemExit(1)
+
+
+@app.command()
+def sample(
+    experiment: ExperimentFile,
+    method: Annotated[str, typer.Option(help="A method of the experiment.")],
+    resolution: Annotated[str, typer.Option(metavar="HxW", help="Pixels; 48 is 48x48.")],
+    out: Annotated[Path, typer.Option(metavar="FILE", help="Where the pictures go (.png grid or .npz).")],
+    count: Annotated[int, typer.Option(help="Pictures.")] = 64,
+    seed: Annotated[int | None, typer.Option(help="A seed of the experiment; by default its first.")] = None,
+    overrides: Overrides = [],  # noqa: B006
+    store: StoreFolder = DEFAULT_STORE,
+) -> None:
+    """Generate pictures of one method at any resolution, from the trained model in the store."""
+    from rpe2d_bench.sampling import sample_method
+
+    sample_method(experiment, tuple(overrides), method, resolution, out, count, seed, store)
+
+
+@app.command()
+def measure(
+    samples: Annotated[Path, typer.Argument(metavar="SAMPLES", help="Folder, .zip, or .npz with arr_0.")],
+    reference: Annotated[Path, typer.Option(metavar="DIR_OR_NPZ", help="Real pictures of the same size.")],
+    metrics: Annotated[str, typer.Option(help="Names, separated by commas.")] = "fd,kid,precision,recall",
+    net: Annotated[str, typer.Option(help="Feature net of the distances.")] = "efficientnet-lite0",
+    as_json: AsJson = False,
+) -> None:
+    """Measure anybody's pictures against real ones."""
+    from rpe2d_bench.measuring import measure_files
+
+    measure_files(samples, reference, metrics.split(","), net, as_json)
+
+
+@app.command()
+def sync(
+    store: StoreFolder = DEFAULT_STORE,
+    tracking_uri: Annotated[str | None, typer.Option(help="MLflow; by default a SQLite file in the store.")] = None,
+) -> None:
+    """Rebuild MLflow from the records of the store."""
+    from rpe2d_bench import records, tracking
+
+    found = records.read(store)
+    tracking.sync(store, tracking_uri or tracking.default_uri(store), found)
+    typer.echo(f"{len(found)} records in {tracking_uri or tracking.default_uri(store)}; next: rpe2d-bench ui")
+
+
+@app.command()
+def ui(
+    store: StoreFolder = DEFAULT_STORE,
+    port: Annotated[int, typer.Option(help="On this machine only.")] = 5000,
+) -> None:
+    """Open the MLflow UI on the store."""
+    from rpe2d_bench import tracking
+
+    uri = tracking.default_uri(store)
+    command = [sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", uri, "--port", str(port)]
+    typer.echo(f"MLflow UI at http://127.0.0.1:{port} (Ctrl-C stops it)")
+    os.execv(sys.executable, command)
+
+

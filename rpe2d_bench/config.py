@@ -1,0 +1,253 @@
+"""What an experiment file may say. Importing this imports neither torch nor ray.
+
+Models are frozen and reject unknown keys; a default is written once, at its field. Options of encodings, data sets,
+crops and metrics belong to their own tables and are checked there (see `check`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
+
+from rpe2d_bench import yaml_file
+from rpe2d_bench.errors import UserError, suggestion
+
+Options = dict[str, Any]  # {kind: ..., option: value}: the schema lives with the table that knows the kind
+
+
+def _square(value: Any) -> Any:
+    return (value, value) if isinstance(value, int) else value
+
+
+Side = Annotated[int, Field(gt=0)]
+Resolution = Annotated[tuple[Side, Side], BeforeValidator(_square)]  # height, width; a single number is a square
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Model(_Part):
+    """Size of the transformer."""
+
+    preset: str  # NAME/PATCH, such as DiT-B/2
+    scan: Literal["none", "alternate"] = "none"
+    stem: Literal["none", "dilated_conv"] = "none"
+
+
+class Train(_Part):
+    """The recipe; equal for every model of an experiment unless an entry says otherwise."""
+
+    path: str = "linear"
+    steps: int = Field(gt=0)
+    batch_size: int = Field(64, gt=0)
+    optimizer: Literal["adamw", "muon"] = "adamw"  # muon: matrices by Muon, the rest by AdamW
+    lr: float = Field(1e-3, gt=0)
+    betas: tuple[float, float] = (0.9, 0.99)
+    weight_decay: float = Field(0.0, ge=0)
+    warmup: int = Field(100, ge=0)  # steps of linear warm-up
+    decay: float = Field(0.3, ge=0, le=1)  # last share of the steps, over which the rate falls linearly to zero
+    ema: float = Field(0.999, ge=0, lt=1)
+    grad_clip: float = Field(1.0, gt=0)
+    class_dropout: float = Field(0.1, ge=0, lt=1)  # share of labels replaced by "no class", for guidance
+    time_mean: float = 0.0  # logit-normal times
+    time_std: float = Field(1.0, gt=0)
+    num_pictures: int = Field(20_000, gt=0)  # of the training pool, where the data set is a stream
+    precision: Literal["float32", "bf16"] = "float32"
+    compile: bool = False
+
+
+class ModelEntry(_Part):
+    """What is trained: one checkpoint per entry, train resolution and seed."""
+
+    encoding: Options
+    crops: Options = {"kind": "none"}
+    train: Options = {}  # replaces parts of the recipe
+    model: Options = {}  # replaces parts of the size
+
+
+class Sampler(_Part):
+    kind: str = "euler"
+    steps: int = Field(25, gt=0)
+    guidance: float = 1.5  # 1.0 = none
+    shift: float | Literal["sqrt_tokens"] = 1.0  # of the timesteps; sqrt_tokens: sqrt(tokens / trained tokens), at least 1
+
+
+class MethodEntry(_Part):
+    """What is compared: a checkpoint, and what replaces parts of its encoding or sampler."""
+
+    model: str
+    positions: Options | None = None
+    frequencies: Options | None = None
+    logit_scale: Options | None = None
+    sampler: Options = {}
+    upscale: bool = False  # generate at the train resolution and resize: the control that every method must beat
+    conditioning: tuple[float, float, float] = (0.0, 0.0, 0.0)  # log2 zoom, centre y, centre x; zeros: complete pictures
+
+    @property
+    def replacements(self) -> Options:
+        """Parts of the encoding that this method replaces."""
+        parts = {"positions": self.positions, "frequencies": self.frequencies, "logit_scale": self.logit_scale}
+        return {name: options for name, options in parts.items() if options is not None}
+
+
+class Pair(_Part):
+    """A train resolution and the resolutions it is tested at."""
+
+    train: Resolution
+    test: tuple[Resolution, ...] = Field(min_length=1)
+
+
+class Evaluate(_Part):
+    sampler: Sampler = Sampler()
+    num_samples: int = Field(500, gt=1)
+    metrics: tuple[str, ...] = ("kid", "fd", "precision", "recall", "accuracy")
+    features: str = "glyphnet"  # net of the distances; its name becomes part of theirs
+    judge: str | None = "glyphjudge"  # independent classifier of the accuracy
+    split: Literal["test", "validation"] = "test"  # tuning uses validation and never sees test
+
+
+class Resources(_Part):
+    """How it is run; never enters a hash."""
+
+    trials_in_parallel: int = Field(2, gt=0)
+    cpus_per_trial: int = Field(1, gt=0)
+    gpus_per_trial: float = Field(0, ge=0)
+    device: Literal["cpu", "cuda", "mps"] = "cpu"
+    sample_batch: int = Field(100, gt=0)  # pictures generated together, at the train resolution's number of tokens
+    checkpoint_every: float = Field(20.0, gt=0)  # seconds between training checkpoints
+
+
+class Report(_Part):
+    main_metric: str = "kid"
+    reference_method: str | None = None
+
+
+class Experiment(_Part):
+    """One experiment file."""
+
+    schema_version: Literal[1]
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
+    seeds: tuple[int, ...] = Field((0,), min_length=1)
+    data: Options
+    model: Model
+    train: Train
+    models: dict[str, ModelEntry] = Field(min_length=1)
+    methods: dict[str, MethodEntry] = Field(min_length=1)
+    resolutions: tuple[Pair, ...] = Field(min_length=1)
+    evaluate: Evaluate = Evaluate()
+    resources: Resources = Resources()
+    report: Report = Report()
+
+    @field_validator("seeds", "resolutions")
+    @classmethod
+    def _distinct(cls, value: tuple[Any, ...]) -> tuple[Any, ...]:
+        keys = [item.train if isinstance(item, Pair) else item for item in value]
+        if len(set(keys)) != len(keys):
+            raise ValueError("an entry occurs twice; write each once")
+        return value
+
+    def train_of(self, model: str) -> Train:
+        """The recipe of a model entry."""
+        return Train.model_validate({**self.train.model_dump(), **self.models[model].train})
+
+    def model_of(self, model: str) -> Model:
+        """The size of a model entry."""
+        return Model.model_validate({**self.model.model_dump(), **self.models[model].model})
+
+    def sampler_of(self, method: str) -> Sampler:
+        """The sampler of a method entry."""
+        return Sampler.model_validate({**self.evaluate.sampler.model_dump(), **self.methods[method].sampler})
+
+
+def load(path: Path, overrides: list[str] | tuple[str, ...] = (), only: list[str] | tuple[str, ...] = ()) -> Experiment:
+    """Read and check an experiment file; `overrides` are PATH.TO.KEY=VALUE, `only` keeps these methods.
+
+    Raises UserError with file, line and a suggestion.
+    """
+    document = yaml_file.read(path)
+    for override in overrides:
+        document.override(override)
+    experiment = _validated(document)
+    if only:
+        experiment = _only(experiment, only)
+    from rpe2d_bench.check import check
+
+    check(experiment, document)
+    return experiment
+
+
+def _only(experiment: Experiment, only: list[str] | tuple[str, ...]) -> Experiment:
+    for name in only:
+        if name not in experiment.methods:
+            hint = suggestion(name, experiment.methods) or f"; methods: {', '.join(experiment.methods)}"
+            raise UserError(f"--only {name}: no such method{hint}")
+    methods = {name: method for name, method in experiment.methods.items() if name in only}
+    used = {method.model for method in methods.values()}
+    models = {name: model for name, model in experiment.models.items() if name in used}
+    report = experiment.report
+    if report.reference_method not in methods:
+        report = report.model_copy(update={"reference_method": None})
+    return experiment.model_copy(update={"methods": methods, "models": models, "report": report})
+
+
+def _validated(document: yaml_file.Document) -> Experiment:
+    try:
+        experiment = Experiment.model_validate(document.data)
+        # The parts that replace others are checked as what they become, at the place where they were written.
+        for section, entries, parts in (
+            ("models", experiment.models, ("train", "model")),
+            ("methods", experiment.methods, ("sampler",)),
+        ):
+            for name, entry in entries.items():
+                for part in parts:
+                    _check_partial(document, (section, name, part), getattr(entry, part), part)
+        return experiment
+    except ValidationError as error:
+        raise document.error(*explain(error, Experiment)) from None
+
+
+_PARTS: Mapping[str, type[BaseModel]] = {"train": Train, "model": Model, "sampler": Sampler}
+
+
+def _check_partial(document: yaml_file.Document, at: tuple[str, ...], options: Options, part: str) -> None:
+    required = {"train": {"steps": 1}, "model": {"preset": "DiT-Mini/4"}}.get(part, {})
+    try:
+        _PARTS[part].model_validate({**required, **options})
+    except ValidationError as error:
+        loc, message = explain(error, _PARTS[part])
+        raise document.error((*at, *loc), message) from None
+
+
+def explain(error: ValidationError, model: type[BaseModel]) -> tuple[tuple[str | int, ...], str]:
+    """Place and one sentence for the first of pydantic's findings."""
+    # An unknown key explains a missing one: name it first.
+    first = min(error.errors(), key=lambda finding: finding["type"] != "extra_forbidden")
+    loc = tuple(part for part in first["loc"] if not (isinstance(part, str) and "[" in part))
+    name = ".".join(str(part) for part in loc)
+    if first["type"] == "extra_forbidden":
+        known = _fields_at(model, loc[:-1])
+        hint = suggestion(str(loc[-1]), known) or f"; known keys: {', '.join(known)}"
+        return loc, f"unknown key {str(loc[-1])!r}{hint}"
+    if first["type"] == "missing":
+        return loc, f"{name} is missing; add it"
+    message = first["msg"].removeprefix("Value error, ")
+    if first["type"] == "value_error":
+        return loc, message
+    return loc, f"{name}: {message[0].lower()}{message[1:]}, got {first['input']!r}"
+
+
+def _fields_at(model: type[BaseModel], loc: tuple[str | int, ...]) -> list[str]:
+    """Keys that the schema knows at a place."""
+    for part in loc:
+        if isinstance(part, int) or part not in model.model_fields:
+            continue  # an index, or a name that the user chose (an entry of models or methods)
+        annotation: Any = model.model_fields[part].annotation
+        for candidate in (annotation, *getattr(annotation, "__args__", ())):
+            if isinstance(candidate, type) and issubclass(candidate, BaseModel):
+                model = candidate
+                break
+    return list(model.model_fields)

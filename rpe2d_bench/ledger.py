@@ -1,0 +1,142 @@
+"""From finished stages to records: the single writer of a run, in the process that drives it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from rpe2d_bench import records
+from rpe2d_bench.plan import Cell, Floor, Plan, Trial
+from rpe2d_bench.records import Record
+from rpe2d_bench.stages import MeasureStage, ReferenceStage, read_result
+from rpe2d_bench.store import Store
+
+
+class Ledger:
+    """Appends a record for everything that a plan finished, once; listeners hear of each new one."""
+
+    def __init__(self, plan: Plan, store: Store, written: dict[str, Any], device: str = "cpu") -> None:
+        self.plan, self.store = plan, store
+        self.listeners: list[Callable[[Record], None]] = []
+        self._common = {
+            "experiment": plan.experiment.name,
+            "run": plan.run,
+            "config": {"experiment": plan.experiment.model_dump(mode="json")},
+            "written": written,
+            "overrides": list(plan.overrides),
+            "provenance": records.provenance(device),
+        }
+        self._lock = threading.Lock()
+        self._known: dict[tuple[Any, ...], Record] = {}
+        if (store.root / records.RECORDS_FILE).exists():
+            self._known = {r.identity: r for r in records.read(store.root) if r.run == plan.run}
+
+    @property
+    def records(self) -> list[Record]:
+        """Everything known of this run, also from earlier attempts."""
+        with self._lock:
+            return list(self._known.values())
+
+    def trained(self, trial: Trial) -> None:
+        """A model is ready."""
+        result = read_result(self.store.folder("train", trial.stage.key))
+        folder = f"stages/train/{trial.stage.key}"
+        self._append(
+            **self._of(trial),
+            metrics=result["values"],
+            timings=result["seconds"],
+            details=result["details"],
+            artifacts={"curve": f"{folder}/curve.jsonl", "checkpoint": f"{folder}/weights.safetensors"},
+        )
+
+    def training_failed(self, trial: Trial, error: str) -> None:
+        """A model could not be trained: it and its cells stay visible as failed."""
+        self._append(**self._of(trial), status="failed", error=error)
+        for cell in trial.cells:
+            self._append(**self._of_cell(cell), status="failed", error=f"{trial.label}: {error}")
+
+    def measured(self, stage: MeasureStage) -> None:
+        """A measurement is ready: every cell that shares it gets its record."""
+        result = read_result(self.store.folder("measure", stage.key))
+        values = {
+            "metrics": result["values"],
+            "metric_versions": result["versions"],
+            "timings": result["seconds"],
+            "num_samples": stage.generated.count,
+        }
+        for owner in self._owners(stage):
+            if isinstance(owner, Floor):
+                preview = f"stages/reference/{stage.generated.key}/samples.npz"
+                self._append(**self._of_floor(owner), **values, details=result["details"], artifacts={"samples": preview})
+                continue
+            sample = stage.generated
+            assert not isinstance(sample, ReferenceStage)
+            details = {
+                **result["details"],
+                "sampler": sample.sampler.model_dump(mode="json"),
+                "conditioning": list(sample.conditioning),
+                "replacements": sample.replacements,
+                "trained_encoding": sample.train.encoding,
+                "crops": sample.train.crops,
+                "generated_resolution": list(sample.resolution),
+                "coincides_with": list(owner.coincides_with),
+                "realised": sample.realised,
+                "sample_key": sample.key,
+                "reference_key": stage.reference.key,
+            }
+            artifacts = {
+                "samples": f"stages/sample/{sample.key}/samples.npz",
+                "observations": f"stages/measure/{stage.key}/observations.npz",
+                "reference_observations": f"stages/reference/{stage.reference.key}/observations.npz",
+            }
+            self._append(**self._of_cell(owner), **values, details=details, artifacts=artifacts)
+
+    def measuring_failed(self, stage: MeasureStage, error: str) -> None:
+        """A measurement could not be made."""
+        for owner in self._owners(stage):
+            identity = self._of_floor(owner) if isinstance(owner, Floor) else self._of_cell(owner)
+            self._append(**identity, status="failed", error=error)
+
+    def _owners(self, stage: MeasureStage) -> list[Cell | Floor]:
+        cells: list[Cell | Floor] = [c for trial in self.plan.trials for c in trial.cells if c.measure.key == stage.key]
+        return cells + [floor for floor in self.plan.floors if floor.measure.key == stage.key]
+
+    def _of(self, trial: Trial) -> dict[str, Any]:
+        return {
+            "stage": "train",
+            "key": trial.stage.key,
+            "model": trial.model,
+            "train_resolution": trial.train_resolution,
+            "seed": trial.seed,
+        }
+
+    def _of_cell(self, cell: Cell) -> dict[str, Any]:
+        return {
+            "stage": "measure",
+            "key": cell.measure.key,
+            "model": cell.model,
+            "method": cell.method,
+            "train_resolution": cell.train_resolution,
+            "test_resolution": cell.test_resolution,
+            "seed": cell.seed,
+        }
+
+    def _of_floor(self, floor: Floor) -> dict[str, Any]:
+        return {
+            "stage": "floor",
+            "key": floor.measure.key,
+            "test_resolution": floor.test_resolution,
+            "seed": floor.seed,
+        }
+
+    def _append(self, **fields: Any) -> None:
+        record = Record(**self._common, **fields)
+        with self._lock:
+            known = self._known.get(record.identity)
+            if known is not None and (known.key, known.status, known.error) == (record.key, record.status, record.error):
+                return  # finished by an earlier attempt
+            records.append(self.store.root, record)
+            self._known[record.identity] = record
+        for listener in self.listeners:
+            listener(record)

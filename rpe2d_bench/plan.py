@@ -1,0 +1,188 @@
+"""From an experiment to the stages that answer it, each once, and what they will cost."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from rpe2d_bench.config import Experiment, Sampler
+from rpe2d_bench.stages import MeasureStage, ReferenceStage, SampleStage, TrainStage
+from rpe2d_bench.store import Store, content_key
+
+Resolution = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One method at one test resolution, for one train resolution and seed."""
+
+    method: str
+    model: str
+    train_resolution: Resolution
+    test_resolution: Resolution
+    seed: int
+    measure: MeasureStage
+    coincides_with: tuple[str, ...] = ()  # methods that realise the same numbers here and share the pictures
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One trained model and the cells that are evaluated on it."""
+
+    model: str
+    train_resolution: Resolution
+    seed: int
+    stage: TrainStage
+    cells: tuple[Cell, ...]
+
+    @property
+    def label(self) -> str:
+        return f"{self.model} {size(self.train_resolution)} seed {self.seed}"
+
+    def distinct(self) -> list[MeasureStage]:
+        """The measurements of the trial, those that coincide once, in the order of the file."""
+        return list({cell.measure.key: cell.measure for cell in self.cells}.values())
+
+
+@dataclass(frozen=True)
+class Floor:
+    """Real pictures against other real pictures: what a perfect generator would score."""
+
+    test_resolution: Resolution
+    seed: int
+    measure: MeasureStage
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything an experiment needs, in the order in which it is best done."""
+
+    experiment: Experiment
+    overrides: tuple[str, ...]
+    trials: tuple[Trial, ...]
+    floors: tuple[Floor, ...]
+
+    @property
+    def run(self) -> str:
+        """Name of the run: equal configurations give equal runs, whatever the resources."""
+        matters = self.experiment.model_dump(mode="json", exclude={"resources", "report"})
+        return f"{self.experiment.name}-{content_key('run', 1, matters)[:8]}"
+
+    def measures(self) -> list[MeasureStage]:
+        """Every distinct measurement, floors first."""
+        stages = [floor.measure for floor in self.floors]
+        stages += [measure for trial in self.trials for measure in trial.distinct()]
+        return list({stage.key: stage for stage in stages}.values())
+
+    def missing_trainings(self, store: Store) -> list[Trial]:
+        return [trial for trial in self.trials if not store.has("train", trial.stage.key)]
+
+    def missing_measures(self, store: Store) -> list[MeasureStage]:
+        return [stage for stage in self.measures() if not store.has("measure", stage.key)]
+
+
+def size(resolution: Resolution) -> str:
+    """A resolution in words: 32px, or 32x64px with the height first."""
+    height, width = resolution
+    return f"{height}px" if height == width else f"{height}x{width}px"
+
+
+def make_plan(experiment: Experiment, overrides: tuple[str, ...] = ()) -> Plan:
+    """Expand an experiment; raises UserError where a method cannot work at a resolution."""
+    from rpe2d_bench import data
+
+    dataset = data.build(experiment.data)
+    floors = {}
+    trials = []
+    # The train resolution and the seed come outermost, so that the first partial table compares all methods.
+    for pair in experiment.resolutions:
+        for number, seed in enumerate(experiment.seeds):
+            for model in experiment.models:
+                stage = _train_stage(experiment, dataset, model, pair.train, seed)
+                cells = tuple(_cells(experiment, dataset, stage, model, pair.test))
+                trials.append(Trial(model, pair.train, seed, stage, cells))
+            for resolution in pair.test:
+                reference = _reference(experiment, dataset, resolution)
+                other = dataclasses.replace(reference, start=(1 + number) * reference.count)
+                floors[resolution, seed] = Floor(resolution, seed, MeasureStage(other, reference))
+    return Plan(experiment, overrides, tuple(trials), tuple(floors.values()))
+
+
+def _train_stage(experiment: Experiment, dataset: Any, model: str, resolution: Resolution, seed: int) -> TrainStage:
+    from rpe2d_bench.data.crops import build_crops
+
+    entry = experiment.models[model]
+    crops = build_crops(entry.crops)
+    return TrainStage(
+        data=experiment.data,
+        revision=dataset.revision,
+        channels=dataset.channels,
+        num_classes=dataset.num_classes,
+        model=experiment.model_of(model),
+        recipe=experiment.train_of(model),
+        encoding=entry.encoding,
+        crops={"kind": crops.kind, **dataclasses.asdict(crops)},
+        resolution=resolution,
+        seed=seed,
+    )
+
+
+def _reference(experiment: Experiment, dataset: Any, resolution: Resolution) -> ReferenceStage:
+    evaluate = experiment.evaluate
+    return ReferenceStage(
+        data=experiment.data,
+        revision=dataset.revision,
+        split=evaluate.split,
+        resolution=resolution,
+        start=0,
+        count=evaluate.num_samples,
+        metrics=evaluate.metrics,
+        net=evaluate.features,
+        judge=evaluate.judge if "accuracy" in evaluate.metrics else None,
+    )
+
+
+def _cells(
+    experiment: Experiment, dataset: Any, stage: TrainStage, model: str, resolutions: tuple[Resolution, ...]
+) -> Iterator[Cell]:
+    chosen = [(name, method) for name, method in experiment.methods.items() if method.model == model]
+    for resolution in resolutions:
+        reference = _reference(experiment, dataset, resolution)
+        cells = []
+        for name, method in chosen:
+            generated = stage.resolution if method.upscale else resolution
+            sampler = experiment.sampler_of(name)
+            sample = _sample_stage(stage, method.replacements, sampler, generated, reference.count, method.conditioning)
+            measure = MeasureStage(sample, reference)
+            cells.append(Cell(name, model, stage.resolution, resolution, stage.seed, measure))
+        for cell in cells:
+            same = tuple(c.method for c in cells if c.measure.key == cell.measure.key and c.method != cell.method)
+            yield dataclasses.replace(cell, coincides_with=same)
+
+
+def _sample_stage(
+    stage: TrainStage,
+    replacements: dict[str, Any],
+    sampler: Sampler,
+    resolution: Resolution,
+    count: int,
+    conditioning: tuple[float, float, float],
+) -> SampleStage:
+    from rpe2d_bench.diffusion import times
+    from rpe2d_bench.encodings import build, realised_digest, replaced
+    from rpe2d_bench.encodings.canonical import canonical
+    from rpe2d_bench.models import preset
+    from rpe2d_bench.sample import shift_of
+
+    grid = stage.grid_of(resolution)
+    sampler = sampler.model_copy(update={"shift": shift_of(sampler, grid, stage.grid)})
+    spec = replaced(stage.encoding, replacements)
+    options = preset(stage.model.preset)
+    encoding = build(spec, width=options.width, heads=options.heads)
+    realised = realised_digest(encoding, grid, stage.grid, times(sampler.steps, float(sampler.shift))[:-1])
+    if encoding.state_dict():
+        # What a learned encoding realises is known only after training: its description stands for it.
+        realised = content_key("encoding", 1, {"encoding": canonical(spec), "grid": str(grid)})
+    return SampleStage(stage, replacements, realised, sampler, resolution, count, stage.seed, conditioning)

@@ -1,0 +1,246 @@
+"""Ray drives the stages: Tune a trial per training, tasks the measurements as soon as their model is there.
+
+A fixed number of slots is shared by both, measurements first, so that results come early and nothing that Ray starts
+competes with a training. What a stage needs lies in the store; Ray only decides where and when.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from collections import deque
+from typing import Any
+
+from rpe2d_bench.errors import UserError
+from rpe2d_bench.ledger import Ledger
+from rpe2d_bench.plan import Plan, Trial
+from rpe2d_bench.stages import MeasureStage, Surroundings
+
+ENVIRONMENT = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_AUTH_MODE": "disabled",  # of the local cluster that `run` starts; a real cluster keeps its own
+    "RAY_TRAIN_ENABLE_V2_MIGRATION_WARNINGS": "0",
+    "RAY_AIR_NEW_OUTPUT": "0",
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",  # Ctrl-C is ours
+    "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
+}
+OBJECT_STORE = 128 * 2**20  # bytes; stages hand each other paths, not pictures
+RETRIES = 2  # of a stage whose process was killed; it continues from its checkpoint
+
+
+def run(plan: Plan, around: Surroundings, ledger: Ledger) -> None:
+    """Finish the plan on a local Ray, or on the cluster that RAY_ADDRESS names."""
+    _start(around)
+    import ray
+
+    try:
+        queue = _Queue(plan, around, ledger)
+        collector = threading.Thread(target=queue.collect, daemon=True)
+        collector.start()
+        if queue.untrained:
+            _train(queue, around)
+        queue.close()
+        collector.join()
+    finally:
+        ray.shutdown()
+
+
+def _start(around: Surroundings) -> None:
+    cluster = os.environ.get("RAY_ADDRESS")
+    for name, value in ENVIRONMENT.items():
+        if not (cluster and name == "RAY_AUTH_MODE"):
+            os.environ.setdefault(name, value)
+    import ray
+
+    resources = around.resources
+    threads = str(resources.cpus_per_trial)
+    common: dict[str, Any] = {
+        "log_to_driver": False,
+        "logging_level": logging.ERROR,
+        "runtime_env": {"env_vars": {"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads}},
+    }
+    if cluster:
+        ray.init(address="auto", **common)
+        return
+    slots = resources.trials_in_parallel
+    ray.init(
+        num_cpus=slots * resources.cpus_per_trial,
+        include_dashboard=False,
+        object_store_memory=OBJECT_STORE,
+        **common,
+    )
+
+
+class _Queue:
+    """Trainings and measurements that are still to do, and the slots they run in."""
+
+    def __init__(self, plan: Plan, around: Surroundings, ledger: Ledger) -> None:
+        import ray
+
+        self._ray, self._around, self._ledger = ray, around, ledger
+        self._lock = threading.Lock()
+        self._free = around.resources.trials_in_parallel
+        self._closed = False
+        self._running: dict[Any, MeasureStage] = {}
+        self._measures: deque[MeasureStage] = deque()
+        self._floors = [floor.measure for floor in plan.floors]
+        self.trials = plan.trials
+        self.untrained = deque(
+            number for number, trial in enumerate(plan.trials) if not around.store.has("train", trial.stage.key)
+        )
+        resources = around.resources
+        self._task = ray.remote(
+            num_cpus=resources.cpus_per_trial, num_gpus=resources.gpus_per_trial, max_retries=RETRIES
+        )(_measure)
+        for number, trial in enumerate(plan.trials):
+            if number not in self.untrained:
+                ledger.trained(trial)
+                self._measures.extend(trial.distinct())
+        self._measures = deque(stage for stage in self._measures if not self._at_hand(stage))
+        self._floors = [stage for stage in self._floors if not self._at_hand(stage)]
+        if not self.untrained:
+            self._measures.extend(self._floors)
+
+    def _at_hand(self, stage: MeasureStage) -> bool:
+        """Record a measurement that an earlier run finished, without a worker."""
+        if self._around.store.fetch("measure", stage.key, self._around.say) is None:
+            return False
+        self._ledger.measured(stage)
+        return True
+
+    def next_training(self) -> int | None:
+        """Number of the next trial when there is a slot that no measurement waits for."""
+        with self._lock:
+            if not self.untrained or self._measures or not self._free:
+                return None
+            self._free -= 1
+            return self.untrained.popleft()
+
+    def training_ended(self, trial: Trial, error: str | None) -> None:
+        """Free the slot and queue what the training makes possible."""
+        if error is None:
+            self._ledger.trained(trial)
+        else:
+            self._ledger.training_failed(trial, error)
+        with self._lock:
+            self._free += 1
+            if error is None:
+                self._measures.extend(trial.distinct())
+            self._measures.extend(self._floors)
+            self._floors = []
+
+    def close(self) -> None:
+        """No training will follow."""
+        with self._lock:
+            self._measures.extend(self._floors)
+            self._floors = []
+            self._closed = True
+
+    def collect(self) -> None:
+        """Start measurements as slots come free and record them as they finish, until all are done."""
+        while True:
+            with self._lock:
+                while self._free and self._measures:
+                    stage = self._measures.popleft()
+                    self._running[self._task.remote(stage, self._around)] = stage
+                    self._free -= 1
+                if self._closed and not self._running and not self._measures:
+                    return
+                waiting = list(self._running)
+            if not waiting:
+                threading.Event().wait(0.1)
+                continue
+            done, _ = self._ray.wait(waiting, timeout=0.25)
+            for task in done:
+                self._finished(task)
+
+    def _finished(self, task: Any) -> None:
+        with self._lock:
+            stage = self._running.pop(task)
+            self._free += 1
+        try:
+            error = self._ray.get(task)
+        except Exception as raised:  # the worker died more often than it is retried, or a bug: the rest goes on
+            error = _one_line(raised)
+        if error is None:
+            self._ledger.measured(stage)
+        else:
+            self._ledger.measuring_failed(stage, error)
+
+
+def _measure(stage: MeasureStage, around: Surroundings) -> str | None:
+    """Runs in a worker; what the user can mend comes back as a sentence."""
+    _pin_threads(around)
+    try:
+        stage.make(around)
+    except UserError as error:
+        return str(error)
+    return None
+
+
+def _pin_threads(around: Surroundings) -> None:
+    import torch
+
+    torch.set_num_threads(around.resources.cpus_per_trial)
+
+
+def _train(queue: _Queue, around: Surroundings) -> None:
+    """One Tune trial per missing training."""
+    from ray import tune
+    from ray.tune.search import Searcher
+
+    stages = [trial.stage for trial in queue.trials]
+
+    class InOrder(Searcher):
+        """Hands out the trainings in the plan's order, when a slot is free."""
+
+        def suggest(self, trial_id: str) -> dict[str, Any] | None:
+            number = queue.next_training()
+            return None if number is None else {"trial": number}
+
+        def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
+            """Tune tells the callback below, which also knows the error."""
+
+        def save(self, checkpoint_path: str) -> None:
+            """Nothing: the store knows what is done."""
+
+        def restore(self, checkpoint_path: str) -> None:
+            """Nothing: the store knows what is done."""
+
+    class Ended(tune.Callback):
+        def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+            queue.training_ended(queue.trials[trial.config["trial"]], trial.last_result.get("failed"))
+
+        def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+            failure = trial.get_error()
+            queue.training_ended(queue.trials[trial.config["trial"]], _one_line(failure) if failure else "killed")
+
+    def training(config: dict[str, Any]) -> None:
+        _pin_threads(around)
+        try:
+            stages[config["trial"]].make(around)
+        except UserError as error:
+            tune.report({"done": 0, "failed": str(error)})
+        else:
+            tune.report({"done": 1})
+
+    resources = around.resources
+    logging.getLogger("ray.tune").setLevel(logging.ERROR)
+    tune.Tuner(
+        tune.with_resources(training, {"cpu": resources.cpus_per_trial, "gpu": resources.gpus_per_trial}),
+        tune_config=tune.TuneConfig(search_alg=InOrder(metric="done", mode="max"), num_samples=len(queue.untrained)),
+        run_config=tune.RunConfig(
+            name="tune",
+            storage_path=str(around.store.root / "ray"),
+            verbose=0,
+            failure_config=tune.FailureConfig(max_failures=RETRIES),
+            callbacks=[Ended()],
+        ),
+    ).fit()
+
+
+def _one_line(error: BaseException) -> str:
+    text = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {text[-1] if text else 'no message'}"

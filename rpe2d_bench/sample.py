@@ -1,0 +1,89 @@
+"""The one sampling loop: a trained denoiser, an encoding and a resolution in; pictures out, batch by batch.
+
+Picture i of every method starts from the same noise and label, so methods are compared pairwise.
+
+Shape suffixes: B batch, C channels, Y X pixels.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from torch import Generator, Tensor
+
+from rpe2d_bench.config import Sampler
+from rpe2d_bench.diffusion import guided, sampler, times
+from rpe2d_bench.encodings.interface import Context, Grid, PositionalEncoding
+from rpe2d_bench.models import DiT
+
+
+def noise(seed: int, indices: np.ndarray, shape: tuple[int, int, int]) -> Tensor:
+    """[B, C, Y, X] normal noise; a picture's depends on (seed, index, shape) alone, not on its batch."""
+    pictures = []
+    for index in indices:
+        digest = hashlib.blake2b(f"noise {seed} {index} {shape}".encode(), digest_size=7).digest()
+        rng = Generator().manual_seed(int.from_bytes(digest, "big"))
+        pictures.append(torch.randn(shape, generator=rng))
+    return torch.stack(pictures)
+
+
+def balanced_labels(indices: np.ndarray, num_classes: int) -> np.ndarray:
+    """Labels in turn, so that every class is generated equally often."""
+    return indices % num_classes
+
+
+def shift_of(options: Sampler, grid: Grid, train_grid: Grid) -> float:
+    """Timestep shift at a grid; sqrt_tokens is the square root of the ratio of tokens, at least 1 (arXiv 2403.03206)."""
+    if options.shift == "sqrt_tokens":
+        return max(1.0, (grid.tokens / train_grid.tokens) ** 0.5)
+    return float(options.shift)
+
+
+@torch.inference_mode()
+def sample(
+    dit: DiT,
+    encoding: PositionalEncoding,
+    options: Sampler,
+    *,
+    resolution: tuple[int, int],
+    train_grid: Grid,
+    indices: np.ndarray,
+    seed: int,
+    conditioning: tuple[float, float, float] = (0.0, 0.0, 0.0),
+    batch_size: int = 100,
+    device: str = "cpu",
+) -> Iterator[np.ndarray]:
+    """Yield pictures [B, C, Y, X] uint8 in the order of `indices`, all with the same options."""
+    grid = Grid(resolution[0] // dit.options.patch_size, resolution[1] // dit.options.patch_size)
+    ts = times(options.steps, shift_of(options, grid, train_grid))
+    crop_B3 = torch.tensor([conditioning], device=device)
+    with_guidance = options.guidance != 1.0
+
+    for start in range(0, len(indices), batch_size):
+        chosen = indices[start : start + batch_size]
+        labels_B = torch.from_numpy(balanced_labels(chosen, dit.num_classes)).to(device)
+        if with_guidance:
+            labels_B = torch.cat((labels_B, torch.full_like(labels_B, dit.no_class)))
+
+        def velocity(x_BCYX: Tensor, t: float, labels_B: Tensor = labels_B) -> Tensor:
+            t_1 = torch.tensor([t], dtype=torch.float32, device=device)
+            realised = encoding(Context(grid, train_grid, t_1))
+            if not with_guidance:
+                return dit(x_BCYX, t_1.expand(len(labels_B)), labels_B, realised, crop_B3)
+            both_BCYX = dit(torch.cat((x_BCYX, x_BCYX)), t_1.expand(len(labels_B)), labels_B, realised, crop_B3)
+            return guided(*both_BCYX.chunk(2), options.guidance)
+
+        x_BCYX = noise(seed, chosen, (dit.channels, *resolution)).to(device)
+        for x_BCYX in sampler(options.kind)(velocity, x_BCYX, ts):  # noqa: B007 - the last one counts
+            pass
+        yield to_uint8(x_BCYX)
+
+
+def to_uint8(x_BCYX: Tensor) -> np.ndarray:
+    """Model space [-1, 1] to uint8; what is not finite becomes mid-grey so that one broken cell stays measurable."""
+    grey = ((x_BCYX.float().nan_to_num(0.0, 0.0, 0.0) + 1) * 127.5).round().clamp(0, 255)
+    pictures: np.ndarray = grey.to(torch.uint8).cpu().numpy()
+    return pictures

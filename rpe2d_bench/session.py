@@ -1,0 +1,100 @@
+"""What the commands `run` and `report` do around the runner: plan, display, MLflow, report, the last words."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+from rich.console import Console
+
+from rpe2d_bench import config, records, report, yaml_file
+from rpe2d_bench.errors import UserError
+from rpe2d_bench.plan import make_plan
+from rpe2d_bench.plan_view import show
+from rpe2d_bench.records import Record
+from rpe2d_bench.runner import Engine, run
+from rpe2d_bench.runner.display import Display, duration
+from rpe2d_bench.store import Store
+
+
+def run_experiment(
+    path: Path,
+    overrides: tuple[str, ...],
+    only: tuple[str, ...],
+    *,
+    store: Path,
+    engine: Engine,
+    tracking_uri: str | None,
+    reports: Path,
+) -> None:
+    """Run an experiment file to its end. tracking_uri: None leaves MLflow out, '' is the store's own."""
+    console = Console()
+    began = time.time()
+    experiment = config.load(path, overrides, only)
+    plan = make_plan(experiment, overrides)
+    place = Store(store)
+    show(plan, place, console, brief=True)
+    nothing_missing = not (plan.missing_trainings(place) or plan.missing_measures(place))
+    display = Display(plan, place, console, experiment.report.main_metric)
+    listeners = [display.heard]
+    tracker = None
+    if tracking_uri is not None and not nothing_missing:
+        from rpe2d_bench.tracking import BackgroundTracker
+
+        tracker = BackgroundTracker(tracking_uri, place.root, plan.run, experiment, console.print)
+        listeners.append(tracker.log)
+    with display:
+        found = run(
+            plan, place, engine=engine, written=yaml_file.read(path).data, listeners=tuple(listeners)
+        )
+    page = report.render(found, place.root, reports / experiment.name)
+    if tracker:
+        tracker.finish(page.parent)
+    console.print(report.terminal_table(found))
+    failed = sum(record.status == "failed" for record in found)
+    if failed:
+        console.print(f"{failed} results failed; the report lists them, and the same command tries them again")
+    console.print(f"report: {page} ({duration(time.time() - began)})", highlight=False, soft_wrap=True)
+    console.print("next:   rpe2d-bench ui, or the same command again after a change: what is done is kept")
+
+
+def write_reports(sources: list[Path], store: Path, reports: Path) -> None:
+    """The report of the latest run, of an experiment's latest run, or of a records file; two sources are compared."""
+    console = Console()
+    runs = [_records_of(source, store) for source in sources] or [_latest(records.read(store), None)]
+    if len(runs) > 2:
+        raise UserError(f"report takes one or two sources, got {len(runs)}")
+    roots = [_root(source, store) for source in sources] or [store.resolve()]
+    if len(runs) == 2:
+        page = report.render_comparison(runs[0], runs[1], roots[0], roots[1], reports / _versus(runs))
+    else:
+        page = report.render(runs[0], roots[0], reports / runs[0][0].experiment)
+        console.print(report.terminal_table(runs[0]))
+    console.print(f"report: {page}", highlight=False, soft_wrap=True)
+
+
+def _records_of(source: Path, store: Path) -> list[Record]:
+    if source.suffix == ".jsonl" or source.is_dir():
+        return _latest(records.read(source), None)
+    name = yaml_file.read(source).data.get("name")
+    return _latest(records.read(store), str(name))
+
+
+def _latest(found: list[Record], experiment: str | None) -> list[Record]:
+    run_name = records.latest_run(found, experiment)
+    if run_name is None:
+        which = f"of {experiment!r} " if experiment else ""
+        raise UserError(f"the store has no records {which}yet; run it first: rpe2d-bench run experiments/NAME.yaml")
+    return [record for record in found if record.run == run_name]
+
+
+def _root(source: Path, store: Path) -> Path:
+    if source.suffix == ".jsonl":
+        return source.resolve().parent
+    return (source if source.is_dir() else store).resolve()
+
+
+def _versus(runs: list[list[Record]]) -> str:
+    first, second = (found[0] for found in runs)
+    names = (first.experiment, second.experiment) if first.experiment != second.experiment else (first.run, second.run)
+    return f"{names[0]}_vs_{names[1]}"

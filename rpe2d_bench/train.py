@@ -1,0 +1,127 @@
+"""The one training loop: a generator that yields after each step; the caller logs, checkpoints and stops.
+
+Everything random comes from one generator, whose state is part of the checkpoint, so that on a CPU an interrupted
+training ends bit-identical to one that was not.
+
+Shape suffixes: B batch, C channels, Y X pixels.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+import torch.nn.functional as F
+from torch import Generator, Tensor, nn
+
+from rpe2d_bench.config import Train
+from rpe2d_bench.diffusion import draw_times, noised, path
+from rpe2d_bench.encodings.interface import Context, Grid, PositionalEncoding
+from rpe2d_bench.models import DiT
+from rpe2d_bench.optimizers import Optimizers
+
+
+class Batches(Protocol):
+    """Where training pictures come from."""
+
+    def batch(self, rng: Generator, batch_size: int) -> tuple[Tensor, Tensor, Tensor]:
+        """x [B, C, Y, X] in [-1, 1], labels [B], crops [B, 3]; all randomness from rng."""
+        ...
+
+
+class Denoiser(nn.Module):
+    """What is trained and sampled: the transformer together with its positional encoding."""
+
+    def __init__(self, dit: DiT, encoding: PositionalEncoding) -> None:
+        super().__init__()
+        self.dit, self.encoding = dit, encoding
+
+
+@dataclass(frozen=True)
+class Step:
+    """One finished training step; loss and gradient norm stay tensors so that a GPU is not waited for."""
+
+    step: int  # counted from 1
+    loss: Tensor
+    grad_norm: Tensor
+    lr: float
+
+
+def learning_rate(recipe: Train, step: int) -> float:
+    """Linear warm-up, constant, then linear to zero over the last share of the steps; step counts from 0."""
+    warm = min(1.0, (step + 1) / recipe.warmup) if recipe.warmup else 1.0
+    cooling = max(1, round(recipe.decay * recipe.steps))
+    cool = min(1.0, (recipe.steps - step) / cooling) if recipe.decay else 1.0
+    return recipe.lr * min(warm, cool)
+
+
+class Training:
+    """Weights, their moving average, optimizer, generator and step: all that a checkpoint holds."""
+
+    def __init__(self, denoiser: Denoiser, recipe: Train, train_grid: Grid, *, seed: int, device: str = "cpu") -> None:
+        self.recipe, self.train_grid, self.device = recipe, train_grid, device
+        self.denoiser = denoiser.to(device)
+        self.ema = copy.deepcopy(self.denoiser).requires_grad_(False)
+        self.optimizers = Optimizers(self.denoiser, recipe)
+        self.rng = Generator(device).manual_seed(seed)
+        self.data_rng = Generator("cpu").manual_seed(seed + 1)
+        self.step = 0
+        self._path = path(recipe.path)
+        self._loss: Callable[..., Tensor] = torch.compile(self.loss) if recipe.compile else self.loss
+        self._weights = [p for p in self.denoiser.parameters() if p.requires_grad]
+        averaged = dict(self.ema.named_parameters())
+        self._averages = [averaged[n] for n, p in self.denoiser.named_parameters() if p.requires_grad]
+
+    def loss(self, x_BCYX: Tensor, eps_BCYX: Tensor, t_B: Tensor, labels_B: Tensor, crop_B3: Tensor, encoding: Any) -> Tensor:
+        """Mean squared error of the velocity."""
+        noised_BCYX, velocity_BCYX = noised(self._path, x_BCYX, eps_BCYX, t_B)
+        predicted = self.denoiser.dit(noised_BCYX, t_B, labels_B, encoding, crop_B3)
+        return F.mse_loss(predicted.float(), velocity_BCYX)
+
+    def steps(self, pictures: Batches) -> Iterator[Step]:
+        """Train to the end of the recipe, yielding after each step."""
+        recipe, device = self.recipe, self.device
+        autocast = torch.autocast(device, torch.bfloat16, enabled=recipe.precision == "bf16")
+        while self.step < recipe.steps:
+            x_BCYX, labels_B, crop_B3 = (part.to(device, non_blocking=True) for part in pictures.batch(self.data_rng, recipe.batch_size))
+            batch = x_BCYX.shape[0]
+            t_B = draw_times(batch, self.rng, recipe.time_mean, recipe.time_std)
+            eps_BCYX = torch.randn(x_BCYX.shape, generator=self.rng, device=device)
+            dropped_B = torch.rand(batch, generator=self.rng, device=device) < recipe.class_dropout
+            labels_B = torch.where(dropped_B, self.denoiser.dit.no_class, labels_B)
+            context = Context(self.denoiser.dit.grid(x_BCYX), self.train_grid, t_B, self.rng, batch, crop_B3)
+            with autocast:
+                loss = self._loss(x_BCYX, eps_BCYX, t_B, labels_B, crop_B3, self.denoiser.encoding(context))
+            loss.backward()
+            grad_norm = nn.utils.clip_grad_norm_(self._weights, recipe.grad_clip, foreach=True)
+            lr = learning_rate(recipe, self.step)
+            self.optimizers.step(lr / recipe.lr)
+            with torch.no_grad():
+                # A short average first, so that the initial weights are forgotten
+                decay = min(recipe.ema, (1 + self.step) / (10 + self.step))
+                torch._foreach_lerp_(self._averages, self._weights, 1 - decay)
+            self.step += 1
+            yield Step(self.step, loss.detach(), grad_norm, lr)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything needed to continue as if nothing had happened."""
+        return {
+            "step": self.step,
+            "denoiser": self.denoiser.state_dict(),
+            "ema": self.ema.state_dict(),
+            "optimizers": self.optimizers.state_dict(),
+            "rng": self.rng.get_state(),
+            "data_rng": self.data_rng.get_state(),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continue from `state_dict`."""
+        self.step = state["step"]
+        self.denoiser.load_state_dict(state["denoiser"])
+        self.ema.load_state_dict(state["ema"])
+        self.optimizers.load_state_dict(state["optimizers"])
+        self.rng.set_state(state["rng"].cpu())
+        self.data_rng.set_state(state["data_rng"].cpu())
