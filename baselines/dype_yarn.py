@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -31,6 +31,7 @@ class MovingParts(ABC):
     gamma_1: float = 2.0
     scale_from: ScaleFrom = "axis"
     clamp: bool = True
+    bounds: Literal["held", "code"] = "held"
 
     @abstractmethod
     def moved(self, turns: float, t_B1: Tensor) -> Tensor:
@@ -48,11 +49,12 @@ class MovingParts(ABC):
     def kept(self, fast_B1: Tensor, slow_B1: Tensor, F: int, L: int) -> Tensor:
         """[B, F] share that is kept: 1 up to the channel of the fast bound, 0 from that of the slow one on.
 
-        Bounds end at F, as in DyPE's code. As t falls the fast bound passes F too; it is held there, so that everything
-        is kept, where the code's bounds cross and it would interpolate (below t = 0.007 on Flux).
+        The slow bound ends at F, as in DyPE's code. As t falls the fast bound passes F too. `held` keeps it there, so
+        that every channel is kept, which is what the paper means; in the `code` the bounds cross and the ramp turns
+        over, so that every channel is interpolated.
         """
         correct = F / math.log(self.theta)
-        low_B1 = (correct * (L / (2 * math.pi * fast_B1)).log()).floor().clamp(0, F)
+        low_B1 = (correct * (L / (2 * math.pi * fast_B1)).log()).floor().clamp(0, F if self.bounds == "held" else 1e6)
         high_B1 = (correct * (L / (2 * math.pi * slow_B1)).log()).ceil().clamp(max=F)
         high_B1 = torch.where(low_B1 == high_B1, high_B1 + 0.001, high_B1)
         i_F = torch.arange(F, device=fast_B1.device, dtype=torch.float64)
@@ -67,8 +69,9 @@ class DyPEYaRN(MovingParts):
         paper="DyPE, arXiv 2510.20766v2, eq. 16-17 (Dy-YaRN)",
         code="guyyariv/DyPE@436fe61 flux/transformer_flux.py get_1d_rotary_pos_embed(yarn=True, dype=True)",
         differs="as the code, two ramps with four constants; the paper states one ramp with 1 and 32. The factor on "
-        "attention is a logit scale of its own (`yarn`), there per axis. Below t = 0.007 (on Flux) the code's bounds "
-        "cross and it interpolates; here the base frequencies stay, as the paper means it",
+        "attention is a logit scale of its own (`yarn`), there per axis. Late in sampling the code's bounds "
+        "cross and it interpolates again (below t = 0.007 on Flux, but below 0.06 with theta 100 and 64 tokens); by "
+        "default base frequencies stay, as the paper means it, and `bounds: code` is the code",
         clamp="s >= 1; clamp: false for none",
     )
 

@@ -30,6 +30,8 @@ class LearnedTable(PositionalEncoding):
         clamp="none: smaller grids are resized too",
     )
 
+    example: ClassVar[dict[str, tuple[int, int]]] = {"grid": (8, 8)}
+
     def __init__(self, width: int, grid: tuple[int, int], logit_scale: LogitScale = Constant()) -> None:  # noqa: B008
         super().__init__()
         self.grid, self.logit_scale = Grid(*grid), logit_scale

@@ -45,6 +45,7 @@ class RandomPositions:
         clamp="none: positions stay in [0, max_grid - 1]",
     )
     identity_at_train_grid: ClassVar[bool] = False
+    example: ClassVar[dict[str, tuple[int, int]]] = {"max_grid": (64, 64)}
 
     max_grid: tuple[int, int]
     draw: Draw = "integer"

@@ -1,0 +1,94 @@
+"""What the demands of the conformance suite share: grids, contexts and comparisons."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Generator, Tensor
+
+from rpe2d_bench.encodings.interface import Context, Encoding, Grid
+
+Demand = Callable[[Any], str | None]  # what is wrong, or None
+
+TRAIN = Grid(8, 8)
+GRIDS = (Grid(1, 1), Grid(3, 7), Grid(8, 8), Grid(24, 40))
+
+
+def context(grid: Grid, t: float | list[float] = 0.5, seed: int | None = None, batch: int = 1) -> Context:
+    """Inference at t on the suite's train grid; with a seed, training."""
+    ts = torch.tensor([t] if isinstance(t, float) else t)
+    rng = None if seed is None else Generator().manual_seed(seed)
+    return Context(grid=grid, train_grid=TRAIN, t=ts, rng=rng, batch=batch)
+
+
+def transposed(grid: Grid) -> Grid:
+    return Grid(grid.width, grid.height)
+
+
+def tensors(value: Any) -> list[Tensor]:
+    """Everything numeric that a rule or an encoding returned."""
+    if isinstance(value, Encoding):
+        parts = (value.additive_BND, value.angles_BHNF, torch.as_tensor(value.logit_scale))
+        return [part for part in parts if part is not None]
+    return list(value) if isinstance(value, tuple) else [torch.as_tensor(value)]
+
+
+def same(a: Any, b: Any) -> bool:
+    """Equal numbers, bit for bit."""
+    left, right = tensors(a), tensors(b)
+    return len(left) == len(right) and all(torch.equal(x, y) for x, y in zip(left, right, strict=True))
+
+
+def changes_global_rng(call: Callable[[Context], Any], ctx: Context) -> bool:
+    """Whether a call consumes torch's global random state."""
+    before = torch.random.get_rng_state()
+    call(ctx)
+    return not torch.equal(before, torch.random.get_rng_state())
+
+
+def expects_identity(method: Any) -> bool:
+    """Whether nothing may change at the train grid."""
+    return bool(getattr(method, "identity_at_train_grid", True))
+
+
+def repeatable(call: Callable[[Context], Any]) -> str | None:
+    """Deterministic without a generator, reproducible with one, and never with torch's global state."""
+    for grid in GRIDS:
+        if not same(call(context(grid)), call(context(grid))):
+            return f"two calls without rng differ on {grid}"
+        if not same(call(context(grid, seed=1, batch=3)), call(context(grid, seed=1, batch=3))):
+            return f"two calls with one seed differ on {grid}"
+    for ctx in (context(TRAIN), context(TRAIN, seed=1)):
+        if changes_global_rng(call, ctx):
+            return "it draws from torch's global generator; draw from ctx.rng"
+    return None
+
+
+def finite_in_time(call: Callable[[Context], Any]) -> str | None:
+    """Finite at t = 0 and t = 1, and each sample of a batch follows its own t."""
+    for grid in GRIDS:
+        for t in (0.0, 1.0):
+            if not all(bool(torch.isfinite(x).all()) for x in tensors(call(context(grid, t=t)))):
+                return f"not finite at t = {t:g} on {grid}"
+        together = tensors(call(context(grid, t=[0.0, 1.0], batch=2)))
+        alone = tensors(call(context(grid, t=1.0)))
+        for x, y in zip(together, alone, strict=True):
+            if not torch.equal(x[-1:] if x.ndim else x, y[-1:] if y.ndim else y):
+                return f"in a batch with t = [0, 1] the second sample is not as alone with t = 1, on {grid}"
+    return None
+
+
+def float32_under_autocast(call: Callable[[Context], Any]) -> str | None:
+    """float32, also under bfloat16 autocast, with the same numbers."""
+    for grid in GRIDS:
+        plain = call(context(grid))
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            cast = call(context(grid))
+        for x, y in zip(tensors(plain), tensors(cast), strict=True):
+            if y.is_floating_point() and y.dtype != torch.float32:
+                return f"{y.dtype} under autocast on {grid}"
+            if not torch.equal(x, y):
+                return f"autocast changes the numbers on {grid}"
+    return None
