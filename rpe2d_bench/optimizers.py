@@ -18,7 +18,7 @@ class Optimizers:
         matrices = [p for name, p in named if _by_muon(name, p)] if recipe.optimizer == "muon" else []
         chosen = {id(p) for p in matrices}
         rest = [p for _, p in named if id(p) not in chosen]
-        common = {"lr": recipe.lr, "weight_decay": recipe.weight_decay}
+        common: dict[str, Any] = {"lr": recipe.lr, "weight_decay": recipe.weight_decay}
         # fused on every device: one pass over memory, and deterministic
         self.parts: list[torch.optim.Optimizer] = [torch.optim.AdamW(rest, betas=recipe.betas, fused=True, **common)]
         if matrices:

@@ -19,7 +19,7 @@ from torch import Generator, Tensor, nn
 
 from rpe2d_bench.config import Train
 from rpe2d_bench.diffusion import draw_times, noised, path
-from rpe2d_bench.encodings.interface import Context, Grid, PositionalEncoding
+from rpe2d_bench.encodings.interface import Context, Encoding, Grid, PositionalEncoding
 from rpe2d_bench.models import DiT
 from rpe2d_bench.optimizers import Optimizers
 
@@ -71,11 +71,13 @@ class Training:
         self.step = 0
         self._path = path(recipe.path)
         self._loss: Callable[..., Tensor] = torch.compile(self.loss) if recipe.compile else self.loss
-        self._weights = [p for p in self.denoiser.parameters() if p.requires_grad]
+        self._weights: list[Tensor] = [p for p in self.denoiser.parameters() if p.requires_grad]
         averaged = dict(self.ema.named_parameters())
-        self._averages = [averaged[n] for n, p in self.denoiser.named_parameters() if p.requires_grad]
+        self._averages: list[Tensor] = [averaged[n] for n, p in self.denoiser.named_parameters() if p.requires_grad]
 
-    def loss(self, x_BCYX: Tensor, eps_BCYX: Tensor, t_B: Tensor, labels_B: Tensor, crop_B3: Tensor, encoding: Any) -> Tensor:
+    def loss(
+        self, x_BCYX: Tensor, eps_BCYX: Tensor, t_B: Tensor, labels_B: Tensor, crop_B3: Tensor, encoding: Encoding
+    ) -> Tensor:
         """Mean squared error of the velocity."""
         noised_BCYX, velocity_BCYX = noised(self._path, x_BCYX, eps_BCYX, t_B)
         predicted = self.denoiser.dit(noised_BCYX, t_B, labels_B, encoding, crop_B3)
@@ -86,7 +88,8 @@ class Training:
         recipe, device = self.recipe, self.device
         autocast = torch.autocast(device, torch.bfloat16, enabled=recipe.precision == "bf16")
         while self.step < recipe.steps:
-            x_BCYX, labels_B, crop_B3 = (part.to(device, non_blocking=True) for part in pictures.batch(self.data_rng, recipe.batch_size))
+            drawn = pictures.batch(self.data_rng, recipe.batch_size)
+            x_BCYX, labels_B, crop_B3 = (part.to(device, non_blocking=True) for part in drawn)
             batch = x_BCYX.shape[0]
             t_B = draw_times(batch, self.rng, recipe.time_mean, recipe.time_std)
             eps_BCYX = torch.randn(x_BCYX.shape, generator=self.rng, device=device)

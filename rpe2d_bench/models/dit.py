@@ -30,6 +30,7 @@ class DiTOptions:
     heads: int
     patch_size: int
     mlp_ratio: float = 4.0
+    gelu: Literal["tanh", "none"] = "tanh"  # approximation, as torch names it; none is 5x faster on CPUs, 5e-4 apart
     scan: Literal["none", "alternate"] = "none"  # alternate: every second block attends causally (LEDiT)
     stem: Literal["none", "dilated_conv"] = "none"  # dilated_conv: 3x3 convolution after patchify (LEDiT)
 
@@ -61,7 +62,7 @@ def mlp(inputs: int, hidden: int, outputs: int) -> nn.Sequential:
 
 def modulate(x_BND: Tensor, shift_BD: Tensor, scale_BD: Tensor) -> Tensor:
     """adaLN's affine map: layer norm without parameters, then scale and shift from the condition."""
-    return torch.addcmul(shift_BD.unsqueeze(1), F.layer_norm(x_BND, x_BND.shape[-1:], eps=1e-6), 1 + scale_BD.unsqueeze(1))
+    return F.layer_norm(x_BND, x_BND.shape[-1:], eps=1e-6) * (1 + scale_BD.unsqueeze(1)) + shift_BD.unsqueeze(1)
 
 
 class Block(nn.Module):
@@ -70,7 +71,7 @@ class Block(nn.Module):
     def __init__(self, options: DiTOptions) -> None:
         super().__init__()
         width, hidden = options.width, int(options.width * options.mlp_ratio)
-        self.heads = options.heads
+        self.heads, self.gelu = options.heads, options.gelu
         self.qkv = nn.Linear(width, 3 * width)
         self.projection = nn.Linear(width, width)
         self.mlp_in = nn.Linear(width, hidden)
@@ -78,17 +79,20 @@ class Block(nn.Module):
         self.modulation = nn.Linear(width, 6 * width)
 
     def forward(self, x_BND: Tensor, condition_BD: Tensor, rotation: Rotation, mask_NN: Tensor | None) -> Tensor:
-        shift_a, scale_a, gate_a, shift_m, scale_m, gate_m = self.modulation(condition_BD).chunk(6, dim=1)  # [B, D] each
+        # [B, D] each, of the attention and of the MLP
+        shift_a, scale_a, gate_a, shift_m, scale_m, gate_m = self.modulation(condition_BD).chunk(6, dim=1)
         attended_BND = attend(self.qkv(modulate(x_BND, shift_a, scale_a)), self.heads, rotation, mask_NN)
-        x_BND = torch.addcmul(x_BND, gate_a.unsqueeze(1), self.projection(attended_BND))
-        hidden = F.gelu(self.mlp_in(modulate(x_BND, shift_m, scale_m)), approximate="tanh")
-        return torch.addcmul(x_BND, gate_m.unsqueeze(1), self.mlp_out(hidden))
+        x_BND = x_BND + gate_a.unsqueeze(1) * self.projection(attended_BND)
+        hidden = F.gelu(self.mlp_in(modulate(x_BND, shift_m, scale_m)), approximate=self.gelu)
+        return x_BND + gate_m.unsqueeze(1) * self.mlp_out(hidden)
 
 
 class DiT(nn.Module):
     """Velocity of a noised picture, given time, class, encoding and (if trained with crops) the crop."""
 
-    def __init__(self, options: DiTOptions, *, channels: int, num_classes: int, micro_conditioning: bool = False) -> None:
+    def __init__(
+        self, options: DiTOptions, *, channels: int, num_classes: int, micro_conditioning: bool = False
+    ) -> None:
         super().__init__()
         if options.width % (4 * options.heads):
             raise ValueError(f"width {options.width} is not a multiple of 4 x {options.heads} heads (two rotated axes)")
@@ -109,19 +113,16 @@ class DiT(nn.Module):
 
     def initialize(self) -> None:
         """Initial weights of DiT: Xavier for matrices, 0.02 for embeddings, zero for every gate and for the output."""
-        for module in self.modules():
+        for name, module in self.named_modules():
             if isinstance(module, nn.Linear):
-                nn.init.xavier_uniform_(module.weight)
+                if "modulation" in name or name == "patches_out":
+                    nn.init.zeros_(module.weight)
+                elif "embedding" in name:
+                    nn.init.normal_(module.weight, std=0.02)
+                else:
+                    nn.init.xavier_uniform_(module.weight)
                 nn.init.zeros_(module.bias)
         nn.init.normal_(self.class_embedding.weight, std=0.02)
-        for embedder in (self.time_embedding, self.crop_embedding):
-            if embedder is not None:
-                nn.init.normal_(embedder[0].weight, std=0.02)
-                nn.init.normal_(embedder[2].weight, std=0.02)
-        for block in self.blocks:
-            nn.init.zeros_(block.modulation.weight)
-        nn.init.zeros_(self.final_modulation.weight)
-        nn.init.zeros_(self.patches_out.weight)
 
     @property
     def no_class(self) -> int:
@@ -157,7 +158,7 @@ class DiT(nn.Module):
         if encoding.additive_BND is not None:
             x_BND = x_BND + encoding.additive_BND
         condition_BD = F.silu(self.condition(t_B, labels_B, crop_B3))
-        rotation = rotation_of(encoding, x_BND.dtype)
+        rotation = rotation_of(encoding, self.options.head_width, x_BND)
         causal_NN = lower_right_mask(grid, x_BCYX.device) if self.options.scan == "alternate" else None
         for index, block in enumerate(self.blocks):
             x_BND = block(x_BND, condition_BD, rotation, causal_NN if index % 2 else None)

@@ -1,0 +1,65 @@
+"""From noise to pictures: ordinary differential equation solvers as generators, guidance, timestep shift.
+
+A velocity function maps (x [B, C, Y, X], t as a float) to the velocity there; every sampler has the same signature
+and yields x after each step, so any of them is a drop-in for another.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from itertools import pairwise
+
+import torch
+from torch import Tensor
+
+from rpe2d_bench.errors import unknown
+
+Velocity = Callable[[Tensor, float], Tensor]
+
+
+def times(num_steps: int, shift: float = 1.0) -> list[float]:
+    """num_steps + 1 times from 1 (noise) to 0 (data).
+
+    shift > 1 spends more of them near the noise: t' = s t / (1 + (s - 1) t) (arXiv 2403.03206, equation 23).
+    """
+    even = torch.linspace(1.0, 0.0, num_steps + 1, dtype=torch.float64)
+    return (shift * even / (1 + (shift - 1) * even)).tolist()
+
+
+def euler(velocity: Velocity, x: Tensor, ts: list[float]) -> Iterator[Tensor]:
+    """Explicit Euler: one evaluation a step."""
+    for t, t_next in pairwise(ts):
+        x = x + (t_next - t) * velocity(x, t)
+        yield x
+
+
+def heun(velocity: Velocity, x: Tensor, ts: list[float]) -> Iterator[Tensor]:
+    """Heun's second-order method (Karras et al. 2022, algorithm 1): two evaluations a step, one for the last."""
+    for t, t_next in pairwise(ts):
+        slope = velocity(x, t)
+        x_euler = x + (t_next - t) * slope
+        if t_next > 0:
+            slope = (slope + velocity(x_euler, t_next)) / 2
+            x_euler = x + (t_next - t) * slope
+        x = x_euler
+        yield x
+
+
+SAMPLERS = {"euler": euler, "heun": heun}
+
+
+def sampler(name: str) -> Callable[[Velocity, Tensor, list[float]], Iterator[Tensor]]:
+    """The sampler of that name."""
+    if name not in SAMPLERS:
+        raise unknown("sampler", name, SAMPLERS)
+    return SAMPLERS[name]
+
+
+def evaluations(name: str, num_steps: int) -> int:
+    """Model evaluations that a sampler makes, not counting guidance."""
+    return 2 * num_steps - 1 if name == "heun" else num_steps
+
+
+def guided(conditional: Tensor, unconditional: Tensor, guidance: float) -> Tensor:
+    """Classifier-free guidance: uncond + w (cond - uncond); 1.0 = none (arXiv 2207.12598)."""
+    return torch.lerp(unconditional, conditional, guidance)
