@@ -86,10 +86,10 @@ def _resolutions(experiment: Experiment, document: Document) -> None:
 
 
 def _encodings_at_every_grid(experiment: Experiment, document: Document) -> None:
+    import torch
+
     from rpe2d_bench.encodings import Context, Grid, build, replaced
     from rpe2d_bench.models import preset
-
-    import torch
 
     for name, method in experiment.methods.items():
         options = preset(experiment.model_of(method.model).preset)

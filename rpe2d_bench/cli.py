@@ -83,11 +83,11 @@ def plan(
     as_json: AsJson = False,
 ) -> None:
     """Show the stages of an experiment, which of them are cached, and what the rest will cost."""
-    from rpe2d_bench import config, plan_view
+    from rpe2d_bench import loading, plan_view
     from rpe2d_bench.plan import make_plan
     from rpe2d_bench.store import Store
 
-    made = make_plan(config.load(experiment, overrides, only), tuple(overrides))
+    made = make_plan(loading.load(experiment, overrides, only), tuple(overrides))
     if as_json:
         typer.echo(json.dumps(plan_view.as_dict(made, Store(store)), indent=1))
     else:
@@ -97,9 +97,9 @@ def plan(
 @app.command()
 def validate(experiment: ExperimentFile, overrides: Overrides = []) -> None:  # noqa: B006
     """Check an experiment file without running anything."""
-    from rpe2d_bench import config
+    from rpe2d_bench import loading
 
-    loaded = config.load(experiment, overrides)
+    loaded = loading.load(experiment, overrides)
     methods, models = len(loaded.methods), len(loaded.models)
     typer.echo(f"{experiment}: valid; {methods} methods on {models} models, {len(loaded.seeds)} seeds")
 
@@ -217,5 +217,3 @@ def ui(
     command = [sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", uri, "--port", str(port)]
     typer.echo(f"MLflow UI at http://127.0.0.1:{port} (Ctrl-C stops it)")
     os.execv(sys.executable, command)
-
-

@@ -1,19 +1,14 @@
 """What an experiment file may say. Importing this imports neither torch nor ray.
 
 Models are frozen and reject unknown keys; a default is written once, at its field. Options of encodings, data sets,
-crops and metrics belong to their own tables and are checked there (see `check`).
+crops and metrics belong to their own tables and are checked there (see check.py).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
-
-from rpe2d_bench import yaml_file
-from rpe2d_bench.errors import UserError, suggestion
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
 
 Options = dict[str, Any]  # {kind: ..., option: value}: the schema lives with the table that knows the kind
 
@@ -73,7 +68,9 @@ class Sampler(_Part):
     kind: str = "euler"
     steps: int = Field(25, gt=0)
     guidance: float = 1.5  # 1.0 = none
-    shift: float | Literal["sqrt_tokens"] = 1.0  # of the timesteps; sqrt_tokens: sqrt(tokens / trained tokens), at least 1
+    shift: float | Literal["sqrt_tokens"] = (
+        1.0  # of timesteps; sqrt_tokens: sqrt(tokens / trained), at least 1
+    )
 
 
 class MethodEntry(_Part):
@@ -85,7 +82,11 @@ class MethodEntry(_Part):
     logit_scale: Options | None = None
     sampler: Options = {}
     upscale: bool = False  # generate at the train resolution and resize: the control that every method must beat
-    conditioning: tuple[float, float, float] = (0.0, 0.0, 0.0)  # log2 zoom, centre y, centre x; zeros: complete pictures
+    conditioning: tuple[float, float, float] = (
+        0.0,
+        0.0,
+        0.0,
+    )  # log2 zoom, centre y, x; zeros: complete pictures
 
     @property
     def replacements(self) -> Options:
@@ -161,93 +162,3 @@ class Experiment(_Part):
     def sampler_of(self, method: str) -> Sampler:
         """The sampler of a method entry."""
         return Sampler.model_validate({**self.evaluate.sampler.model_dump(), **self.methods[method].sampler})
-
-
-def load(path: Path, overrides: list[str] | tuple[str, ...] = (), only: list[str] | tuple[str, ...] = ()) -> Experiment:
-    """Read and check an experiment file; `overrides` are PATH.TO.KEY=VALUE, `only` keeps these methods.
-
-    Raises UserError with file, line and a suggestion.
-    """
-    document = yaml_file.read(path)
-    for override in overrides:
-        document.override(override)
-    experiment = _validated(document)
-    if only:
-        experiment = _only(experiment, only)
-    from rpe2d_bench.check import check
-
-    check(experiment, document)
-    return experiment
-
-
-def _only(experiment: Experiment, only: list[str] | tuple[str, ...]) -> Experiment:
-    for name in only:
-        if name not in experiment.methods:
-            hint = suggestion(name, experiment.methods) or f"; methods: {', '.join(experiment.methods)}"
-            raise UserError(f"--only {name}: no such method{hint}")
-    methods = {name: method for name, method in experiment.methods.items() if name in only}
-    used = {method.model for method in methods.values()}
-    models = {name: model for name, model in experiment.models.items() if name in used}
-    report = experiment.report
-    if report.reference_method not in methods:
-        report = report.model_copy(update={"reference_method": None})
-    return experiment.model_copy(update={"methods": methods, "models": models, "report": report})
-
-
-def _validated(document: yaml_file.Document) -> Experiment:
-    try:
-        experiment = Experiment.model_validate(document.data)
-        # The parts that replace others are checked as what they become, at the place where they were written.
-        for section, entries, parts in (
-            ("models", experiment.models, ("train", "model")),
-            ("methods", experiment.methods, ("sampler",)),
-        ):
-            for name, entry in entries.items():
-                for part in parts:
-                    _check_partial(document, (section, name, part), getattr(entry, part), part)
-        return experiment
-    except ValidationError as error:
-        raise document.error(*explain(error, Experiment)) from None
-
-
-_PARTS: Mapping[str, type[BaseModel]] = {"train": Train, "model": Model, "sampler": Sampler}
-
-
-def _check_partial(document: yaml_file.Document, at: tuple[str, ...], options: Options, part: str) -> None:
-    required = {"train": {"steps": 1}, "model": {"preset": "DiT-Mini/4"}}.get(part, {})
-    try:
-        _PARTS[part].model_validate({**required, **options})
-    except ValidationError as error:
-        loc, message = explain(error, _PARTS[part])
-        raise document.error((*at, *loc), message) from None
-
-
-def explain(error: ValidationError, model: type[BaseModel]) -> tuple[tuple[str | int, ...], str]:
-    """Place and one sentence for the first of pydantic's findings."""
-    # An unknown key explains a missing one: name it first.
-    first = min(error.errors(), key=lambda finding: finding["type"] != "extra_forbidden")
-    loc = tuple(part for part in first["loc"] if not (isinstance(part, str) and "[" in part))
-    name = ".".join(str(part) for part in loc)
-    if first["type"] == "extra_forbidden":
-        known = _fields_at(model, loc[:-1])
-        hint = suggestion(str(loc[-1]), known) or f"; known keys: {', '.join(known)}"
-        return loc, f"unknown key {str(loc[-1])!r}{hint}"
-    if first["type"] == "missing":
-        return loc, f"{name} is missing; add it"
-    message = first["msg"].removeprefix("Value error, ")
-    if first["type"] == "value_error":
-        return loc, message
-    return loc, f"{name}: {message[0].lower()}{message[1:]}, got {first['input']!r}"
-
-
-def _fields_at(model: type[BaseModel], loc: tuple[str | int, ...]) -> list[str]:
-    """Keys that the schema knows at a place."""
-    for part in loc:
-        if isinstance(part, int) or part not in model.model_fields:
-            continue  # an index, or a name that the user chose (an entry of models or methods)
-        annotation: Any = model.model_fields[part].annotation
-        for candidate in (annotation, *getattr(annotation, "__args__", ())):
-            if isinstance(candidate, type) and issubclass(candidate, BaseModel):
-                model = candidate
-                break
-    return list(model.model_fields)

@@ -66,7 +66,7 @@ def parameters(stage: TrainStage) -> int:
 
 
 def training_memory(stage: TrainStage) -> float:
-    """Bytes: weights, gradients, two moments and the average in float32, and about 34 activations per token and width."""
+    """Bytes: float32 weights, gradients, two moments, average; about 34 activations per token and width."""
     from rpe2d_bench.models import preset
 
     options = preset(stage.model.preset)

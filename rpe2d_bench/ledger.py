@@ -19,7 +19,7 @@ class Ledger:
     def __init__(self, plan: Plan, store: Store, written: dict[str, Any], device: str = "cpu") -> None:
         self.plan, self.store = plan, store
         self.listeners: list[Callable[[Record], None]] = []
-        self._common = {
+        self._common: dict[str, Any] = {
             "experiment": plan.experiment.name,
             "run": plan.run,
             "config": {"experiment": plan.experiment.model_dump(mode="json")},
@@ -68,7 +68,9 @@ class Ledger:
         for owner in self._owners(stage):
             if isinstance(owner, Floor):
                 preview = f"stages/reference/{stage.generated.key}/samples.npz"
-                self._append(**self._of_floor(owner), **values, details=result["details"], artifacts={"samples": preview})
+                self._append(
+                    **self._of_floor(owner), **values, details=result["details"], artifacts={"samples": preview}
+                )
                 continue
             sample = stage.generated
             assert not isinstance(sample, ReferenceStage)
@@ -134,7 +136,11 @@ class Ledger:
         record = Record(**self._common, **fields)
         with self._lock:
             known = self._known.get(record.identity)
-            if known is not None and (known.key, known.status, known.error) == (record.key, record.status, record.error):
+            if known is not None and (known.key, known.status, known.error) == (
+                record.key,
+                record.status,
+                record.error,
+            ):
                 return  # finished by an earlier attempt
             records.append(self.store.root, record)
             self._known[record.identity] = record

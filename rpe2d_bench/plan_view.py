@@ -79,7 +79,9 @@ def _table(plan: Plan, store: Store) -> Table:
             row = []
             for resolution in _resolutions(plan):
                 found = [c for c in trial.cells if (c.method, c.test_resolution) == (method, resolution)]
-                row.append("".join(_state(cell.measure.key, cell.coincides_with, method, store, methods) for cell in found))
+                row.append(
+                    "".join(_state(cell.measure.key, cell.coincides_with, method, store, methods) for cell in found)
+                )
             table.add_row(trial.label if not number else "", trained if not number else "", method, *row)
     return table
 

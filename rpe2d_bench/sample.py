@@ -36,7 +36,7 @@ def balanced_labels(indices: np.ndarray, num_classes: int) -> np.ndarray:
 
 
 def shift_of(options: Sampler, grid: Grid, train_grid: Grid) -> float:
-    """Timestep shift at a grid; sqrt_tokens is the square root of the ratio of tokens, at least 1 (arXiv 2403.03206)."""
+    """Timestep shift at a grid; sqrt_tokens: square root of the ratio of tokens, at least 1 (arXiv 2403.03206)."""
     if options.shift == "sqrt_tokens":
         return max(1.0, (grid.tokens / train_grid.tokens) ** 0.5)
     return float(options.shift)
@@ -74,11 +74,11 @@ def sample(
             if not with_guidance:
                 return dit(x_BCYX, t_1.expand(len(labels_B)), labels_B, realised, crop_B3)
             both_BCYX = dit(torch.cat((x_BCYX, x_BCYX)), t_1.expand(len(labels_B)), labels_B, realised, crop_B3)
-            return guided(*both_BCYX.chunk(2), options.guidance)
+            conditional_BCYX, unconditional_BCYX = both_BCYX.chunk(2)
+            return guided(conditional_BCYX, unconditional_BCYX, options.guidance)
 
         x_BCYX = noise(seed, chosen, (dit.channels, *resolution)).to(device)
-        for x_BCYX in sampler(options.kind)(velocity, x_BCYX, ts):  # noqa: B007 - the last one counts
-            pass
+        *_, x_BCYX = sampler(options.kind)(velocity, x_BCYX, ts)
         yield to_uint8(x_BCYX)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from rpe2d_bench import config, records, report, yaml_file
+from rpe2d_bench import loading, records, report, yaml_file
 from rpe2d_bench.errors import UserError
 from rpe2d_bench.plan import make_plan
 from rpe2d_bench.plan_view import show
@@ -30,7 +30,7 @@ def run_experiment(
     """Run an experiment file to its end. tracking_uri: None leaves MLflow out, '' is the store's own."""
     console = Console()
     began = time.time()
-    experiment = config.load(path, overrides, only)
+    experiment = loading.load(path, overrides, only)
     plan = make_plan(experiment, overrides)
     place = Store(store)
     show(plan, place, console, brief=True)
@@ -44,9 +44,7 @@ def run_experiment(
         tracker = BackgroundTracker(tracking_uri, place.root, plan.run, experiment, console.print)
         listeners.append(tracker.log)
     with display:
-        found = run(
-            plan, place, engine=engine, written=yaml_file.read(path).data, listeners=tuple(listeners)
-        )
+        found = run(plan, place, engine=engine, written=yaml_file.read(path).data, listeners=tuple(listeners))
     page = report.render(found, place.root, reports / experiment.name)
     if tracker:
         tracker.finish(page.parent)

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from rpe2d_bench.config import Resources, Sampler, Train
+from rpe2d_bench.config import Resources, Sampler
 from rpe2d_bench.encodings.interface import Grid
 from rpe2d_bench.store import Store, content_key, write_json
 from rpe2d_bench.training_stage import TrainStage, load_denoiser
@@ -32,7 +32,7 @@ class Surroundings:
     """What a stage works with and in; nothing of it may change a result."""
 
     store: Store
-    resources: Resources = field(default_factory=Resources)
+    resources: Resources = field(default_factory=lambda: Resources())
     say: Say = lambda _: None
     progress: Callable[[str, str, int, int, dict[str, Any]], None] | None = None  # stage, key, done, total, facts
 
@@ -169,9 +169,7 @@ class MeasureStage:
 
     @cached_property
     def key(self) -> str:
-        return content_key(
-            self.name, self.version, {"generated": self.generated.key, "reference": self.reference.key}
-        )
+        return content_key(self.name, self.version, {"generated": self.generated.key, "reference": self.reference.key})
 
     def make(self, around: Surroundings) -> Path:
         """Folder with result.json (values, versions, details, seconds) and, for samples, observations.npz."""

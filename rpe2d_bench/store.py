@@ -1,8 +1,8 @@
 """One folder for everything heavy: content-addressed stages that are whole or absent, whatever was killed when.
 
-    runs/stages/STAGE/KEY/            finished: its files and manifest.json with their checksums
-    runs/stages/STAGE/KEY.partial/    under way, or left by a kill; a training continues from its checkpoint
-    runs/locks/STAGE-KEY              held while a process works on the stage
+runs/stages/STAGE/KEY/            finished: its files and manifest.json with their checksums
+runs/stages/STAGE/KEY.partial/    under way, or left by a kill; a training continues from its checkpoint
+runs/locks/STAGE-KEY              held while a process works on the stage
 """
 
 from __future__ import annotations
@@ -73,19 +73,18 @@ class Store:
         `work` finds what an interrupted attempt left in the folder it is given, and leaves the result there.
         Raises UserError when the disk is full or cannot be written.
         """
-        with _disk_errors(self.root):
-            with self._lock(f"{stage}-{key}", say):
-                folder = self.fetch(stage, key, say)
-                if folder is not None:
-                    return folder
-                partial = self.partial(stage, key)
-                partial.mkdir(parents=True, exist_ok=True)
-                work(partial)
-                _seal(partial)
-                folder = self.folder(stage, key)
-                partial.rename(folder)
-                _sync(folder.parent)
+        with _disk_errors(self.root), self._lock(f"{stage}-{key}", say):
+            folder = self.fetch(stage, key, say)
+            if folder is not None:
                 return folder
+            partial = self.partial(stage, key)
+            partial.mkdir(parents=True, exist_ok=True)
+            work(partial)
+            _seal(partial)
+            folder = self.folder(stage, key)
+            partial.rename(folder)
+            _sync(folder.parent)
+            return folder
 
     @contextmanager
     def _lock(self, name: str, say: Callable[[str], None]) -> Iterator[None]:

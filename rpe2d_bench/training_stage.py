@@ -99,7 +99,6 @@ class TrainStage:
             num_pictures=self.recipe.num_pictures if size is None else size,
             cache_dir=around.store.root / "cache",
         )
-        device = around.resources.device
         training, elapsed = self._started(partial, around)
         started = saved = time.perf_counter()
         losses, norms, step_at_line, line_time = [], [], training.step, started
@@ -212,7 +211,7 @@ def load_denoiser(stage: TrainStage, folder: Path, replacements: dict[str, Any])
 
 
 def validation_loss(training: Training, dataset: Any, resolution: Resolution) -> float:
-    """Loss of the averaged weights on validation pictures, at fixed times and noise, as inference lays positions out."""
+    """Loss of the averaged weights on validation pictures, fixed times and noise, positions as at inference."""
     import torch
 
     from rpe2d_bench.diffusion import noised, path

@@ -163,7 +163,7 @@ class _Queue:
         try:
             error = self._ray.get(task)
         except Exception as raised:  # the worker died more often than it is retried, or a bug: the rest goes on
-            error = _one_line(raised)
+            error = one_line(raised)
         if error is None:
             self._ledger.measured(stage)
         else:
@@ -189,33 +189,10 @@ def _pin_threads(around: Surroundings) -> None:
 def _train(queue: _Queue, around: Surroundings) -> None:
     """One Tune trial per missing training."""
     from ray import tune
-    from ray.tune.search import Searcher
+
+    from rpe2d_bench.runner.tune_hooks import InOrder, Tell
 
     stages = [trial.stage for trial in queue.trials]
-
-    class InOrder(Searcher):
-        """Hands out the trainings in the plan's order, when a slot is free."""
-
-        def suggest(self, trial_id: str) -> dict[str, Any] | None:
-            number = queue.next_training()
-            return None if number is None else {"trial": number}
-
-        def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
-            """Tune tells the callback below, which also knows the error."""
-
-        def save(self, checkpoint_path: str) -> None:
-            """Nothing: the store knows what is done."""
-
-        def restore(self, checkpoint_path: str) -> None:
-            """Nothing: the store knows what is done."""
-
-    class Ended(tune.Callback):
-        def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-            queue.training_ended(queue.trials[trial.config["trial"]], trial.last_result.get("failed"))
-
-        def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-            failure = trial.get_error()
-            queue.training_ended(queue.trials[trial.config["trial"]], _one_line(failure) if failure else "killed")
 
     def training(config: dict[str, Any]) -> None:
         _pin_threads(around)
@@ -226,21 +203,24 @@ def _train(queue: _Queue, around: Surroundings) -> None:
         else:
             tune.report({"done": 1})
 
+    def ended(number: int, error: str | None) -> None:
+        queue.training_ended(queue.trials[number], error)
+
     resources = around.resources
     logging.getLogger("ray.tune").setLevel(logging.ERROR)
     tune.Tuner(
         tune.with_resources(training, {"cpu": resources.cpus_per_trial, "gpu": resources.gpus_per_trial}),
-        tune_config=tune.TuneConfig(search_alg=InOrder(metric="done", mode="max"), num_samples=len(queue.untrained)),
+        tune_config=tune.TuneConfig(search_alg=InOrder(queue.next_training), num_samples=len(queue.untrained)),
         run_config=tune.RunConfig(
             name="tune",
             storage_path=str(around.store.root / "ray"),
             verbose=0,
             failure_config=tune.FailureConfig(max_failures=RETRIES),
-            callbacks=[Ended()],
+            callbacks=[Tell(ended)],
         ),
     ).fit()
 
 
-def _one_line(error: BaseException) -> str:
+def one_line(error: BaseException) -> str:
     text = str(error).strip().splitlines()
     return f"{type(error).__name__}: {text[-1] if text else 'no message'}"
