@@ -9,7 +9,7 @@ import math
 from typing import ClassVar
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from rpe2d_bench.encodings.interface import Context, Encoding, LogitScale, PositionalEncoding, Positions
 from rpe2d_bench.encodings.logit_scales import Constant
@@ -27,8 +27,7 @@ class MixedRoPE(PositionalEncoding):
     source: ClassVar[Source] = Source(
         paper="Heo et al. 2024, arXiv 2403.13298, section 3.3 (RoPE-Mixed)",
         code="naver-ai/rope-vit@ce85c2e deit/models_v2_rope.py init_random_2d_freqs, compute_mixed_cis",
-        differs="one set of frequencies serves all layers, where rope-vit learns one per layer; height's half of the "
-        "code's pair comes first",
+        differs="one set of frequencies serves all layers, where rope-vit learns one per layer",
         clamp="none",
     )
 
@@ -44,7 +43,7 @@ class MixedRoPE(PositionalEncoding):
         if head_width < 4 or head_width % 4:
             raise UserError(f"mixed_rope needs a head width that is a multiple of 4, got {head_width}")
         self.positions, self.logit_scale = positions, logit_scale
-        self.frequencies_AHF = nn.Parameter(start(head_width, theta, torch.rand(heads) * 2 * math.pi))
+        self.frequencies_AHF = nn.Parameter(self.start(head_width, theta, torch.rand(heads) * 2 * math.pi))
 
     def forward(self, ctx: Context) -> Encoding:
         y_BY, x_BX = self.positions(ctx)
@@ -53,13 +52,13 @@ class MixedRoPE(PositionalEncoding):
         angles_BHNF = (y_BHYF[:, :, :, None] + x_BHXF[:, :, None]).flatten(2, 3)
         return Encoding(angles_BHNF=angles_BHNF, logit_scale=self.logit_scale(ctx))
 
-
-def start(head_width: int, theta: float, direction_H: torch.Tensor) -> torch.Tensor:
-    """[2, heads, head_width / 2]: magnitudes theta^(-4k/head_width) along a direction, then perpendicular to it."""
-    quarter = head_width // 4
-    magnitude = theta ** (-torch.arange(quarter) / quarter)
-    angle_H1 = direction_H[:, None]
-    perpendicular_H1 = angle_H1 + math.pi / 2
-    y_HF = torch.cat((magnitude * angle_H1.sin(), magnitude * perpendicular_H1.sin()), dim=-1)
-    x_HF = torch.cat((magnitude * angle_H1.cos(), magnitude * perpendicular_H1.cos()), dim=-1)
-    return torch.stack((y_HF, x_HF))
+    @staticmethod
+    def start(head_width: int, theta: float, direction_H: Tensor) -> Tensor:
+        """[2, heads, head_width / 2]: magnitudes theta^(-4k/head_width) along a direction, then perpendicular to it."""
+        quarter = head_width // 4
+        magnitude = theta ** (-torch.arange(quarter) / quarter)
+        angle_H1 = direction_H[:, None]
+        perpendicular_H1 = angle_H1 + math.pi / 2
+        y_HF = torch.cat((magnitude * angle_H1.sin(), magnitude * perpendicular_H1.sin()), dim=-1)
+        x_HF = torch.cat((magnitude * angle_H1.cos(), magnitude * perpendicular_H1.cos()), dim=-1)
+        return torch.stack((y_HF, x_HF))

@@ -49,6 +49,8 @@ class Axial(PositionalEncoding):
     every rule clamped at s >= 1 leave grids inside the range alone.
     """
 
+    channels_per_axis: int  # F
+
     def __init__(
         self,
         positions: Positions,
@@ -104,10 +106,10 @@ class AxialRoPE(Axial):
         super().__init__(positions, frequencies, logit_scale, theta, scale_reference)
         if head_width < 4 or head_width % 4:
             raise UserError(f"axial_rope needs a head width that is a multiple of 4, got {head_width}")
-        self.head_width = head_width
+        self.channels_per_axis = head_width // 4
 
     def forward(self, ctx: Context) -> Encoding:
-        angles_BHNF = torch.cat(self.angles(ctx, self.head_width // 4), dim=-1)[:, None]
+        angles_BHNF = torch.cat(self.angles(ctx, self.channels_per_axis), dim=-1)[:, None]
         return Encoding(angles_BHNF=angles_BHNF, logit_scale=self.logit_scale(self.reference(ctx)))
 
 
@@ -136,9 +138,9 @@ class AxialSinCos(Axial):
         super().__init__(positions, frequencies, logit_scale, theta, scale_reference)
         if width < 4 or width % 4:
             raise UserError(f"axial_sincos needs a model width that is a multiple of 4, got {width}")
-        self.width = width
+        self.channels_per_axis = width // 4
 
     def forward(self, ctx: Context) -> Encoding:
-        h_BNF, w_BNF = self.angles(ctx, self.width // 4)
+        h_BNF, w_BNF = self.angles(ctx, self.channels_per_axis)
         additive_BND = torch.cat((h_BNF.sin(), h_BNF.cos(), w_BNF.sin(), w_BNF.cos()), dim=-1)
         return Encoding(additive_BND=additive_BND, logit_scale=self.logit_scale(self.reference(ctx)))

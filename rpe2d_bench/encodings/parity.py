@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from rpe2d_bench.encodings.build import build
 from rpe2d_bench.encodings.interface import Context, Grid
 from rpe2d_bench.encodings.table import FREQUENCIES, LOGIT_SCALES
 
@@ -48,3 +49,36 @@ def case_error(cls: Any, case: dict[str, Any]) -> float:
     rule = cls(**case["options"])
     ours = rule(ctx, case["axis"], case["F"]) if "axis" in case else torch.as_tensor(rule(ctx))
     return relative_error(ours.double().flatten(), torch.tensor(case["values"], dtype=torch.float64))
+
+
+def encoding_errors(folder: Path) -> Iterator[tuple[str, float]]:
+    """(encoding, largest absolute difference of cos, sin or value) of whole encodings in the golden files."""
+    for file in sorted(folder.glob("*_encodings.json")):
+        _, cases = golden(file)
+        for case in cases:
+            yield case["method"], encoding_error(case)
+
+
+def encoding_error(case: dict[str, Any]) -> float:
+    """Largest absolute difference on a case, after moving width-first channels behind the height's."""
+    grid = Grid(*case["grid"])
+    heads = case.get("heads", 1)
+    width = case.get("width", case.get("head_width", 0) * heads)
+    spec = {"kind": case["method"], "theta": case["theta"], "positions": {"kind": case.get("positions", "grid")}}
+    encoding: Any = build(spec, width=width, heads=heads)
+    if "directions" in case:  # mixed_rope starts from one random direction per head
+        learned = encoding.frequencies_AHF
+        learned.data = type(encoding).start(case["head_width"], case["theta"], torch.tensor(case["directions"]))
+    realised = encoding(Context(grid=grid, train_grid=Grid(*case.get("train_grid", case["grid"]))))
+    if realised.angles_BHNF is not None:
+        ours = {"cos": realised.angles_BHNF[0].cos(), "sin": realised.angles_BHNF[0].sin()}
+    else:
+        ours = {"values": realised.additive_BND}
+    return max(difference(value, case[key], case.get("width_first", False)) for key, value in ours.items())
+
+
+def difference(ours: Tensor, theirs: list[float], width_first: bool) -> float:
+    expected = torch.tensor(theirs, dtype=torch.float64).reshape(ours.shape)
+    if width_first:
+        expected = torch.cat(expected.chunk(2, dim=-1)[::-1], dim=-1)
+    return float((ours.detach().double() - expected).abs().max())
