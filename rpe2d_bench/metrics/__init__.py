@@ -1,7 +1,8 @@
 """Metrics: pictures -> features -> distance, one file per metric, with the net's name in every value's name."""
 
-from rpe2d_bench.metrics.measure import Measurement, Observations, load_observations, measure, observe, score
+from rpe2d_bench.metrics.measure import Measurement, measure, observe, score
 from rpe2d_bench.metrics.nets import FEATURE_NETS, load_net
+from rpe2d_bench.metrics.observations import Observations, concatenate, load_observations
 from rpe2d_bench.metrics.table import METRICS, Metric, validate, value_name
 
 __all__ = [
@@ -10,6 +11,7 @@ __all__ = [
     "Measurement",
     "Metric",
     "Observations",
+    "concatenate",
     "load_net",
     "load_observations",
     "measure",

@@ -97,14 +97,16 @@ def extract(
     pictures: np.ndarray,
     net: FeatureNet,
     *,
+    via: Size | None = None,
     batch_size: int = 64,
     device: str | torch.device = "cpu",
     progress: Callable[[int], None] | None = None,
 ) -> Features:
     """Features of uint8 pictures [N, C, H, W]: resized by the one resizer, batched, in inference mode.
 
-    `progress` is called with the number of pictures done so far. Raises UserError for anything but uint8 pictures
-    and for features that are not finite.
+    `via` is a resolution that pictures are resized to before the net's own input, unquantised. `progress` is called
+    with the number of pictures done so far. Raises UserError for anything but uint8 pictures and for features that
+    are not finite.
     """
     check_pictures(pictures)
     features, logits = [], []
@@ -112,7 +114,8 @@ def extract(
     with torch.inference_mode():
         for start in range(0, len(pictures), batch_size):
             batch, note = to_channels(torch.from_numpy(pictures[start : start + batch_size]), net.channels)
-            batch = batch.to(torch.float32) if net.input_size is None else resize(batch, net.input_size)
+            for target in (via, net.input_size):
+                batch = batch.to(torch.float32) if target is None else resize(batch, target)
             seen_ND, logits_NK = net.features_and_logits(batch.to(device))
             features.append(seen_ND.to("cpu", torch.float32).numpy())
             if logits_NK is not None:
@@ -122,8 +125,8 @@ def extract(
     features_ND = np.concatenate(features)
     check_finite(features_ND, net.name)
     size: Size = (pictures.shape[2], pictures.shape[3])
-    mode = describe(size, net.input_size) + note
-    return Features(features_ND, np.concatenate(logits) if logits else None, net.name, net.version, mode)
+    mode = describe(size, net.input_size) if via is None else f"{describe(size, via)}; {describe(via, net.input_size)}"
+    return Features(features_ND, np.concatenate(logits) if logits else None, net.name, net.version, mode + note)
 
 
 def check_finite(features_ND: np.ndarray, name: str) -> None:

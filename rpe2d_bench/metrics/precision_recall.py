@@ -20,7 +20,7 @@ NEAREST_DENSITY = 5
 _ROWS = 1024
 
 
-def _squared_distances(one_ND: np.ndarray, other_MD: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
+def squared_distances(one_ND: np.ndarray, other_MD: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
     """(first row, [rows, M] squared distances) block by block, float64."""
     other = other_MD.astype(np.float64)
     other_norms = np.square(other).sum(axis=1)
@@ -35,7 +35,7 @@ def radii(features_ND: np.ndarray, k: int) -> np.ndarray:
     if len(features_ND) <= k:
         raise UserError(f"{len(features_ND)} pictures have no {k} nearest neighbours; at least {k + 1} are needed")
     result = np.empty(len(features_ND))
-    for start, block in _squared_distances(features_ND, features_ND):
+    for start, block in squared_distances(features_ND, features_ND):
         rows = np.arange(len(block))
         block[rows, start + rows] = np.inf  # the point itself
         result[start : start + len(block)] = np.partition(block, k - 1, axis=1)[:, k - 1]
@@ -47,7 +47,7 @@ def _in_balls(points_ND: np.ndarray, centres_MD: np.ndarray, k: int) -> tuple[fl
     reach = radii(centres_MD, k)
     inside = 0
     balls = 0
-    for _, block in _squared_distances(points_ND, centres_MD):
+    for _, block in squared_distances(points_ND, centres_MD):
         hits = block <= reach
         inside += int(hits.any(axis=1).sum())
         balls += int(hits.sum())
@@ -73,6 +73,6 @@ def coverage(generated_ND: np.ndarray, real_MD: np.ndarray, k: int = NEAREST_DEN
     """Share of real balls that hold at least one generated picture."""
     reach = radii(real_MD, k)
     covered = 0
-    for start, block in _squared_distances(real_MD, generated_ND):
+    for start, block in squared_distances(real_MD, generated_ND):
         covered += int((block.min(axis=1) <= reach[start : start + len(block)]).sum())
     return covered / len(real_MD)

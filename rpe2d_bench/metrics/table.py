@@ -7,27 +7,27 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 
 from rpe2d_bench.errors import UserError, unknown
-from rpe2d_bench.metrics import accuracy, frechet, kernel, precision_recall
+from rpe2d_bench.metrics import accuracy, extrapolated, frechet, kernel, memorization, objects, precision_recall
+from rpe2d_bench.metrics import repetition as repetitions
 from rpe2d_bench.metrics.features import Features
 from rpe2d_bench.metrics.nets import entry
+from rpe2d_bench.metrics.views import View
 
-# whole: the picture at the net's input. judge: the same, through the judge net.
-View = Literal["whole", "judge"]
 Score = tuple[float, str]  # the value, and in words what the reader must know about it
 
 
 @dataclass(frozen=True)
 class Inputs:
-    """What one metric may look at."""
+    """What one metric may look at, through one view."""
 
     generated: Features
     reference: Features
     labels: np.ndarray | None
+    training: Features | None
     seed: int
 
 
@@ -41,6 +41,7 @@ class Metric:
     citation: str
     needs: View
     compute: Callable[[Inputs], Score]
+    training: bool = False  # looks at training pictures too
 
 
 def _frechet(inputs: Inputs) -> Score:
@@ -52,11 +53,17 @@ def _frechet(inputs: Inputs) -> Score:
     return frechet.frechet_distance(generated, reference), note
 
 
+def _frechet_infinity(inputs: Inputs) -> Score:
+    return extrapolated.frechet_at_infinity(
+        inputs.generated.features_ND, inputs.reference.features_ND, inputs.seed
+    )
+
+
 def _kernel(inputs: Inputs) -> Score:
     return kernel.kernel_distance(inputs.generated.features_ND, inputs.reference.features_ND, inputs.seed)
 
 
-def _on_features(function: Callable[[np.ndarray, np.ndarray], float]) -> Callable[[Inputs], Score]:
+def _plain(function: Callable[[np.ndarray, np.ndarray], float]) -> Callable[[Inputs], Score]:
     return lambda inputs: (function(inputs.generated.features_ND, inputs.reference.features_ND), "")
 
 
@@ -66,35 +73,54 @@ def _accuracy(inputs: Inputs) -> Score:
     return accuracy.accuracy(inputs.generated, inputs.labels), ""
 
 
+def _repetition(inputs: Inputs) -> Score:
+    seen, real = inputs.generated.features_ND[:, 0], inputs.reference.features_ND[:, 0]
+    median = f"median correlation {np.median(seen):.2f}, of real pictures {np.median(real):.2f}"
+    return repetitions.repetition(seen, real), f"above the 99th percentile of {len(real)} real pictures; {median}"
+
+
+def _memorization(inputs: Inputs) -> Score:
+    if inputs.training is None:
+        raise UserError("memorization needs training pictures to compare with; give them or leave it out")
+    found = memorization.memorization(
+        inputs.generated.features_ND, inputs.training.features_ND, inputs.reference.features_ND
+    )
+    note = f"0.5 +- {found.standard_error:.2g} without memorization; {found.near_copies:.1%} near copies"
+    return found.nearer_to_training, f"{note}; {found.count} training and held-out pictures"
+
+
+_PR, _DC = "Kynkaanniemi et al. 2019, arXiv 1904.06991", "Naeem et al. 2020, arXiv 2002.09797"
+_FD, _KID = "Heusel et al. 2017, arXiv 1706.08500", "Binkowski et al. 2018, arXiv 1801.01401"
+
 METRICS: dict[str, Metric] = {
     metric.name: metric
     for metric in (
-        Metric("fd", "1", False, "Heusel et al. 2017, arXiv 1706.08500", "whole", _frechet),
-        Metric("kid", "1", False, "Binkowski et al. 2018, arXiv 1801.01401", "whole", _kernel),
-        Metric(
-            "precision", "1", True, "Kynkaanniemi et al. 2019, arXiv 1904.06991", "whole",
-            _on_features(precision_recall.precision),
-        ),
-        Metric(
-            "recall", "1", True, "Kynkaanniemi et al. 2019, arXiv 1904.06991", "whole",
-            _on_features(precision_recall.recall),
-        ),
-        Metric(
-            "density", "1", True, "Naeem et al. 2020, arXiv 2002.09797", "whole",
-            _on_features(precision_recall.density),
-        ),
-        Metric(
-            "coverage", "1", True, "Naeem et al. 2020, arXiv 2002.09797", "whole",
-            _on_features(precision_recall.coverage),
-        ),
+        Metric("fd", "1", False, _FD, "whole", _frechet),
+        Metric("kid", "1", False, _KID, "whole", _kernel),
+        Metric("fd_infinity", "1", False, "Chong & Forsyth 2020, arXiv 1911.07023", "whole", _frechet_infinity),
+        Metric("precision", "1", True, _PR, "whole", _plain(precision_recall.precision)),
+        Metric("recall", "1", True, _PR, "whole", _plain(precision_recall.recall)),
+        Metric("density", "1", True, _DC, "whole", _plain(precision_recall.density)),
+        Metric("coverage", "1", True, _DC, "whole", _plain(precision_recall.coverage)),
         Metric("accuracy", "1", True, "Ravuri & Vinyals 2019, arXiv 1905.10887 (a fixed judge)", "judge", _accuracy),
+        Metric("fd_global", "1", False, _FD, "global", _frechet),
+        Metric("kid_global", "1", False, _KID, "global", _kernel),
+        Metric("fd_local", "1", False, _FD, "local", _frechet),
+        Metric("kid_local", "1", False, _KID, "local", _kernel),
+        Metric("repetition", "1", False, "this package, after Lewis 1995", "repetition", _repetition),
+        Metric("object_count", "1", False, "this package", "objects", _plain(objects.count_distance)),
+        Metric("object_size", "1", False, "this package", "objects", _plain(objects.size_distance)),
+        Metric("memorization", "1", False, "Meehan et al. 2020, arXiv 2004.05675", "whole", _memorization, True),
     )
-}  # fmt: skip
+}
 
 
 def value_name(metric: str, net: str, judge: str | None) -> str:
     """The name a value carries in records: the metric and the net that saw the pictures; FID only for Inception's."""
-    if METRICS[metric].needs == "judge":
+    needs = METRICS[metric].needs
+    if needs in ("repetition", "objects"):
+        return metric
+    if needs == "judge":
         return f"{metric}_{judge}"
     return "fid" if (metric, net) == ("fd", "inception") else f"{metric}_{net}"
 

@@ -24,6 +24,7 @@ def test_closed_form_of_commuting_gaussians() -> None:
     assert frechet.distance(one, other) == pytest.approx(5.0 + 1.0 + 0.0 + 4.0, rel=1e-12)
 
 
+@pytest.mark.filterwarnings("ignore:The `disp` argument:DeprecationWarning")
 @pytest.mark.parametrize(("n", "m", "d"), [(300, 400, 16), (50, 60, 64), (40, 300, 64), (64, 64, 64), (65, 65, 64)])
 def test_equals_cleanfid_and_torch_fidelity(n: int, m: int, d: int) -> None:
     import_torchvision()

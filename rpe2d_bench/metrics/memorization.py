@@ -1,0 +1,52 @@
+"""Memorization: are generated pictures nearer to the training pictures than to real ones never trained on?
+
+A model that has learned the distribution is as near to one as to the other: a share of 0.5 (the nearest-neighbour
+half of the data-copying test of Meehan et al. 2020, arXiv 2004.05675). A copy is much nearer to its source than to
+everything held out.
+
+Shapes: N generated, T training, M held-out pictures; D features.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from rpe2d_bench.errors import UserError
+from rpe2d_bench.metrics.precision_recall import squared_distances
+
+NEAR_COPY = 1 / 3  # a near copy is at most this far from its source, relative to the nearest held-out picture
+
+
+@dataclass(frozen=True)
+class Memorization:
+    """Share of pictures nearer to training than to held-out pictures, its standard error, and what looks copied."""
+
+    nearer_to_training: float
+    standard_error: float  # of that share, were nothing memorized
+    near_copies: float  # share of generated pictures
+    sources: np.ndarray  # [N] int64: the nearest training picture of each
+    count: int  # pictures on the training and on the held-out side
+
+
+def memorization(generated_ND: np.ndarray, training_TD: np.ndarray, held_out_MD: np.ndarray) -> Memorization:
+    """Nearest training neighbour against nearest held-out neighbour, on equally many of both (the first ones)."""
+    count = min(len(training_TD), len(held_out_MD))
+    if not len(generated_ND) or not count:
+        raise UserError("the memorization check needs generated, training and held-out pictures; one set is empty")
+    to_training, sources = _nearest(generated_ND, training_TD[:count])
+    to_held_out, _ = _nearest(generated_ND, held_out_MD[:count])
+    nearer = (to_training < to_held_out) + 0.5 * (to_training == to_held_out)
+    copies = to_training <= NEAR_COPY * to_held_out
+    error = 0.5 / np.sqrt(len(generated_ND))
+    return Memorization(float(nearer.mean()), float(error), float(copies.mean()), sources, count)
+
+
+def _nearest(points_ND: np.ndarray, others_MD: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    distances, indices = np.empty(len(points_ND)), np.empty(len(points_ND), np.int64)
+    for start, block in squared_distances(points_ND, others_MD):
+        rows = slice(start, start + len(block))
+        indices[rows] = block.argmin(axis=1)
+        distances[rows] = np.sqrt(block.min(axis=1))
+    return distances, indices

@@ -1,0 +1,83 @@
+"""The ways a metric looks at a picture; each view is a set of features.
+
+- whole: the picture resized to the net's input.
+- global: resized to the train resolution first, so that only structure counts which the train resolution can show.
+- local: train-sized crops at native resolution on an even grid that covers the picture; a crop is compared only with
+  crops at the same place. One view per place.
+- judge: the picture at the judge's input.
+- repetition, objects: numbers read from the pixels, without a net.
+
+On an axis no longer than the train resolution a local crop takes the whole axis.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+
+from rpe2d_bench.errors import UserError
+from rpe2d_bench.metrics import objects, repetition
+from rpe2d_bench.metrics.features import FeatureNet, Features, extract
+from rpe2d_bench.metrics.resize import Size
+
+View = Literal["whole", "global", "local", "judge", "repetition", "objects"]
+PLACE = "local@"  # local views are named local@row,column
+
+
+def places(size: Size, crop: Size) -> list[tuple[int, int]]:
+    """(top, left) of the crops: as few as cover the picture, evenly spaced."""
+
+    def along(length: int, window: int) -> list[int]:
+        count = -(-length // window)
+        return [round(i * (length - window) / max(count - 1, 1)) for i in range(count)]
+
+    return [(top, left) for top in along(size[0], crop[0]) for left in along(size[1], crop[1])]
+
+
+def build(
+    view: View,
+    pictures: np.ndarray,
+    net: FeatureNet,
+    judge: FeatureNet | None,
+    train_resolution: Size | None,
+    **options: int | str,
+) -> dict[str, Features]:
+    """The features of one view of uint8 pictures [N, C, H, W] by name; `options` go to `extract`."""
+    if view in ("global", "local") and train_resolution is None:
+        raise UserError(f"{view} distances need the train resolution; give it or choose kid and fd")
+    if view == "judge":
+        if judge is None:
+            raise UserError("accuracy needs a judge, a classifier other than the feature net; name one")
+        return {view: extract(pictures, judge, **options)}  # type: ignore[arg-type]
+    if view == "repetition":
+        scores = repetition.repetition_scores(pictures)[:, None].astype(np.float32)
+        return {view: Features(scores, None, "pixels", repetition.VERSION, "luma, long side at most 96")}
+    if view == "objects":
+        return {view: Features(objects.objects(pictures), None, "pixels", objects.VERSION, "none")}
+    if view == "local":
+        assert train_resolution is not None
+        return _local(pictures, net, train_resolution, **options)
+    via = train_resolution if view == "global" else None
+    return {view: extract(pictures, net, via=via, **options)}  # type: ignore[arg-type]
+
+
+def _local(pictures: np.ndarray, net: FeatureNet, train: Size, **options: int | str) -> dict[str, Features]:
+    size: Size = (pictures.shape[2], pictures.shape[3])
+    crop = (min(size[0], train[0]), min(size[1], train[1]))
+    return {
+        f"{PLACE}{top},{left}": extract(
+            np.ascontiguousarray(pictures[:, :, top : top + crop[0], left : left + crop[1]]),
+            net,
+            **options,  # type: ignore[arg-type]
+        )
+        for top, left in places(size, crop)
+    }
+
+
+def names_of(view: View, stored: dict[str, Features]) -> list[str]:
+    """The stored views that a metric's view stands for; a sentence when they were not observed."""
+    found = [name for name in stored if name == view or (view == "local" and name.startswith(PLACE))]
+    if not found:
+        raise UserError(f"the {view} view was not observed; observe the pictures again with this metric listed")
+    return found
