@@ -93,7 +93,7 @@ class GlyphJudge(nn.Module):
         self.classes = nn.Linear(self.num_features, len(CLASSES))
 
     def forward(self, x_NCHW: Tensor) -> tuple[Tensor, Tensor]:
-        x = functional.silu(self.stem.linear(x_NCHW))
+        x = functional.silu(self.stem(x_NCHW))
         for stage, block in enumerate(self.blocks):
             x = functional.silu(x + block(x))
             if stage < len(self.downs):
