@@ -1,0 +1,12 @@
+"""Records and curves -> MLflow, as a view that can be rebuilt at any time. The only importer of mlflow.
+
+One writer logs a run; importing this package imports no mlflow.
+"""
+
+from __future__ import annotations
+
+from rpe2d_bench.tracking.background import BackgroundTracker
+from rpe2d_bench.tracking.connection import default_uri
+from rpe2d_bench.tracking.tracker import Tracker, sync
+
+__all__ = ["BackgroundTracker", "Tracker", "default_uri", "sync"]

@@ -1,0 +1,90 @@
+"""A client for a tracking URI, with time-outs that never hold up a run, and the experiment in it."""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+DATABASE = "mlflow.db"
+ARTIFACTS = "mlflow-artifacts"
+# MLflow's own defaults block for minutes when a server is gone (7 retries, backing off).
+SETTINGS = {
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "5",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
+    "MLFLOW_LOGGING_LEVEL": "ERROR",
+}
+# What the UI shows above the runs of an experiment.
+NOTE = """One parent run per `rpe2d-bench run`; below it trained models, method curves and evaluation cells.
+
+- *Which method is best at a size?* Filter `tags.stage = "mean"` and sort by a column such as `{metric}/48px`.
+- *The comparison curve*: same filter, chart view, `{metric}_by_side` over step; a step is the side of the square test
+  resolution in pixels.
+- *Loss curves*: filter `tags.stage = "train"`, chart view, `loss` over step.
+- *Pictures*: a cell (`tags.stage = "measure"`), Artifacts, `samples.png`; same class and noise for every method.
+"""
+
+
+def default_uri(store: Path) -> str:
+    """SQLite in the store. Absolute: MLflow would look for a relative file wherever it happens to be started."""
+    return f"sqlite:///{Path(store).resolve() / DATABASE}"
+
+
+def connect(uri: str) -> MlflowClient:
+    """A client of the server or database at `uri`; does not talk to it yet, but SQLite files are made."""
+    for name, value in SETTINGS.items():
+        os.environ.setdefault(name, value)
+    from mlflow import MlflowClient
+
+    for noisy in ("mlflow", "alembic", "sqlalchemy", "urllib3.connectionpool"):
+        logging.getLogger(noisy).setLevel(logging.ERROR)
+
+    path = sqlite_path(uri)
+    if path is None:
+        return MlflowClient(tracking_uri=uri)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with alone(path):  # several processes that open a new SQLite store together break it for good
+        client = MlflowClient(tracking_uri=uri)
+        client.search_experiments(max_results=1)
+        with sqlite3.connect(path, timeout=5) as database:
+            database.execute("PRAGMA journal_mode=WAL")
+    return client
+
+
+def sqlite_path(uri: str) -> Path | None:
+    """The file behind a sqlite:/// URI."""
+    return Path(uri.removeprefix("sqlite:///")) if uri.startswith("sqlite:///") else None
+
+
+@contextmanager
+def alone(path: Path) -> Iterator[None]:
+    """Hold the lock beside a file."""
+    with path.with_name(path.name + ".lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def experiment_id(client: MlflowClient, uri: str, name: str, store: Path, metric: str) -> str:
+    """The experiment of that name, made when absent; with SQLite its artifacts lie in the store."""
+    found = client.get_experiment_by_name(name)
+    if found is not None:
+        if found.lifecycle_stage == "deleted":
+            client.restore_experiment(found.experiment_id)
+        return str(found.experiment_id)
+    place = None
+    if sqlite_path(uri) is not None:
+        place = (Path(store).resolve() / ARTIFACTS).as_uri()
+    made = str(client.create_experiment(name, artifact_location=place))
+    client.set_experiment_tag(made, "mlflow.note.content", NOTE.format(metric=metric))
+    # Without this the UI guesses what kind of experiment it shows, and may open on an empty page about traces.
+    client.set_experiment_tag(made, "mlflow.experimentKind", "custom_model_development")
+    return made

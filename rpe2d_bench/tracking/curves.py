@@ -1,0 +1,24 @@
+"""Training curves as points."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from rpe2d_bench.records import Record
+
+
+def curve(record: Record, store: Path) -> dict[tuple[str, int], float]:
+    """(name, step) -> value of every line; a step repeated after a resume counts once, the last time."""
+    path = record.artifacts.get("curve")
+    if path is None or not (store / path).is_file():
+        return {}
+    points: dict[tuple[str, int], float] = {}
+    for line in (store / path).read_text().splitlines():
+        try:
+            entry = json.loads(line)
+            step = int(entry.pop("step"))
+            points |= {(key, step): float(value) for key, value in entry.items() if isinstance(value, int | float)}
+        except (ValueError, KeyError, TypeError, AttributeError):
+            continue  # a kill can tear the last line
+    return points

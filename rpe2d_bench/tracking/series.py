@@ -1,0 +1,82 @@
+"""The main metric over test resolution, per method and seed and as a mean over seeds, as curves the UI draws."""
+
+from __future__ import annotations
+
+import math
+from statistics import fmean
+from typing import TYPE_CHECKING, Any
+
+from rpe2d_bench.records import Record, Resolution
+from rpe2d_bench.tracking import words
+
+if TYPE_CHECKING:
+    from rpe2d_bench.tracking.tracker import Tracker
+
+Values = dict[str, dict[Resolution, list[float]]]  # metric -> test resolution -> one value per seed
+
+
+def log_series(tracker: Tracker, records: list[Record]) -> None:
+    """One run per method, train resolution and seed."""
+    groups: dict[tuple[Any, ...], list[Record]] = {}
+    for record in _measured(records):
+        groups.setdefault((record.method, record.model, record.train_resolution, record.seed), []).append(record)
+    for (method, model, train, seed), found in groups.items():
+        name = f"{method or words.REAL} {words.size(train)}px seed {seed}" if train else f"{words.REAL} seed {seed}"
+        tags = {"stage": "method", "seed": str(seed)}
+        _log(tracker, name, tags, ("series", method, model, train, seed), found)
+
+
+def log_means(tracker: Tracker, records: list[Record]) -> None:
+    """One run per method and train resolution: means over the seeds."""
+    groups: dict[tuple[Any, ...], list[Record]] = {}
+    for record in _measured(records):
+        groups.setdefault((record.method, record.model, record.train_resolution), []).append(record)
+    for (method, model, train), found in groups.items():
+        seeds = len({record.seed for record in found})
+        plural = "s" if seeds != 1 else ""
+        name = f"{method or words.REAL}{f' {words.size(train)}px' if train else ''} mean of {seeds} seed{plural}"
+        _log(tracker, name, {"stage": "mean", "seeds": str(seeds)}, ("mean", method, model, train), found)
+
+
+def _measured(records: list[Record]) -> list[Record]:
+    return [r for r in records if r.stage in ("measure", "floor") and r.status == "ok" and r.test_resolution]
+
+
+def _log(tracker: Tracker, name: str, tags: dict[str, str], what: tuple[Any, ...], found: list[Record]) -> None:
+    from mlflow.entities import Metric
+
+    first = found[0]
+    digest = words.identity(*sorted(words.digest(record) for record in found))
+    key = words.identity(first.run, *what)
+    if tracker.reuse(key, digest) is not None:
+        return
+    known = {
+        "method": first.method or words.REAL,
+        "model": first.model,
+        "train_resolution": words.size(first.train_resolution),
+        "run": first.run,
+        words.IDENTITY: key,
+        words.DIGEST: digest,
+    }
+    newest = max(record.created for record in found)
+    run_id = tracker.child(name, tags | {k: str(v) for k, v in known.items() if v}, newest, 0.0)
+    when, metrics = words.milliseconds(newest), []
+    main = next((metric for record in found if (metric := words.main_metric(record))), None)
+    for metric, sizes in _values(found).items():
+        for test, values in sizes.items():
+            mean = fmean(values)
+            metrics.append(Metric(f"{words.clean(metric)}/{words.size(test)}px", mean, when, 0))
+            if test[0] == test[1] and metric == main:
+                metrics.append(Metric(f"{words.clean(metric)}_by_side", mean, when, words.side(test)))
+    tracker.batch(run_id, metrics, {})
+    tracker.client.set_terminated(run_id, "FINISHED", when)
+
+
+def _values(found: list[Record]) -> Values:
+    values: Values = {}
+    for record in found:
+        assert record.test_resolution is not None
+        for metric, value in record.metrics.items():
+            if math.isfinite(value):
+                values.setdefault(metric, {}).setdefault(record.test_resolution, []).append(value)
+    return values

@@ -1,0 +1,245 @@
+"""Log one run's records as they come, or all of them again."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rpe2d_bench import records as records_file
+from rpe2d_bench.records import Record
+from rpe2d_bench.tracking import words
+from rpe2d_bench.tracking.connection import connect, default_uri, experiment_id
+from rpe2d_bench.tracking.curves import curve
+from rpe2d_bench.tracking.images import strip
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Run
+
+LOG = logging.getLogger("rpe2d_bench.tracking")
+CHUNK, PARAMETERS = 1000, 100  # in one log_batch: the most MLflow takes
+
+
+class Tracker:
+    """The single writer of one run's view in MLflow.
+
+    Nothing here ever stops a run: when the server or database cannot be used, one warning says so, everything after
+    it is skipped, and `sync` rebuilds the view from the records later.
+    """
+
+    def __init__(self, uri: str | None, store: Path, warn: Callable[[str], None] = LOG.warning) -> None:
+        self.store = Path(store).resolve()
+        self.uri = uri or default_uri(self.store)
+        self.alive = True
+        self._warn = warn
+        self._client: MlflowClient | None = None
+        self._experiment = self._parent = self._run = ""
+        self._synced = False  # whether log() was given every record of the run
+        self._existing: dict[str, Run] = {}  # identity -> run
+        self._records: dict[tuple[Any, ...], Record] = {}
+        self._models: dict[tuple[Any, ...], str] = {}  # (model, resolution, seed) -> run
+        self.counts = {"logged": 0, "unchanged": 0, "replaced": 0}
+
+    # What the runner calls
+
+    def start(self, experiment: str, run: str, config: dict[str, Any] | None = None, command: str = "") -> None:
+        """Make the database, the experiment and the parent run of one sweep, or find them again."""
+        self._guard(lambda: self._start(experiment, run, config or {}, command))
+
+    def log(self, record: Record) -> None:
+        """Log a record of this run; the same record twice is logged once, a newer one replaces the older."""
+        self._records[record.identity] = record
+        self._guard(lambda: self._log(record))
+
+    def finish(self, report: Path | None = None) -> None:
+        """Curves over resolution, means over seeds, the report as an artifact, and the end of the parent run."""
+        self._guard(lambda: self._finish(report))
+
+    # What it does
+
+    def _guard(self, work: Callable[[], None]) -> None:
+        if not self.alive:
+            return
+        try:
+            work()
+        except Exception as error:  # whatever a database or a network can raise: a view must not cost a result
+            self.alive = False
+            reason = str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
+            self._warn(
+                f"MLflow at {self.uri} cannot be used ({reason}); the run goes on without it, later: rpe2d-bench sync"
+            )
+
+    @property
+    def client(self) -> MlflowClient:
+        if self._client is None:
+            self._client = connect(self.uri)
+        return self._client
+
+    def _start(self, experiment: str, run: str, config: dict[str, Any], command: str) -> None:
+        self._run = run
+        metric = str((config.get("report") or {}).get("main_metric", "kid"))
+        self._experiment = experiment_id(self.client, self.uri, experiment, self.store, metric)
+        token = None
+        while True:
+            page = self.client.search_runs(
+                [self._experiment], f"tags.run = '{run}'", max_results=1000, page_token=token
+            )
+            self._existing |= {r.data.tags[words.IDENTITY]: r for r in page if words.IDENTITY in r.data.tags}
+            token = page.token
+            if not token:
+                break
+        key = words.identity("sweep", run)
+        if key in self._existing:
+            self._parent = self._existing[key].info.run_id
+            self.client.update_run(self._parent, status="RUNNING")
+            return
+        note = f"`{command}`" if command else ""
+        tags = {"stage": "sweep", "run": run, words.IDENTITY: key, "mlflow.note.content": note}
+        made = self.client.create_run(self._experiment, tags=tags, run_name=f"{experiment} {run[:8]}")
+        self._parent = made.info.run_id
+        shown = {part: config.get(part) for part in ("data", "model", "train", "evaluate")}
+        self.batch(self._parent, [], words.flat(shown))
+        if config:
+            text = json.dumps(config, indent=2, ensure_ascii=False, default=str)
+            self.client.log_text(self._parent, text, "experiment.json")
+
+    def _log(self, record: Record) -> None:
+        key = words.identity(*record.identity)
+        run_id = self.reuse(key, words.digest(record))
+        if run_id is None:
+            run_id = self.child(
+                words.name(record), words.tags(record), record.created, sum(record.timings.values()), self._link(record)
+            )
+            self._fill(run_id, record)
+        if record.stage == "train":
+            self._models[record.model, record.train_resolution, record.seed] = run_id
+
+    def reuse(self, key: str, digest: str) -> str | None:
+        """The finished run with this content; an outdated or half-written one is deleted."""
+        found = self._existing.pop(key, None)
+        if found is None:
+            return None
+        if found.data.tags.get(words.DIGEST) == digest and found.info.status in ("FINISHED", "FAILED"):
+            self.counts["unchanged"] += 1
+            return str(found.info.run_id)
+        self.client.delete_run(found.info.run_id)
+        self.counts["replaced"] += 1
+        return None
+
+    def child(self, name: str, tags: dict[str, str], created: str, seconds: float, note: str = "") -> str:
+        from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
+
+        end = words.milliseconds(created)
+        everything = tags | {MLFLOW_PARENT_RUN_ID: self._parent}
+        if note:
+            everything["mlflow.note.content"] = note
+        made = self.client.create_run(
+            self._experiment, start_time=end - int(1000 * seconds), tags=everything, run_name=name
+        )
+        self.counts["logged"] += 1
+        return str(made.info.run_id)
+
+    def _link(self, record: Record) -> str:
+        """A note with the way to the trained model, and what the record says in words."""
+        parts = [f"**Failed:** {record.error}"] if record.error else []
+        trained = self._models.get((record.model, record.train_resolution, record.seed))
+        if record.stage == "measure" and trained:
+            parts.append(f"Trained model: [{record.model}](#/experiments/{self._experiment}/runs/{trained})")
+        if same := record.details.get("coincides_with"):
+            parts.append(f"Coincides with {', '.join(map(str, same))} at this size: sampled once.")
+        return "\n\n".join(parts)
+
+    def _fill(self, run_id: str, record: Record) -> None:
+        from mlflow.entities import Metric
+
+        end = words.milliseconds(record.created)
+        metrics = [Metric(words.clean(key), value, end, 0) for key, value in record.metrics.items() if key != "loss"]
+        seconds = [Metric(f"seconds/{words.clean(key)}", value, end, 0) for key, value in record.timings.items()]
+        points = curve(record, self.store) if record.stage == "train" else {}
+        lines = [Metric(words.clean(key), value, end, step) for (key, step), value in points.items()]
+        self.batch(run_id, metrics + seconds + lines, words.parameters(record))
+        image = strip(record, self.store)
+        if image is not None:
+            self.client.log_image(run_id, image, artifact_file="samples.png")
+        self._dataset(run_id, record)
+        facts = {"details": record.details, "provenance": record.provenance.model_dump()}
+        self.client.log_text(run_id, json.dumps(facts, indent=2, ensure_ascii=False, default=str), "record.json")
+        status = "FAILED" if record.status == "failed" else "FINISHED"
+        self.client.set_terminated(run_id, status, end)
+
+    def _dataset(self, run_id: str, record: Record) -> None:
+        from mlflow.entities import Dataset, DatasetInput, InputTag
+
+        data = (record.config.get("experiment") or {}).get("data")
+        if not data:
+            return
+        text = json.dumps(data, sort_keys=True, default=str)
+        shown = Dataset(str(data.get("name", "data")), words.identity(text)[:8], "code", text)
+        context = InputTag("mlflow.data.context", "training" if record.stage == "train" else "reference")
+        self.client.log_inputs(run_id, [DatasetInput(shown, [context])])
+
+    def batch(self, run_id: str, metrics: list[Any], parameters: dict[str, str]) -> None:
+        """As few transactions as MLflow's limits allow: each costs tens of milliseconds."""
+        from mlflow.entities import Param
+
+        params = [Param(key, value) for key, value in parameters.items()]
+        while metrics or params:
+            now, later = params[:PARAMETERS], params[PARAMETERS:]
+            room = CHUNK - len(now)
+            self.client.log_batch(run_id, metrics=metrics[:room], params=now)
+            metrics, params = metrics[room:], later
+
+    def _complete(self) -> bool:
+        """Log what earlier attempts at this run left in the store; whether the records of the run are all known."""
+        if self._synced:
+            return True
+        if not (self.store / records_file.RECORDS_FILE).exists():
+            return False
+        for record in records_file.read(self.store):
+            if record.run == self._run and record.identity not in self._records:
+                self._records[record.identity] = record
+                self._log(record)
+        return True
+
+    def _finish(self, report: Path | None) -> None:
+        from rpe2d_bench.tracking.series import log_means, log_series
+
+        complete = self._complete()
+        records = list(self._records.values())
+        log_series(self, records)
+        log_means(self, records)
+        for stale in self._existing.values() if complete else ():
+            if stale.data.tags.get("stage") not in ("sweep", None):
+                self.client.delete_run(stale.info.run_id)
+        if report is not None and Path(report).is_dir():
+            self.client.log_artifacts(self._parent, str(report), "report")
+        failed = any(record.status == "failed" for record in records)
+        self.client.set_terminated(self._parent, "FAILED" if failed else "FINISHED")
+
+
+def sync(
+    store: Path, uri: str | None, records: Iterable[Record], warn: Callable[[str], None] = LOG.warning
+) -> dict[str, int]:
+    """Rebuild the view of every run in the records; doing it again changes nothing.
+
+    Returns how many MLflow runs were logged, left as they were, and replaced.
+    """
+    runs: dict[tuple[str, str], list[Record]] = {}
+    for record in records:
+        runs.setdefault((record.experiment, record.run), []).append(record)
+    total = {"logged": 0, "unchanged": 0, "replaced": 0}
+    for (experiment, run), found in runs.items():
+        tracker = Tracker(uri, store, warn)
+        newest = found[-1]
+        tracker.start(experiment, run, newest.config.get("experiment"), newest.provenance.command)
+        tracker._synced = True
+        for record in sorted(found, key=lambda r: r.stage != "train"):
+            tracker.log(record)
+        tracker.finish()
+        total = {name: count + tracker.counts[name] for name, count in total.items()}
+        if not tracker.alive:
+            break
+    return total

@@ -1,0 +1,194 @@
+"""MLflow is a view of the records: complete, rebuilt without doubles, and never in the way of a run."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from synthetic import METHODS, make_records
+
+from rpe2d_bench.records import Record, append
+from rpe2d_bench.tracking import BackgroundTracker, Tracker, default_uri, sync
+
+SMALL = [(32, 32), (48, 48), (32, 64)]
+TWO = {name: METHODS[name] for name in ("yarn", "rpe2d")}
+
+
+@pytest.fixture(scope="module")
+def logged(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Record]]:
+    """A store whose records are in MLflow already; making the database costs seconds, so tests share one."""
+    store = tmp_path_factory.mktemp("store")
+    records = make_records(store, seeds=(0, 1), tests=SMALL, methods=TWO)
+    sync(store, None, records)
+    return store, records
+
+
+def client_of(store: Path):  # type: ignore[no-untyped-def]
+    from mlflow import MlflowClient
+
+    return MlflowClient(tracking_uri=default_uri(store))
+
+
+def runs_of(store: Path, where: str = ""):  # type: ignore[no-untyped-def]
+    client = client_of(store)
+    experiment = client.get_experiment_by_name("synthetic")
+    return client.search_runs([experiment.experiment_id], where, max_results=1000)
+
+
+def test_importing_costs_no_mlflow() -> None:
+    code = "import sys, rpe2d_bench.tracking; sys.exit('mlflow' in sys.modules or 'numpy' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+def test_database_is_absolute_and_in_the_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert default_uri(Path("runs")) == f"sqlite:///{tmp_path}/runs/mlflow.db"
+
+
+def test_every_record_is_a_named_tagged_child(logged: tuple[Path, list[Record]]) -> None:
+    store, records = logged
+    names = {run.info.run_name: run for run in runs_of(store)}
+    cells = [run for run in names.values() if run.data.tags["stage"] in ("train", "measure", "floor")]
+    assert len(cells) == len(records)
+    cell = names["yarn 32->48 seed 0"]
+    wanted = {"method": "yarn", "model": "rope", "train_resolution": "32", "test_resolution": "48", "seed": "0"}
+    assert wanted.items() <= cell.data.tags.items()
+    assert "rope 32px seed 1" in names
+    assert "rpe2d 32->32x64 seed 0" in names
+    parents = {run.data.tags.get("mlflow.parentRunId") for run in names.values()} - {None}
+    assert parents == {run.info.run_id for run in names.values() if run.data.tags["stage"] == "sweep"}
+    record = next(r for r in records if r.method == "yarn" and r.test_resolution == (48, 48) and r.seed == 0)
+    for metric, value in record.metrics.items():
+        assert cell.data.metrics[metric] == pytest.approx(value)
+    assert cell.data.params["method.frequencies.kind"] == "yarn"
+    trained = names["rope 32px seed 0"].info.run_id
+    assert trained in cell.data.tags["mlflow.note.content"]
+
+
+def test_loss_curve_is_complete(logged: tuple[Path, list[Record]]) -> None:
+    store, _ = logged
+    run = next(run for run in runs_of(store, "tags.stage = 'train'") if run.info.run_name == "rope 32px seed 0")
+    history = client_of(store).get_metric_history(run.info.run_id, "loss")
+    assert [point.step for point in sorted(history, key=lambda p: p.step)] == list(range(1, 101))
+
+
+def test_main_metric_is_a_curve_over_the_squares_side(logged: tuple[Path, list[Record]]) -> None:
+    store, records = logged
+    run = next(r for r in runs_of(store, "tags.stage = 'mean'") if r.data.tags["method"] == "rpe2d")
+    history = client_of(store).get_metric_history(run.info.run_id, "kid_glyphnet_by_side")
+    found = {point.step: point.value for point in history}
+    ours = [record for record in records if record.method == "rpe2d"]
+    expected = {
+        side: sum(r.metrics["kid_glyphnet"] for r in ours if r.test_resolution == (side, side)) / 2 for side in (32, 48)
+    }
+    assert found == pytest.approx(expected)
+    assert "kid_glyphnet/32x64px" in run.data.metrics
+
+
+def test_pictures_and_configuration_are_artifacts(logged: tuple[Path, list[Record]]) -> None:
+    store, _ = logged
+    client = client_of(store)
+    cell = next(run for run in runs_of(store, "tags.stage = 'measure'"))
+    assert {"samples.png", "record.json"} <= {item.path for item in client.list_artifacts(cell.info.run_id)}
+    sweep = next(run for run in runs_of(store, "tags.stage = 'sweep'"))
+    assert "experiment.json" in {item.path for item in client.list_artifacts(sweep.info.run_id)}
+    assert Path(sweep.info.artifact_uri.removeprefix("file://")).is_relative_to(store)
+
+
+def test_sync_again_changes_nothing_and_a_new_record_replaces_its_old_run(logged: tuple[Path, list[Record]]) -> None:
+    store, records = logged
+    before = {run.info.run_id for run in runs_of(store)}
+    counts = sync(store, None, records)
+    assert (counts["logged"], counts["replaced"]) == (0, 0)
+    assert {run.info.run_id for run in runs_of(store)} == before
+    changed = [
+        r.model_copy(update={"metrics": r.metrics | {"kid_glyphnet": 0.5}})
+        if r.method == "yarn" and r.test_resolution == (48, 48) and r.seed == 0 else r
+        for r in records
+    ]  # fmt: skip
+    counts = sync(store, None, changed)
+    # The cell, its method's curve and the method's mean.
+    assert (counts["logged"], counts["replaced"]) == (3, 3)
+    runs = runs_of(store)
+    assert len(runs) == len(before)
+    assert [r.data.metrics["kid_glyphnet"] for r in runs if r.info.run_name == "yarn 32->48 seed 0"] == [0.5]
+    sync(store, None, records)
+
+
+def test_live_logging_and_sync_agree(logged: tuple[Path, list[Record]], tmp_path: Path) -> None:
+    store, records = logged
+    live = [r.model_copy(update={"experiment": "live", "run": "live0"}) for r in records[:6]]
+    report = tmp_path / "report"
+    report.mkdir()
+    (report / "index.html").write_text("<p>report</p>")
+    warned: list[str] = []
+    tracker = BackgroundTracker(None, store, "live0", {"name": "live"}, warned.append)
+    for record in live:
+        tracker.log(record)
+    tracker.finish(report)
+    assert warned == []
+    client = client_of(store)
+    experiment = client.get_experiment_by_name("live")
+    runs = client.search_runs([experiment.experiment_id])
+    parent = next(run for run in runs if run.data.tags["stage"] == "sweep")
+    assert parent.info.status == "FINISHED"
+    assert [item.path for item in client.list_artifacts(parent.info.run_id, "report")] == ["report/index.html"]
+    assert sync(store, None, live)["logged"] == 0
+
+
+def test_a_resumed_run_keeps_what_earlier_attempts_logged(logged: tuple[Path, list[Record]]) -> None:
+    store, records = logged
+    mine = [r.model_copy(update={"experiment": "resumed", "run": "resumed0"}) for r in records[-6:]]
+    for record in mine:
+        append(store, record)
+    for part in (mine[:4], mine[4:]):
+        tracker = Tracker(None, store)
+        tracker.start("resumed", "resumed0", {})
+        for record in part:
+            tracker.log(record)
+        tracker.finish()
+        assert tracker.alive
+    (store / "records.jsonl").unlink()
+    client = client_of(store)
+    runs = client.search_runs([client.get_experiment_by_name("resumed").experiment_id])
+    assert sum(run.data.tags["stage"] == "measure" for run in runs) == sum(r.stage == "measure" for r in mine)
+    assert sync(store, None, mine)["logged"] == 0
+
+
+def test_failed_records_are_failed_runs(logged: tuple[Path, list[Record]]) -> None:
+    store, records = logged
+    bad = records[0].model_copy(
+        update={"experiment": "bad", "run": "bad0", "status": "failed", "error": "out of memory", "metrics": {}}
+    )
+    sync(store, None, [bad])
+    client = client_of(store)
+    runs = client.search_runs([client.get_experiment_by_name("bad").experiment_id])
+    assert {run.info.status for run in runs} == {"FAILED"}
+    assert any("out of memory" in run.data.tags.get("mlflow.note.content", "") for run in runs)
+
+
+def test_a_dead_server_costs_one_warning_and_no_time(tmp_path: Path) -> None:
+    warned: list[str] = []
+    records = make_records(seeds=(0,), tests=SMALL, methods=TWO)
+    started = time.monotonic()
+    tracker = Tracker("http://127.0.0.1:9", tmp_path, warned.append)
+    tracker.start("synthetic", "run0", {})
+    for record in records:
+        tracker.log(record)
+    tracker.finish()
+    assert not tracker.alive
+    assert len(warned) == 1
+    assert "rpe2d-bench sync" in warned[0]
+    assert time.monotonic() - started < 15
+
+
+def test_a_broken_database_costs_one_warning(tmp_path: Path) -> None:
+    (tmp_path / "mlflow.db").write_bytes(b"this is no database" * 100)
+    warned: list[str] = []
+    counts = sync(tmp_path, None, make_records(seeds=(0,), tests=SMALL, methods=TWO), warned.append)
+    assert counts["logged"] == 0
+    assert len(warned) == 1
+    assert (tmp_path / "mlflow.db").read_bytes().startswith(b"this is no database")
