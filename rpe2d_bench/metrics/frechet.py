@@ -18,6 +18,8 @@ from scipy import linalg
 
 from rpe2d_bench.errors import UserError
 
+_ROWS = 4096
+
 
 @dataclass(frozen=True)
 class Gaussian:
@@ -38,12 +40,14 @@ def fit(features_ND: np.ndarray) -> Gaussian:
     count, width = features_ND.shape
     if count < 2:
         raise UserError(f"a Frechet distance needs at least 2 pictures on each side, got {count}")
-    features = features_ND.astype(np.float64)
-    mean = features.mean(axis=0)
-    centred = features - mean
+    mean = features_ND.mean(axis=0, dtype=np.float64)
     if count <= width:
-        return Gaussian(mean, centred / np.sqrt(count - 1), count)
-    return from_moments(mean, (centred.T @ centred) / (count - 1), count)
+        return Gaussian(mean, (features_ND - mean) / np.sqrt(count - 1), count)
+    scatter = np.zeros((width, width))
+    for start in range(0, count, _ROWS):  # rows may lie on disk: never all of them at once in float64
+        centred = features_ND[start : start + _ROWS] - mean
+        scatter += centred.T @ centred
+    return from_moments(mean, scatter / (count - 1), count)
 
 
 def from_moments(mean_D: np.ndarray, covariance_DD: np.ndarray, count: int) -> Gaussian:

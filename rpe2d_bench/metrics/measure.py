@@ -104,7 +104,7 @@ def score(
         warnings.append(f"unequal counts: {generated.count} generated, {reference.count} reference pictures")
     details = {
         "counts": {"generated": generated.count, "reference": reference.count},
-        "resolution": list(generated.resolution),
+        "resolution": None if generated.resolution is None else list(generated.resolution),
         "resize": {view: features.resize for view, features in generated.views.items()},
         "quantised": "uint8",
         "notes": {key: note for key, note in notes.items() if note},
@@ -119,7 +119,7 @@ def _check_fit(generated: Observations, other: Observations) -> None:
         raise UserError(f"generated and reference pictures were seen by {generated.net} and {other.net}; use one")
     if generated.resolution != other.resolution:
         raise UserError(
-            f"generated pictures are {_size(generated.resolution)} pixels, references {_size(other.resolution)}; "
+            f"generated pictures are {_size(generated.resolution)}, references {_size(other.resolution)}; "
             "make the reference at the generated resolution"
         )
 
@@ -134,8 +134,8 @@ def _same_net(other: Observations, view: str, seen: Features) -> Features:
     return found
 
 
-def _size(resolution: Size) -> str:
-    return f"{resolution[0]}x{resolution[1]}"
+def _size(resolution: Size | None) -> str:
+    return "of several sizes" if resolution is None else f"{resolution[0]}x{resolution[1]} pixels"
 
 
 def measure(

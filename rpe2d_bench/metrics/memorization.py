@@ -44,9 +44,9 @@ def memorization(generated_ND: np.ndarray, training_TD: np.ndarray, held_out_MD:
 
 
 def _nearest(points_ND: np.ndarray, others_MD: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    distances, indices = np.empty(len(points_ND)), np.empty(len(points_ND), np.int64)
-    for start, block in squared_distances(points_ND, others_MD):
-        rows = slice(start, start + len(block))
-        indices[rows] = block.argmin(axis=1)
-        distances[rows] = np.sqrt(block.min(axis=1))
-    return distances, indices
+    distances, indices = np.full(len(points_ND), np.inf), np.zeros(len(points_ND), np.int64)
+    for rows, columns, block in squared_distances(points_ND, others_MD):
+        nearer = block.min(axis=1) < distances[rows]
+        indices[rows] = np.where(nearer, columns.start + block.argmin(axis=1), indices[rows])
+        distances[rows] = np.minimum(distances[rows], block.min(axis=1))
+    return np.sqrt(distances), indices

@@ -21,7 +21,7 @@ class Observations:
 
     views: dict[str, Features]
     count: int
-    resolution: tuple[int, int]
+    resolution: tuple[int, int] | None  # None: pictures of several sizes, each resized to the net's input
     net: str
     judge: str | None
 
@@ -55,8 +55,8 @@ def load_observations(path: Path) -> Observations:
             for view, (net, version, mode) in about["views"].items():
                 logits = stored.get(f"{view}.logits")
                 views[view] = Features(stored[f"{view}.features"], logits, net, version, mode)
-        height, width = about["resolution"]
-        return Observations(views, about["count"], (height, width), about["net"], about["judge"])
+        size = None if about["resolution"] is None else (about["resolution"][0], about["resolution"][1])
+        return Observations(views, about["count"], size, about["net"], about["judge"])
     except (OSError, ValueError, KeyError, BadZipFile) as error:
         raise UserError(f"{path} does not hold observations ({error}); delete it and measure again") from error
 

@@ -17,41 +17,40 @@ from rpe2d_bench.errors import UserError
 
 NEAREST = 3
 NEAREST_DENSITY = 5
-_ROWS = 1024
+_ROWS = 1024  # of a block of distances in memory
+_COLUMNS = 8192
 
 
-def squared_distances(one_ND: np.ndarray, other_MD: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
-    """(first row, [rows, M] squared distances) block by block, float64."""
-    other = other_MD.astype(np.float64)
-    other_norms = np.square(other).sum(axis=1)
-    for start in range(0, len(one_ND), _ROWS):
-        rows = one_ND[start : start + _ROWS].astype(np.float64)
-        block = np.square(rows).sum(axis=1)[:, None] + other_norms - 2.0 * (rows @ other.T)
-        yield start, np.maximum(block, 0.0)
+def squared_distances(one_ND: np.ndarray, other_MD: np.ndarray) -> Iterator[tuple[slice, slice, np.ndarray]]:
+    """(rows, columns, squared distances between them) block by block, float64; all columns of some rows, then on."""
+    for top in range(0, len(one_ND), _ROWS):
+        rows = one_ND[top : top + _ROWS].astype(np.float64)
+        norms = np.square(rows).sum(axis=1)[:, None]
+        for left in range(0, len(other_MD), _COLUMNS):
+            columns = other_MD[left : left + _COLUMNS].astype(np.float64)
+            block = norms + np.square(columns).sum(axis=1) - 2.0 * (rows @ columns.T)
+            yield slice(top, top + len(rows)), slice(left, left + len(columns)), np.maximum(block, 0.0)
 
 
 def radii(features_ND: np.ndarray, k: int) -> np.ndarray:
     """[N] squared distance of each point to its k-th nearest neighbour in the same set."""
     if len(features_ND) <= k:
         raise UserError(f"{len(features_ND)} pictures have no {k} nearest neighbours; at least {k + 1} are needed")
-    result = np.empty(len(features_ND))
-    for start, block in squared_distances(features_ND, features_ND):
-        rows = np.arange(len(block))
-        block[rows, start + rows] = np.inf  # the point itself
-        result[start : start + len(block)] = np.partition(block, k - 1, axis=1)[:, k - 1]
-    return result
+    nearest = np.full((len(features_ND), k), np.inf)
+    for rows, columns, block in squared_distances(features_ND, features_ND):
+        itself = np.arange(max(rows.start, columns.start), min(rows.stop, columns.stop))
+        block[itself - rows.start, itself - columns.start] = np.inf
+        nearest[rows] = np.partition(np.hstack([nearest[rows], block]), k - 1, axis=1)[:, :k]
+    return nearest.max(axis=1)
 
 
 def _in_balls(points_ND: np.ndarray, centres_MD: np.ndarray, k: int) -> tuple[float, float]:
     """Share of the points within at least one ball of the centres, and the mean number of balls around a point."""
     reach = radii(centres_MD, k)
-    inside = 0
-    balls = 0
-    for _, block in squared_distances(points_ND, centres_MD):
-        hits = block <= reach
-        inside += int(hits.any(axis=1).sum())
-        balls += int(hits.sum())
-    return inside / len(points_ND), balls / len(points_ND)
+    balls = np.zeros(len(points_ND), np.int64)
+    for rows, columns, block in squared_distances(points_ND, centres_MD):
+        balls[rows] += (block <= reach[columns]).sum(axis=1)
+    return float((balls > 0).mean()), float(balls.mean())
 
 
 def precision(generated_ND: np.ndarray, real_MD: np.ndarray, k: int = NEAREST) -> float:
@@ -72,7 +71,7 @@ def density(generated_ND: np.ndarray, real_MD: np.ndarray, k: int = NEAREST_DENS
 def coverage(generated_ND: np.ndarray, real_MD: np.ndarray, k: int = NEAREST_DENSITY) -> float:
     """Share of real balls that hold at least one generated picture."""
     reach = radii(real_MD, k)
-    covered = 0
-    for start, block in squared_distances(real_MD, generated_ND):
-        covered += int((block.min(axis=1) <= reach[start : start + len(block)]).sum())
-    return covered / len(real_MD)
+    covered = np.zeros(len(real_MD), bool)
+    for rows, _, block in squared_distances(real_MD, generated_ND):
+        covered[rows] |= block.min(axis=1) <= reach[rows]
+    return float(covered.mean())

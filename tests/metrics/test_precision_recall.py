@@ -55,6 +55,7 @@ def test_blocks_do_not_change_it(monkeypatch: pytest.MonkeyPatch) -> None:
     generated, real = rng.standard_normal((50, 3)), rng.standard_normal((60, 3))
     whole = [f(generated, real) for f in (pr.precision, pr.recall, pr.density, pr.coverage)]
     monkeypatch.setattr(pr, "_ROWS", 7)
+    monkeypatch.setattr(pr, "_COLUMNS", 11)
     assert [f(generated, real) for f in (pr.precision, pr.recall, pr.density, pr.coverage)] == pytest.approx(whole)
 
 

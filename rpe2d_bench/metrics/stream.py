@@ -1,0 +1,165 @@
+"""Measuring pictures on disk, however many: features go to a temporary file, batch by batch."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+
+from rpe2d_bench.errors import UserError
+from rpe2d_bench.metrics.features import FeatureNet, Features
+from rpe2d_bench.metrics.measure import Measurement, observe, score
+from rpe2d_bench.metrics.nets import load_net
+from rpe2d_bench.metrics.observations import Observations
+from rpe2d_bench.metrics.pictures import PictureSource, open_pictures
+from rpe2d_bench.metrics.resize import Size
+from rpe2d_bench.metrics.table import METRICS, validate
+
+Progress = Callable[[str, int, int], None]  # which side, pictures done, pictures in all
+ANY_SIZE = ("whole", "global", "judge")  # views that resize every picture to one size
+
+
+class _Spool:
+    """Rows of float32 on disk that come back as a memory map: RAM does not grow with their number."""
+
+    def __init__(self, folder: Path, name: str) -> None:
+        self._path = folder / name
+        self._file: IO[bytes] = self._path.open("wb")
+        self._width = 0
+
+    def append(self, rows_ND: np.ndarray) -> None:
+        self._width = rows_ND.shape[1]
+        self._file.write(np.ascontiguousarray(rows_ND, np.float32).tobytes())
+
+    def rows(self) -> np.ndarray:
+        self._file.close()
+        return np.memmap(self._path, np.float32, "r").reshape(-1, self._width)
+
+
+def observe_source(
+    source: PictureSource,
+    folder: Path,
+    *,
+    metrics: Sequence[str],
+    net: FeatureNet,
+    judge: FeatureNet | None = None,
+    train_resolution: Size | None = None,
+    limit: int | None = None,
+    batch_size: int = 64,
+    device: str = "cpu",
+    progress: Callable[[int], None] | None = None,
+) -> Observations:
+    """`observe` for a stream: the features lie in `folder` and memory holds one batch of pictures."""
+    spools: dict[str, _Spool] = {}
+    seen: dict[str, Features] = {}
+    done = 0
+    modes: dict[str, dict[str, None]] = {}
+    for batch in source.batches(batch_size, limit):
+        part = observe(
+            batch, metrics=metrics, net=net, judge=judge, train_resolution=train_resolution,
+            batch_size=batch_size, device=device,
+        )  # fmt: skip
+        if len(source.sizes) > 1:
+            _refuse_mixed_sizes(source, metrics)
+        for view, features in part.views.items():
+            for kind, rows in (("features", features.features_ND), ("logits", features.logits_NK)):
+                if rows is not None and (kind == "features" or view == "judge"):
+                    spools.setdefault(f"{view}.{kind}", _Spool(folder, f"{view}.{kind}")).append(rows)
+            seen[view] = features
+            modes.setdefault(view, {})[features.resize] = None
+        done += len(batch)
+        if progress is not None:
+            progress(done)
+    found = {
+        view: replace(
+            features,
+            features_ND=spools[f"{view}.features"].rows(),
+            logits_NK=spools[f"{view}.logits"].rows() if f"{view}.logits" in spools else None,
+            resize="; ".join(modes[view]),
+        )
+        for view, features in seen.items()
+    }
+    size = next(iter(source.sizes)) if len(source.sizes) == 1 else None
+    return Observations(found, done, size, net.name, None if judge is None else judge.name)
+
+
+def _refuse_mixed_sizes(source: PictureSource, metrics: Sequence[str]) -> None:
+    strict = [name for name in metrics if METRICS[name].needs not in ANY_SIZE]
+    if strict:
+        (one, _), (other, _) = source.sizes.most_common(2)
+        raise UserError(
+            f"pictures of {one[0]}x{one[1]} and of {other[0]}x{other[1]} pixels are mixed, but {strict[0]} compares "
+            "pictures of one size; sort them by size or leave it out"
+        )
+
+
+def measure_paths(
+    samples: Path,
+    reference: Path,
+    metrics: Sequence[str],
+    net: str,
+    *,
+    judge: str | None = None,
+    weights: Path | None = None,
+    classes: tuple[str, ...] | None = None,
+    train_resolution: Size | None = None,
+    count: int | None = None,
+    seed: int = 0,
+    batch_size: int = 64,
+    device: str = "cpu",
+    progress: Progress | None = None,
+) -> Measurement:
+    """Metrics of the pictures at `samples` against those at `reference` (folder, zip or .npz).
+
+    `count` takes that many of each side, in order, and is an error where there are fewer. What was read, converted,
+    resized and counted stands in `details`.
+    """
+    names = validate(metrics, net, judge)
+    seeing = load_net(net, weights, classes)
+    judging = None if judge is None else load_net(judge, None, classes)
+    sources = {"samples": open_pictures(samples), "reference": open_pictures(reference)}
+    for side, source in sources.items():
+        if count is not None and source.count < count:
+            path = samples if side == "samples" else reference
+            raise UserError(f"{path} holds {source.count} pictures, but {count} were asked for; ask for fewer")
+    with tempfile.TemporaryDirectory(prefix="rpe2d-measure-") as temporary:
+        observed = {}
+        for side, source in sources.items():
+            folder = Path(temporary) / side
+            folder.mkdir()
+            total = source.count if count is None else count
+            observed[side] = observe_source(
+                source, folder, metrics=names, net=seeing, judge=judging, train_resolution=train_resolution,
+                limit=count, batch_size=batch_size, device=device,
+                progress=None if progress is None else _for_side(progress, side, total),
+            )  # fmt: skip
+        generated, real = observed["samples"], observed["reference"]
+        if generated.resolution != real.resolution and all(METRICS[name].needs in ANY_SIZE for name in names):
+            generated, real = replace(generated, resolution=None), replace(real, resolution=None)
+        labels = getattr(sources["samples"], "labels", None)
+        measured = score(generated, real, None if labels is None else labels[:count], metrics=names, seed=seed)
+    return replace(measured, details=measured.details | _account(sources, observed))
+
+
+def _for_side(progress: Progress, side: str, total: int) -> Callable[[int], None]:
+    return lambda done: progress(side, done, total)
+
+
+def _account(sources: dict[str, PictureSource], observed: dict[str, Observations]) -> dict[str, object]:
+    """What was found on each side, for the reader of the result."""
+    return {
+        "sources": {
+            side: {
+                "found": source.count,
+                "used": observed[side].count,
+                "sizes": {f"{h}x{w}": number for (h, w), number in source.sizes.most_common()},
+                "notes": dict(source.notes),
+                "resize": {view: features.resize for view, features in observed[side].views.items()},
+            }
+            for side, source in sources.items()
+        }
+    }

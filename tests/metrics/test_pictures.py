@@ -1,0 +1,161 @@
+import io
+from pathlib import Path
+from zipfile import ZipFile
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from rpe2d_bench.errors import UserError
+from rpe2d_bench.metrics.pictures import open_pictures
+
+RNG = np.random.default_rng(0)
+
+
+def picture(mode: str = "RGB", size: tuple[int, int] = (8, 6)) -> Image.Image:
+    return Image.fromarray(RNG.integers(0, 256, (*size, 3), dtype=np.uint8)).convert(mode)
+
+
+def save(folder: Path, name: str, image: Image.Image) -> None:
+    (folder / name).parent.mkdir(parents=True, exist_ok=True)
+    image.save(folder / name)
+
+
+def read(path: Path, batch_size: int = 4, limit: int | None = None) -> list[np.ndarray]:
+    return list(open_pictures(path).batches(batch_size, limit))
+
+
+def test_a_folder_is_read_whole_and_in_order(tmp_path: Path) -> None:
+    images = [picture() for _ in range(6)]
+    for index, image in enumerate(images):
+        save(tmp_path, f"class{index % 2}/{index:03}.png", image)
+    batches = read(tmp_path)
+    assert [len(batch) for batch in batches] == [4, 2]
+    order = [0, 2, 4, 1, 3, 5]
+    expected = np.stack([np.asarray(images[i]).transpose(2, 0, 1) for i in order])
+    assert np.array_equal(np.concatenate(batches), expected)
+    assert np.array_equal(np.concatenate(read(tmp_path, 3, limit=5)), expected[:5])
+
+
+def test_a_zip_gives_the_same_as_its_folder(tmp_path: Path) -> None:
+    for index in range(3):
+        save(tmp_path / "pictures", f"{index}.png", picture())
+    with ZipFile(tmp_path / "pictures.zip", "w") as archive:
+        for file in (tmp_path / "pictures").iterdir():
+            archive.write(file, file.name)
+    assert np.array_equal(read(tmp_path / "pictures")[0], read(tmp_path / "pictures.zip")[0])
+
+
+@pytest.mark.parametrize("write", [np.savez, np.savez_compressed])
+def test_an_npz_is_streamed(tmp_path: Path, write) -> None:
+    pictures = RNG.integers(0, 256, (7, 8, 6, 3), dtype=np.uint8)
+    write(tmp_path / "p.npz", pictures, np.arange(7))
+    source = open_pictures(tmp_path / "p.npz")
+    batches = list(source.batches(3))
+    assert [len(batch) for batch in batches] == [3, 3, 1]
+    assert np.array_equal(np.concatenate(batches), pictures.transpose(0, 3, 1, 2))
+    assert source.labels.tolist() == list(range(7))
+    assert source.sizes == {(8, 6): 7}
+
+
+def test_sizes_and_channels_change_batches_and_are_counted(tmp_path: Path) -> None:
+    for index, image in enumerate([picture(), picture(), picture(size=(4, 4)), picture("L")]):
+        save(tmp_path, f"{index}.png", image)
+    source = open_pictures(tmp_path)
+    assert [batch.shape for batch in source.batches(8)] == [(2, 3, 8, 6), (1, 3, 4, 4), (1, 1, 8, 6)]
+    assert source.sizes == {(8, 6): 3, (4, 4): 1}
+
+
+def test_conversions_are_counted(tmp_path: Path) -> None:
+    save(tmp_path, "a.png", picture("RGBA"))
+    save(tmp_path, "b.png", picture("P"))
+    save(tmp_path, "c.jpg", picture("CMYK"))
+    (tmp_path / "readme.txt").write_text("no picture")
+    source = open_pictures(tmp_path)
+    assert source.count == sum(len(batch) for batch in source.batches(1)) == 3
+    assert source.notes == {
+        "opaque alpha channel dropped": 1, "P converted to RGB": 1, "CMYK converted to RGB": 1,
+        "ignored, not a picture (.txt)": 1,
+    }  # fmt: skip
+
+
+def truncated() -> bytes:
+    stream = io.BytesIO()
+    picture(size=(64, 64)).save(stream, "PNG")
+    return stream.getvalue()[:-2000]
+
+
+def transparent() -> bytes:
+    image = picture("RGBA")
+    image.putpixel((0, 0), (1, 2, 3, 0))
+    stream = io.BytesIO()
+    image.save(stream, "PNG")
+    return stream.getvalue()
+
+
+def deep() -> bytes:
+    stream = io.BytesIO()
+    Image.fromarray(np.full((4, 4), 60000, np.uint16)).save(stream, "PNG")
+    return stream.getvalue()
+
+
+def animated() -> bytes:
+    stream = io.BytesIO()
+    picture().save(stream, "GIF", save_all=True, append_images=[picture()])
+    return stream.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("a.png", b"not a picture", "a.png is not a picture although"),
+        ("a.png", truncated(), "a.png cannot be read"),
+        ("a.png", transparent(), "transparent in places; flatten"),
+        ("a.png", deep(), "more than 8 bits a channel"),
+        ("a.gif", animated(), "has 2 frames"),
+    ],
+)
+def test_pictures_that_cannot_be_used_are_named(tmp_path: Path, name: str, content: bytes, message: str) -> None:
+    save(tmp_path, "0.png", picture())
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(UserError, match=message):
+        read(tmp_path)
+
+
+def test_places_without_pictures_are_said(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="does not exist"):
+        open_pictures(tmp_path / "nowhere")
+    with pytest.raises(UserError, match="none of its 0 files"):
+        open_pictures(tmp_path)
+    (tmp_path / "a.zip").write_bytes(b"PK nothing")
+    with pytest.raises(UserError, match="not a readable zip"):
+        open_pictures(tmp_path / "a.zip")
+    (tmp_path / "a.tar").write_bytes(b"")
+    with pytest.raises(UserError, match="neither a folder"):
+        open_pictures(tmp_path / "a.tar")
+
+
+@pytest.mark.parametrize(
+    ("arrays", "message"),
+    [
+        ({"arr_0": np.zeros((2, 4, 4, 3), np.float32)}, "float32 .*expected uint8"),
+        ({"arr_0": np.zeros((2, 3, 4, 4), np.uint8)}, "expected uint8 .N, H, W, C."),
+        ({"pictures": np.zeros((2, 4, 4, 3), np.uint8)}, "no 'arr_0' but pictures"),
+    ],
+)
+def test_arrays_that_are_not_pictures_are_said(tmp_path: Path, arrays: dict[str, np.ndarray], message: str) -> None:
+    np.savez(tmp_path / "a.npz", **arrays)
+    with pytest.raises(UserError, match=message):
+        open_pictures(tmp_path / "a.npz")
+
+
+def test_damaged_npz_is_said(tmp_path: Path) -> None:
+    np.savez(tmp_path / "a.npz", RNG.integers(0, 256, (50, 16, 16, 3), dtype=np.uint8))
+    content = bytearray((tmp_path / "a.npz").read_bytes())
+    (tmp_path / "torn.npz").write_bytes(content[:500])
+    with pytest.raises(UserError, match=r"not a readable \.npz"):
+        open_pictures(tmp_path / "torn.npz")
+    content[5000] ^= 0xFF
+    (tmp_path / "flipped.npz").write_bytes(content)
+    with pytest.raises(UserError, match="is damaged"):
+        read(tmp_path / "flipped.npz")

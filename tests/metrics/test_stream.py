@@ -1,0 +1,86 @@
+import tracemalloc
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from rpe2d_bench.errors import UserError
+from rpe2d_bench.metrics import measure, nets
+from rpe2d_bench.metrics.stream import measure_paths
+
+NAMES = ["fd", "kid", "precision", "accuracy", "repetition"]
+
+
+@pytest.fixture
+def random_net(net, monkeypatch: pytest.MonkeyPatch):
+    """The table knows a net called random, and a judge."""
+    other = type(net)()
+    other.name = "randomjudge"
+    for each in (net, other):
+        entry = nets.NetEntry(each.name, True, False, lambda weights, classes, each=each: each)
+        monkeypatch.setitem(nets.FEATURE_NETS, each.name, entry)
+    nets.load_net.cache_clear()
+    yield net
+    nets.load_net.cache_clear()
+
+
+def write(path: Path, pictures: np.ndarray, *labels: np.ndarray) -> Path:
+    np.savez(path, pictures.transpose(0, 2, 3, 1), *labels)
+    return path
+
+
+def test_paths_and_arrays_give_the_same_numbers(random_net, make_pictures, tmp_path: Path) -> None:
+    generated, real = make_pictures(50, 0, (16, 12)), make_pictures(60, 1, (16, 12))
+    labels = np.arange(50) % 4
+    streamed = measure_paths(
+        write(tmp_path / "g.npz", generated, labels), write(tmp_path / "r.npz", real), NAMES, "random",
+        judge="randomjudge", batch_size=7,
+    )  # fmt: skip
+    direct = measure(generated, labels, real, metrics=NAMES, net="random", judge="randomjudge")
+    assert streamed.values == pytest.approx(direct.values, rel=1e-5)
+    assert streamed.details["counts"] == {"generated": 50, "reference": 60}
+    assert streamed.details["warnings"] == direct.details["warnings"] != []
+    side = streamed.details["sources"]["samples"]
+    assert (side["found"], side["used"], side["sizes"]) == (50, 50, {"16x12": 50})
+    assert "16x12 -> 8x8" in side["resize"]["whole"]
+
+
+def test_a_count_takes_that_many_or_says_that_there_are_fewer(random_net, make_pictures, tmp_path: Path) -> None:
+    paths = [write(tmp_path / f"{seed}.npz", make_pictures(30, seed)) for seed in (0, 1)]
+    found = measure_paths(*paths, ["fd"], "random", count=20)
+    assert found.details["counts"] == {"generated": 20, "reference": 20}
+    with pytest.raises(UserError, match=r"0.npz holds 30 pictures, but 31 were asked for"):
+        measure_paths(*paths, ["fd"], "random", count=31)
+
+
+def test_mixed_sizes_are_resized_and_counted_or_refused(random_net, make_pictures, tmp_path: Path) -> None:
+    folder = tmp_path / "mixed"
+    folder.mkdir()
+    for index in range(20):
+        size = (8, 8) if index % 2 else (16, 12)
+        Image.fromarray(make_pictures(1, index, size)[0, 0]).save(folder / f"{index}.png")
+    reference = write(tmp_path / "r.npz", make_pictures(20, 99))
+    found = measure_paths(folder, reference, ["fd"], "random")
+    assert found.details["sources"]["samples"]["sizes"] == {"16x12": 10, "8x8": 10}
+    assert found.details["resolution"] is None
+    with pytest.raises(UserError, match="are mixed, but repetition compares pictures of one size"):
+        measure_paths(folder, reference, ["fd", "repetition"], "random")
+
+
+def test_progress_reaches_the_end_of_both_sides(random_net, make_pictures, tmp_path: Path) -> None:
+    paths = [write(tmp_path / f"{seed}.npz", make_pictures(10, seed)) for seed in (0, 1)]
+    seen: list[tuple[str, int, int]] = []
+    measure_paths(*paths, ["fd"], "random", batch_size=6, progress=lambda *what: seen.append(what))
+    assert seen == [("samples", 6, 10), ("samples", 10, 10), ("reference", 6, 10), ("reference", 10, 10)]
+
+
+def test_memory_does_not_grow_with_the_count(random_net, make_pictures, tmp_path: Path) -> None:
+    peaks = []
+    for count in (300, 3000):
+        path = write(tmp_path / f"{count}.npz", make_pictures(count, 0, (32, 32)))
+        tracemalloc.start()
+        measure_paths(path, path, ["fd"], "random")
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert peaks[1] < 1.3 * peaks[0] + 500_000  # 3000 pictures are 3 MB, their float versions 12 MB
