@@ -27,9 +27,9 @@ class YaRN:
         paper="YaRN, arXiv 2309.00071; FiT's VisionYaRN, arXiv 2402.12376",
         code="whlzy/FiT@b22b7b0 fit/model/rope.py (custom_freqs='yarn', decouple=True); "
         "jquesnelle/yarn@995db5b LlamaYaRNScaledRotaryEmbedding.py",
-        differs="as the code: the paper's ramp is linear in turns (`yarn_turns`). At 16 tokens a side and F = 18 the code "
-        "keeps 1, 0.5, 0, ... of the fastest channels, the paper 0.05, 0.02, 0, ... The factor on attention is the "
-        "logit scale of the same name",
+        differs="as the code: the paper's ramp is linear in turns (`yarn_turns`). At 16 tokens a side and F = 18 the "
+        "code keeps 1, 0.5, 0, ... of the fastest channels, the paper 0.05, 0.02, 0, ... The factor on attention is "
+        "the logit scale of the same name",
         clamp="s >= 1; clamp: false for none",
     )
 

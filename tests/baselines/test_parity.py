@@ -1,0 +1,59 @@
+"""Agreement with numbers that reference implementations produced; relative error below 1e-5."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from rpe2d_bench.encodings import FREQUENCIES, Context, Grid, parity
+
+GOLDEN = Path(__file__).parents[1] / "golden"
+LIMIT = 1e-5
+
+
+@pytest.mark.parametrize("row", list(parity.errors(GOLDEN)), ids=lambda row: f"{row[1]}-{row[2]}")
+def test_rules_agree_with_their_references(row: tuple[str, str, str, float]) -> None:
+    assert row[3] < LIMIT
+
+
+def test_encodings_agree_with_their_references() -> None:
+    found = list(parity.encoding_errors(GOLDEN))
+    assert {name for name, _ in found} == {"axial_rope", "axial_sincos", "mixed_rope"}
+    assert max(error for _, error in found) < LIMIT
+
+
+def test_goldens_name_their_source_and_span_widths_grids_and_aspect_ratios() -> None:
+    covered = {}
+    for file in GOLDEN.glob("*.json"):
+        source, cases = parity.golden(file)
+        assert source["repository"]
+        assert source["commit"]
+        assert source["called"]
+        for case in cases:
+            covered.setdefault(case["method"], []).append(case)
+    references = {"geometric", "interpolated", "ntk", "ntk_by_parts", "yarn", "ntk_lumina", "time_aware"}
+    for method in references | {"dype_ntk", "dype_yarn", "dype_yarn_2025"}:
+        cases = [case for case in covered[method] if "F" in case]
+        assert len({case["F"] for case in cases}) >= 3
+        assert len({tuple(case["train_grid"]) for case in cases}) >= 3
+        assert any(case["grid"][0] != case["grid"][1] for case in cases)
+
+
+def test_a_wrong_number_is_noticed() -> None:
+    _, cases = parity.golden(GOLDEN / "fit_frequencies.json")
+    case = next(c for c in cases if c["method"] == "yarn")
+    assert parity.case_error(FREQUENCIES["yarn"], case) < LIMIT
+    case["values"][1] *= 1.001
+    assert parity.case_error(FREQUENCIES["yarn"], case) > LIMIT
+    assert parity.relative_error(torch.ones(2), torch.ones(3)) == float("inf")
+    assert parity.relative_error(torch.tensor([float("nan")]), torch.ones(1)) == float("inf")
+
+
+def test_dype_with_held_bounds_leaves_the_code_only_where_its_bounds_cross() -> None:
+    """theta 100 and 64 tokens: below t = 0.0598 the code interpolates again, held bounds keep the base."""
+    ctx = {t: Context(Grid(96, 96), Grid(64, 64), t=torch.tensor([t])) for t in (0.065, 0.05)}
+    held, code = (FREQUENCIES["dype_yarn"](theta=100.0, bounds=bounds) for bounds in ("held", "code"))
+    base = FREQUENCIES["geometric"](theta=100.0)(ctx[0.05], 0, 8)
+    assert torch.equal(held(ctx[0.05], 0, 8), base)
+    torch.testing.assert_close(code(ctx[0.05], 0, 8), base / 1.5)
+    torch.testing.assert_close(code(ctx[0.065], 0, 8), held(ctx[0.065], 0, 8))

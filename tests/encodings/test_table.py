@@ -1,0 +1,44 @@
+"""The merged tables: complete, read-only, unambiguous, and helpful about names they lack."""
+
+from importlib.metadata import EntryPoint
+
+import pytest
+
+from rpe2d_bench.encodings import ENCODINGS, FREQUENCIES, LOGIT_SCALES, POSITIONS, table
+from rpe2d_bench.errors import UserError
+
+
+def test_the_published_methods_are_all_there() -> None:
+    assert {"grid", "centred", "fractional", "random", "shift_scale_jitter", "crop_true"} <= set(POSITIONS)
+    assert {"geometric", "interpolated", "ntk", "ntk_lumina", "ntk_by_parts", "yarn", "yarn_turns", "time_aware"} | {
+        "dype_ntk",
+        "dype_yarn",
+        "dype_yarn_2025",
+        "riflex",
+        "dominant",
+    } <= set(FREQUENCIES)
+    assert {"constant", "yarn", "proportional_sqrt", "proportional_log", "fit_code"} <= set(LOGIT_SCALES)
+    assert {"axial_rope", "mixed_rope", "axial_sincos", "learned", "none"} <= set(ENCODINGS)
+
+
+def test_unknown_names_come_with_a_suggestion() -> None:
+    with pytest.raises(UserError, match=r"unknown frequencies 'ntk_by_part' \(did you mean 'ntk_by_parts'\?\)"):
+        FREQUENCIES["ntk_by_part"]
+    assert "ntk_by_part" not in FREQUENCIES
+
+
+def test_tables_are_read_only() -> None:
+    with pytest.raises(TypeError):
+        FREQUENCIES["mine"] = dict  # type: ignore[index]
+
+
+def test_a_name_claimed_twice_names_both_claimants() -> None:
+    with pytest.raises(UserError, match="frequencies 'ntk' is defined by both baselines and other"):
+        table.merge({"baselines": {"ntk": dict}, "other": {"ntk": list}}, "frequencies")
+
+
+def test_a_module_that_cannot_be_imported_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    broken = EntryPoint(name="theirs", value="no_such_module", group=table.GROUP)
+    monkeypatch.setattr(table, "entry_points", lambda group: [broken])
+    with pytest.raises(UserError, match=r"'theirs'.*cannot import 'no_such_module'"):
+        list(table.Table("FREQUENCIES", "frequencies"))
