@@ -82,7 +82,7 @@ def named(target: str) -> Iterator[tuple[str, str | None, Callable[..., Any]]]:
         return
     kind, _, name = target.rpartition(".")
     kinds = [kind] if kind in TABLES else list(TABLES)
-    matches = [(f"{k}.{name}", k, TABLES[k][name]) for k in kinds if name in TABLES[k]]
+    matches = [(name, k, TABLES[k][name]) for k in kinds if name in TABLES[k]]
     if not matches:
         raise unknown("method", target, {name for table in TABLES.values() for name in table})
     yield from matches

@@ -85,6 +85,27 @@ def spec_of(method: str, theta: float | None = None) -> dict[str, Any]:
     return spec
 
 
+def with_option(spec: dict[str, Any], name: str, value: Any) -> dict[str, Any]:
+    """The spec with an option set where it belongs: in every rule that has it, else in the encoding itself.
+
+    The rotary base always goes to the encoding. Raises UserError, when built, for an option nothing has.
+    """
+    changed = {key: dict(part) if isinstance(part, dict) else part for key, part in spec.items()}
+    rules = {"positions": POSITIONS, "frequencies": FREQUENCIES, "logit_scale": LOGIT_SCALES}
+    owners = [
+        part
+        for part, table in rules.items()
+        if part in changed and name in {f.name for f in dataclasses.fields(table[changed[part]["kind"]])}  # type: ignore[arg-type]
+    ]
+    if name == "theta" and changed["kind"] in ("axial_rope", "axial_sincos", "mixed_rope"):
+        owners = []
+    for part in owners:
+        changed[part][name] = value
+    if not owners:
+        changed[name] = value
+    return changed
+
+
 def describe(
     spec: dict[str, Any], grid: Grid, train_grid: Grid, t: float = 0.5, head_width: int = 64, heads: int = 6
 ) -> Realised:
@@ -168,7 +189,7 @@ def covered(axis: str, what: str, pairs: list[tuple[Tensor, Tensor]]) -> Coverag
 
 
 def as_text(realised: Realised) -> str:
-    """The same as a plain table: logit scale, channels of each axis, coverage."""
+    """The same as a plain table: logit scale, channels of each axis, coverage. Axes that agree are written once."""
     lines = [
         f"grid {realised.grid}, train grid {realised.train_grid}, t = {realised.t:g}",
         f"logit scale {realised.logit_scale:.4f}",
@@ -178,7 +199,12 @@ def as_text(realised: Realised) -> str:
         lines.append(f"{axis} positions: {shown}")
     if realised.channels:
         lines.append("axis    channel      base  realised  x base   kept     period  turns over the train grid")
-    for c in realised.channels:
+    by_axis = [[c for c in realised.channels if c.axis == axis] for axis in ("height", "width")]
+    if [dataclasses.replace(c, axis="both") for c in by_axis[0]] == [
+        dataclasses.replace(c, axis="both") for c in by_axis[1]
+    ]:
+        by_axis = [[dataclasses.replace(c, axis="both") for c in by_axis[0]]]
+    for c in (channel for axis in by_axis for channel in axis):
         kept = "    -" if c.kept is None else f"{c.kept:5.2f}"
         lines.append(
             f"{c.axis:7} {c.index:7d} {c.base:9.5f} {c.frequency:9.5f} {c.frequency / c.base:7.3f}  {kept} "

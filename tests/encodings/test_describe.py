@@ -3,7 +3,7 @@
 import pytest
 
 from rpe2d_bench.encodings import Grid
-from rpe2d_bench.encodings.describe import as_text, describe, parse_grid, spec_of
+from rpe2d_bench.encodings.describe import as_text, describe, parse_grid, spec_of, with_option
 from rpe2d_bench.errors import UserError
 
 
@@ -60,3 +60,23 @@ def test_unknown_methods_and_grids_are_named() -> None:
     for text in ("24", "24x", "0x4", "axb", "1x2x3"):
         with pytest.raises(UserError, match="HEIGHTxWIDTH"):
             parse_grid(text)
+
+
+def test_options_go_where_they_belong() -> None:
+    spec = with_option(with_option(spec_of("yarn"), "theta", 100), "scale_from", "area")
+    assert spec == {
+        "kind": "axial_rope",
+        "theta": 100,
+        "frequencies": {"kind": "yarn", "scale_from": "area"},
+        "logit_scale": {"kind": "yarn", "scale_from": "area"},
+    }
+    assert with_option(spec_of("random"), "max_grid", [24, 24])["positions"]["max_grid"] == [24, 24]
+    assert with_option(spec_of("learned"), "grid", [4, 4]) == {"kind": "learned", "grid": [4, 4]}
+    with pytest.raises(UserError, match="no option 'betas'"):
+        describe(with_option(spec_of("yarn"), "betas", 1), Grid(4, 4), Grid(4, 4))
+
+
+def test_equal_axes_are_written_once() -> None:
+    square, wide = (as_text(describe(spec_of("ntk"), Grid(24, w), Grid(16, 16), head_width=16)) for w in (24, 32))
+    assert square.count("both") == 4
+    assert wide.count("both") == 0
