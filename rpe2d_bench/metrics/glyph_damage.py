@@ -1,6 +1,7 @@
 """Ways in which a generated picture goes wrong, for training glyphnet to see them. Pictures are float [0, 255].
 
-Every kind is a function of (pictures_BCHW, strength_B in (0, 1], rng), without a loop over pictures.
+Every kind is a function of (pictures_BCHW, strength_B in [0, 1], rng), without a loop over pictures; most vanish at
+strength 0.
 """
 
 from __future__ import annotations
@@ -29,11 +30,11 @@ def _low_pass(x: Tensor, sigma_B: Tensor) -> Tensor:
 
 
 def blur(x: Tensor, strength_B: Tensor, rng: Generator) -> Tensor:
-    return _low_pass(x, 0.35 + strength_B * 0.08 * min(x.shape[2:]))
+    return _low_pass(x, 0.2 + strength_B * 0.08 * min(x.shape[2:]))
 
 
 def noise(x: Tensor, strength_B: Tensor, rng: Generator) -> Tensor:
-    return x + (4 + 70 * _wide(strength_B)) * torch.randn(x.shape, generator=rng)
+    return x + 70 * _wide(strength_B) * torch.randn(x.shape, generator=rng)
 
 
 def tiling(x: Tensor, strength_B: Tensor, rng: Generator) -> Tensor:
@@ -47,14 +48,14 @@ def tiling(x: Tensor, strength_B: Tensor, rng: Generator) -> Tensor:
 def blocks(x: Tensor, strength_B: Tensor, rng: Generator) -> Tensor:
     """Every second sample held, mixed in by strength: edges move by half a sample and become stairs."""
     held = x[:, :, ::2, ::2].repeat_interleave(2, 2).repeat_interleave(2, 3)[:, :, : x.shape[2], : x.shape[3]]
-    return torch.lerp(x, held, 0.3 + 0.7 * _wide(strength_B))
+    return torch.lerp(x, held, _wide(strength_B))
 
 
 def tears(x: Tensor, strength_B: Tensor, rng: Generator) -> Tensor:
     """Every second row of patches is shifted along."""
     patch = max(2, min(x.shape[2:]) // 8)
     odd = (torch.arange(x.shape[2]) // patch % 2 == 1)[:, None]
-    return torch.where(odd, _shift(x, 0.3 + strength_B * 0.15 * x.shape[3]), x)
+    return torch.where(odd, _shift(x, strength_B * 0.15 * x.shape[3]), x)
 
 
 def _shift(x: Tensor, pixels_B: Tensor) -> Tensor:
@@ -75,7 +76,7 @@ def _cells(x: Tensor, cells_BCHW: Tensor) -> Tensor:
 
 
 def holes(x: Tensor, strength_B: Tensor, rng: Generator) -> Tensor:
-    kept = torch.rand((len(x), 1, 8, 8), generator=rng) > 0.05 + 0.4 * _wide(strength_B)
+    kept = torch.rand((len(x), 1, 8, 8), generator=rng) > 0.45 * _wide(strength_B)
     return x * _cells(x, kept.float())
 
 
@@ -84,13 +85,13 @@ def ghost(x: Tensor, strength_B: Tensor, rng: Generator) -> Tensor:
 
 
 def patch_gains(x: Tensor, strength_B: Tensor, rng: Generator) -> Tensor:
-    gains = torch.randn((len(x), 1, 8, 8), generator=rng) * (0.08 + 0.5 * _wide(strength_B))
+    gains = torch.randn((len(x), 1, 8, 8), generator=rng) * 0.5 * _wide(strength_B)
     return x * (1 + _cells(x, gains)) + 60 * _cells(x, gains)
 
 
 def warp(x: Tensor, strength_B: Tensor, rng: Generator) -> Tensor:
     """A smooth random displacement: strokes bend and break."""
-    coarse = torch.randn((len(x), 2, 5, 5), generator=rng) * (0.02 + 0.15 * _wide(strength_B))
+    coarse = torch.randn((len(x), 2, 5, 5), generator=rng) * 0.16 * _wide(strength_B)
     field = functional.interpolate(coarse, x.shape[2:], mode="bilinear", align_corners=True)
     still = functional.affine_grid(torch.eye(2, 3).repeat(len(x), 1, 1), list(x.shape), align_corners=False)
     return functional.grid_sample(x, still + field.permute(0, 2, 3, 1), align_corners=False)
