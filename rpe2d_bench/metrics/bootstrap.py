@@ -1,7 +1,8 @@
 """Bootstrap replicates of FD and KID from stored features: many resamples for little more than one evaluation.
 
 A resample is a vector of multinomial weights (how often each picture was drawn). The same weights are given to every
-method, so that methods which share noise and labels are compared picture by picture.
+method, so that methods which share noise and labels are compared picture by picture. Where each class has a fixed
+number of pictures, pictures are drawn within their class.
 
 Shapes: B resamples; N, M samples; D features.
 """
@@ -17,13 +18,30 @@ from rpe2d_bench.metrics import frechet
 from rpe2d_bench.metrics.kernel import cubic_kernel
 
 
-def multinomial_weights(resamples: int, count: int, rng: np.random.Generator) -> np.ndarray:
-    """[B, N] float64: how often each of `count` pictures is drawn in each resample; rows sum to `count`."""
-    return rng.multinomial(count, np.full(count, 1.0 / count), size=resamples).astype(np.float64)
+def multinomial_weights(
+    resamples: int, count: int, rng: np.random.Generator, classes_N: np.ndarray | None = None
+) -> np.ndarray:
+    """[B, N] float64: how often each of `count` pictures is drawn in each resample; rows (of each class) sum alike."""
+    weights_BN = np.empty((resamples, count))
+    for members in _strata(count, classes_N):
+        shares = np.full(len(members), 1.0 / len(members))
+        weights_BN[:, members] = rng.multinomial(len(members), shares, size=resamples)
+    return weights_BN
+
+
+def _strata(count: int, classes_N: np.ndarray | None) -> list[np.ndarray]:
+    if classes_N is None:
+        return [np.arange(count)]
+    return [np.flatnonzero(classes_N == chosen) for chosen in np.unique(classes_N)]
 
 
 def kernel_replicates(
-    features_ND: np.ndarray, reference_MD: np.ndarray, weights_BN: np.ndarray, weights_BM: np.ndarray
+    features_ND: np.ndarray,
+    reference_MD: np.ndarray,
+    weights_BN: np.ndarray,
+    weights_BM: np.ndarray,
+    classes_N: np.ndarray | None = None,
+    reference_classes_M: np.ndarray | None = None,
 ) -> np.ndarray:
     """[B] KID of each resample: `kernel.mmd2` of the drawn pictures, with pairs of one picture with itself left out.
 
@@ -31,14 +49,24 @@ def kernel_replicates(
     """
     x, y = features_ND.astype(np.float64), reference_MD.astype(np.float64)
     cross = ((weights_BN @ cubic_kernel(x, y)) * weights_BM).sum(axis=1) / (weights_BN.sum(1) * weights_BM.sum(1))
-    return _within(x, weights_BN) + _within(y, weights_BM) - 2.0 * cross
+    return _within(x, weights_BN, classes_N) + _within(y, weights_BM, reference_classes_M) - 2.0 * cross
 
 
-def _within(x_ND: np.ndarray, weights_BN: np.ndarray) -> np.ndarray:
+def _within(x_ND: np.ndarray, weights_BN: np.ndarray, classes_N: np.ndarray | None) -> np.ndarray:
     kernel_NN = cubic_kernel(x_ND, x_ND)
     np.fill_diagonal(kernel_NN, 0.0)
-    pairs = np.square(weights_BN.sum(axis=1)) - np.square(weights_BN).sum(axis=1)
-    return ((weights_BN @ kernel_NN) * weights_BN).sum(axis=1) / pairs
+    total_B = ((weights_BN @ kernel_NN) * weights_BN).sum(axis=1)
+    mean_B = np.zeros(len(weights_BN))
+    for members in _strata(len(x_ND), classes_N):
+        drawn = weights_BN[:, members]
+        same_B = total_B
+        if classes_N is not None:
+            same_B = ((drawn @ kernel_NN[np.ix_(members, members)]) * drawn).sum(axis=1)
+        pairs_B = np.square(drawn.sum(axis=1)) - np.square(drawn).sum(axis=1)
+        # nothing but one picture drawn in a class: rare and only in tiny classes; it has no pair
+        mean_B += np.where(pairs_B > 0, same_B / np.maximum(pairs_B, 1.0), 0.0) * (len(members) / len(x_ND)) ** 2
+        total_B = total_B - same_B
+    return mean_B + total_B / len(x_ND) ** 2
 
 
 def frechet_replicates(

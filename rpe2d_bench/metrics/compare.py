@@ -86,6 +86,8 @@ def replicates(
     reference_MD: np.ndarray,
     metric: Distance,
     *,
+    labels: Sequence[np.ndarray] | None = None,
+    reference_labels: np.ndarray | None = None,
     resamples: int = 4000,
     seed: int = 0,
 ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
@@ -96,19 +98,29 @@ def replicates(
     if len(counts) != 1:
         raise UserError("a paired comparison needs the same seeds and pictures of every method; some are missing")
     _, *pictures = counts.pop()
-    weights_BM = bootstrap.multinomial_weights(resamples, len(reference_MD), np.random.default_rng([seed, 0]))
+    strata: list[np.ndarray | None] = [None] * len(pictures)
+    if labels is not None and all(kernel.fixed_classes(each, reference_labels) for each in labels):
+        strata = list(labels)
+    else:
+        reference_labels = None
+    weights_BM = bootstrap.multinomial_weights(
+        resamples, len(reference_MD), np.random.default_rng([seed, 0]), reference_labels
+    )
     for name, sets in features.items():
         rows, exact = [], []
         for index, x_ND in enumerate(sets):
+            classes = strata[index]
             weights_BN = bootstrap.multinomial_weights(
-                resamples, pictures[index], np.random.default_rng([seed, index + 1])
+                resamples, pictures[index], np.random.default_rng([seed, index + 1]), classes
             )
             if metric == "fd":
                 exact.append(frechet.frechet_distance(x_ND, reference_MD))
                 rows.append(bootstrap.frechet_replicates(x_ND, reference_MD, weights_BN, weights_BM))
             else:
-                exact.append(kernel.mmd2(x_ND, reference_MD))
-                rows.append(bootstrap.kernel_replicates(x_ND, reference_MD, weights_BN, weights_BM))
+                exact.append(kernel.mmd2(x_ND, reference_MD, classes, reference_labels))
+                rows.append(
+                    bootstrap.kernel_replicates(x_ND, reference_MD, weights_BN, weights_BM, classes, reference_labels)
+                )
         values[name], drawn[name] = np.array(exact), np.stack(rows)
     return values, drawn
 
@@ -119,16 +131,21 @@ def compare(
     metric: Distance,
     *,
     against: str | None = None,
+    labels: Sequence[np.ndarray] | None = None,
+    reference_labels: np.ndarray | None = None,
     resamples: int = 4000,
     seed: int = 0,
 ) -> list[Comparison]:
     """All pairs of methods (or all against one), corrected together; `features` holds one [N, D] per seed and method.
 
-    Row i of seed s must come from the same noise and label in every method.
+    Row i of seed s must come from the same noise and label in every method. With `labels` (one [N] per seed) and
+    `reference_labels` in equal shares of each class, pictures are resampled within their class.
     """
     if against is not None and against not in features:
         raise UserError(f"the method {against!r} has no features to compare against")
-    values, drawn = replicates(features, reference_MD, metric, resamples=resamples, seed=seed)
+    values, drawn = replicates(
+        features, reference_MD, metric, labels=labels, reference_labels=reference_labels, resamples=resamples, seed=seed
+    )
     seeds = len(next(iter(values.values())))
     rng = np.random.default_rng([seed, seeds, resamples])
     over_training = seeds >= SEEDS_FOR_A_CLAIM

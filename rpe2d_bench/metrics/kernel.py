@@ -3,6 +3,10 @@
 Up to `ALL_SAMPLES` pictures a side the closed form runs over all pairs and nothing is random. Beyond that it is the
 mean over `SUBSETS` seeded subsets of `SUBSET_SIZE`, the protocol of the paper. It can be slightly negative: unbiased.
 
+Where each class has a fixed number of pictures, samples are not independent, and the plain estimator is below zero
+even between two real sets: of n - 1 partners of a picture too few share its class. With the classes given, pairs of
+one class are weighted by n_a / (n_a - 1) instead, which is unbiased for fixed class counts.
+
 Shapes: N, M samples; D features.
 """
 
@@ -37,8 +41,33 @@ def _sum_off_diagonal(one_ND: np.ndarray) -> float:
     return _sum(one_ND, one_ND) - float(diagonal.sum())
 
 
-def mmd2(one_ND: np.ndarray, other_MD: np.ndarray) -> float:
-    """Unbiased squared MMD over all pairs of two sets, which may differ in size."""
+def _mean_within(one_ND: np.ndarray, classes_N: np.ndarray | None) -> float:
+    """Unbiased mean of k(x, x') over independent x, x': plain, or for fixed class counts."""
+    count = len(one_ND)
+    total = _sum_off_diagonal(one_ND)
+    if classes_N is None:
+        return total / (count * (count - 1))
+    for chosen in np.unique(classes_N):
+        members = one_ND[classes_N == chosen]
+        total += _sum_off_diagonal(members) / (len(members) - 1)  # n_a / (n_a - 1) = 1 + 1 / (n_a - 1)
+    return total / count**2
+
+
+def fixed_classes(one_N: np.ndarray | None, other_M: np.ndarray | None) -> bool:
+    """Whether both sides have the same share of each class, at least two pictures of each: a stratified design."""
+    if one_N is None or other_M is None:
+        return False
+    (ours, n), (theirs, m) = np.unique(one_N, return_counts=True), np.unique(other_M, return_counts=True)
+    return np.array_equal(ours, theirs) and min(n.min(), m.min()) > 1 and np.array_equal(n * m.sum(), m * n.sum())
+
+
+def mmd2(
+    one_ND: np.ndarray,
+    other_MD: np.ndarray,
+    classes_N: np.ndarray | None = None,
+    other_classes_M: np.ndarray | None = None,
+) -> float:
+    """Unbiased squared MMD over all pairs of two sets, which may differ in size; by class where counts are fixed."""
     n, m = len(one_ND), len(other_MD)
     if min(n, m) < 2:
         raise UserError(f"a kernel distance needs at least 2 pictures on each side, got {n} and {m}")
@@ -47,14 +76,23 @@ def mmd2(one_ND: np.ndarray, other_MD: np.ndarray) -> float:
             f"features of {one_ND.shape[1]} and {other_MD.shape[1]} dimensions cannot be compared; use one net"
         )
     one, other = one_ND.astype(np.float64), other_MD.astype(np.float64)
-    within = _sum_off_diagonal(one) / (n * (n - 1)) + _sum_off_diagonal(other) / (m * (m - 1))
+    within = _mean_within(one, classes_N) + _mean_within(other, other_classes_M)
     return within - 2.0 * _sum(one, other) / (n * m)
 
 
-def kernel_distance(features_ND: np.ndarray, reference_MD: np.ndarray, seed: int = 0) -> tuple[float, str]:
+def kernel_distance(
+    features_ND: np.ndarray,
+    reference_MD: np.ndarray,
+    seed: int = 0,
+    classes_N: np.ndarray | None = None,
+    reference_classes_M: np.ndarray | None = None,
+) -> tuple[float, str]:
     """KID and, in words, which estimator gave it."""
     n, m = len(features_ND), len(reference_MD)
     if max(n, m) <= ALL_SAMPLES:
+        if fixed_classes(classes_N, reference_classes_M):
+            value = mmd2(features_ND, reference_MD, classes_N, reference_classes_M)
+            return value, f"unbiased for fixed class counts, all pairs of {n} and {m}"
         return mmd2(features_ND, reference_MD), f"unbiased, all pairs of {n} and {m}"
     size = min(n, m, SUBSET_SIZE)
     rng = np.random.default_rng(seed)

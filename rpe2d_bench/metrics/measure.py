@@ -68,18 +68,21 @@ def score(
     labels: np.ndarray | None = None,
     *,
     metrics: Sequence[str],
+    reference_labels: np.ndarray | None = None,
     training: Observations | None = None,
     seed: int = 0,
 ) -> Measurement:
     """The values of metrics on two sets of observations; raises UserError where a value is not defined.
 
+    With `reference_labels` too, and equal shares of each class on both sides, KID is unbiased for that balance.
     `training` are observations of training pictures at the same resolution, for the memorization check.
     """
     for other in (reference, training):
         if other is not None:
             _check_fit(generated, other)
-    if labels is not None and len(labels) != generated.count:
-        raise UserError(f"{generated.count} pictures but {len(labels)} labels; each picture needs its label")
+    for side, given in ((generated, labels), (reference, reference_labels)):
+        if given is not None and len(given) != side.count:
+            raise UserError(f"{side.count} pictures but {len(given)} labels; each picture needs its label")
     values: dict[str, float] = {}
     versions: dict[str, str] = {}
     notes: dict[str, str] = {}
@@ -91,7 +94,7 @@ def score(
         for view in views.names_of(metric.needs, generated.views):
             seen, real = generated.views[view], _same_net(reference, view, generated.views[view])
             trained = None if training is None or not metric.training else _same_net(training, view, seen)
-            scores.append(metric.compute(Inputs(seen, real, labels, trained, seed)))
+            scores.append(metric.compute(Inputs(seen, real, labels, reference_labels, trained, seed)))
         values[key] = float(np.mean([value for value, _ in scores]))
         notes[key] = scores[0][1]
         if metric.needs == "local":
@@ -142,6 +145,7 @@ def measure(
     generated: np.ndarray,
     labels: np.ndarray | None,
     reference: np.ndarray,
+    reference_labels: np.ndarray | None = None,
     *,
     metrics: Sequence[str],
     net: str,
@@ -158,4 +162,4 @@ def measure(
         )
         for pictures in (generated, reference)
     )
-    return score(seen, real, labels, metrics=names, seed=seed)
+    return score(seen, real, labels, metrics=names, reference_labels=reference_labels, seed=seed)

@@ -27,6 +27,7 @@ class Inputs:
     generated: Features
     reference: Features
     labels: np.ndarray | None
+    reference_labels: np.ndarray | None
     training: Features | None
     seed: int
 
@@ -60,7 +61,8 @@ def _frechet_infinity(inputs: Inputs) -> Score:
 
 
 def _kernel(inputs: Inputs) -> Score:
-    return kernel.kernel_distance(inputs.generated.features_ND, inputs.reference.features_ND, inputs.seed)
+    generated, reference = inputs.generated.features_ND, inputs.reference.features_ND
+    return kernel.kernel_distance(generated, reference, inputs.seed, inputs.labels, inputs.reference_labels)
 
 
 def _plain(function: Callable[[np.ndarray, np.ndarray], float]) -> Callable[[Inputs], Score]:

@@ -67,6 +67,20 @@ def test_replicates_spread_like_fresh_draws() -> None:
         assert abs(np.mean(resampled) - distance(x, y)) < 0.3 * np.std(values)
 
 
+def test_resampling_within_classes_keeps_their_counts_and_the_estimator() -> None:
+    classes, theirs = np.arange(40) % 4, np.arange(60) % 4
+    x, y = draw(40, 1) + classes[:, None], draw(60, 2) + theirs[:, None]
+    weights = bootstrap.multinomial_weights(50, 40, np.random.default_rng(0), classes)
+    for chosen in range(4):
+        assert (weights[:, classes == chosen].sum(axis=1) == 10).all()
+    value = bootstrap.kernel_replicates(x, y, ones(40), ones(60), classes, theirs)[0]
+    assert value == pytest.approx(kernel.mmd2(x, y, classes, theirs), rel=1e-9)
+    rng = np.random.default_rng(1)
+    w, v = (bootstrap.multinomial_weights(3000, n, rng, c) for n, c in ((40, classes), (60, theirs)))
+    resampled = bootstrap.kernel_replicates(x, y, w, v, classes, theirs)
+    assert abs(resampled.mean() - value) < 4 * resampled.std() / np.sqrt(3000)
+
+
 def test_unknown_bootstrap_is_named() -> None:
     with pytest.raises(UserError, match="'linear' or 'exact'"):
         bootstrap.frechet_replicates(draw(9, 0), draw(9, 1), ones(9), ones(9), "jackknife")

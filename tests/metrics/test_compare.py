@@ -115,3 +115,18 @@ def test_what_cannot_be_compared_is_said() -> None:
         compare(sets, REFERENCE, "fd", against="z")
     with pytest.raises(UserError, match="2 seeds of which 1 are not finite"):
         over_seeds([1.0, float("nan")])
+
+
+def test_labels_in_equal_shares_stratify_and_narrow_the_interval() -> None:
+    classes = np.arange(120) % 4
+    spread = 3.0 * classes[:, None]
+    sets = {name: [x + spread for x in each] for name, each in methods({"a": 0.3, "b": 0.4}, 2).items()}
+    plain = compare(sets, REFERENCE + spread, "kid", resamples=400)[0]
+    within = compare(
+        sets, REFERENCE + spread, "kid", labels=[classes, classes], reference_labels=classes, resamples=400
+    )[0]
+    assert within.high - within.low < plain.high - plain.low
+    uneven = compare(
+        sets, REFERENCE + spread, "kid", labels=[classes, classes], reference_labels=classes // 2, resamples=400
+    )[0]
+    assert uneven == plain

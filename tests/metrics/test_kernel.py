@@ -37,6 +37,32 @@ def test_is_unbiased_on_one_distribution() -> None:
     assert min(values) < 0 < max(values)
 
 
+def stratified(seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """40 samples of 4 well separated classes, exactly 10 of each."""
+    classes = np.arange(40) % 4
+    return features(40, 3, seed) * 0.3 + classes[:, None], classes
+
+
+def test_fixed_class_counts_are_unbiased_only_with_the_classes() -> None:
+    sets = [stratified(seed) for seed in range(600)]
+    pairs = [(*sets[i], *sets[i + 1]) for i in range(0, 600, 2)]
+    plain = np.array([kernel.mmd2(x, y) for x, _, y, _ in pairs])
+    classed = np.array([kernel.kernel_distance(x, y, 0, a, b)[0] for x, a, y, b in pairs])
+    assert plain.mean() < -10 * plain.std() / np.sqrt(len(plain))
+    assert abs(classed.mean()) < 4 * classed.std() / np.sqrt(len(classed))
+
+
+def test_one_class_is_the_plain_estimator_and_uneven_shares_fall_back() -> None:
+    one, other = features(30, 4, 1), features(20, 4, 2, 0.2)
+    same = np.zeros(30, int), np.zeros(20, int)
+    assert kernel.mmd2(one, other, *same) == pytest.approx(kernel.mmd2(one, other), rel=1e-9)
+    uneven = np.arange(30) % 2, np.arange(20) % 3
+    value, words = kernel.kernel_distance(one, other, 0, *uneven)
+    assert value == kernel.mmd2(one, other)
+    assert words.startswith("unbiased, all pairs")
+    assert not kernel.fixed_classes(np.array([0, 1]), np.array([0, 1]))
+
+
 def test_blocks_and_permutations_do_not_change_it(monkeypatch: pytest.MonkeyPatch) -> None:
     one, other = features(50, 8, 1), features(70, 8, 2, 0.3)
     whole = kernel.mmd2(one, other)
