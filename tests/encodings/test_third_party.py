@@ -1,0 +1,94 @@
+"""A stranger's package adds a method through the entry point: listed, checked, run and reported, our code untouched."""
+
+import json
+import os
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[1] / "third_party_method"
+EXPERIMENT = """
+schema_version: 1
+name: stranger
+seeds: [0]
+data: {name: glyphs}
+model: {preset: DiT-Mini/4}
+train: {path: linear, steps: 2, batch_size: 2, lr: 1.0e-3, ema: 0.9}
+models:
+  rope: {encoding: {kind: axial_rope, theta: 100}}
+methods:
+  extrapolation: {model: rope}
+  stranger: {model: rope, frequencies: {kind: root_interpolated, power: 0.25}}
+resolutions: [{train: 16, test: [24]}]
+evaluate:
+  sampler: {kind: euler, steps: 1, guidance: 1.0}
+  num_samples: 8
+  metrics: [fd]
+report: {main_metric: fd, reference_method: extrapolation}
+"""
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The package as an installer would leave it: the module and its dist-info with the declared entry points."""
+    site = tmp_path_factory.mktemp("site")
+    project = tomllib.loads((PACKAGE / "pyproject.toml").read_text())["project"]
+    info = site / f"third_party_method-{project['version']}.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {project['name']}\nVersion: {project['version']}\n")
+    lines = [
+        line
+        for group, points in project["entry-points"].items()
+        for line in (f"[{group}]", *(f"{name} = {value}" for name, value in points.items()))
+    ]
+    (info / "entry_points.txt").write_text("\n".join(lines))
+    (site / "third_party_method.py").write_text((PACKAGE / "third_party_method.py").read_text())
+    return site
+
+
+def bench(site: Path, where: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "PYTHONPATH": str(site), "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-c", "from rpe2d_bench.cli import main; main()", *arguments]
+    return subprocess.run(command, cwd=where, env=environment, capture_output=True, text=True, timeout=240, check=False)
+
+
+def test_twenty_lines_are_enough() -> None:
+    lines = [line for line in (PACKAGE / "third_party_method.py").read_text().splitlines() if line.strip()]
+    assert len(lines) <= 20
+
+
+def test_it_is_listed_and_conforms(installed: Path, tmp_path: Path) -> None:
+    listed = bench(installed, tmp_path, "ls", "frequencies", "--json")
+    assert "root_interpolated" in {row["name"] for row in json.loads(listed.stdout)["frequencies"]}
+    checked = bench(installed, tmp_path, "check", "root_interpolated")
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+
+
+def test_a_name_of_ours_cannot_be_taken(installed: Path, tmp_path: Path) -> None:
+    site = tmp_path / "site"
+    site.mkdir()
+    for file in installed.iterdir():
+        if file.is_dir():
+            (site / file.name).mkdir()
+            for inner in file.iterdir():
+                (site / file.name / inner.name).write_text(inner.read_text())
+    taken = (PACKAGE / "third_party_method.py").read_text().replace('"root_interpolated"', '"ntk"')
+    (site / "third_party_method.py").write_text(taken)
+    refused = bench(site, tmp_path, "check", "ntk")
+    assert refused.returncode == 2
+    assert "frequencies 'ntk' is defined by both baselines and third_party_method" in " ".join(refused.stderr.split())
+
+
+@pytest.mark.slow
+def test_it_runs_from_yaml_into_a_report(installed: Path, tmp_path: Path) -> None:
+    (tmp_path / "stranger.yaml").write_text(EXPERIMENT)
+    ran = bench(installed, tmp_path, "run", "stranger.yaml", "--engine", "local", "--no-mlflow")
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    pages = list((tmp_path / "reports").rglob("*.html"))
+    assert pages
+    assert any("stranger" in page.read_text() for page in pages)
+    table = next((tmp_path / "reports").rglob("*.csv")).read_text()
+    assert "stranger" in table
