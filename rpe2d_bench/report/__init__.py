@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rpe2d_bench.records import Record
 
@@ -14,14 +14,15 @@ if TYPE_CHECKING:
 __all__ = ["load_frame", "render", "terminal_table"]
 
 
-def render(records: list[Record], store: Path, out: Path) -> Path:
+def render(records: list[Record], store: Path, out: Path, comparisons: list[dict[str, Any]] | None = None) -> Path:
     """Write the report of one run into the folder `out` and return the path of its index.html.
 
     A run may be partial: what is absent or failed is shown as such. Artifacts are read below `store`.
+    `comparisons`: what rpe2d_bench.separation.separate found; without them differences rest on seeds alone.
     """
     from rpe2d_bench.report.folder import write_report
 
-    return write_report(records, store, out)
+    return write_report(records, store, out, comparisons)
 
 
 def terminal_table(records: list[Record]) -> Group:

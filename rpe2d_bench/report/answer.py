@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from rpe2d_bench.records import Resolution
 from rpe2d_bench.report.quality import findings
 from rpe2d_bench.report.results import Results
+from rpe2d_bench.report.statistics import BASES
 from rpe2d_bench.report.tables import number
 from rpe2d_bench.report.vocabulary import Metric, scale_label, size_label
 
@@ -48,7 +49,7 @@ def runner_up(results: Results, metric: Metric, train: Resolution, test: Resolut
         return None
     second = (min if metric.better == "lower" else max)(rest, key=lambda name: rest[name])
     gap = results.difference(second, best[0], train, test, metric)
-    return second, bool(gap and gap.excludes_zero)
+    return second, bool(gap and gap.separated)
 
 
 def _winners(results: Results, metric: Metric, train: Resolution) -> list[Sentence]:
@@ -70,7 +71,7 @@ def _winners(results: Results, metric: Metric, train: Resolution) -> list[Senten
         text = f"{winner} has the {extreme} {metric.label} at {join(scores)}"
         clear = [size_label(test) for test, second in sizes if second and second[1]]
         close = [f"{second[0]} at {size_label(test)}" for test, second in sizes if second and not second[1]]
-        if len(results.seeds) < 2:
+        if len(results.seeds) < 2 and not results.comparisons:
             text += "; with one seed nobody can say whether that is luck"
         elif close and clear:
             text += f"; it is separated from the next best at {join(clear)} px, but not from {join(close)}"
@@ -85,7 +86,7 @@ def _winners(results: Results, metric: Metric, train: Resolution) -> list[Senten
 
 def _against_reference(results: Results, metric: Metric, train: Resolution) -> list[Sentence]:
     reference = results.reference
-    if reference is None or len(results.seeds) < 2:
+    if reference is None or (len(results.seeds) < 2 and not results.comparisons):
         return []
     out = []
     for method in results.methods:
@@ -97,7 +98,7 @@ def _against_reference(results: Results, metric: Metric, train: Resolution) -> l
             if gap is None:
                 continue
             lower = (gap.mean < 0) == (metric.better == "lower")
-            verdict = "not separated" if not gap.excludes_zero else "better" if lower else "worse"
+            verdict = "not separated" if not gap.separated else "better" if lower else "worse"
             groups[verdict].append(size_label(test))
         said = [f"{word} at {join(sizes)} px" for word, sizes in groups.items() if sizes]
         if said:
@@ -131,18 +132,16 @@ def _cautions(results: Results) -> list[Sentence]:
         out.append(
             Sentence(
                 "caution",
-                f"{absent} {'cells are' if absent > 1 else 'cell is'} missing or short of seeds: this report is partial.",
+                f"{absent} {'cells are' if absent > 1 else 'cell is'} missing or short of seeds: a partial report.",
             )
         )
-    n = len(results.seeds)
-    if n > 1:
-        out.append(
-            Sentence(
-                "caution",
-                f"'Separated' means: the 95 % interval (Student's t, paired over {n} seeds) of the difference does not"
-                " contain zero. Many comparisons are made here; one in twenty would be called separated by chance.",
-            )
-        )
+    metric = results.main_metric
+    if metric and (len(results.seeds) > 1 or results.comparisons):
+        basis = results.basis(metric)
+        text = f"'Separated' means that the 95 % interval of the difference does not contain zero ({BASES[basis]})."
+        if basis == "seeds":
+            text += " Many comparisons are made here; one in twenty would be called separated by chance."
+        out.append(Sentence("caution", text))
     return out
 
 

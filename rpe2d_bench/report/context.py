@@ -14,6 +14,7 @@ from rpe2d_bench.report.page import Section
 from rpe2d_bench.report.palette import COLOURS, styles
 from rpe2d_bench.report.quality import findings
 from rpe2d_bench.report.results import Results
+from rpe2d_bench.report.strips import REAL
 from rpe2d_bench.report.strips import data_uri as picture_uri
 from rpe2d_bench.report.tables import Table, number
 from rpe2d_bench.report.templating import data_uri
@@ -35,7 +36,8 @@ def context(results: Results, store: Path, sections: list[Section]) -> dict[str,
         "facts": _facts(results),
         "methods": [
             {"name": name, "index": style.index, "colour": style.index % len(COLOURS),
-             "symbol": SYMBOLS[style.index % len(SYMBOLS)], "parts": _parts(results, name), "reference": name == results.reference}
+             "symbol": SYMBOLS[style.index % len(SYMBOLS)], "parts": _parts(results, name),
+             "reference": name == results.reference}
             for name, style in look.items()
         ],
         "series": {name: style.index for name, style in look.items()},
@@ -80,11 +82,18 @@ def _parts(results: Results, method: str) -> dict[str, str]:
     usual = (results.experiment.get("evaluate") or {}).get("sampler") or {}
     parts = {name: _words(encoding.get(name)) for name in ("positions", "frequencies", "logit_scale")}
     own = {k: v for k, v in (spec.get("sampler") or {}).items() if v is not None and usual.get(k) != v}
-    return {"model": str(spec.get("model")), "crops": _words(model.get("crops")), **parts, "sampler": _words(own)}
+    shown = [] if not own else [_words(own)]
+    if spec.get("upscale"):
+        shown.append("generated at the train resolution, then enlarged")
+    if any(spec.get("conditioning") or ()):
+        shown.append(f"crop conditioning {_words(spec['conditioning'])}")
+    recipe = {k: v for k, v in {**(model.get("train") or {}), **(model.get("model") or {})}.items() if v is not None}
+    name = str(spec.get("model")) + (f" ({_words(recipe)})" if recipe else "")
+    return {"model": name, "crops": _words(model.get("crops")), **parts, "sampler": "; ".join(shown) or "–"}
 
 
 def _words(value: Any) -> str:
-    if not value:
+    if not value or value == {"kind": "none"}:
         return "–"
     if isinstance(value, dict):
         rest = [f"{key}={_words(item)}" for key, item in value.items() if key != "kind" and item is not None]
@@ -104,6 +113,7 @@ def _section(results: Results, section: Section) -> dict[str, Any]:
         "figures": figures,
         "by_metric": by_metric,
         "strips": _strips(results, section),
+        "plane": section.plane,
     }
 
 
@@ -113,10 +123,10 @@ def _strips(results: Results, section: Section) -> dict[str, Any] | None:
     tests = [test for test in results.resolutions[section.train] if any(key[1] == test for key in section.strips)]
     largest = max(max(test) for test in tests)
     rows = []
-    for method in results.methods:
+    for method in (REAL, *results.methods) if section.real else results.methods:
         cells = []
         for test in tests:
-            strip = section.strips.get((method, test))
+            strip = section.real.get(test) if method == REAL else section.strips.get((method, test))
             label = f"{method} at {size_label(test)} px, classes {strip.labels}" if strip else ""
             cells.append({"uri": picture_uri(strip.image), "width": strip.image.width, "alt": label} if strip else None)
         rows.append({"method": method, "cells": cells})

@@ -9,7 +9,7 @@ from pathlib import Path
 from markupsafe import Markup, escape
 from matplotlib.figure import Figure
 
-from rpe2d_bench.report.figures import files_of, svg_text
+from rpe2d_bench.report.figures import FORMATS, files_of, svg_text
 from rpe2d_bench.report.palette import COLOURS
 from rpe2d_bench.report.templating import data_uri
 
@@ -38,9 +38,13 @@ class Drawing:
             (folder / f"{self.name}.{kind}").write_bytes(content)
 
 
-def drawing(figure: Figure, name: str, title: str, alternative: str, caption: str) -> Drawing:
+def drawing(
+    figure: Figure, name: str, title: str, alternative: str, caption: str, formats: tuple[str, ...] = FORMATS
+) -> Drawing:
     """Draw a figure once for the page and once per file format; equal records give equal files."""
-    return Drawing(name, title, alternative, caption, themed(svg_text(figure), name, alternative), files_of(figure))
+    return Drawing(
+        name, title, alternative, caption, themed(svg_text(figure), name, alternative), files_of(figure, formats)
+    )
 
 
 def themed(svg: str, name: str, alternative: str) -> Markup:

@@ -32,11 +32,20 @@ def paper_style(**changes: Any) -> Iterator[None]:
         yield
 
 
-def files_of(figure: Figure) -> dict[str, bytes]:
-    """The figure in every format; dates are left out so that equal records give equal files."""
+def lay_out(figure: Figure) -> None:
+    """Fix the layout: otherwise it is solved again for every file, which costs more than drawing."""
+    if figure.get_layout_engine() is not None:
+        with paper_style():
+            figure.draw_without_rendering()
+        figure.set_layout_engine("none")
+
+
+def files_of(figure: Figure, formats: tuple[str, ...] = FORMATS) -> dict[str, bytes]:
+    """The figure in several formats; dates are left out so that equal records give equal files."""
     files = {}
+    lay_out(figure)
     with paper_style():
-        for kind in FORMATS:
+        for kind in formats:
             out = io.BytesIO()
             no_date = {"svg": {"Date": None}, "pdf": {"CreationDate": None}, "png": None}[kind]
             figure.savefig(out, format=kind, metadata=no_date)
@@ -47,6 +56,7 @@ def files_of(figure: Figure) -> dict[str, bytes]:
 def svg_text(figure: Figure) -> str:
     """The figure as an SVG element with real text, to be set into a page."""
     out = io.StringIO()
+    lay_out(figure)
     with paper_style(**{"svg.fonttype": "none", "savefig.transparent": True}):
         figure.savefig(out, format="svg", metadata={"Date": None})
     text = out.getvalue()
@@ -105,10 +115,12 @@ def _panel(
             linestyle=style.dash(models.index(model) if model in models else 0) if line else "none",
         )  # fmt: skip
         drawn.set_gid(f"series-{number}-line-{int(line)}")
+        ends = []
         for x, found, test in points:
             low, high = bar(found, list(results.by_seed(method, train, test, metric).values()))
-            (whisker,) = axes.plot([x, x], [low, high], color=style.colour, linewidth=1.0, alpha=0.8)
-            whisker.set_gid(f"series-{number}-bar-{int(line)}-{size_label(test)}")
+            ends.append((x, low, high))
+        whiskers = axes.vlines(*zip(*ends, strict=True), color=style.colour, linewidth=1.0, alpha=0.8)
+        whiskers.set_gid(f"series-{number}-bars-{int(line)}")
     real = [(place, found.mean) for place, test in zip(places, tests, strict=True)
             if (found := results.floor(test, metric))]  # fmt: skip
     if real:

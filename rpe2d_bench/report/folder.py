@@ -2,30 +2,43 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 import tempfile
 from pathlib import Path
+from typing import Any
 
 from rpe2d_bench.records import RECORDS_FILE, Record, Resolution
 from rpe2d_bench.report import figures, formats, sheets
 from rpe2d_bench.report.drawing import Drawing, drawing
 from rpe2d_bench.report.frame import load_frame
 from rpe2d_bench.report.page import Section, write_page
+from rpe2d_bench.report.planes import plane
 from rpe2d_bench.report.results import Results
-from rpe2d_bench.report.strips import strips
+from rpe2d_bench.report.strips import real_strips, strips
 from rpe2d_bench.report.tables import Table, difference_table, excess_table, value_table
 from rpe2d_bench.report.vocabulary import Metric, size_label
 
+MANIFEST = "report.json"
 
-def write_report(records: list[Record], store: Path, out: Path) -> Path:
-    """Everything about one run in the folder `out`; an older report there is replaced as a whole."""
-    results = Results(records)
+
+def write_report(
+    records: list[Record], store: Path, out: Path, comparisons: list[dict[str, Any]] | None = None
+) -> Path:
+    """Everything about one run in the folder `out`; an older report there is replaced as a whole.
+
+    Nothing is drawn again when a report of the same records, artifacts and code is there already.
+    """
+    results = Results(records, list(comparisons or []))
     out = Path(out)
+    inputs = fingerprint(results, Path(store))
+    if _inputs_of(out) == inputs:
+        return out / "index.html"
     out.parent.mkdir(parents=True, exist_ok=True)
     fresh = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
     try:
-        _write(results, Path(store), fresh)
+        _write(results, Path(store), fresh, inputs)
         fresh.chmod(0o755)
         if out.exists():
             old = Path(tempfile.mkdtemp(prefix=f".{out.name}-old-", dir=out.parent))
@@ -63,13 +76,38 @@ def curve(results: Results, metric: Metric, train: Resolution) -> Drawing:
         f"{metric.label}: {metric.explanation}. Mean over seeds; {figures.bar_words(results)}. {direction}"
         "Dashed grey: real against real pictures. Marks are shifted sideways a little so that they do not hide each"
         " other; line styles tell the trained models apart.",
+        figures.FORMATS if metric == results.main_metric else ("svg", "png"),
     )
 
 
-def _write(results: Results, store: Path, out: Path) -> None:
+def fingerprint(results: Results, store: Path) -> str:
+    """Of all that a report depends on: the records, the artifacts that exist, this package's code and its version."""
+    seen = hashlib.sha256(results.digest.encode())
+    for record in results.records:
+        for path in record.artifacts.values():
+            file = store / path
+            seen.update(f"{path} {file.stat().st_mtime_ns if file.is_file() else None}\n".encode())
+    for file in sorted(Path(__file__).parent.rglob("*")):
+        if file.is_file() and file.suffix in (".py", ".j2", ".css", ".js", ".mplstyle"):
+            seen.update(file.read_bytes())
+    return seen.hexdigest()
+
+
+def _inputs_of(out: Path) -> str | None:
+    """The fingerprint of the report that is in the folder, if one is."""
+    try:
+        made = json.loads((out / MANIFEST).read_text())
+        return str(made["inputs_sha256"]) if (out / "index.html").is_file() else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _write(results: Results, store: Path, out: Path, inputs: str) -> None:
     load_frame(results.records).to_csv(out / "results.csv", index=False)
     lines = [record.model_dump_json() + "\n" for record in results.records]
     (out / RECORDS_FILE).write_text("".join(lines))
+    if results.comparisons:
+        _save(out / "comparisons.json", json.dumps(results.comparisons, indent=1) + "\n")
     sections, text = [], [f"# {formats.escape_markdown(results.name)}\n"]
     for train in results.resolutions:
         at = f"train_{size_label(train).replace('×', 'x')}"
@@ -91,7 +129,11 @@ def _write(results: Results, store: Path, out: Path) -> None:
                     name = f"samples_{at}_test_{size_label(test).replace('×', 'x')}.png"
                     (out / "strips").mkdir(exist_ok=True)
                     sheet.save(out / "strips" / name)
-        sections.append(Section(train, tables, drawn, pictures))
+        both = plane(results, train)
+        if both is not None:
+            both.save(out / "figures")
+        real = real_strips(results, store, train)
+        sections.append(Section(train, tables, drawn, pictures, real, both))
     _save(out / "report.md", "\n".join(text))
     made = {
         "experiment": results.name,
@@ -99,8 +141,9 @@ def _write(results: Results, store: Path, out: Path) -> None:
         "records": len(results.records),
         "records_sha256": results.digest,
         "newest_record": results.newest.created,
+        "inputs_sha256": inputs,
     }
-    _save(out / "report.json", json.dumps(made, indent=2) + "\n")
+    _save(out / MANIFEST, json.dumps(made, indent=2) + "\n")
     write_page(results, store, sections, out / "index.html")
 
 

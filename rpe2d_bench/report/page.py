@@ -9,6 +9,7 @@ from rpe2d_bench.records import Resolution
 from rpe2d_bench.report.drawing import Drawing
 from rpe2d_bench.report.results import Results
 from rpe2d_bench.report.sheets import Strips
+from rpe2d_bench.report.strips import Strip
 from rpe2d_bench.report.tables import Table
 
 
@@ -20,6 +21,8 @@ class Section:
     tables: list[Table]
     curves: dict[str, Drawing]  # metric key -> figure
     strips: Strips
+    real: dict[Resolution, Strip]
+    plane: Drawing | None = None
 
 
 def write_page(results: Results, store: Path, sections: list[Section], path: Path) -> None:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
 from rpe2d_bench.errors import UserError
 from rpe2d_bench.records import Record, Resolution
-from rpe2d_bench.report.statistics import Estimate, estimate, paired
+from rpe2d_bench.report.statistics import Estimate, Gap, estimate, paired
 from rpe2d_bench.report.vocabulary import Metric, describe, resolve_metric
 
 # A model counts as undertrained when, at its train resolution, its excess over the floor is more than this multiple
@@ -24,6 +25,9 @@ class Results:
     """The records of one run and the experiment they belong to."""
 
     records: list[Record]
+    # Paired comparisons by pictures, where they were made: metric, train_resolution, test_resolution, method, against,
+    # difference, low, high, p_adjusted, seeds, covers (metrics.compare.Comparison's fields).
+    comparisons: list[dict[str, Any]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         if not self.records:
@@ -83,14 +87,22 @@ class Results:
         """Every metric that was measured, the main one first."""
         keys = dict.fromkeys(key for record in self.records if record.stage == "measure" for key in record.metrics)
         main = self.main_metric
-        return [main, *(describe(key) for key in keys if key != main.key)] if main else []
+        return [main, *(self._describe(key) for key in keys if key != main.key)] if main else []
+
+    def _describe(self, key: str) -> Metric:
+        """What this package knows of a metric, else which way is better as the records say."""
+        known = describe(key)
+        if known.better is None:
+            said = [r.details.get("better", {}).get(key) for r in self.find("measure") if key in r.metrics]
+            return replace(known, better=next((word for word in said if word in ("lower", "higher")), None))
+        return known
 
     @cached_property
     def main_metric(self) -> Metric | None:
         """None while nothing has been measured."""
         asked = (self.experiment.get("report") or {}).get("main_metric", "kid")
         key = resolve_metric(asked, (key for r in self.records if r.stage == "measure" for key in r.metrics))
-        return describe(key) if key else None
+        return self._describe(key) if key else None
 
     @property
     def reference(self) -> str | None:
@@ -102,6 +114,7 @@ class Results:
     def digest(self) -> str:
         """sha256 over the records, in an order that does not depend on when they were written."""
         lines = sorted(record.model_dump_json() for record in self.records)
+        lines += sorted(json.dumps(entry, sort_keys=True) for entry in self.comparisons)
         return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
     # What is there
@@ -141,11 +154,34 @@ class Results:
         found = [r for r in self.find("floor", test_resolution=test, status="ok") if metric.key in r.metrics]
         return estimate([record.metrics[metric.key] * metric.factor for record in found])
 
-    def difference(
-        self, method: str, other: str, train: Resolution, test: Resolution, metric: Metric
-    ) -> Estimate | None:
-        """method - other, paired over seeds."""
-        return paired(self.by_seed(method, train, test, metric), self.by_seed(other, train, test, metric))
+    def difference(self, method: str, other: str, train: Resolution, test: Resolution, metric: Metric) -> Gap | None:
+        """method - other, by pictures where that was worked out, else paired over seeds."""
+        if known := self._compared.get((metric.key, train, test, method, other)):
+            return known.times(metric.factor)
+        if known := self._compared.get((metric.key, train, test, other, method)):
+            return known.reversed().times(metric.factor)
+        found = paired(self.by_seed(method, train, test, metric), self.by_seed(other, train, test, metric))
+        if found is None:
+            return None
+        identical = found.mean == 0 and not found.spread
+        return Gap(found.mean, found.n, found.low, found.high, found.excludes_zero and not identical, "seeds")
+
+    @cached_property
+    def _compared(self) -> dict[tuple[str, Resolution, Resolution, str, str], Gap]:
+        found = {}
+        for entry in self.comparisons:
+            where = (as_resolution(entry["train_resolution"]), as_resolution(entry["test_resolution"]))
+            basis = "samples" if entry["covers"] == "samples only" else "seeds and samples"
+            gap = Gap(
+                entry["difference"], entry["seeds"], entry["low"], entry["high"], entry["p_adjusted"] <= 0.05, basis
+            )
+            found[entry["metric"], *where, entry["method"], entry["against"]] = gap
+        return found
+
+    def basis(self, metric: Metric) -> str:
+        """What 'separated' rests on for a metric."""
+        kinds = {gap.basis for key, gap in self._compared.items() if key[0] == metric.key}
+        return kinds.pop() if len(kinds) == 1 else "seeds"
 
     def state(self, method: str, train: Resolution, test: Resolution) -> str:
         """'ok', 'partial' (seeds absent or failed), 'failed' or 'missing'."""

@@ -37,6 +37,37 @@ class Estimate:
         return Estimate(self.mean + offset, self.n, self.spread, low, high)
 
 
+@dataclass(frozen=True)
+class Gap:
+    """The difference between two methods, and whether it is more than chance."""
+
+    mean: float
+    n: int  # seeds
+    low: float | None  # of the 95 % interval
+    high: float | None
+    separated: bool
+    basis: str  # what the interval covers: "seeds", "samples" or "seeds and samples"
+
+    def times(self, factor: float) -> Gap:
+        """In the units that are shown."""
+        low, high = (None if end is None else end * factor for end in (self.low, self.high))
+        return Gap(self.mean * factor, self.n, low, high, self.separated, self.basis)
+
+    def reversed(self) -> Gap:
+        """Seen from the other method."""
+        low = None if self.high is None else -self.high
+        return Gap(-self.mean, self.n, low, None if self.low is None else -self.low, self.separated, self.basis)
+
+
+BASES = {
+    "seeds": "Student's t over seeds, paired; covers the luck of training and of sampling",
+    "samples": "paired bootstrap over the pictures, Holm's correction over all pairs of methods of a size; covers the"
+    " pictures that were drawn from these trained models, not other trainings",
+    "seeds and samples": "paired bootstrap over seeds and pictures, Holm's correction over all pairs of methods of a"
+    " size",
+}
+
+
 def estimate(values: Sequence[float], confidence: float = 0.95) -> Estimate | None:
     """Mean, spread and Student's t interval of values from different seeds; None without values."""
     if not values:

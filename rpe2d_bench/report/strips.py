@@ -14,6 +14,7 @@ from rpe2d_bench.records import Record, Resolution
 from rpe2d_bench.report.results import Results
 
 # Legend: N pictures, C channels, H height, W width.
+REAL = "real pictures"
 PICTURES = 8
 LOSSLESS_UP_TO = 96  # pixels; larger pictures are embedded as JPEG
 
@@ -91,4 +92,17 @@ def strips(results: Results, store: Path, train: Resolution) -> dict[tuple[str, 
                 found[method, test] = Strip(method, train, test, [int(labels_N[i]) for i in keep], pictures_NCHW[keep])
         if found:
             break
+    return found
+
+
+def real_strips(results: Results, store: Path, train: Resolution) -> dict[Resolution, Strip]:
+    """Test resolution -> real pictures, the first of each class; what a perfect method's rows would look like."""
+    found: dict[Resolution, Strip] = {}
+    for test in results.resolutions[train]:
+        for record in results.find("floor", test_resolution=test, status="ok"):
+            if (samples := read_samples(record, store)) is not None:
+                pictures_NCHW, labels_N = samples
+                keep = choose(labels_N)
+                found[test] = Strip(REAL, train, test, [int(labels_N[i]) for i in keep], pictures_NCHW[keep])
+                break
     return found

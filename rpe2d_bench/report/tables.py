@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from rpe2d_bench.records import Resolution
 from rpe2d_bench.report.results import Results
-from rpe2d_bench.report.statistics import Estimate
+from rpe2d_bench.report.statistics import BASES, Estimate
 from rpe2d_bench.report.vocabulary import Metric, scale_label, size_label
 
 UNDERTRAINED_MARK = "†"
@@ -24,12 +24,16 @@ class Cell:
     tied: bool = False  # not separated from the best: the paired interval contains zero
     significant: bool = False  # in tables of differences: the interval lies on one side of zero
     asked: int = 0  # seeds
+    interval: bool = False  # shown as mean and interval instead of mean and standard deviation
 
     @property
     def text(self) -> str:
         """'8.61 ± 0.20'; n in brackets when seeds are absent; the state when there is no number."""
         if self.value is None:
             return self.state
+        if self.interval:
+            places = decimals(self.value.mean, self.value.half_width)
+            return f"{number(self.value.mean, places)}{_between(self.value, places)}"
         places = decimals(self.value.mean, self.value.spread)
         words = number(self.value.mean, places)
         if self.value.spread is not None:
@@ -63,6 +67,12 @@ class Table:
     rows: list[Row]
     floor: Row | None = None
     notes: list[str] = field(default_factory=list)
+
+
+def _between(value: Estimate, places: int) -> str:
+    if value.low is None or value.high is None:
+        return ""
+    return f" [{number(value.low, places)}, {number(value.high, places)}]"
 
 
 def decimals(value: float, spread: float | None = None) -> int:
@@ -127,9 +137,9 @@ def difference_table(results: Results, metric: Metric, train: Resolution) -> Tab
         for test in tests:
             found = results.difference(method, reference, train, test, metric)
             state = results.state(method, train, test)
-            separated = found is not None and found.excludes_zero
-            cells.append(Cell(state if found or state != "ok" else "missing", found, significant=separated,
-                              asked=len(results.seeds)))  # fmt: skip
+            value = None if found is None else Estimate(found.mean, found.n, None, found.low, found.high)
+            cells.append(Cell(state if found or state != "ok" else "missing", value, asked=len(results.seeds),
+                              significant=found is not None and found.separated, interval=True))  # fmt: skip
         rows.append(_row(results, method, train, cells))
     better = {"lower": "below zero: better", "higher": "above zero: better"}.get(metric.better or "", "")
     return Table(
@@ -139,8 +149,8 @@ def difference_table(results: Results, metric: Metric, train: Resolution) -> Tab
         rows,
         None,
         [
-            f"Mean difference ± standard deviation, paired over seeds ({better}).".replace(" ()", ""),
-            "Bold: the 95 % interval (Student's t over seeds) does not contain zero. Seeds vary training and noise.",
+            f"Mean difference over seeds with its 95 % interval ({better}).".replace(" ()", ""),
+            f"Bold: separated from zero. Intervals: {BASES[results.basis(metric)]}.",
         ],
     )
 
@@ -161,7 +171,7 @@ def _cell(results: Results, method: str, train: Resolution, test: Resolution, me
     tied = False
     if best and method not in best:
         gap = results.difference(method, best[0], train, test, metric)
-        tied = gap is not None and gap.low is not None and not gap.excludes_zero
+        tied = gap is not None and gap.low is not None and not gap.separated
     return Cell(state, found, method in best, tied, asked=len(results.seeds))
 
 
@@ -177,7 +187,8 @@ def _notes(results: Results, metric: Metric, train: Resolution, rows: list[Row])
     seeds = len(results.seeds)
     counts = sorted({r.num_samples for r in results.find("measure") if r.num_samples})
     pictures = f", {' or '.join(map(str, counts))} pictures a cell" if counts else ""
-    tie = f"; {TIED_MARK}: not separated from it (paired 95 % interval over seeds contains zero)." if seeds > 1 else "."
+    known = seeds > 1 or bool(results.comparisons)
+    tie = f"; {TIED_MARK}: not separated from it ({BASES[results.basis(metric)]})." if known else "."
     notes = [
         f"Mean ± standard deviation over {seeds} seed{'s' if seeds != 1 else ''}{pictures}. Columns: test resolution in"
         " pixels (height×width when not square) and its scale. Bold: best mean of the column" + tie,

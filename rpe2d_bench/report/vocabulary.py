@@ -34,6 +34,22 @@ class Metric:
 # prefix of the recorded name -> (label, better, factor, explanation)
 KINDS: dict[str, tuple[str, str | None, float, str]] = {
     "fd": ("FD", "lower", 1.0, "Fréchet distance between generated and real pictures in the features of the named net"),
+    "fd_infinity": ("FD∞", "lower", 1.0, "Fréchet distance extrapolated to infinitely many pictures"),
+    "fd_global": ("Global FD", "lower", 1.0, "Fréchet distance after resizing to the train resolution: structure only"),
+    "fd_local": ("Local FD", "lower", 1.0, "Fréchet distance of crops of the train size at native resolution, each"
+                 " compared with real crops at the same place: detail only"),
+    "kid_global": ("Global KID", "lower", 1000.0, "kernel distance after resizing to the train resolution: structure"
+                   " only"),
+    "kid_local": ("Local KID", "lower", 1000.0, "kernel distance of crops of the train size at native resolution:"
+                  " detail only"),
+    "repetition": ("Repetition", "lower", 100.0, "share of pictures that repeat themselves more than 99 % of real"
+                   " pictures do, as tiled objects would"),
+    "object_count": ("Object count", "lower", 1.0, "distance between the numbers of objects in generated and real"
+                     " pictures"),
+    "object_size": ("Object size", "lower", 1.0, "distance between the sizes of objects in generated and real"
+                    " pictures"),
+    "memorization": ("Memorization", "lower", 100.0, "share of generated pictures nearer to a training picture than to"
+                     " an unseen one; 50 % without memorization"),
     "fid": ("FID", "lower", 1.0, "Fréchet distance in the features of the standard Inception net"),
     "kid": ("KID", "lower", 1000.0, "kernel distance (unbiased, so it can be below zero) between generated and real"
             " pictures in the features of the named net"),
@@ -67,7 +83,8 @@ def resolve_metric(name: str, recorded: Iterable[str]) -> str | None:
         return None
     if name in keys:
         return name
-    matches = [key for key in keys if key.startswith(name + "_")]
+    # The shortest: 'kid' means kid_glyphnet, not kid_global_glyphnet.
+    matches = sorted((key for key in keys if key.startswith(name + "_")), key=len)
     if not matches:
         raise unknown("metric", name, keys)
     return matches[0]

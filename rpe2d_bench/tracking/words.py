@@ -107,4 +107,5 @@ def main_metric(record: Record) -> str | None:
     """The recorded name of the experiment's main metric, if this record has it."""
     report = (record.config.get("experiment") or {}).get("report") or {}
     asked = report.get("main_metric", "kid")
-    return next((key for key in record.metrics if key == asked or key.startswith(f"{asked}_")), None)
+    # The shortest: 'kid' means kid_glyphnet, not kid_global_glyphnet.
+    return min((key for key in record.metrics if key == asked or key.startswith(f"{asked}_")), key=len, default=None)

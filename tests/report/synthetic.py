@@ -80,14 +80,20 @@ def make_records(
                 details={"parameters": 700_000, "flops_per_step": 15e9, "steps": 100},
             )
         for test in tests:
+            real = f"stages/reference/{test[0]}x{test[1]}/samples.npz"
+            if store is not None:
+                _write_samples(store / real, test, 0.0, seed)
             add(
                 stage="floor",
+                artifacts={"samples": real},
                 test_resolution=test,
                 seed=seed,
                 num_samples=40,
                 metrics={
                     "kid_glyphnet": 0.0002 * rng.random(),
                     "fd_glyphnet": 0.4 + 0.05 * rng.random(),
+                    "fd_global_glyphnet": 0.3,
+                    "fd_local_glyphnet": 0.9,
                     "accuracy_glyphjudge": 0.99,
                 },
             )
@@ -101,6 +107,8 @@ def make_records(
                 add(stage="measure", model=spec["model"], method=name, train_resolution=(32, 32), test_resolution=test,
                     seed=seed, num_samples=40, artifacts={"samples": samples}, metric_versions={"kid_glyphnet": "1"},
                     metrics={"kid_glyphnet": value / 1000, "fd_glyphnet": value,
+                             "fd_global_glyphnet": value * (0.4 if name == "interpolation" else 0.8),
+                             "fd_local_glyphnet": 1 + value * (1.5 if name == "interpolation" else 0.3),
                              "accuracy_glyphjudge": float(np.exp(-value / 60))},
                     timings={"sample": 20.0 * test[0] * test[1] / 1024, "measure": 1.5},
                     details={"sampler": {"kind": "euler", "steps": 25, "guidance": 1.5, "shift": 1.0},

@@ -1,0 +1,94 @@
+"""The plane of structure lost against detail lost: where a method fails, not only how much."""
+
+from __future__ import annotations
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, NullFormatter
+
+from rpe2d_bench.records import Resolution
+from rpe2d_bench.report.drawing import Drawing, drawing
+from rpe2d_bench.report.figures import LOG_FROM, paper_style
+from rpe2d_bench.report.palette import styles
+from rpe2d_bench.report.results import Results
+from rpe2d_bench.report.vocabulary import Metric, scale_label, size_label
+
+ACROSS = 4  # panels in a row
+
+
+def plane(results: Results, train: Resolution) -> Drawing | None:
+    """A panel per test resolution beyond the trained one; None where no global and local distance was measured."""
+    pair = axes_of(results)
+    if pair is None:
+        return None
+    whole, detail = pair
+    tests = [test for test in results.resolutions[train] if test != train and _points(results, train, test, pair)]
+    if not tests:
+        return None
+    across = min(len(tests), ACROSS)
+    down = -(-len(tests) // across)
+    with paper_style():
+        figure = Figure(figsize=(6.75, 0.7 + 1.75 * down), layout="constrained")
+        grid = figure.subplots(down, across, squeeze=False, sharex=True, sharey=True)
+        for spare in grid.flat[len(tests) :]:
+            spare.set_visible(False)
+        for axes, test in zip(grid.flat, tests, strict=False):
+            _panel(axes, results, train, test, pair)
+            axes.set_title(f"{size_label(test)} px ({scale_label(test, train)})")
+        first = grid.flat[0]
+        for axis, metric in ((first.xaxis, whole), (first.yaxis, detail)):
+            values = [p[axis is first.yaxis] for test in tests for p in _points(results, train, test, pair).values()]
+            if min(values) > 0 and max(values) / min(values) > LOG_FROM:
+                getattr(first, "set_yscale" if metric is detail else "set_xscale")("log")
+                axis.set_minor_formatter(NullFormatter())
+        for axes in grid.flat:
+            for axis in (axes.xaxis, axes.yaxis):
+                if axis.get_scale() == "log":
+                    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        figure.supxlabel(f"structure lost → ({whole.heading.rstrip(' ↓')})", fontsize=8)
+        figure.supylabel(f"detail lost → ({detail.heading.rstrip(' ↓')})", fontsize=8)
+        handles, labels = first.get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside right center")
+    return drawing(
+        figure,
+        f"plane_train_{size_label(train).replace('×', 'x')}",
+        "Structure lost against detail lost",
+        f"{whole.label} against {detail.label} of each method at {len(tests)} test resolutions.",
+        f"{whole.label}: {whole.explanation}. {detail.label}: {detail.explanation}. Means over seeds. A method at the"
+        " bottom left is good at both; far right, objects are wrong; far up, texture and edges are. Grey lines: real"
+        " against real pictures.",
+    )
+
+
+def axes_of(results: Results) -> tuple[Metric, Metric] | None:
+    """The global and the local distance of one kind, if both were measured."""
+    for kind in ("fd", "kid"):
+        both = [next((m for m in results.metrics if m.key.startswith(f"{kind}_{view}")), None)
+                for view in ("global", "local")]  # fmt: skip
+        if both[0] and both[1]:
+            return both[0], both[1]
+    return None
+
+
+def _points(
+    results: Results, train: Resolution, test: Resolution, pair: tuple[Metric, Metric]
+) -> dict[str, tuple[float, float]]:
+    found = {}
+    for method in results.methods:
+        x, y = (results.estimate(method, train, test, metric) for metric in pair)
+        if x and y:
+            found[method] = (x.mean, y.mean)
+    return found
+
+
+def _panel(axes: Axes, results: Results, train: Resolution, test: Resolution, pair: tuple[Metric, Metric]) -> None:
+    points = _points(results, train, test, pair)
+    for number, (method, style) in enumerate(styles(results.methods).items()):
+        x, y = points.get(method, (float("nan"), float("nan")))
+        mark = " †" if results.is_undertrained(method, train) else ""
+        (drawn,) = axes.plot([x], [y], color=style.colour, marker=style.marker, linestyle="none", markersize=6,
+                             markeredgecolor="none", label=method + mark)  # fmt: skip
+        drawn.set_gid(f"series-{number}-plane-{size_label(test)}")
+    for metric, line in ((pair[0], axes.axvline), (pair[1], axes.axhline)):
+        if real := results.floor(test, metric):
+            line(real.mean, color="#808080", linestyle="--", linewidth=0.8, zorder=0)

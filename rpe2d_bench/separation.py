@@ -1,0 +1,98 @@
+"""Which differences of a run are more than the luck of its pictures: paired bootstrap over stored observations.
+
+Results are plain dictionaries, so that the report, which imports no metrics, can show them.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from rpe2d_bench.records import Record, Resolution
+
+VERSION = "1"
+RESAMPLES = 4000
+KINDS = ("kid", "fd")
+FOLDER = "comparisons"
+
+Cell = dict[str, dict[int, Record]]  # method -> seed -> record, of one train and test resolution
+
+
+def separate(records: Iterable[Record], store: Path, resamples: int = RESAMPLES) -> list[dict[str, Any]]:
+    """Every pair of methods at every test resolution, corrected per metric and resolution (Holm) over its pairs.
+
+    Methods that lack a seed which others have are left out of that resolution, as are observations that are gone.
+    Each entry: metric (recorded name), train_resolution, test_resolution and the fields of metrics.compare.Comparison.
+    """
+    cells: dict[tuple[Resolution, Resolution], Cell] = {}
+    for record in records:
+        whole = record.stage == "measure" and record.status == "ok" and record.method and record.seed is not None
+        if whole and record.train_resolution and record.test_resolution and "observations" in record.artifacts:
+            cell = cells.setdefault((record.train_resolution, record.test_resolution), {})
+            cell.setdefault(str(record.method), {})[int(record.seed or 0)] = record
+    found: list[dict[str, Any]] = []
+    for (train, test), cell in cells.items():
+        where = {"train_resolution": list(train), "test_resolution": list(test)}
+        found += [entry | where for entry in _cached(cell, Path(store), resamples)]
+    return found
+
+
+def _cached(cell: Cell, store: Path, resamples: int) -> list[dict[str, Any]]:
+    seeds = set.union(*(set(by_seed) for by_seed in cell.values()))
+    paths = {
+        method: tuple(by_seed[seed].artifacts["observations"] for seed in sorted(seeds))
+        for method, by_seed in cell.items()
+        if set(by_seed) == seeds and all((store / r.artifacts["observations"]).is_file() for r in by_seed.values())
+    }
+    references = {r.artifacts.get("reference_observations") for by_seed in cell.values() for r in by_seed.values()}
+    reference = references.pop() if len(references) == 1 else None
+    if reference is None or not (store / reference).is_file() or len(set(paths.values())) < 2:
+        return []
+    question = json.dumps([VERSION, resamples, sorted(paths.items()), reference])
+    file = store / FOLDER / f"{hashlib.sha256(question.encode()).hexdigest()[:32]}.json"
+    try:
+        known: list[dict[str, Any]] = json.loads(file.read_text())
+        return known
+    except (OSError, ValueError):
+        pass  # absent or torn: work it out
+    found = _compare(cell, paths, store, reference, resamples)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    partial = file.with_suffix(".partial")
+    partial.write_text(json.dumps(found))
+    partial.replace(file)
+    return found
+
+
+def _compare(
+    cell: Cell, paths: dict[str, tuple[str, ...]], store: Path, reference: str, resamples: int
+) -> list[dict[str, Any]]:
+    from rpe2d_bench.metrics import load_observations
+    from rpe2d_bench.metrics.compare import compare
+
+    real = load_observations(store / reference)
+    if "whole" not in real.views:
+        return []
+    sharing: dict[tuple[str, ...], list[str]] = {}  # methods that coincide at this size share their pictures
+    for method, observed in paths.items():
+        sharing.setdefault(observed, []).append(method)
+    features = {
+        methods[0]: [load_observations(store / path).views["whole"].features_ND for path in observed]
+        for observed, methods in sharing.items()
+    }
+    alike = {methods[0]: methods for methods in sharing.values()}
+    recorded = {key for by_seed in cell.values() for record in by_seed.values() for key in record.metrics}
+    found: list[dict[str, Any]] = []
+    for kind in KINDS:
+        name = f"{kind}_{real.net}"
+        if name not in recorded:
+            continue
+        for pair in compare(features, real.views["whole"].features_ND, kind, resamples=resamples):  # type: ignore[arg-type]
+            for one in alike[pair.method]:
+                for other in alike[pair.against]:
+                    entry = dataclasses.asdict(pair) | {"method": one, "against": other, "metric": name}
+                    found.append(entry | {"compared": len(features) * (len(features) - 1) // 2})
+    return found

@@ -1,0 +1,91 @@
+"""Pictures-level comparisons: computed once per cell, shared by methods that coincide, and shown by the report."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from synthetic import METHODS, make_records
+
+from rpe2d_bench.metrics import Observations
+from rpe2d_bench.metrics.features import Features
+from rpe2d_bench.records import Record
+from rpe2d_bench.report.answer import answer
+from rpe2d_bench.report.results import Results
+from rpe2d_bench.report.tables import difference_table
+from rpe2d_bench.report.vocabulary import describe
+from rpe2d_bench.separation import FOLDER, separate
+
+CHOSEN = {name: METHODS[name] for name in ("extrapolation", "yarn", "rpe2d")}
+MOVED = {"extrapolation": 0.0, "yarn": 0.0, "rpe2d": 1.5}  # the first two share their pictures
+
+
+@pytest.fixture
+def observed(tmp_path: Path) -> tuple[Path, list[Record]]:
+    """Two seeds at 48 px whose features are Gaussian, shifted for one method; the reference is not shifted."""
+    rng = np.random.default_rng(0)
+
+    def save(name: str, features_ND: np.ndarray) -> str:
+        path = tmp_path / "stages" / name / "observations.npz"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        view = Features(features_ND.astype(np.float32), None, "glyphnet", "1", "none")
+        Observations({"whole": view}, len(features_ND), (48, 48), "glyphnet", None).save(path)
+        return f"stages/{name}/observations.npz"
+
+    reference = save("reference", rng.normal(size=(60, 4)))
+    noise = [rng.normal(size=(50, 4)) for _ in range(2)]
+    records = []
+    for record in make_records(seeds=(0, 1), tests=[(48, 48)], methods=CHOSEN):
+        if record.stage == "measure":
+            moved = MOVED[str(record.method)]
+            own = save(f"{moved}-{record.seed}", noise[record.seed or 0] + moved)
+            record = record.model_copy(update={"artifacts": {"observations": own, "reference_observations": reference}})
+        records.append(record)
+    return tmp_path, records
+
+
+def test_moved_pictures_are_separated_and_shared_ones_are_not_compared(observed: tuple[Path, list[Record]]) -> None:
+    store, records = observed
+    found = separate(records, store, resamples=300)
+    pairs = {(entry["metric"], frozenset((entry["method"], entry["against"]))) for entry in found}
+    expected = {frozenset(("yarn", "rpe2d")), frozenset(("extrapolation", "rpe2d"))}
+    assert pairs == {(metric, pair) for metric in ("fd_glyphnet", "kid_glyphnet") for pair in expected}
+    for entry in found:
+        sign = 1 if entry["method"] == "rpe2d" else -1
+        assert sign * entry["difference"] > 0
+        assert entry["p_adjusted"] <= 0.05
+        assert entry["covers"] == "samples only"
+
+
+def test_the_second_time_is_read_from_the_store(
+    observed: tuple[Path, list[Record]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, records = observed
+    first = separate(records, store, resamples=50)
+    assert len(list((store / FOLDER).iterdir())) == 1
+    monkeypatch.setattr("rpe2d_bench.separation._compare", lambda *_: pytest.fail("computed again"))
+    assert separate(records, store, resamples=50) == first
+
+
+def test_absent_observations_leave_the_cell_out(observed: tuple[Path, list[Record]]) -> None:
+    store, records = observed
+    (store / "stages" / "1.5-0" / "observations.npz").unlink()
+    assert separate(records, store, resamples=50) == []
+
+
+def test_report_says_what_the_intervals_cover(observed: tuple[Path, list[Record]]) -> None:
+    store, records = observed
+    results = Results(records, separate(records, store, resamples=300))
+    metric = describe("kid_glyphnet")
+    gap = results.difference("rpe2d", "yarn", (32, 32), (48, 48), metric)
+    back = results.difference("yarn", "rpe2d", (32, 32), (48, 48), metric)
+    assert gap is not None
+    assert back is not None
+    assert gap.separated
+    assert gap.basis == "samples"
+    assert (gap.mean, gap.low, gap.high) == (-back.mean, -(back.high or 0), -(back.low or 0))
+    table = difference_table(results, metric, (32, 32))
+    assert table is not None
+    assert any("not other trainings" in note for note in table.notes)
+    assert any("not other trainings" in sentence.text for sentence in answer(results))
