@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import fields
 from typing import Any
 
-from pydantic import TypeAdapter, ValidationError
-
 from rpe2d_bench.data.glyphs import GlyphOptions
+from rpe2d_bench.data.image_folder import ImageFolderOptions
 from rpe2d_bench.data.interface import SPLITS, Dataset, DatasetOptions, Resolution, Split
+from rpe2d_bench.data.options import parse_options
 from rpe2d_bench.errors import UserError, unknown
 
 DATASETS: dict[str, type[DatasetOptions]] = {
     "glyphs": GlyphOptions,
+    "image_folder": ImageFolderOptions,
 }
 
 __all__ = ["DATASETS", "SPLITS", "Dataset", "DatasetOptions", "Resolution", "Split", "build", "validate"]
@@ -25,18 +25,8 @@ def validate(spec: Mapping[str, Any]) -> DatasetOptions:
         raise UserError(f"data needs a name, one of: {', '.join(sorted(DATASETS))}")
     if spec["name"] not in DATASETS:
         raise unknown("data set", str(spec["name"]), DATASETS)
-    kind = DATASETS[spec["name"]]
     options = {key: value for key, value in spec.items() if key != "name"}
-    known = [field.name for field in fields(kind)]  # type: ignore[arg-type]
-    for key in options:
-        if key not in known:
-            raise unknown(f"option of data set {spec['name']}", str(key), known)
-    try:
-        checked = TypeAdapter(kind).validate_python(options)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in ("data", *first["loc"]))
-        raise UserError(f"{where}: {first['msg']}, not {first['input']!r}") from None
+    checked = parse_options(DATASETS[spec["name"]], options, "data", f"data set {spec['name']}")
     checked.check()
     return checked
 

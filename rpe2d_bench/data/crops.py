@@ -10,13 +10,13 @@ Shape suffixes: B batch.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 import torch
-from pydantic import TypeAdapter, ValidationError
 from torch import Tensor
 
+from rpe2d_bench.data.options import parse_options
 from rpe2d_bench.errors import UserError, unknown
 
 DRAWS = 4  # uniform numbers that a crop takes
@@ -69,17 +69,8 @@ def build_crops(spec: Mapping[str, Any] | None) -> CropOptions:
     spec = {"kind": "none"} if spec is None else spec
     if spec.get("kind") not in CROPS:
         raise unknown("kind of crops", str(spec.get("kind")), CROPS)
-    kind = CROPS[spec["kind"]]
     options = {key: value for key, value in spec.items() if key != "kind"}
-    known = [field.name for field in fields(kind)]
-    for key in options:
-        if key not in known:
-            raise unknown(f"option of crops {spec['kind']}", str(key), known)
-    try:
-        checked: CropOptions = TypeAdapter(kind).validate_python(options)
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise UserError(f"crops.{first['loc'][0]}: {first['msg']}, not {first['input']!r}") from None
+    checked: CropOptions = parse_options(CROPS[spec["kind"]], options, "crops", f"crops {spec['kind']}")
     checked.check()
     return checked
 

@@ -1,0 +1,172 @@
+"""Photographs from a folder or a zip of CLASS/ID.ext, split so that no source is on two sides.
+
+Every picture is cut to its centred square; frames that are not square show the centred band of that square. One
+antialiased filter makes every resolution from the file itself. Nothing is left out in silence: a file in a class
+folder that is no picture, cannot be decoded or is too small is an error that names it. Hidden files and files outside
+class folders (a licence, a list of labels) are no pictures.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import json
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path, PurePosixPath
+from typing import Literal
+
+import numpy as np
+
+from rpe2d_bench.data.image_files import EXTENSIONS, Files, decode, fit, open_files
+from rpe2d_bench.data.interface import SPLITS, Resolution, Split
+from rpe2d_bench.errors import UserError, unknown
+
+VERSION = 1  # of splitting, decoding and resizing; raise it when a pixel or a split changes
+
+
+@dataclass(frozen=True)
+class ImageFolderOptions:
+    """Options of `data: {name: image_folder, path: ...}`."""
+
+    path: str
+    labels: str | None = None  # a CSV file in the folder, with a column `image` of file names or stems
+    split_by: str | None = None  # its column that says what must not be on two sides; without it the file's stem
+    validation_share: float = 0.1  # of the sources (not exactly of the pictures)
+    test_share: float = 0.2
+    channels: Literal[1, 3] = 3
+    flip: bool = False  # the training split holds every picture twice, the second time mirrored
+    upscale: bool = False  # allow pictures smaller than a resolution
+
+    def check(self) -> None:
+        """Raises UserError for a missing path and values that cannot work."""
+        open_files(Path(self.path))
+        if self.validation_share <= 0 or self.test_share <= 0 or self.validation_share + self.test_share >= 1:
+            raise UserError("data.validation_share and data.test_share must be above 0 and their sum below 1")
+        if self.split_by is not None and self.labels is None:
+            raise UserError("data.split_by names a column: give its file with data.labels")
+
+    def build(self) -> ImageFolder:
+        return ImageFolder(self)
+
+
+class ImageFolder:
+    """Pictures of class folders; the class is the folder's name, classes are in alphabetical order."""
+
+    def __init__(self, options: ImageFolderOptions) -> None:
+        options.check()
+        self.options = options
+        self.channels: int = options.channels
+        self._files = open_files(Path(options.path))
+        names = _pictures(self._files)
+        groups = _groups(self._files, names, options)
+        classes = [PurePosixPath(name).parent.name for name in names]
+        self.class_names = tuple(sorted(set(classes)))
+        self.num_classes = len(self.class_names)
+        self._names: dict[Split, list[str]] = {split: [] for split in SPLITS}
+        for name in names:
+            self._names[_side(groups[name], options)].append(name)
+        for split, members in self._names.items():
+            if not members:
+                raise UserError(
+                    f"data: none of the {len(names)} pictures in {options.path} falls into the {split} split; give "
+                    "more pictures (or sources), or a larger share"
+                )
+        number = {name: at for at, name in enumerate(self.class_names)}
+        label = {name: number[c] for name, c in zip(names, classes, strict=True)}
+        self._labels = {s: np.array([label[n] for n in members], dtype=np.int64) for s, members in self._names.items()}
+
+    @cached_property
+    def revision(self) -> str:
+        """The same for a folder and the zip of it: names, contents and options, not where they lie."""
+        names = sorted(name for members in self._names.values() for name in members)
+        options = {key: value for key, value in asdict(self.options).items() if key != "path"}
+        digest = hashlib.sha256(json.dumps(options, sort_keys=True).encode())
+        for name, checksum in zip(names, self._files.checksums(names), strict=True):
+            digest.update(f"{name} {checksum:08x}\n".encode())
+        for split in SPLITS:  # the labels file decides who is where
+            digest.update(hashlib.sha256("\n".join(self._names[split]).encode()).digest())
+        return f"image_folder-v{VERSION}-{digest.hexdigest()[:16]}"
+
+    def size(self, split: Split) -> int:
+        """Pictures of a split; mirrored ones count."""
+        return len(self._names[split]) * (2 if self._mirrors(split) else 1)
+
+    def labels(self, split: Split, indices: np.ndarray) -> np.ndarray:
+        """Class labels, int64 [B]."""
+        return self._labels[split][self._files_of(split, indices)]
+
+    def files(self, split: Split, indices: np.ndarray) -> list[str]:
+        """Names of the files that the pictures come from."""
+        return [self._names[split][i] for i in self._files_of(split, indices)]
+
+    def pictures(self, split: Split, indices: np.ndarray, resolution: Resolution) -> np.ndarray:
+        """Decoded and resized pictures, uint8 [B, channels, height, width]."""
+        names = self.files(split, indices)
+        result = np.empty((len(names), self.channels, *resolution), dtype=np.uint8)
+        for at, (name, content) in enumerate(zip(names, self._files.read(names), strict=True)):
+            picture = decode(content, name)
+            result[at] = fit(picture, resolution, self.channels, name, upscale=self.options.upscale)
+        if self._mirrors(split):
+            mirrored = np.asarray(indices) >= len(self._names[split])
+            result[mirrored] = result[mirrored, :, :, ::-1]
+        return result
+
+    def _mirrors(self, split: Split) -> bool:
+        return self.options.flip and split == "train"
+
+    def _files_of(self, split: Split, indices: np.ndarray) -> np.ndarray:
+        indices = np.asarray(indices, dtype=np.int64)
+        if len(indices) and not 0 <= indices.min() <= indices.max() < self.size(split):
+            raise UserError(
+                f"data: the {split} split of {self.options.path} has {self.size(split)} pictures; picture "
+                f"{indices.max()} was asked for"
+            )
+        return indices % len(self._names[split])
+
+
+def _pictures(files: Files) -> list[str]:
+    """Names of the pictures, all of the form [.../]CLASS/ID.ext."""
+    found = []
+    for name in files.names():
+        parts = PurePosixPath(name).parts
+        if len(parts) < 2 or any(part.startswith((".", "__MACOSX")) for part in parts):
+            continue
+        if PurePosixPath(name).suffix.lower() in EXTENSIONS:
+            found.append(name)
+        elif len(parts) == 2:
+            raise UserError(f"data: {name} in {files.path} is not a picture ({', '.join(EXTENSIONS)}); remove it")
+    if not found:
+        raise UserError(f"data.path: {files.path} has no pictures of the form CLASS/ID.ext")
+    return found
+
+
+def _groups(files: Files, names: list[str], options: ImageFolderOptions) -> dict[str, str]:
+    """What must stay on one side, for each picture."""
+    if options.labels is None or options.split_by is None:
+        return {name: PurePosixPath(name).stem for name in names}
+    if options.labels not in files.names():
+        raise UserError(f"data.labels: {options.labels} is not in {files.path}")
+    text = next(iter(files.read([options.labels]))).decode("utf-8-sig", errors="replace")
+    reader = csv.DictReader(io.StringIO(text))
+    for column in ("image", options.split_by):
+        if column not in (reader.fieldnames or ()):
+            raise unknown(f"column of {options.labels}", column, [str(f) for f in reader.fieldnames or ()])
+    rows = {str(row["image"]): row[options.split_by] for row in reader}
+    groups = {}
+    for name in names:
+        keys = (PurePosixPath(name).stem, PurePosixPath(name).name, name)
+        key = next((k for k in keys if k in rows), None)
+        if key is None or rows[key] in (None, ""):
+            raise UserError(f"data: {name} has no {options.split_by} in {options.labels}")
+        groups[name] = str(rows[key])
+    return groups
+
+
+def _side(group: str, options: ImageFolderOptions) -> Split:
+    """The split of a source: a hash of its name, so that adding pictures moves none."""
+    u = int.from_bytes(hashlib.sha256(group.encode()).digest()[:8], "big") / 2**64
+    if u < options.test_share:
+        return "test"
+    return "validation" if u < options.test_share + options.validation_share else "train"
