@@ -2,9 +2,9 @@
 
 python benchmarks/encoding_share.py [--out FILE.json] [--device cpu|cuda] [--batch N] [--repeats N]
 
-Every stateless method of the tables is timed as the model meets it: one call per forward pass, with the cosines and sines
-that attention multiplies by, time-dependent methods with a t for every sample, random positions both at inference and
-while drawing. The forward pass is timed with the encoding already computed; the share is encoding / (encoding +
+Every stateless method of the tables is timed as the model meets it: one call per forward pass, with the cosines and
+sines that attention multiplies by, time-dependent methods with a t for every sample, random positions both at inference
+and while drawing. The forward pass is timed with the encoding already computed; the share is encoding / (encoding +
 forward), from medians. The limit is 2 %.
 """
 
@@ -66,7 +66,7 @@ def context(grid: Grid, batch: int, device: str, draws: bool) -> Context:
 
 
 def prepared(encoding: PositionalEncoding, ctx: Context, head_width: int) -> Rotation:
-    """Everything that is done once per forward pass: the encoding, and the cosines and sines attention multiplies by."""
+    """All that is done once per forward pass: the encoding, and the cosines and sines attention multiplies by."""
     return rotation_of(encoding(ctx), head_width, torch.empty(0, device=ctx.t.device if ctx.t is not None else None))
 
 

@@ -18,6 +18,7 @@ from rpe2d_bench.encodings.demand import (
     context,
     finite_in_time,
     float32_under_autocast,
+    follows_device,
     repeatable,
     transposed,
 )
@@ -134,6 +135,11 @@ def is_float32(encoding: PositionalEncoding) -> str | None:
     return float32_under_autocast(encoding)
 
 
+def follows(encoding: PositionalEncoding) -> str | None:
+    """Every number lies on the device of t."""
+    return follows_device(copy.deepcopy(encoding).to("meta"))
+
+
 def keeps_no_state(encoding: PositionalEncoding) -> str | None:
     """The state_dict holds learned parameters and nothing else, so that stateless methods run on any checkpoint."""
     extra = set(encoding.state_dict()) - {name for name, _ in encoding.named_parameters()}
@@ -148,5 +154,6 @@ ENCODING_DEMANDS: tuple[Demand, ...] = (
     repeats,
     is_finite_in_time,
     is_float32,
+    follows,
     keeps_no_state,
 )

@@ -15,6 +15,7 @@ from rpe2d_bench.encodings.demand import (
     Demand,
     context,
     expects_identity,
+    follows_device,
     repeatable,
     same,
     transposed,
@@ -69,6 +70,11 @@ def positions_transpose(rule: Positions) -> str | None:
 def positions_repeat(rule: Positions) -> str | None:
     """Deterministic without rng, reproducible with it, never from torch's global generator."""
     return repeatable(rule)
+
+
+def positions_follow_device(rule: Positions) -> str | None:
+    """Every number lies on the device of t."""
+    return follows_device(rule)
 
 
 def draws(rule: Positions) -> bool:
@@ -142,6 +148,7 @@ POSITION_DEMANDS: tuple[Demand, ...] = (
     positions_keep_train_grid,
     positions_transpose,
     positions_repeat,
+    positions_follow_device,
     draws_differ,
     draws_cover_inference,
     draws_are_uniform_subsets,

@@ -18,6 +18,7 @@ from rpe2d_bench.encodings.demand import (
     expects_identity,
     finite_in_time,
     float32_under_autocast,
+    follows_device,
     repeatable,
     same,
     transposed,
@@ -81,6 +82,11 @@ def frequencies_are_float32(rule: Frequencies) -> str | None:
     return float32_under_autocast(per_axis(rule))
 
 
+def frequencies_follow_device(rule: Frequencies) -> str | None:
+    """Every number lies on the device of t."""
+    return follows_device(per_axis(rule))
+
+
 def scale_is_number(rule: LogitScale) -> str | None:
     """A finite number or [B], not negative."""
     for grid in GRIDS:
@@ -126,6 +132,7 @@ FREQUENCY_DEMANDS: tuple[Demand, ...] = (
     frequencies_repeat,
     frequencies_are_finite_in_time,
     frequencies_are_float32,
+    frequencies_follow_device,
 )
 LOGIT_SCALE_DEMANDS: tuple[Demand, ...] = (
     scale_is_number,

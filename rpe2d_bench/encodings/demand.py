@@ -92,3 +92,19 @@ def float32_under_autocast(call: Callable[[Context], Any]) -> str | None:
             if not torch.equal(x, y):
                 return f"autocast changes the numbers on {grid}"
     return None
+
+
+def follows_device(call: Callable[[Context], Any]) -> str | None:
+    """Every number lies on the device of t, so that models on an accelerator work (tried on torch's meta device)."""
+    ctx = Context(grid=Grid(12, 20), train_grid=TRAIN, t=torch.empty(2, device="meta"), batch=2)
+    try:
+        result = call(ctx)
+    except (RuntimeError, NotImplementedError) as e:
+        if "meta tensor" in str(e):  # it reads a value of t, which this device cannot give: nothing to say
+            return None
+        return f"tensors on two devices meet: {e}"
+    parts = (result.additive_BND, result.angles_BHNF) if isinstance(result, Encoding) else result
+    for part in parts if isinstance(parts, tuple) else (parts,):
+        if isinstance(part, Tensor) and part.device.type != "meta":
+            return "a result stays on the CPU; create tensors on the device of ctx.t"
+    return None

@@ -108,9 +108,21 @@ class AutocastMatmul(Rule):
         return self.base(ctx, axis, F) @ torch.eye(F)
 
 
+class OnTheCpu(Rule):
+    def __call__(self, ctx: Context, axis: int, F: int) -> Tensor:
+        return Geometric()(Context(ctx.grid, ctx.train_grid), axis, F)
+
+
+class HalfOnTheCpu(Rule):
+    def __call__(self, ctx: Context, axis: int, F: int) -> Tensor:
+        return self.base(ctx, axis, F) * torch.ones(F)
+
+
 @pytest.mark.parametrize(
     ("cls", "found"),
     [
+        (OnTheCpu, "stays on the CPU"),
+        (HalfOnTheCpu, "tensors on two devices meet"),
         (WidthFirst, "differ by more than the order of the axes"),
         (ChangesTrainGrid, "identity_at_train_grid = False"),
         (LowestFirst, "not ordered from high to low"),
