@@ -99,7 +99,7 @@ def replicates(
         raise UserError("a paired comparison needs the same seeds and pictures of every method; some are missing")
     _, *pictures = counts.pop()
     strata: list[np.ndarray | None] = [None] * len(pictures)
-    if labels is not None and all(kernel.fixed_classes(each, reference_labels) for each in labels):
+    if labels is not None and all(kernel.classes_known(each, reference_labels) for each in labels):
         strata = list(labels)
     else:
         reference_labels = None
@@ -139,7 +139,7 @@ def compare(
     """All pairs of methods (or all against one), corrected together; `features` holds one [N, D] per seed and method.
 
     Row i of seed s must come from the same noise and label in every method. With `labels` (one [N] per seed) and
-    `reference_labels` in equal shares of each class, pictures are resampled within their class.
+    `reference_labels` pictures are resampled within their class.
     """
     if against is not None and against not in features:
         raise UserError(f"the method {against!r} has no features to compare against")

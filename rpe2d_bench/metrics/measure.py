@@ -74,7 +74,7 @@ def score(
 ) -> Measurement:
     """The values of metrics on two sets of observations; raises UserError where a value is not defined.
 
-    With `reference_labels` too, and equal shares of each class on both sides, KID is unbiased for that balance.
+    With the labels of both sides KID is unbiased for the class counts that they fix.
     `training` are observations of training pictures at the same resolution, for the memorization check.
     """
     for other in (reference, training):

@@ -38,10 +38,26 @@ def _efficientnet(weights: Path | None, classes: Classes | None) -> FeatureNet:
     return EfficientNetLite0()
 
 
+def _inception(weights: Path | None, classes: Classes | None) -> FeatureNet:
+    from rpe2d_bench.metrics.inception import Inception
+
+    assert weights is not None  # load_net sees to it
+    return Inception(weights)
+
+
+def _dinov2(weights: Path | None, classes: Classes | None) -> FeatureNet:
+    from rpe2d_bench.metrics.dinov2 import Dinov2
+
+    assert weights is not None  # load_net sees to it
+    return Dinov2(weights)
+
+
 FEATURE_NETS: dict[str, NetEntry] = {
     "glyphnet": NetEntry("glyphnet", True, False, _glyph("glyphnet")),
     "glyphjudge": NetEntry("glyphjudge", True, False, _glyph("glyphjudge")),
     "efficientnet-lite0": NetEntry("efficientnet-lite0", True, False, _efficientnet),
+    "inception": NetEntry("inception", False, True, _inception),
+    "dinov2": NetEntry("dinov2", False, True, _dinov2),
 }
 
 

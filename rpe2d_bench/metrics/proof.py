@@ -1,0 +1,166 @@
+"""Do the metrics measure? Real pictures with known damage at rising strength, one row per metric and strength.
+
+    python -m rpe2d_bench.metrics.proof proof.csv                       # glyphs at 64 px, train resolution 32
+    python -m rpe2d_bench.metrics.proof proof.csv --pictures FOLDER     # photographs, FOLDER/CLASS/ID.ext
+
+Each row gives the value, the mean and standard deviation of the floor (other undamaged real pictures), and the
+excess: how many of these deviations the value lies on the bad side of the floor. `python -m
+rpe2d_bench.report.metric_proof proof.csv` draws it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import logging
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from rpe2d_bench.errors import UserError
+from rpe2d_bench.metrics.corruption import CORRUPTIONS, Material
+from rpe2d_bench.metrics.measure import observe, score
+from rpe2d_bench.metrics.nets import load_net
+from rpe2d_bench.metrics.observations import Observations
+from rpe2d_bench.metrics.resize import Size
+from rpe2d_bench.metrics.table import METRICS, validate
+
+COLUMNS = ("corruption", "unit", "strength", "metric", "better", "value", "floor", "floor_spread", "excess", "count")
+GLYPH_METRICS = ("fd", "kid", "precision", "recall", "density", "coverage", "accuracy", "fd_global", "kid_global",
+                 "fd_local", "kid_local", "repetition", "object_count", "object_size", "memorization")  # fmt: skip
+PHOTOGRAPH_METRICS = ("fd", "kid", "precision", "recall", "density", "coverage", "fd_global", "kid_global",
+                      "fd_local", "kid_local", "repetition", "memorization")  # fmt: skip
+
+CAP = 99.0  # deviations of the floor
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Source:
+    """Disjoint sets of real pictures of one size: set 0 is the reference, 1 the training set, the rest are fresh."""
+
+    sets: Sequence[tuple[np.ndarray, np.ndarray]]
+    train_resolution: Size
+    net: str
+    judge: str | None
+    classes: tuple[str, ...] | None
+
+
+def glyph_source(count: int, floors: int, resolution: int = 64, train: int = 32) -> Source:
+    """Rendered digits from the test stream."""
+    from rpe2d_bench.data.glyphs import GlyphOptions
+
+    glyphs = GlyphOptions().build()
+    sets = []
+    for index in range(2 + floors):
+        indices = np.arange(index * count, (index + 1) * count)
+        sets.append((glyphs.pictures("test", indices, (resolution, resolution)), glyphs.labels("test", indices)))
+    return Source(sets, (train, train), "glyphnet", "glyphjudge", glyphs.class_names)
+
+
+def folder_source(folder: Path, count: int, floors: int, resolution: int = 128, train: int = 64) -> Source:
+    """Photographs of a folder CLASS/ID.ext, resized to one square resolution, in a fixed random order."""
+    from rpe2d_bench.metrics.pictures import SUFFIXES, open_pictures
+    from rpe2d_bench.metrics.resize import resize
+
+    files = sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES and not p.name.startswith("."))
+    needed = count * (2 + floors)
+    if len(files) < needed:
+        raise UserError(
+            f"{folder} holds {len(files)} pictures, but {2 + floors} sets of {count} are needed; "
+            "lower --count or --floors"
+        )
+    names = sorted({file.parent.name for file in files})
+    labels = np.array([names.index(file.parent.name) for file in files])
+    size = (resolution, resolution)
+    pictures = np.concatenate(
+        [np.rint(resize(batch, size).numpy()).astype(np.uint8) for batch in open_pictures(folder).batches(64)]
+    )
+    order = np.random.default_rng(0).permutation(len(files))
+    chunks = [order[i * count : (i + 1) * count] for i in range(2 + floors)]
+    return Source([(pictures[c], labels[c]) for c in chunks], (train, train), "efficientnet-lite0", None, None)
+
+
+def run(
+    source: Source, metrics: Sequence[str], corruptions: Sequence[str], seed: int = 0
+) -> Iterator[dict[str, object]]:
+    """One row (see `COLUMNS`) per corruption, strength and metric, as they are ready."""
+    names = validate(metrics, source.net, source.judge)
+    net = load_net(source.net, None, source.classes)
+    judge = None if source.judge is None else load_net(source.judge, None, source.classes)
+
+    def see(pictures: np.ndarray) -> Observations:
+        return observe(pictures, metrics=names, net=net, judge=judge, train_resolution=source.train_resolution)
+
+    reference, training = see(source.sets[0][0]), see(source.sets[1][0])
+
+    def values(pictures: np.ndarray, labels: np.ndarray) -> dict[str, float]:
+        found = score(
+            see(pictures), reference, labels, metrics=names, reference_labels=source.sets[0][1], training=training,
+            seed=seed,
+        )  # fmt: skip
+        return dict(zip(names, found.values.values(), strict=True))
+
+    fresh = source.sets[2:]
+    floors = [values(*each) for each in fresh]
+    floor = {name: float(np.mean([each[name] for each in floors])) for name in names}
+    spread = {name: float(np.std([each[name] for each in floors], ddof=1)) for name in names}
+    for kind in corruptions:
+        corruption = CORRUPTIONS[kind]
+        for strength in corruption.strengths:
+            rng = np.random.default_rng([seed, list(CORRUPTIONS).index(kind)])  # the same draws at every strength
+            material = Material(*fresh[0], *source.sets[1], rng)
+            found = values(*corruption.apply(material, strength))
+            for name in names:
+                sign = -1.0 if METRICS[name].higher_is_better else 1.0
+                gap = sign * (found[name] - floors[0][name])  # against the same pictures, undamaged
+                yield {
+                    "corruption": kind, "unit": corruption.unit, "strength": strength, "metric": name,
+                    "better": "higher" if METRICS[name].higher_is_better else "lower", "value": found[name],
+                    "floor": floor[name], "floor_spread": spread[name],
+                    "excess": _excess(gap, spread[name]),
+                    "count": len(material.pictures),
+                }  # fmt: skip
+
+
+def _excess(gap: float, spread: float) -> float:
+    """The gap in floor deviations, at most 99 either way: where the floor has no spread, any gap counts as that."""
+    if spread == 0.0:
+        return float(np.sign(gap)) * CAP
+    return float(np.clip(gap / spread, -CAP, CAP))
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(description="Damage real pictures at rising strength and see what metrics notice.")
+    parser.add_argument("out", type=Path, help="CSV to write")
+    parser.add_argument("--pictures", type=Path, help="folder of photographs, CLASS/ID.ext (default: glyphs)")
+    parser.add_argument("--count", type=int, default=500, help="pictures in each set")
+    parser.add_argument("--floors", type=int, default=5, help="undamaged sets that give the floor's spread")
+    parser.add_argument("--metrics", nargs="+", help="default: all that apply")
+    parser.add_argument("--corruptions", nargs="+", choices=list(CORRUPTIONS), default=list(CORRUPTIONS))
+    options = parser.parse_args(arguments)
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    if options.floors < 2:
+        raise UserError("--floors must be at least 2: one set has no spread")
+    if options.pictures is None:
+        source = glyph_source(options.count, options.floors)
+    else:
+        source = folder_source(options.pictures, options.count, options.floors)
+    metrics = options.metrics or (GLYPH_METRICS if options.pictures is None else PHOTOGRAPH_METRICS)
+    with options.out.open("w", newline="") as file:
+        writer = csv.DictWriter(file, COLUMNS)
+        writer.writeheader()
+        last = None
+        for row in run(source, metrics, options.corruptions):
+            if (row["corruption"], row["strength"]) != last:
+                last = (row["corruption"], row["strength"])
+                log.info("%s %s", *last)
+            writer.writerow({key: f"{value:.6g}" if isinstance(value, float) else value for key, value in row.items()})
+
+
+if __name__ == "__main__":
+    main()
