@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from rich.console import Group
 
-__all__ = ["load_frame", "render", "terminal_table"]
+__all__ = ["load_frame", "render", "render_comparison", "terminal_table"]
 
 
 def render(records: list[Record], store: Path, out: Path, comparisons: list[dict[str, Any]] | None = None) -> Path:
@@ -23,6 +23,18 @@ def render(records: list[Record], store: Path, out: Path, comparisons: list[dict
     from rpe2d_bench.report.folder import write_report
 
     return write_report(records, store, out, comparisons)
+
+
+def render_comparison(
+    first: list[Record], second: list[Record], first_store: Path, second_store: Path, out: Path
+) -> Path:
+    """Write the comparison of two runs (second against first) into the folder `out`; returns its index.html.
+
+    Only records are compared so far; the stores are where pictures would be read from.
+    """
+    from rpe2d_bench.report.versus import write_comparison
+
+    return write_comparison(first, second, out)
 
 
 def terminal_table(records: list[Record]) -> Group:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from importlib import metadata
 from pathlib import Path
 from typing import Any
+
+import yaml
 
 from rpe2d_bench.report import formats
 from rpe2d_bench.report.answer import answer, duration
 from rpe2d_bench.report.frame import load_frame
 from rpe2d_bench.report.page import Section
-from rpe2d_bench.report.palette import COLOURS, styles
+from rpe2d_bench.report.palette import COLOURS
 from rpe2d_bench.report.quality import findings
 from rpe2d_bench.report.results import Results
 from rpe2d_bench.report.strips import REAL
@@ -26,7 +27,7 @@ SYMBOLS = ("●", "■", "▲", "◆", "▼", "✚", "✖", "◀", "▶", "⬟")
 
 def context(results: Results, store: Path, sections: list[Section]) -> dict[str, Any]:
     """Plain values and ready-made SVG; no template touches a record."""
-    look = styles(results.methods)
+    look = results.look
     frame = load_frame(results.records)
     return {
         "title": results.name,
@@ -49,13 +50,13 @@ def context(results: Results, store: Path, sections: list[Section]) -> dict[str,
         "costs": _costs(results),
         "provenance": _provenance(results),
         "results_csv": data_uri(frame.to_csv(index=False), "text/csv"),
-        "files": _files,
+        "files": files_of_table,
         "number": number,
         "tests": [size_label(t) for t in dict.fromkeys(t for tests in results.resolutions.values() for t in tests)],
     }  # fmt: skip
 
 
-def _files(table: Table) -> dict[str, str]:
+def files_of_table(table: Table) -> dict[str, str]:
     """Downloads of a table."""
     return {
         "csv": data_uri(formats.csv_text(table), "text/csv"),
@@ -202,5 +203,5 @@ def _provenance(results: Results) -> dict[str, Any]:
     return {
         "commands": commands,
         "pairs": [*pairs, ("measurement", "; ".join(protocol) or "–")],
-        "config": json.dumps(results.experiment, indent=2, ensure_ascii=False),
+        "config": yaml.safe_dump(results.experiment, sort_keys=False, default_flow_style=None, width=110),
     }

@@ -14,7 +14,6 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter
 
 from rpe2d_bench.records import Resolution
-from rpe2d_bench.report.palette import styles
 from rpe2d_bench.report.results import Results
 from rpe2d_bench.report.statistics import Estimate
 from rpe2d_bench.report.vocabulary import Metric, scale_label, side, size_label
@@ -96,9 +95,10 @@ def _panel(
     axes: Axes, results: Results, metric: Metric, train: Resolution, tests: list[Resolution], places: list[float],
     *, line: bool,
 ) -> None:  # fmt: skip
-    look, models = styles(results.methods), results.models
-    for number, (method, style) in enumerate(look.items()):
-        spot = (number - (len(look) - 1) / 2) / max(len(look), 1)  # -0.5 .. 0.5, so that bars do not hide each other
+    look, models = results.look, results.models
+    for place_of, (method, style) in enumerate(look.items()):
+        number = style.index
+        spot = (place_of - (len(look) - 1) / 2) / max(len(look), 1)  # -0.5 .. 0.5, so that bars do not hide each other
         points = [
             (place * 1.05**spot if line else place + 0.5 * spot, found, test)
             for place, test in zip(places, tests, strict=True)

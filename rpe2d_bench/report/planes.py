@@ -9,7 +9,6 @@ from matplotlib.ticker import FuncFormatter, NullFormatter
 from rpe2d_bench.records import Resolution
 from rpe2d_bench.report.drawing import Drawing, drawing
 from rpe2d_bench.report.figures import LOG_FROM, paper_style
-from rpe2d_bench.report.palette import styles
 from rpe2d_bench.report.results import Results
 from rpe2d_bench.report.vocabulary import Metric, scale_label, size_label
 
@@ -83,12 +82,12 @@ def _points(
 
 def _panel(axes: Axes, results: Results, train: Resolution, test: Resolution, pair: tuple[Metric, Metric]) -> None:
     points = _points(results, train, test, pair)
-    for number, (method, style) in enumerate(styles(results.methods).items()):
+    for method, style in results.look.items():
         x, y = points.get(method, (float("nan"), float("nan")))
         mark = " †" if results.is_undertrained(method, train) else ""
         (drawn,) = axes.plot([x], [y], color=style.colour, marker=style.marker, linestyle="none", markersize=6,
                              markeredgecolor="none", label=method + mark)  # fmt: skip
-        drawn.set_gid(f"series-{number}-plane-{size_label(test)}")
+        drawn.set_gid(f"series-{style.index}-plane-{size_label(test)}")
     for metric, line in ((pair[0], axes.axvline), (pair[1], axes.axhline)):
         if real := results.floor(test, metric):
             line(real.mean, color="#808080", linestyle="--", linewidth=0.8, zorder=0)

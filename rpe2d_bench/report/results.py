@@ -11,6 +11,7 @@ from typing import Any
 
 from rpe2d_bench.errors import UserError
 from rpe2d_bench.records import Record, Resolution
+from rpe2d_bench.report.palette import Style, styles
 from rpe2d_bench.report.statistics import Estimate, Gap, estimate, paired
 from rpe2d_bench.report.vocabulary import Metric, describe, resolve_metric
 
@@ -28,6 +29,7 @@ class Results:
     # Paired comparisons by pictures, where they were made: metric, train_resolution, test_resolution, method, against,
     # difference, low, high, p_adjusted, seeds, covers (metrics.compare.Comparison's fields).
     comparisons: list[dict[str, Any]] = field(default_factory=list)
+    order: tuple[str, ...] = ()  # methods in the order of their colours, where it is not that of the experiment
 
     def __post_init__(self) -> None:
         if not self.records:
@@ -59,6 +61,12 @@ class Results:
             if record.method is not None:
                 asked.setdefault(record.method, {"model": record.model})
         return asked
+
+    @cached_property
+    def look(self) -> dict[str, Style]:
+        """How each method is drawn."""
+        everything = styles(dict.fromkeys([*self.order, *self.methods]))
+        return {method: everything[method] for method in self.methods}
 
     @cached_property
     def models(self) -> list[str]:

@@ -1,0 +1,193 @@
+"""Two runs side by side: what was changed, and which numbers moved by more than noise."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from rpe2d_bench.errors import UserError
+from rpe2d_bench.records import Resolution
+from rpe2d_bench.report.answer import join
+from rpe2d_bench.report.results import Results
+from rpe2d_bench.report.statistics import Estimate, paired
+from rpe2d_bench.report.tables import Cell, Row, Table
+from rpe2d_bench.report.vocabulary import Metric, scale_label, size_label
+
+
+@dataclass(frozen=True)
+class Change:
+    """One setting that differs."""
+
+    what: str
+    first: str
+    second: str
+
+
+@dataclass(frozen=True)
+class Changes:
+    """Run `second` against run `first`, on what both measured."""
+
+    first: Results
+    second: Results
+
+    @cached_property
+    def names(self) -> tuple[str, str]:
+        """Experiment names where they differ, else with the runs' short names."""
+        one, two = self.first.name, self.second.name
+        if one != two:
+            return one, two
+        return tuple(f"{r.name} ({r.newest.run.removeprefix(r.name + '-')[:12]})" for r in (self.first, self.second))  # type: ignore[return-value]
+
+    @cached_property
+    def settings(self) -> list[Change]:
+        """Every setting of the two experiments that differs, then code, machine and package versions."""
+        found = _differences(_flat(self.first.experiment), _flat(self.second.experiment))
+        return [change for change in found if not change.what.startswith("resources")] + _differences(
+            _surroundings(self.first), _surroundings(self.second)
+        )
+
+    @cached_property
+    def metrics(self) -> list[Metric]:
+        known = {metric.key for metric in self.second.metrics}
+        found = [metric for metric in self.first.metrics if metric.key in known]
+        if not found:
+            ours, theirs = ([m.key for m in r.metrics] or ["none"] for r in (self.first, self.second))
+            raise UserError(f"the two runs share no metric: {', '.join(ours)} against {', '.join(theirs)}")
+        return found
+
+    @cached_property
+    def methods(self) -> list[str]:
+        return [method for method in self.first.methods if method in self.second.methods]
+
+    @cached_property
+    def resolutions(self) -> dict[Resolution, list[Resolution]]:
+        both = {}
+        for train, tests in self.first.resolutions.items():
+            others = self.second.resolutions.get(train, [])
+            if shared := [test for test in tests if test in others]:
+                both[train] = shared
+        return both
+
+    def gap(self, method: str, train: Resolution, test: Resolution, metric: Metric) -> tuple[Estimate | None, bool]:
+        """second - first, paired over the seeds both have, and whether that is more than noise."""
+        ours = self.second.by_seed(method, train, test, metric)
+        theirs = self.first.by_seed(method, train, test, metric)
+        found = paired(ours, theirs)
+        return found, bool(found and found.excludes_zero and not (found.mean == 0 and not found.spread))
+
+    def table(self, metric: Metric, train: Resolution) -> Table:
+        """Methods x test resolutions: second minus first, with its interval."""
+        rows = []
+        tests = self.resolutions[train]
+        for method in self.methods:
+            cells = []
+            for test in tests:
+                found, moved = self.gap(method, train, test, metric)
+                states = [results.state(method, train, test) for results in (self.first, self.second)]
+                state = "ok" if found else next((s for s in states if s in ("failed", "missing")), "missing")
+                cells.append(Cell(state, found, significant=moved, interval=True))
+            rows.append(Row(method, method, cells))
+        better = {"lower": "below zero: the second is better", "higher": "above zero: the second is better"}
+        first, second = self.names
+        return Table(
+            f"{metric.key}_train_{size_label(train).replace('×', 'x')}_change",
+            f"{metric.heading}: {second} minus {first}, trained at {size_label(train)} px",
+            [size_label(test) for test in tests],
+            [scale_label(test, train) for test in tests],
+            rows,
+            None,
+            [
+                "Mean difference over the shared seeds with its 95 % interval (Student's t, paired by seed);"
+                f" {better.get(metric.better or '', 'no direction known')}. Bold: more than noise."
+                " One shared seed gives no interval and no claim.",
+            ],
+        )
+
+    @cached_property
+    def sentences(self) -> list[str]:
+        """What moved by more than noise, in words."""
+        metric = self.metrics[0]
+        out = []
+        for train, tests in self.resolutions.items():
+            moved: dict[str, dict[str, list[str]]] = {"better": {}, "worse": {}, "different": {}}
+            compared = unclear = 0
+            for method in self.methods:
+                for test in tests:
+                    found, more = self.gap(method, train, test, metric)
+                    if found is None:
+                        continue
+                    compared += 1
+                    unclear += found.low is None
+                    if more:
+                        lower = (found.mean < 0) == (metric.better == "lower")
+                        kind = "different" if metric.better is None else "better" if lower else "worse"
+                        moved[kind].setdefault(method, []).append(size_label(test))
+            where = f"Trained at {size_label(train)} px: "
+            if unclear == compared and compared:
+                out.append(
+                    f"{where}{compared} cells are in both runs, but they share at most one seed, so nobody can say what"
+                    " is more than noise."
+                )
+                continue
+            total = sum(len(sizes) for methods in moved.values() for sizes in methods.values())
+            text = f"{where}{metric.label} moved by more than noise in {total} of {compared} cells."
+            for kind, methods in moved.items():
+                if methods:
+                    said = "; ".join(f"{method} at {join(sizes)} px" for method, sizes in methods.items())
+                    text += f" {kind.capitalize()} in {self.names[1]}: {said}."
+            out.append(text)
+        if not self.resolutions or not self.methods:
+            out.append("The two runs share no method at a common train and test resolution.")
+        return out
+
+    @cached_property
+    def cautions(self) -> list[str]:
+        """What makes the two runs hard to compare."""
+        out = []
+        for metric in self.metrics:
+            versions = [_versions(results, metric) for results in (self.first, self.second)]
+            if versions[0] != versions[1]:
+                out.append(f"{metric.label} was computed by different versions ({versions[0]}, {versions[1]}).")
+        counts = [
+            sorted({r.num_samples for r in x.find("measure") if r.num_samples}) for x in (self.first, self.second)
+        ]
+        if counts[0] != counts[1]:
+            out.append(f"Pictures per cell differ ({counts[0]}, {counts[1]}): distances depend on the count.")
+        for one, other, name in ((self.first, self.second, self.names[0]), (self.second, self.first, self.names[1])):
+            if alone := [method for method in one.methods if method not in other.methods]:
+                out.append(f"Only in {name}: {', '.join(alone)}.")
+        return out
+
+
+def _versions(results: Results, metric: Metric) -> str:
+    found = {r.metric_versions.get(metric.key, "unknown") for r in results.find("measure", status="ok")}
+    return ", ".join(sorted(found))
+
+
+def _flat(value: Any, prefix: str = "") -> dict[str, str]:
+    if isinstance(value, dict) and value:
+        out: dict[str, str] = {}
+        for key, item in value.items():
+            out |= _flat(item, f"{prefix}.{key}" if prefix else str(key))
+        return out
+    return {prefix: str(value)}
+
+
+def _surroundings(results: Results) -> dict[str, str]:
+    made = results.newest.provenance
+    return {
+        "commit": (made.commit or "unknown")[:10] + (" with uncommitted changes" if made.dirty else ""),
+        "python": made.python,
+        "platform": made.platform,
+        "device": made.device,
+        **{f"package {name}": version for name, version in made.packages.items()},
+    }
+
+
+def _differences(first: dict[str, str], second: dict[str, str]) -> list[Change]:
+    return [
+        Change(key, first.get(key, "–"), second.get(key, "–"))
+        for key in dict.fromkeys([*first, *second])
+        if first.get(key) != second.get(key)
+    ]

@@ -1,0 +1,141 @@
+"""The report as a reader sees it, in a real browser."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from chromium import browser, errors_of, needs_browser, requests_of, screenshot, violations, visit
+from synthetic import METHODS, make_records
+
+from rpe2d_bench.report import render, render_comparison
+
+pytestmark = needs_browser
+EVIL = "<script>window.hacked = 1</script>"
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    store = tmp_path_factory.mktemp("store")
+    methods = {name: METHODS[name] for name in ("extrapolation", "interpolation", "yarn", "rpe2d")} | {
+        EVIL: {"model": "rope"}
+    }
+    records = make_records(store, seeds=(0, 1), tests=[(16, 16), (32, 32), (64, 64), (32, 64)], methods=methods)
+    records = [r for r in records if not (r.method == "rpe2d" and r.test_resolution == (16, 16))]
+    return render(records, store, tmp_path_factory.mktemp("reports") / "synthetic")
+
+
+@pytest.fixture(scope="module")
+def window(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    with browser(tmp_path_factory.mktemp("profile")) as driver:
+        yield driver
+
+
+@pytest.fixture
+def shown(window: Any, page: Path) -> Any:
+    window.get("about:blank")
+    requests_of(window)
+    errors_of(window)
+    visit(window, page.as_uri())
+    return window
+
+
+def test_opens_offline_without_complaint(shown: Any, page: Path, tmp_path: Path) -> None:
+    assert set(requests_of(shown)) == {page.as_uri()}
+    assert errors_of(shown) == []
+    assert shown.execute_script("return document.querySelector('h1').innerText") == "synthetic"
+    screenshot(shown, "report", tmp_path)
+
+
+def test_headline_table_is_filled(shown: Any) -> None:
+    rows = shown.execute_script(
+        "return [...document.querySelectorAll('#table-kid_glyphnet_train_32 tbody tr')]"
+        ".map(row => [...row.cells].map(cell => cell.innerText))"
+    )
+    assert [row[0].split(" (")[0] for row in rows] == ["extrapolation", "interpolation", "yarn", "rpe2d", EVIL]
+    assert all(all(cell.strip() for cell in row) for row in rows)
+    assert rows[3][1] == "missing"
+    assert all("±" in cell for cell in rows[0][1:])
+
+
+def test_every_picture_is_loaded_and_described(shown: Any) -> None:
+    pictures = shown.execute_script("return [...document.images].map(image => [image.naturalWidth, image.alt])")
+    assert len(pictures) == 5 * 4 - 1 + 4  # a strip per cell, but for the missing one; real pictures
+    assert all(width > 0 and alt for width, alt in pictures)
+    drawn = shown.execute_script(
+        "return [...document.querySelectorAll('svg.figure')].map(f => [f.getAttribute('aria-label'),"
+        " f.querySelectorAll('path').length])"
+    )
+    assert len(drawn) >= 4
+    assert all(label and paths > 5 for label, paths in drawn)
+
+
+def test_names_are_text_not_code(shown: Any) -> None:
+    assert shown.execute_script("return window.hacked") is None
+    assert EVIL in shown.execute_script("return document.querySelector('.legend').innerText")
+
+
+def test_strips_switch_between_all_sizes_and_one(shown: Any, tmp_path: Path) -> None:
+    count = "return [...document.querySelectorAll('.pictures thead th[data-column]')].filter(x => x.offsetWidth).length"
+    assert shown.execute_script(count) == 4
+    width = "return document.querySelectorAll('.pictures tbody tr:nth-child(2) .window')[arguments[0]].offsetWidth"
+    assert [shown.execute_script(width, i) for i in range(4)] == [32, 64, 128, 128]  # zoom 2: true relative sizes
+    shown.execute_script("document.querySelector('input[value=one]').click()")
+    assert shown.execute_script(count) == 1
+    slide = "const s = document.querySelector(arguments[0]); s.value = arguments[1];"
+    slide += "s.dispatchEvent(new Event('input', {bubbles: true})); return s.nextElementSibling.value"
+    assert shown.execute_script(slide, ".size", 2) == "64 px (2×)"
+    assert shown.execute_script("return document.querySelector('.pictures th.shown').innerText").startswith("64")
+    screenshot(shown, "report-one-size", tmp_path, "#samples")
+
+
+def test_picking_a_method_highlights_it_everywhere(shown: Any) -> None:
+    shown.execute_script("document.querySelector('[data-pick=\"2\"]').click()")
+    dim = "return [...document.querySelectorAll('svg [data-series]')].map(e => [e.dataset.series,"
+    dim += " Number(getComputedStyle(e).opacity)])"
+    found = shown.execute_script(dim)
+    assert {opacity for series, opacity in found if series == "2"} == {1}
+    assert {opacity for series, opacity in found if series != "2"} == {0.12}
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_accessible_in_both_themes(shown: Any, theme: str, tmp_path: Path) -> None:
+    shown.execute_script("document.documentElement.dataset.theme = arguments[0]", theme)
+    shown.execute_script("for (const d of document.querySelectorAll('details')) d.open = true")
+    assert violations(shown) == []
+    levels = shown.execute_script("return [...document.querySelectorAll('h1,h2,h3')].map(h => h.tagName)")
+    assert levels[0] == "H1"
+    assert levels.count("H1") == 1
+    screenshot(shown, f"report-{theme}", tmp_path)
+
+
+def test_fits_a_phone(tmp_path: Path, page: Path) -> None:
+    with browser(tmp_path / "profile", 500, 900) as phone:
+        emulate = {"width": 390, "height": 844, "deviceScaleFactor": 2, "mobile": True}
+        phone.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", emulate)
+        visit(phone, page.as_uri())
+        assert phone.execute_script("return document.documentElement.scrollWidth") <= 390
+        screenshot(phone, "report-phone", tmp_path)
+
+
+def test_prints(shown: Any) -> None:
+    pdf = base64.b64decode(shown.execute_cdp_cmd("Page.printToPDF", {"printBackground": False})["data"])
+    assert pdf.startswith(b"%PDF")
+    assert 3 <= pdf.count(b"/Type /Page\n") + pdf.count(b"/Type /Page ") <= 40
+
+
+def test_comparison_opens_offline(window: Any, tmp_path: Path) -> None:
+    tests = [(32, 32), (64, 64)]
+    first = make_records(tests=tests)
+    second = make_records(tests=tests, run="run1", shift=3.0)
+    path = render_comparison(first, second, tmp_path, tmp_path, tmp_path / "versus")
+    requests_of(window)
+    visit(window, path.as_uri())
+    assert set(requests_of(window)) == {path.as_uri()}
+    assert errors_of(window) == []
+    assert "moved by more than noise in 12 of 12 cells" in window.find_element("id", "answer").text
+    assert violations(window) == []
+    screenshot(window, "comparison", tmp_path)
