@@ -22,7 +22,7 @@ class DyPENTK:
     """NTK with s^(kappa(t) d/(d-2)), kappa = magnitude x t^exponent: twice NTK's exponent at t = 1, none at t = 0."""
 
     source: ClassVar[Source] = Source(
-        paper="DyPE, arXiv 2510.20766, section 4 (Dy-NTK)",
+        paper="DyPE, arXiv 2510.20766 (Dy-NTK)",
         code="guyyariv/DyPE@436fe61 flux/transformer_flux.py FluxPosEmbed(method='ntk')",
         differs="t is the model's time; the authors' pipeline shifts it before, which a sampler may do here",
         clamp="s >= 1; clamp: false for none",
@@ -45,7 +45,7 @@ class DyPEInterpolated:
     """Interpolation by s^kappa(t), kappa = magnitude x t^exponent."""
 
     source: ClassVar[Source] = Source(
-        paper="DyPE, arXiv 2510.20766, section 4 (Dy-PI)",
+        paper="DyPE, arXiv 2510.20766 (Dy-PI)",
         differs="the authors' code has no Dy-PI",
         clamp="s >= 1; clamp: false for none",
     )

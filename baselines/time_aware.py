@@ -25,7 +25,7 @@ class TimeAware:
     """
 
     source: ClassVar[Source] = Source(
-        paper="Lumina-Next, arXiv 2406.18583, section 2.2 (time-aware scaled RoPE)",
+        paper="Lumina-Next, arXiv 2406.18583 (time-aware scaled RoPE)",
         code="Alpha-VLLM/Lumina-T2X@1c60696 lumina_next_t2i_mini/models/nextdit.py precompute_freqs_cis",
         differs="as the code, a switch; the paper describes a smooth transition. The code reads the first sample's t "
         "for the whole batch, here every sample has its own",
