@@ -68,9 +68,7 @@ class Sampler(_Part):
     kind: str = "euler"
     steps: int = Field(25, gt=0)
     guidance: float = 1.5  # 1.0 = none
-    shift: float | Literal["sqrt_tokens"] = (
-        1.0  # of timesteps; sqrt_tokens: sqrt(tokens / trained), at least 1
-    )
+    shift: float | Literal["sqrt_tokens"] = 1.0  # of timesteps; sqrt_tokens: sqrt(tokens / trained), at least 1
 
 
 class MethodEntry(_Part):

@@ -104,9 +104,10 @@ def make_plan(experiment: Experiment, overrides: tuple[str, ...] = ()) -> Plan:
                 cells = tuple(_cells(experiment, dataset, stage, model, pair.test))
                 trials.append(Trial(model, pair.train, seed, stage, cells))
             for resolution in pair.test:
-                reference = _reference(experiment, dataset, resolution)
+                reference = _reference(experiment, dataset, pair.train, resolution)
                 other = dataclasses.replace(reference, start=(1 + number) * reference.count)
-                floors[resolution, seed] = Floor(resolution, seed, MeasureStage(other, reference))
+                measure = MeasureStage(other, reference, _training(experiment, reference))
+                floors[resolution, seed] = Floor(resolution, seed, measure)
     return Plan(experiment, overrides, tuple(trials), tuple(floors.values()))
 
 
@@ -129,7 +130,7 @@ def _train_stage(experiment: Experiment, dataset: Any, model: str, resolution: R
     )
 
 
-def _reference(experiment: Experiment, dataset: Any, resolution: Resolution) -> ReferenceStage:
+def _reference(experiment: Experiment, dataset: Any, train: Resolution, resolution: Resolution) -> ReferenceStage:
     evaluate = experiment.evaluate
     return ReferenceStage(
         data=experiment.data,
@@ -141,7 +142,18 @@ def _reference(experiment: Experiment, dataset: Any, resolution: Resolution) -> 
         metrics=evaluate.metrics,
         net=evaluate.features,
         judge=evaluate.judge if "accuracy" in evaluate.metrics else None,
+        train_resolution=train,
+        classes=tuple(dataset.class_names),
     )
+
+
+def _training(experiment: Experiment, reference: ReferenceStage) -> ReferenceStage | None:
+    """Training pictures at a test resolution, where a metric asks for them."""
+    from rpe2d_bench.metrics import METRICS
+
+    if not any(METRICS[name].training for name in experiment.evaluate.metrics):
+        return None
+    return dataclasses.replace(reference, split="train", start=0)
 
 
 def _cells(
@@ -149,13 +161,14 @@ def _cells(
 ) -> Iterator[Cell]:
     chosen = [(name, method) for name, method in experiment.methods.items() if method.model == model]
     for resolution in resolutions:
-        reference = _reference(experiment, dataset, resolution)
+        reference = _reference(experiment, dataset, stage.resolution, resolution)
+        training = _training(experiment, reference)
         cells = []
         for name, method in chosen:
             generated = stage.resolution if method.upscale else resolution
             sampler = experiment.sampler_of(name)
             sample = _sample_stage(stage, method.replacements, sampler, generated, reference.count, method.conditioning)
-            measure = MeasureStage(sample, reference)
+            measure = MeasureStage(sample, reference, training)
             cells.append(Cell(name, model, stage.resolution, resolution, stage.seed, measure))
         for cell in cells:
             same = tuple(c.method for c in cells if c.measure.key == cell.measure.key and c.method != cell.method)

@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from importlib import metadata
 from pathlib import Path
-from typing import Any, Literal
+from typing import IO, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -83,14 +83,31 @@ class Record(BaseModel):
 
 
 def append(store: Path, record: Record) -> None:
-    """Append one record as one line; safe with several writers on one machine."""
+    """Append one record as one line; safe with several writers on one machine, and after a kill in mid-line."""
     store.mkdir(parents=True, exist_ok=True)
-    line = record.model_dump_json() + "\n"
-    with (store / RECORDS_FILE).open("a") as file:
+    line = record.model_dump_json().encode() + b"\n"
+    with (store / RECORDS_FILE).open("a+b") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
+        _drop_torn_line(file)
         file.write(line)
         file.flush()
         os.fsync(file.fileno())
+
+
+def _drop_torn_line(file: IO[bytes]) -> None:
+    """Cut what a kill left behind the last line feed, so that the next line stands alone."""
+    end = whole = file.seek(0, os.SEEK_END)
+    while whole:
+        start = max(0, whole - 4096)
+        file.seek(start)
+        found = file.read(whole - start).rfind(b"\n")
+        if found >= 0:
+            whole = start + found + 1
+            break
+        whole = start
+    if whole < end:
+        file.truncate(whole)
+    file.seek(0, os.SEEK_END)
 
 
 def read(source: Path) -> list[Record]:
@@ -110,11 +127,11 @@ def read(source: Path) -> list[Record]:
 def _parse(path: Path) -> Iterator[Record]:
     lines = path.read_text().splitlines(keepends=True)
     for number, line in enumerate(lines, start=1):
+        if not line.endswith("\n"):
+            return  # torn by a kill; `append` cuts it off
         try:
             yield Record.model_validate_json(line)
         except ValueError as error:
-            if number == len(lines) and not line.endswith("\n"):
-                return
             raise UserError(f"{path}:{number}: not a record; remove the line or restore the file") from error
 
 

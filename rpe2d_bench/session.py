@@ -14,6 +14,7 @@ from rpe2d_bench.plan_view import show
 from rpe2d_bench.records import Record
 from rpe2d_bench.runner import Engine, run
 from rpe2d_bench.runner.display import Display, duration
+from rpe2d_bench.separation import separate
 from rpe2d_bench.store import Store
 
 
@@ -45,7 +46,7 @@ def run_experiment(
         listeners.append(tracker.log)
     with display:
         found = run(plan, place, engine=engine, written=yaml_file.read(path).data, listeners=tuple(listeners))
-    page = report.render(found, place.root, reports / experiment.name)
+    page = report.render(found, place.root, reports / experiment.name, separate(found, place.root))
     if tracker:
         tracker.finish(page.parent)
     console.print(report.terminal_table(found))
@@ -66,7 +67,8 @@ def write_reports(sources: list[Path], store: Path, reports: Path) -> None:
     if len(runs) == 2:
         page = report.render_comparison(runs[0], runs[1], roots[0], roots[1], reports / _versus(runs))
     else:
-        page = report.render(runs[0], roots[0], reports / runs[0][0].experiment)
+        compared = separate(runs[0], roots[0])
+        page = report.render(runs[0], roots[0], reports / runs[0][0].experiment, compared)
         console.print(report.terminal_table(runs[0]))
     console.print(f"report: {page}", highlight=False, soft_wrap=True)
 

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -20,6 +20,9 @@ from rpe2d_bench.config import Resources, Sampler
 from rpe2d_bench.encodings.interface import Grid
 from rpe2d_bench.store import Store, content_key, write_json
 from rpe2d_bench.training_stage import TrainStage, load_denoiser
+
+if TYPE_CHECKING:
+    from rpe2d_bench.metrics import Observations
 
 Resolution = tuple[int, int]
 Say = Callable[[str], None]
@@ -122,13 +125,17 @@ class ReferenceStage:
     metrics: tuple[str, ...]
     net: str
     judge: str | None
+    train_resolution: Resolution  # what global and local distances are relative to
+    classes: tuple[str, ...]
 
     name = "reference"
     version = 1
 
     @cached_property
     def key(self) -> str:
-        matters = {
+        from rpe2d_bench.metrics import METRICS
+
+        matters: dict[str, Any] = {
             "revision": self.revision,
             "split": self.split,
             "resolution": self.resolution,
@@ -136,6 +143,8 @@ class ReferenceStage:
             "count": self.count,
             "metrics": _versions(self.metrics, self.net, self.judge),
         }
+        if any(METRICS[name].needs in ("global", "local") for name in self.metrics):
+            matters["train_resolution"] = self.train_resolution
         return content_key(self.name, self.version, matters)
 
     def make(self, around: Surroundings) -> Path:
@@ -143,18 +152,32 @@ class ReferenceStage:
         return around.store.make(self.name, self.key, self._work, around.say)
 
     def _work(self, partial: Path) -> None:
-        from rpe2d_bench import data, metrics
+        from rpe2d_bench import data
 
         started = time.perf_counter()
         dataset = data.build(self.data)
         indices = np.arange(self.start, self.start + self.count)
         pictures = dataset.pictures(self.split, indices, self.resolution)  # type: ignore[arg-type]
-        seen = metrics.observe(pictures, metrics=self.metrics, net=self.net, judge=self.judge, expected=self.count)
-        seen.save(partial / "observations.npz")
+        self.observe(pictures).save(partial / "observations.npz")
         labels = dataset.labels(self.split, indices)  # type: ignore[arg-type]
         np.save(partial / "labels.npy", labels)
         np.savez_compressed(partial / "samples.npz", pictures=pictures[:64], labels=labels[:64])
         write_json(partial / "result.json", {"seconds": time.perf_counter() - started, "count": self.count})
+
+    def observe(self, pictures: np.ndarray, device: str = "cpu") -> Observations:
+        """Pictures of this resolution as this reference's metrics see them, real or generated."""
+        from rpe2d_bench import metrics
+
+        return metrics.observe(
+            pictures,
+            metrics=self.metrics,
+            net=self.net,
+            judge=self.judge,
+            train_resolution=self.train_resolution,
+            classes=self.classes,
+            expected=self.count,
+            device=device,
+        )
 
 
 @dataclass(frozen=True)
@@ -163,13 +186,17 @@ class MeasureStage:
 
     generated: SampleStage | ReferenceStage
     reference: ReferenceStage
+    training: ReferenceStage | None = None  # training pictures, where a metric asks for them (memorization)
 
     name = "measure"
     version = 1
 
     @cached_property
     def key(self) -> str:
-        return content_key(self.name, self.version, {"generated": self.generated.key, "reference": self.reference.key})
+        matters = {"generated": self.generated.key, "reference": self.reference.key}
+        if self.training is not None:
+            matters["training"] = self.training.key
+        return content_key(self.name, self.version, matters)
 
     def make(self, around: Surroundings) -> Path:
         """Folder with result.json (values, versions, details, seconds) and, for samples, observations.npz."""
@@ -178,8 +205,10 @@ class MeasureStage:
     def _work(self, partial: Path, around: Surroundings) -> None:
         from rpe2d_bench import metrics
 
-        reference = self.reference
-        real = metrics.load_observations(reference.make(around) / "observations.npz")
+        reference, known = self.reference.make(around), None
+        real = metrics.load_observations(reference / "observations.npz")
+        if self.training is not None:
+            known = metrics.load_observations(self.training.make(around) / "observations.npz")
         made = self.generated.make(around)
         started = time.perf_counter()
         if isinstance(self.generated, ReferenceStage):
@@ -188,18 +217,18 @@ class MeasureStage:
         else:
             with np.load(made / "samples.npz") as samples:
                 pictures, labels = samples["pictures"], samples["labels"]
-            if self.generated.resolution != reference.resolution:
-                pictures = resized(pictures, reference.resolution)
-            seen = metrics.observe(
-                pictures,
-                metrics=reference.metrics,
-                net=reference.net,
-                judge=reference.judge,
-                expected=self.generated.count,
-                device=around.resources.device,
-            )
+            if self.generated.resolution != self.reference.resolution:
+                pictures = resized(pictures, self.reference.resolution)
+            seen = self.reference.observe(pictures, around.resources.device)
             seen.save(partial / "observations.npz")
-        measured = metrics.score(seen, real, labels, metrics=reference.metrics, seed=0)
+        measured = metrics.score(
+            seen,
+            real,
+            labels,
+            metrics=self.reference.metrics,
+            reference_labels=np.load(reference / "labels.npy"),
+            training=known,
+        )
         write_json(
             partial / "result.json",
             {
@@ -234,9 +263,8 @@ def _versions(names: tuple[str, ...], net: str, judge: str | None) -> dict[str, 
     """Everything whose change changes a measured number, by metric."""
     from rpe2d_bench.metrics import METRICS, load_net
 
-    nets = {"whole": net, "judge": judge}
     versions = {}
     for name in names:
-        seen_by = nets.get(METRICS[name].needs, net) or net
-        versions[name] = f"{METRICS[name].version}+{seen_by}-{load_net(seen_by).version}"
+        seen_by = judge if METRICS[name].needs == "judge" else net
+        versions[name] = f"{METRICS[name].version}+{seen_by}-{load_net(seen_by or net).version}"
     return versions

@@ -1,0 +1,83 @@
+"""The command `sample`: pictures of one method at any resolution, from the trained model in the store."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+
+from rpe2d_bench import loading
+from rpe2d_bench.config import Pair
+from rpe2d_bench.errors import UserError
+from rpe2d_bench.plan import make_plan, size
+from rpe2d_bench.stages import SampleStage, Surroundings
+from rpe2d_bench.store import Store
+
+
+def sample_method(
+    path: Path,
+    overrides: tuple[str, ...],
+    method: str,
+    resolution: str,
+    out: Path,
+    count: int,
+    seed: int | None,
+    store: Path,
+) -> None:
+    """Write `count` pictures as a .png grid, or as .npz with arr_0 [N, Y, X, 3] as ADM's evaluator reads it."""
+    if out.suffix not in (".png", ".npz"):
+        raise UserError(f"--out {out}: write a file that ends in .png (a grid) or .npz (for evaluators)")
+    if count < 1:
+        raise UserError(f"--count {count}: ask for at least one picture")
+    experiment = loading.load(path, overrides, [method])
+    seed = experiment.seeds[0] if seed is None else seed
+    test = parse_resolution(resolution)
+    pair = experiment.resolutions[0]
+    wanted = experiment.model_copy(
+        update={
+            "seeds": (seed,),
+            "resolutions": (Pair(train=pair.train, test=(test,)),),
+            "evaluate": experiment.evaluate.model_copy(update={"num_samples": max(count, 2)}),
+        }
+    )
+    trial = make_plan(wanted, overrides).trials[0]
+    place = Store(store)
+    if not place.has("train", trial.stage.key):
+        raise UserError(
+            f"{trial.label} of {path} is not trained in the store {place.root}; "
+            f"run: rpe2d-bench run {path} --only {method}"
+        )
+    stage = trial.cells[0].measure.generated
+    assert isinstance(stage, SampleStage)
+    folder = stage.make(Surroundings(place, experiment.resources))
+    with np.load(folder / "samples.npz") as samples:
+        pictures = samples["pictures"][:count]
+    out.parent.mkdir(parents=True, exist_ok=True)
+    if out.suffix == ".npz":
+        np.savez(out, arr_0=np.repeat(pictures, 3 // pictures.shape[1], axis=1).transpose(0, 2, 3, 1))
+    else:
+        _grid(pictures).save(out)
+    Console().print(f"{len(pictures)} pictures of {method} at {size(test)}: {out}", highlight=False, soft_wrap=True)
+
+
+def parse_resolution(text: str) -> tuple[int, int]:
+    """'48' or '32x64', height first, in pixels."""
+    sides = text.lower().split("x")
+    if len(sides) > 2 or not all(side.isdigit() and int(side) > 0 for side in sides):
+        raise UserError(f"a resolution is written 48 or HEIGHTxWIDTH in pixels, for example 32x64; got {text!r}")
+    return int(sides[0]), int(sides[-1])
+
+
+def _grid(pictures: np.ndarray):  # type: ignore[no-untyped-def]
+    """A Pillow image of the pictures, ten in a row, one pixel apart."""
+    from PIL import Image
+
+    columns = min(10, len(pictures))
+    rows = -(-len(pictures) // columns)
+    channels, height, width = pictures.shape[1:]
+    sheet = np.full((rows * (height + 1) - 1, columns * (width + 1) - 1, channels), 128, np.uint8)
+    for number, picture in enumerate(pictures):
+        y, x = (number // columns) * (height + 1), (number % columns) * (width + 1)
+        sheet[y : y + height, x : x + width] = picture.transpose(1, 2, 0)
+    return Image.fromarray(sheet.squeeze(-1) if channels == 1 else sheet)
