@@ -21,7 +21,7 @@ class FractionalPositions:
     """
 
     source: ClassVar[Source] = Source(
-        paper="NaViT, arXiv 2307.06304, section 2.1 (fractional embeddings)",
+        paper="NaViT, arXiv 2307.06304 (fractional embeddings)",
         differs="NaViT looks shares up in a learned table; here they are positions of any encoding, times L",
         clamp="none: smaller grids are stretched over the trained range",
     )

@@ -22,7 +22,7 @@ class Interpolated:
     """
 
     source: ClassVar[Source] = Source(
-        paper="PI, Chen et al. 2023, arXiv 2306.15595, section 2.3",
+        paper="PI, Chen et al. 2023, arXiv 2306.15595",
         code="whlzy/FiT@b22b7b0 fit/model/rope.py (custom_freqs='linear')",
         clamp="s >= 1; clamp: false for none",
     )

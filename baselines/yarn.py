@@ -72,11 +72,11 @@ def kept_by_index(low: float, high: float, F: int, device: torch.device) -> Tens
 class YaRNLogitScale:
     """(factor ln s + 1)^2: YaRN multiplies cos and sin of both q and k by 0.1 ln s + 1, hence the square on the logits.
 
-    Source: arXiv 2309.00071, section 3.4; s from the larger axis, as FiT.
+    Source: arXiv 2309.00071 (attention temperature); s from the larger axis, as FiT.
     """
 
     source: ClassVar[Source] = Source(
-        paper="YaRN, arXiv 2309.00071, section 3.4",
+        paper="YaRN, arXiv 2309.00071 (attention temperature)",
         code="whlzy/FiT@b22b7b0 fit/model/rope.py get_mscale",
         differs="s from the larger axis, as FiT; DyPE scales the channels of each axis by its own factor",
         clamp="s >= 1; clamp: false for none",

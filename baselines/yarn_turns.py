@@ -23,7 +23,7 @@ class YaRNTurns:
     """
 
     source: ClassVar[Source] = Source(
-        paper="YaRN, arXiv 2309.00071, section 3.2 (the ramp) and 3.4",
+        paper="YaRN, arXiv 2309.00071 (NTK-by-parts ramp)",
         differs="as the paper; the authors' code is `yarn`",
         clamp="s >= 1; clamp: false for none",
     )

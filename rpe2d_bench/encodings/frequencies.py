@@ -17,7 +17,7 @@ from rpe2d_bench.encodings.source import Source
 
 
 def geometric(F: int, theta: float | Tensor, device: torch.device) -> Tensor:
-    """theta^(-2i/d) for i = 0..F-1 (RoFormer, arXiv 2104.09864, section 3.2.2), float64.
+    """theta^(-2i/d) for i = 0..F-1 (RoFormer, arXiv 2104.09864), float64.
 
     theta: a number, giving [1, F], or [B, 1], giving [B, F].
     """
@@ -30,7 +30,7 @@ class Geometric:
     """theta^(-2i/d), the same at every grid; with `grid` positions this is extrapolation."""
 
     source: ClassVar[Source] = Source(
-        paper="RoFormer, arXiv 2104.09864, section 3.2.2; per axis as FiT, arXiv 2402.12376",
+        paper="RoFormer, arXiv 2104.09864; per axis as FiT, arXiv 2402.12376",
         code="whlzy/FiT@b22b7b0 fit/model/rope.py (custom_freqs='normal')",
         clamp="nothing depends on s",
     )
