@@ -11,8 +11,9 @@ from rpe2d_bench import loading
 from rpe2d_bench.config import Pair
 from rpe2d_bench.errors import UserError
 from rpe2d_bench.plan import make_plan, size
-from rpe2d_bench.stages import SampleStage, Surroundings
+from rpe2d_bench.stages import SampleStage
 from rpe2d_bench.store import Store
+from rpe2d_bench.surroundings import Surroundings
 
 
 def sample_method(

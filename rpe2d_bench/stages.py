@@ -8,36 +8,25 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from rpe2d_bench.config import Resources, Sampler
+from rpe2d_bench.config import Sampler
 from rpe2d_bench.encodings.interface import Grid
-from rpe2d_bench.store import Store, content_key, write_json
+from rpe2d_bench.store import content_key, write_json
+from rpe2d_bench.surroundings import Surroundings
 from rpe2d_bench.training_stage import TrainStage, load_denoiser
 
 if TYPE_CHECKING:
     from rpe2d_bench.metrics import Observations
 
 Resolution = tuple[int, int]
-Say = Callable[[str], None]
 
-__all__ = ["MeasureStage", "ReferenceStage", "SampleStage", "Surroundings", "TrainStage"]
-
-
-@dataclass
-class Surroundings:
-    """What a stage works with and in; nothing of it may change a result."""
-
-    store: Store
-    resources: Resources = field(default_factory=lambda: Resources())
-    say: Say = lambda _: None
-    progress: Callable[[str, str, int, int, dict[str, Any]], None] | None = None  # stage, key, done, total, facts
+__all__ = ["MeasureStage", "ReferenceStage", "SampleStage", "TrainStage"]
 
 
 @dataclass(frozen=True)

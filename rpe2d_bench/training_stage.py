@@ -20,9 +20,9 @@ from rpe2d_bench.config import Model, Train
 from rpe2d_bench.encodings.interface import Context, Grid
 from rpe2d_bench.errors import UserError
 from rpe2d_bench.store import content_key, write_atomically, write_json
+from rpe2d_bench.surroundings import Surroundings
 
 if TYPE_CHECKING:
-    from rpe2d_bench.stages import Surroundings
     from rpe2d_bench.train import Denoiser, Training
 
 Resolution = tuple[int, int]

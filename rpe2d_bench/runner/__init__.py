@@ -9,8 +9,8 @@ from rpe2d_bench.ledger import Ledger
 from rpe2d_bench.plan import Plan, make_plan
 from rpe2d_bench.progress import ProgressFiles
 from rpe2d_bench.records import Record
-from rpe2d_bench.stages import Surroundings
 from rpe2d_bench.store import Store
+from rpe2d_bench.surroundings import Surroundings
 
 Engine = Literal["ray", "local"]
 

@@ -7,7 +7,8 @@ import torch
 from rpe2d_bench.errors import UserError
 from rpe2d_bench.ledger import Ledger
 from rpe2d_bench.plan import Plan
-from rpe2d_bench.stages import MeasureStage, Surroundings
+from rpe2d_bench.stages import MeasureStage
+from rpe2d_bench.surroundings import Surroundings
 
 
 def run(plan: Plan, around: Surroundings, ledger: Ledger) -> None:

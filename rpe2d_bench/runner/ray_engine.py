@@ -15,7 +15,8 @@ from typing import Any
 from rpe2d_bench.errors import UserError
 from rpe2d_bench.ledger import Ledger
 from rpe2d_bench.plan import Plan, Trial
-from rpe2d_bench.stages import MeasureStage, Surroundings
+from rpe2d_bench.stages import MeasureStage
+from rpe2d_bench.surroundings import Surroundings
 
 ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",

@@ -1,0 +1,45 @@
+# Everything a fresh machine needs: `make run` for the main experiment, `make test` for the checks.
+PYTHON ?= python3
+BIN := .venv/bin
+EXPERIMENT ?= experiments/res_generalization.yaml
+export RAY_USAGE_STATS_ENABLED := 0
+export MLFLOW_DISABLE_TELEMETRY := true
+
+.PHONY: run test install install-dev lint bench clean
+
+run: .venv/installed
+	$(BIN)/rpe2d-bench run $(EXPERIMENT)
+
+test: .venv/installed-dev lint
+	$(BIN)/python -m pytest
+	$(BIN)/rpe2d-bench run experiments/smoke.yaml --store runs/smoke --reports runs/smoke/reports
+
+lint: .venv/installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: .venv/installed-bench
+	$(BIN)/python -m benchmarks
+
+install: .venv/installed
+install-dev: .venv/installed-dev
+
+.venv/bin/python:
+	$(PYTHON) -m venv .venv
+
+.venv/installed: pyproject.toml | .venv/bin/python
+	$(BIN)/pip install --quiet --editable .
+	touch $@
+
+.venv/installed-dev: pyproject.toml | .venv/bin/python
+	$(BIN)/pip install --quiet --editable ".[dev,photographs]"
+	touch $@ .venv/installed
+
+.venv/installed-bench: pyproject.toml | .venv/bin/python
+	$(BIN)/pip install --quiet --editable ".[dev,photographs,bench]"
+	touch $@ .venv/installed .venv/installed-dev
+
+clean:
+	rm -rf .venv runs .pytest_cache .mypy_cache .ruff_cache .hypothesis
