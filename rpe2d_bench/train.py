@@ -20,6 +20,7 @@ from torch import Generator, Tensor, nn
 from rpe2d_bench.config import Train
 from rpe2d_bench.diffusion import draw_times, noised, path
 from rpe2d_bench.encodings.interface import Context, Encoding, Grid, PositionalEncoding
+from rpe2d_bench.errors import UserError
 from rpe2d_bench.models import DiT
 from rpe2d_bench.optimizers import Optimizers
 
@@ -58,6 +59,21 @@ def learning_rate(recipe: Train, step: int) -> float:
     return recipe.lr * min(warm, cool)
 
 
+def compiled(function: Callable[..., Tensor], device: str) -> Callable[..., Tensor]:
+    """torch.compile, which on a CPU needs a C++ compiler: said before the first step instead of during it."""
+    if device == "cpu":
+        from torch._inductor.cpp_builder import get_cpp_compiler
+        from torch._inductor.exc import InvalidCxxCompiler
+
+        try:
+            get_cpp_compiler()
+        except InvalidCxxCompiler:
+            raise UserError(
+                "train.compile: no C++ compiler was found; install g++ or set CXX, or write compile: false"
+            ) from None
+    return torch.compile(function)
+
+
 class Training:
     """Weights, their moving average, optimizer, generator and step: all that a checkpoint holds."""
 
@@ -70,7 +86,7 @@ class Training:
         self.data_rng = Generator("cpu").manual_seed(seed + 1)
         self.step = 0
         self._path = path(recipe.path)
-        self._loss: Callable[..., Tensor] = torch.compile(self.loss) if recipe.compile else self.loss
+        self._loss: Callable[..., Tensor] = compiled(self.loss, device) if recipe.compile else self.loss
         self._weights: list[Tensor] = [p for p in self.denoiser.parameters() if p.requires_grad]
         averaged = dict(self.ema.named_parameters())
         self._averages: list[Tensor] = [averaged[n] for n, p in self.denoiser.named_parameters() if p.requires_grad]
