@@ -14,16 +14,14 @@ def show_method(
     method: str, grid: str, train_grid: str, t: float, head_width: int, options: list[str], figure: Path | None
 ) -> None:
     """Print the realised numbers of a method, and draw them if a figure is asked for."""
-    from rpe2d_bench.encodings.describe import as_text, describe, parse_grid, spec_of
+    from rpe2d_bench.encodings.describe import as_text, describe, parse_grid, spec_of, with_option
 
     spec = spec_of(method)
     for option in options:
         key, equals, value = option.partition("=")
         if not equals:
             raise UserError(f"--set {option}: write KEY=VALUE, for example --set theta=100")
-        parts = [spec[part] for part in ("positions", "frequencies", "logit_scale") if part in spec]
-        for target in parts or [spec]:
-            target[key] = yaml.safe_load(value)
+        spec = with_option(spec, key, yaml.safe_load(value))
     realised = describe(spec, parse_grid(grid), parse_grid(train_grid), t, head_width)
     console = Console()
     console.print(f"{method}: {spec}", highlight=False, markup=False, soft_wrap=True)
