@@ -14,22 +14,26 @@ from torch import Tensor
 SUPPORT = 2.0  # the kernel ends two output pixels from its centre
 
 
-def keys_cubic(u: Tensor) -> Tensor:
-    """Keys' cubic convolution kernel with a = -1/2 (Keys 1981, eq. 4), u in output pixels."""
+def _truncated(u: Tensor) -> tuple[Tensor, Tensor]:
+    """q = max(2 - |u|, 0) and p = max(1 - |u|, 0): in their powers both pieces of the kernel are one expression."""
     v = u.abs()
-    inner = (1.5 * v - 2.5) * v * v + 1.0
-    outer = ((-0.5 * v + 2.5) * v - 4.0) * v + 2.0
-    return torch.where(v < 1.0, inner, torch.where(v < 2.0, outer, torch.zeros_like(v)))
+    return (2.0 - v).clamp_(min=0.0), v.neg_().add_(1.0).clamp_(min=0.0)
+
+
+def keys_cubic(u: Tensor) -> Tensor:
+    """Keys' cubic convolution kernel with a = -1/2 (Keys 1981, eq. 4): q^2 (q - 1) / 2 + p^2 (1 - 2 p)."""
+    q, p = _truncated(u)
+    outer = (q - 1.0).mul_(q).mul_(q)
+    inner = p.mul(-2.0).add_(1.0).mul_(p).mul_(p)
+    return inner.add_(outer, alpha=0.5)
 
 
 def keys_cubic_integral(u: Tensor) -> Tensor:
-    """The kernel's integral from 0 to u; odd, and 1/2 from u = 2 on."""
-    v = u.abs()
-    a = v.clamp(max=1.0)
-    b = v.clamp(1.0, 2.0)
-    inner = ((0.375 * a - 2.5 / 3.0) * a * a + 1.0) * a  # to min(|u|, 1)
-    outer = (((-0.125 * b + 2.5 / 3.0) * b - 2.0) * b + 2.0) * b - (-0.125 + 2.5 / 3.0)  # from 1 on
-    return torch.copysign(inner + outer, u)
+    """The kernel's integral from 0 to u, 1/2 - q^3 (q / 8 - 1 / 6) - p^3 (1 / 3 - p / 2) for u > 0; odd."""
+    q, p = _truncated(u)
+    outer = q.mul(-1 / 8).add_(1 / 6).mul_(q).mul_(q).mul_(q)
+    inner = p.mul(1 / 2).sub_(1 / 3).mul_(p).mul_(p).mul_(p)
+    return torch.copysign(inner.add_(outer).add_(0.5), u)
 
 
 def box_weights(centres_BO: Tensor, pitch: float, first_B: Tensor, step_B: Tensor, count: int) -> Tensor:
@@ -39,7 +43,7 @@ def box_weights(centres_BO: Tensor, pitch: float, first_B: Tensor, step_B: Tenso
     than one where the kernel reaches over the end. All lengths in one unit; pitch is that of the output pixels.
     """
     edges_BI = first_B[:, None] + step_B[:, None] * torch.arange(count + 1)
-    integral_BOI = keys_cubic_integral((edges_BI[:, None, :] - centres_BO[:, :, None]) / pitch)
+    integral_BOI = keys_cubic_integral((edges_BI[:, None, :] - centres_BO[:, :, None]).div_(pitch))
     return integral_BOI[:, :, 1:] - integral_BOI[:, :, :-1]
 
 
@@ -53,8 +57,8 @@ def window_weights(start_B: Tensor, length_B: Tensor, inputs: int, outputs: int)
     centres_BO = start_B[:, None] + scale_B[:, None] * (torch.arange(outputs) + 0.5)
     pixels_I = torch.arange(inputs) + 0.5
     width_B11 = scale_B.clamp(min=1.0)[:, None, None]
-    weights_BOI = keys_cubic((pixels_I - centres_BO[:, :, None]) / width_B11)
-    return weights_BOI / weights_BOI.sum(-1, keepdim=True)
+    weights_BOI = keys_cubic((pixels_I - centres_BO[:, :, None]).div_(width_B11))
+    return weights_BOI.div_(weights_BOI.sum(-1, keepdim=True))
 
 
 def resample(pictures_BCHW: Tensor, rows_BOI: Tensor, columns_BOI: Tensor) -> Tensor:
