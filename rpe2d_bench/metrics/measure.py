@@ -1,8 +1,8 @@
 """Pictures -> observations -> values. Observations are what is kept: reference observations serve every method.
 
-    reference = observe(real_pictures, metrics=["fd", "accuracy"], net="glyphnet", judge="glyphjudge")
-    generated = observe(pictures, metrics=["fd", "accuracy"], net="glyphnet", judge="glyphjudge")
-    measurement = score(generated, reference, labels, metrics=["fd", "accuracy"])
+reference = observe(real_pictures, metrics=["fd", "accuracy"], net="glyphnet", judge="glyphjudge")
+generated = observe(pictures, metrics=["fd", "accuracy"], net="glyphnet", judge="glyphjudge")
+measurement = score(generated, reference, labels, metrics=["fd", "accuracy"])
 """
 
 from __future__ import annotations
@@ -51,9 +51,7 @@ def observe(
     seeing, judging = _loaded(net, classes), None if judge is None else _loaded(judge, classes)
     seen: dict[str, Features] = {}
     for view in dict.fromkeys(METRICS[name].needs for name in metrics):
-        seen |= views.build(
-            view, pictures, seeing, judging, train_resolution, batch_size=batch_size, device=device
-        )
+        seen |= views.build(view, pictures, seeing, judging, train_resolution, batch_size=batch_size, device=device)
     size = (int(pictures.shape[2]), int(pictures.shape[3]))
     return Observations(seen, len(pictures), size, seeing.name, None if judging is None else judging.name)
 
@@ -157,9 +155,7 @@ def measure(
     """Observe both sets of pictures and score them: the whole of a measurement in one call."""
     names = validate(metrics, net, judge)
     seen, real = (
-        observe(
-            pictures, metrics=names, net=net, judge=judge, train_resolution=train_resolution, classes=classes
-        )
+        observe(pictures, metrics=names, net=net, judge=judge, train_resolution=train_resolution, classes=classes)
         for pictures in (generated, reference)
     )
     return score(seen, real, labels, metrics=names, reference_labels=reference_labels, seed=seed)

@@ -34,8 +34,10 @@ def _glyph(name: str) -> Callable[[Path | None, Classes | None], FeatureNet]:
 
 def _efficientnet(weights: Path | None, classes: Classes | None) -> FeatureNet:
     from rpe2d_bench.metrics.efficientnet import EfficientNetLite0
+    from rpe2d_bench.metrics.onnx_backend import accelerated
 
-    return EfficientNetLite0()
+    net = EfficientNetLite0()
+    return accelerated(net, net.module)
 
 
 def _inception(weights: Path | None, classes: Classes | None) -> FeatureNet:

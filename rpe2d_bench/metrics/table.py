@@ -55,9 +55,7 @@ def _frechet(inputs: Inputs) -> Score:
 
 
 def _frechet_infinity(inputs: Inputs) -> Score:
-    return extrapolated.frechet_at_infinity(
-        inputs.generated.features_ND, inputs.reference.features_ND, inputs.seed
-    )
+    return extrapolated.frechet_at_infinity(inputs.generated.features_ND, inputs.reference.features_ND, inputs.seed)
 
 
 def _kernel(inputs: Inputs) -> Score:

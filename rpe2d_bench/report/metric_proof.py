@@ -1,6 +1,6 @@
 """The proof that the metrics measure, as a figure and a table: from the CSV of `rpe2d_bench.metrics.proof`.
 
-    python -m rpe2d_bench.report.metric_proof proof.csv proof.svg proof.md
+python -m rpe2d_bench.report.metric_proof proof.csv proof.svg proof.md
 """
 
 from __future__ import annotations

@@ -28,6 +28,15 @@ def test_agrees_with_cleanfid_at_metric_sizes(source: int, target: int) -> None:
     np.testing.assert_allclose(resize(picture, (target, target))[0].numpy(), theirs, atol=1e-4, rtol=0)
 
 
+@pytest.mark.parametrize("channels", [1, 2, 3])
+@pytest.mark.parametrize("size", [(20, 130), (224, 100)])
+def test_both_ways_agree(channels: int, size: tuple[int, int], monkeypatch: pytest.MonkeyPatch) -> None:
+    pictures = np.random.default_rng(0).integers(0, 256, (2, channels, 110, 97), dtype=np.uint8)
+    one_by_one = resize(pictures, size)
+    monkeypatch.setattr("rpe2d_bench.metrics.resize.DENSE", 200)
+    torch.testing.assert_close(resize(pictures, size), one_by_one, atol=1e-4, rtol=0)
+
+
 @given(source=SIZES, target=SIZES)
 @settings(max_examples=100, deadline=None)
 def test_constant_pictures_stay_constant(source: int, target: int) -> None:
