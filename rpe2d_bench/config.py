@@ -69,6 +69,7 @@ class Sampler(_Part):
     steps: int = Field(25, gt=0)
     guidance: float = 1.5  # 1.0 = none
     shift: float | Literal["sqrt_tokens"] = 1.0  # of timesteps; sqrt_tokens: sqrt(tokens / trained), at least 1
+    precision: Literal["float32", "bf16"] = "float32"  # of the model's passes; the integration is in float32
 
 
 class MethodEntry(_Part):
@@ -116,7 +117,7 @@ class Resources(_Part):
     cpus_per_trial: int = Field(1, gt=0)
     gpus_per_trial: float = Field(0, ge=0)
     device: Literal["cpu", "cuda", "mps"] = "cpu"
-    sample_batch: int = Field(100, gt=0)  # pictures generated together, at the train resolution's number of tokens
+    sample_batch: int = Field(64, gt=0)  # pictures generated together at the train resolution; fewer where grids are larger
     checkpoint_every: float = Field(20.0, gt=0)  # seconds between training checkpoints
 
 

@@ -61,6 +61,7 @@ def sample(
     ts = times(options.steps, shift_of(options, grid, train_grid))
     crop_B3 = torch.tensor([conditioning], device=device)
     with_guidance = options.guidance != 1.0
+    autocast = torch.autocast(device, torch.bfloat16, enabled=options.precision == "bf16")
 
     for start in range(0, len(indices), batch_size):
         chosen = indices[start : start + batch_size]
@@ -71,10 +72,12 @@ def sample(
         def velocity(x_BCYX: Tensor, t: float, labels_B: Tensor = labels_B) -> Tensor:
             t_1 = torch.tensor([t], dtype=torch.float32, device=device)
             realised = encoding(Context(grid, train_grid, t_1))
+            twice_BCYX = torch.cat((x_BCYX, x_BCYX)) if with_guidance else x_BCYX
+            with autocast:
+                v_BCYX = dit(twice_BCYX, t_1.expand(len(labels_B)), labels_B, realised, crop_B3).float()
             if not with_guidance:
-                return dit(x_BCYX, t_1.expand(len(labels_B)), labels_B, realised, crop_B3)
-            both_BCYX = dit(torch.cat((x_BCYX, x_BCYX)), t_1.expand(len(labels_B)), labels_B, realised, crop_B3)
-            conditional_BCYX, unconditional_BCYX = both_BCYX.chunk(2)
+                return v_BCYX
+            conditional_BCYX, unconditional_BCYX = v_BCYX.chunk(2)
             return guided(conditional_BCYX, unconditional_BCYX, options.guidance)
 
         x_BCYX = noise(seed, chosen, (dit.channels, *resolution)).to(device)
