@@ -22,6 +22,7 @@ from rpe2d_bench.diffusion import draw_times, noised, path
 from rpe2d_bench.encodings.interface import Context, Encoding, Grid, PositionalEncoding
 from rpe2d_bench.errors import UserError
 from rpe2d_bench.models import DiT
+from rpe2d_bench.models.stem import draw_dilation
 from rpe2d_bench.optimizers import Optimizers
 
 
@@ -92,11 +93,18 @@ class Training:
         self._averages: list[Tensor] = [averaged[n] for n, p in self.denoiser.named_parameters() if p.requires_grad]
 
     def loss(
-        self, x_BCYX: Tensor, eps_BCYX: Tensor, t_B: Tensor, labels_B: Tensor, crop_B3: Tensor, encoding: Encoding
+        self,
+        x_BCYX: Tensor,
+        eps_BCYX: Tensor,
+        t_B: Tensor,
+        labels_B: Tensor,
+        crop_B3: Tensor,
+        encoding: Encoding,
+        dilation: int = 1,
     ) -> Tensor:
         """Mean squared error of the velocity."""
         noised_BCYX, velocity_BCYX = noised(self._path, x_BCYX, eps_BCYX, t_B)
-        predicted = self.denoiser.dit(noised_BCYX, t_B, labels_B, encoding, crop_B3)
+        predicted = self.denoiser.dit(noised_BCYX, t_B, labels_B, encoding, crop_B3, dilation)
         return F.mse_loss(predicted.float(), velocity_BCYX)
 
     def steps(self, pictures: Batches) -> Iterator[Step]:
@@ -112,8 +120,10 @@ class Training:
             dropped_B = torch.rand(batch, generator=self.rng, device=device) < recipe.class_dropout
             labels_B = torch.where(dropped_B, self.denoiser.dit.no_class, labels_B)
             context = Context(self.denoiser.dit.grid(x_BCYX), self.train_grid, t_B, self.rng, batch, crop_B3)
+            dilation = draw_dilation(self.data_rng) if self.denoiser.dit.stem is not None else 1
             with autocast:
-                loss = self._loss(x_BCYX, eps_BCYX, t_B, labels_B, crop_B3, self.denoiser.encoding(context))
+                encoding = self.denoiser.encoding(context)
+                loss = self._loss(x_BCYX, eps_BCYX, t_B, labels_B, crop_B3, encoding, dilation)
             loss.backward()
             grad_norm = nn.utils.clip_grad_norm_(self._weights, recipe.grad_clip, foreach=True)
             lr = learning_rate(recipe, self.step)

@@ -5,10 +5,19 @@ Shape suffixes: B batch, N tokens, D width.
 
 from __future__ import annotations
 
+import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Generator, Tensor, nn
 
 from rpe2d_bench.encodings.interface import Grid
+
+# Of the training batches have dilation 2; inference has 1 (arXiv 2503.04344, multi-dilation training).
+DILATED_SHARE = 0.1
+
+
+def draw_dilation(rng: Generator) -> int:
+    """Dilation of the stem for one training batch; rng is a generator of the CPU, so that no GPU is waited for."""
+    return 2 if torch.rand((), generator=rng).item() < DILATED_SHARE else 1
 
 
 class DilatedConv(nn.Module):
