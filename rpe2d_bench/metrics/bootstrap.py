@@ -42,17 +42,23 @@ def kernel_replicates(
     weights_BM: np.ndarray,
     classes_N: np.ndarray | None = None,
     reference_classes_M: np.ndarray | None = None,
+    reference_within_B: np.ndarray | None = None,
 ) -> np.ndarray:
     """[B] KID of each resample: `kernel.mmd2` of the drawn pictures, with pairs of one picture with itself left out.
 
+    `reference_within_B` is `within_replicates` of the reference, where it is known from another method.
     Leaving them out keeps the estimator unbiased: a plain resample would meet k(x, x) once for every repeated draw.
     """
     x, y = features_ND.astype(np.float64), reference_MD.astype(np.float64)
     cross = ((weights_BN @ cubic_kernel(x, y)) * weights_BM).sum(axis=1) / (weights_BN.sum(1) * weights_BM.sum(1))
-    return _within(x, weights_BN, classes_N) + _within(y, weights_BM, reference_classes_M) - 2.0 * cross
+    if reference_within_B is None:
+        reference_within_B = within_replicates(y, weights_BM, reference_classes_M)
+    return within_replicates(x, weights_BN, classes_N) + reference_within_B - 2.0 * cross
 
 
-def _within(x_ND: np.ndarray, weights_BN: np.ndarray, classes_N: np.ndarray | None) -> np.ndarray:
+def within_replicates(x_ND: np.ndarray, weights_BN: np.ndarray, classes_N: np.ndarray | None) -> np.ndarray:
+    """[B] the part of KID that looks at one side only, for each resample."""
+    x_ND = x_ND.astype(np.float64)
     kernel_NN = cubic_kernel(x_ND, x_ND)
     np.fill_diagonal(kernel_NN, 0.0)
     total_B = ((weights_BN @ kernel_NN) * weights_BN).sum(axis=1)

@@ -106,6 +106,9 @@ def replicates(
     weights_BM = bootstrap.multinomial_weights(
         resamples, len(reference_MD), np.random.default_rng([seed, 0]), reference_labels
     )
+    within_B = None
+    if metric == "kid":
+        within_B = bootstrap.within_replicates(reference_MD, weights_BM, reference_labels)
     for name, sets in features.items():
         rows, exact = [], []
         for index, x_ND in enumerate(sets):
@@ -119,7 +122,9 @@ def replicates(
             else:
                 exact.append(kernel.mmd2(x_ND, reference_MD, classes, reference_labels))
                 rows.append(
-                    bootstrap.kernel_replicates(x_ND, reference_MD, weights_BN, weights_BM, classes, reference_labels)
+                    bootstrap.kernel_replicates(
+                        x_ND, reference_MD, weights_BN, weights_BM, classes, reference_labels, within_B
+                    )
                 )
         values[name], drawn[name] = np.array(exact), np.stack(rows)
     return values, drawn

@@ -82,7 +82,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if len(given) != 3:
         raise UserError("write: python -m rpe2d_bench.report.metric_proof proof.csv proof.svg proof.md")
     rows = read(given[0])
-    figure(rows).savefig(given[1], metadata={"Date": None} if given[1].suffix == ".svg" else None)
+    with style.context(STYLE):  # which also keeps the ids of an SVG from changing
+        figure(rows).savefig(given[1], metadata={"Date": None} if given[1].suffix == ".svg" else None)
     given[2].write_text(table(rows))
 
 
