@@ -59,8 +59,17 @@ def _winners(results: Results, metric: Metric, train: Resolution) -> list[Senten
         best = results.best(train, test, metric)
         if best:
             won.setdefault(" = ".join(best), []).append((test, runner_up(results, metric, train, test)))
-    out = []
+    out: list[Sentence] = []
+    for winner, alone in list(won.items()):
+        if unrivalled := [size_label(test) for test, second in alone if second is None]:
+            names = join(winner.split(" = "))
+            verb = "coincide and are all" if " = " in winner else "is all"
+            said = f"At {join(unrivalled)} px {names} {verb} that has been measured; there is nothing to compare."
+            out.append(Sentence("detail", said))
+        won[winner] = [(test, second) for test, second in alone if second is not None]
     for winner, sizes in sorted(won.items(), key=lambda item: -len(item[1])):
+        if not sizes:
+            continue
         first = winner.split(" = ")[0]
         scores = [
             f"{size_label(test)} px ({scale_label(test, train)}: {number(found.mean)})"
@@ -68,7 +77,8 @@ def _winners(results: Results, metric: Metric, train: Resolution) -> list[Senten
             if (found := results.estimate(first, train, test, metric))
         ]
         extreme = "lowest" if metric.better == "lower" else "highest"
-        text = f"{winner} has the {extreme} {metric.label} at {join(scores)}"
+        has = "(which coincide) have" if " = " in winner else "has"
+        text = f"{join(winner.split(' = '))} {has} the {extreme} {metric.label} at {join(scores)}"
         clear = [size_label(test) for test, second in sizes if second and second[1]]
         close = [f"{second[0]} at {size_label(test)}" for test, second in sizes if second and not second[1]]
         if len(results.seeds) < 2 and not results.comparisons:

@@ -67,7 +67,10 @@ def files_of_table(table: Table) -> dict[str, str]:
 
 def _facts(results: Results) -> list[tuple[str, str]]:
     samples = sorted({r.num_samples for r in results.find("measure") if r.num_samples})
-    out = [("methods", str(len(results.methods))), ("seeds", str(len(results.seeds)))]
+    out = [
+        ("methods", str(len(results.methods))),
+        ("seed" if len(results.seeds) == 1 else "seeds", str(len(results.seeds))),
+    ]
     if samples:
         out.append(("pictures per cell", " / ".join(map(str, samples))))
     out.append(("newest record", results.newest.created[:16].replace("T", " ")))

@@ -10,8 +10,9 @@ from typing import Any
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter
+from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullFormatter
 
 from rpe2d_bench.records import Resolution
 from rpe2d_bench.report.results import Results
@@ -100,7 +101,7 @@ def _panel(
         number = style.index
         spot = (place_of - (len(look) - 1) / 2) / max(len(look), 1)  # -0.5 .. 0.5, so that bars do not hide each other
         points = [
-            (place * 1.05**spot if line else place + 0.5 * spot, found, test)
+            (place * 1.04**spot if line else place + 0.5 * spot, found, test)
             for place, test in zip(places, tests, strict=True)
             if (found := results.estimate(method, train, test, metric))
         ]
@@ -159,11 +160,15 @@ def _vertical_scale(axes: Axes, results: Results, metric: Metric, train: Resolut
     if metric.unit == "%":
         axes.set_ylim(-3, 103)
     elif means and min(means) > 0 and max(means) / min(means) > LOG_FROM:
-        axes.set_yscale("log")
+        logarithmic(axes.yaxis, min(means), max(means))
     elif means and min(means) <= 0 and max(means) > LOG_FROM * max(abs(min(means)), 1e-12):
         axes.set_yscale("symlog", linthresh=max(2 * abs(min(means)), max(means) / 1000))
-    else:
-        return
-    if metric.unit != "%":
         axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-        axes.yaxis.set_minor_formatter(NullFormatter())
+
+
+def logarithmic(axis: Axis, low: float, high: float) -> None:
+    """A logarithmic axis with enough plain numbers to be read, also where it covers little more than a decade."""
+    (axis.axes.set_xscale if axis is axis.axes.xaxis else axis.axes.set_yscale)("log")
+    axis.set_major_locator(LogLocator(subs=(1.0,) if high / low > 300 else (1.0, 2.0, 5.0)))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.set_minor_formatter(NullFormatter())

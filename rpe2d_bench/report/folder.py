@@ -120,19 +120,18 @@ def _write(results: Results, store: Path, out: Path, inputs: str) -> None:
         drawn = {metric.key: curve(results, metric, train) for metric in results.metrics}
         for figure in drawn.values():
             figure.save(out / "figures")
-        pictures = strips(results, store, train)
+        pictures, real = strips(results, store, train), real_strips(results, store, train)
         if pictures:
-            for kind, content in figures.files_of(sheets.overview(results, pictures, train)).items():
+            for kind, content in figures.files_of(sheets.overview(results, pictures, real, train)).items():
                 (out / "figures" / f"samples_{at}.{kind}").write_bytes(content)
             for test in results.resolutions[train]:
-                if (sheet := sheets.contact_sheet(results, pictures, test)) is not None:
+                if (sheet := sheets.contact_sheet(results, pictures, real, test)) is not None:
                     name = f"samples_{at}_test_{size_label(test).replace('×', 'x')}.png"
                     (out / "strips").mkdir(exist_ok=True)
                     sheet.save(out / "strips" / name)
         both = plane(results, train)
         if both is not None:
             both.save(out / "figures")
-        real = real_strips(results, store, train)
         sections.append(Section(train, tables, drawn, pictures, real, both))
     _save(out / "report.md", "\n".join(text))
     made = {

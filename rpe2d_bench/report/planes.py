@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, NullFormatter
 
 from rpe2d_bench.records import Resolution
 from rpe2d_bench.report.drawing import Drawing, drawing
-from rpe2d_bench.report.figures import LOG_FROM, paper_style
+from rpe2d_bench.report.figures import LOG_FROM, logarithmic, paper_style
 from rpe2d_bench.report.results import Results
 from rpe2d_bench.report.vocabulary import Metric, scale_label, size_label
 
@@ -38,12 +37,8 @@ def plane(results: Results, train: Resolution) -> Drawing | None:
         for axis, metric in ((first.xaxis, whole), (first.yaxis, detail)):
             values = [p[axis is first.yaxis] for test in tests for p in _points(results, train, test, pair).values()]
             if min(values) > 0 and max(values) / min(values) > LOG_FROM:
-                getattr(first, "set_yscale" if metric is detail else "set_xscale")("log")
-                axis.set_minor_formatter(NullFormatter())
-        for axes in grid.flat:
-            for axis in (axes.xaxis, axes.yaxis):
-                if axis.get_scale() == "log":
-                    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+                for axes in grid.flat:
+                    logarithmic(axes.yaxis if metric is detail else axes.xaxis, min(values), max(values))
         figure.supxlabel(f"structure lost → ({whole.heading.rstrip(' ↓')})", fontsize=8)
         figure.supylabel(f"detail lost → ({detail.heading.rstrip(' ↓')})", fontsize=8)
         handles, labels = first.get_legend_handles_labels()

@@ -100,6 +100,9 @@ class Results:
     def _describe(self, key: str) -> Metric:
         """What this package knows of a metric, else which way is better as the records say."""
         known = describe(key)
+        if known.factor == 1000.0:  # customary for small kernel distances; a nuisance where they are not small
+            values = [abs(r.metrics[key]) for r in self.find("measure", status="ok") if key in r.metrics]
+            known = replace(known, factor=1000.0 if max(values, default=0.0) < 1.0 else 1.0)
         if known.better is None:
             said = [r.details.get("better", {}).get(key) for r in self.find("measure") if key in r.metrics]
             return replace(known, better=next((word for word in said if word in ("lower", "higher")), None))

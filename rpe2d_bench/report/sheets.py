@@ -8,56 +8,64 @@ from PIL import Image, ImageDraw, ImageFont
 from rpe2d_bench.records import Resolution
 from rpe2d_bench.report.figures import paper_style
 from rpe2d_bench.report.results import Results
-from rpe2d_bench.report.strips import Strip, picture
+from rpe2d_bench.report.strips import REAL, Strip, picture
 from rpe2d_bench.report.vocabulary import scale_label, size_label
 
 Strips = dict[tuple[str, Resolution], Strip]
 OVERVIEW_PICTURES = 2  # per method and resolution
 WIDTH = 6.75  # inches: the text width of a page
-LABELS = 1.05  # inches for the methods' names
+HEAD = 0.32  # inches for the resolutions
 GAP = 0.05
+FONT = 6.5
 
 
-def overview(results: Results, strips: Strips, train: Resolution) -> Figure:
+def overview(results: Results, strips: Strips, real: dict[Resolution, Strip], train: Resolution) -> Figure:
     """Methods down, resolutions across, all pictures at the same scale: a pixel is as large everywhere."""
     tests = [test for test in results.resolutions[train] if any(key[1] == test for key in strips)]
     methods = [method for method in results.methods if any(key[0] == method for key in strips)]
+    rows = [REAL, *methods] if real else methods
+    labels = 0.1 + 0.052 * max(len(row) + 2 for row in rows)  # inches
     across = sum(test[1] for test in tests) * OVERVIEW_PICTURES
-    inch = (WIDTH - LABELS - GAP * (len(tests) * (OVERVIEW_PICTURES + 1))) / across  # inches per pixel
+    inch = (WIDTH - labels - GAP * len(tests) * (OVERVIEW_PICTURES + 1)) / across  # inches per pixel
     tallest = max(test[0] for test in tests) * inch
-    height = 0.35 + len(methods) * (tallest + GAP)
+    height = HEAD + len(rows) * (tallest + GAP)
     with paper_style(**{"axes.grid": False}):
         figure = Figure(figsize=(WIDTH, height))
-        for row, method in enumerate(methods):
-            middle = height - 0.35 - row * (tallest + GAP) - tallest / 2
-            mark = " †" if results.is_undertrained(method, train) else ""
-            figure.text((LABELS - GAP) / WIDTH, middle / height, method + mark, ha="right", va="center", fontsize=6.5)
-            left = LABELS
+        axes = figure.add_axes((0, 0, 1, 1))  # one inch is one unit
+        axes.set_axis_off()
+        axes.set(xlim=(0, WIDTH), ylim=(0, height), aspect="equal")
+        for row, method in enumerate(rows):
+            middle = height - HEAD - row * (tallest + GAP) - tallest / 2
+            mark = " †" if method in results.methods and results.is_undertrained(method, train) else ""
+            axes.text(labels - GAP, middle, method + mark, ha="right", va="center", fontsize=FONT)
+            left = labels
             for test in tests:
                 wide, tall = test[1] * inch, test[0] * inch
+                span = OVERVIEW_PICTURES * (wide + GAP) - GAP
                 if row == 0:
-                    span = OVERVIEW_PICTURES * wide + GAP * (OVERVIEW_PICTURES - 1)
                     words = f"{size_label(test)}\n{scale_label(test, train)}"
-                    figure.text((left + span / 2) / WIDTH, 1 - 0.02 / height, words, ha="center", va="top", fontsize=6)
-                strip = strips.get((method, test))
-                for index in range(OVERVIEW_PICTURES):
-                    place = (left / WIDTH, (middle - tall / 2) / height, wide / WIDTH, tall / height)
-                    axes = figure.add_axes(place)
-                    axes.set_axis_off()
-                    if strip is not None and index < len(strip.pictures_NCHW):
-                        axes.imshow(picture(strip.pictures_NCHW[index]), interpolation="nearest", aspect="auto")
-                    elif index == 0:
-                        axes.text(0.5, 0.5, "–", ha="center", va="center", fontsize=7, color="#808080")
-                    left += wide + GAP
-                left += GAP
+                    axes.text(left + span / 2, height - 0.03, words, ha="center", va="top", fontsize=FONT)
+                strip = real.get(test) if method == REAL else strips.get((method, test))
+                if strip is None:
+                    axes.text(left + span / 2, middle, "–", ha="center", va="center", fontsize=7, color="#808080")
+                for index, picture_CHW in enumerate(strip.pictures_NCHW[:OVERVIEW_PICTURES] if strip else ()):
+                    x = left + index * (wide + GAP)
+                    place = (x, x + wide, middle - tall / 2, middle + tall / 2)
+                    axes.imshow(picture(picture_CHW), interpolation="nearest", extent=place)
+                left += span + 2 * GAP
+        axes.set(xlim=(0, WIDTH), ylim=(0, height))
     return figure
 
 
-def contact_sheet(results: Results, strips: Strips, test: Resolution) -> Image.Image | None:
+def contact_sheet(
+    results: Results, strips: Strips, real: dict[Resolution, Strip], test: Resolution
+) -> Image.Image | None:
     """One strip per method at one resolution, names on the left; small pictures enlarged by whole factors."""
     rows = [(method, strips[method, test]) for method in results.methods if (method, test) in strips]
     if not rows:
         return None
+    if test in real:
+        rows.insert(0, (REAL, real[test]))
     enlarge = max(1, 96 // max(test))
     font = ImageFont.load_default(size=13)
     images = [

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from statistics import fmean, stdev
 
 
@@ -75,11 +76,17 @@ def estimate(values: Sequence[float], confidence: float = 0.95) -> Estimate | No
     mean = fmean(values)
     if len(values) < 2 or not all(math.isfinite(value) for value in values):
         return Estimate(mean, len(values))
+    spread = stdev(values)
+    half = _student(confidence, len(values) - 1) * spread / math.sqrt(len(values))
+    return Estimate(mean, len(values), spread, mean - half, mean + half)
+
+
+@lru_cache
+def _student(confidence: float, freedom: int) -> float:
+    """The two-sided quantile of Student's t."""
     from scipy.stats import t
 
-    spread = stdev(values)
-    half = float(t.ppf(0.5 + confidence / 2, len(values) - 1)) * spread / math.sqrt(len(values))
-    return Estimate(mean, len(values), spread, mean - half, mean + half)
+    return float(t.ppf(0.5 + confidence / 2, freedom))
 
 
 def paired(ours: Mapping[int, float], theirs: Mapping[int, float], confidence: float = 0.95) -> Estimate | None:

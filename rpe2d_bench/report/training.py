@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from rpe2d_bench.records import Record
 from rpe2d_bench.report.drawing import Drawing, drawing
-from rpe2d_bench.report.figures import paper_style
+from rpe2d_bench.report.figures import logarithmic, paper_style
 from rpe2d_bench.report.palette import COLOURS, DASHES
 from rpe2d_bench.report.results import Results
 from rpe2d_bench.report.vocabulary import size_label
@@ -71,7 +71,7 @@ def training_curves(results: Results, store: Path) -> Drawing | None:
         axes.set_ylabel("training loss (mean over windows)")
         losses = [value for _, _, points in lines for _, value in points]
         if min(losses) > 0 and max(losses) / min(losses) > 5:
-            axes.set_yscale("log")
+            logarithmic(axes.yaxis, min(losses), max(losses))
         figure.legend(loc="outside right center", title="model", alignment="left")
     last = "; ".join(f"{name} seed {seed}: {points[-1][1]:.4g}" for name, seed, points in lines)
     return drawing(

@@ -8,5 +8,6 @@ from __future__ import annotations
 from rpe2d_bench.tracking.background import BackgroundTracker
 from rpe2d_bench.tracking.connection import default_uri
 from rpe2d_bench.tracking.tracker import Tracker, sync
+from rpe2d_bench.tracking.viewing import ENVIRONMENT, ui_address, ui_command
 
-__all__ = ["BackgroundTracker", "Tracker", "default_uri", "sync"]
+__all__ = ["ENVIRONMENT", "BackgroundTracker", "Tracker", "default_uri", "sync", "ui_address", "ui_command"]

@@ -23,14 +23,15 @@ SETTINGS = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
     "MLFLOW_LOGGING_LEVEL": "ERROR",
 }
-# What the UI shows above the runs of an experiment.
-NOTE = """One parent run per `rpe2d-bench run`; below it trained models, method curves and evaluation cells.
+# What the UI shows above the runs of an experiment; folded, only the first paragraph is seen.
+NOTE = """To compare methods: filter `tags.stage = "mean"`, chart view; `curves`: metrics over the side in pixels.
 
-- *Which method is best at a size?* Filter `tags.stage = "mean"` and sort by a column such as `{metric}/48px`.
-- *The comparison curve*: same filter, chart view, `{metric}_by_side` over step; a step is the side of the square test
-  resolution in pixels.
+- *Which method is best at a size?* The same view, section `size 48px`; or the list view with the column
+  `size 48px/{metric}`, sorted.
 - *Loss curves*: filter `tags.stage = "train"`, chart view, `loss` over step.
 - *Pictures*: a cell (`tags.stage = "measure"`), Artifacts, `samples.png`; same class and noise for every method.
+- Each `rpe2d-bench run` is one parent run; below it are its trained models, method curves per seed, and cells. The
+  report is among its artifacts.
 """
 
 

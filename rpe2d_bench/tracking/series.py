@@ -1,4 +1,7 @@
-"""The main metric over test resolution, per method and seed and as a mean over seeds, as curves the UI draws."""
+"""Metrics over test resolution, per method and seed and as means over seeds, as curves the UI draws.
+
+A curve has the square test resolutions; its step is the side in pixels.
+"""
 
 from __future__ import annotations
 
@@ -27,14 +30,14 @@ def log_series(tracker: Tracker, records: list[Record]) -> None:
 
 
 def log_means(tracker: Tracker, records: list[Record]) -> None:
-    """One run per method and train resolution: means over the seeds."""
+    """One run per method and train resolution: means over the seeds, beside the sweep so that the UI opens on them."""
     groups: dict[tuple[Any, ...], list[Record]] = {}
     for record in _measured(records):
         groups.setdefault((record.method, record.model, record.train_resolution), []).append(record)
     for (method, model, train), found in groups.items():
         seeds = len({record.seed for record in found})
         plural = "s" if seeds != 1 else ""
-        name = f"{method or words.REAL}{f' {words.size(train)}px' if train else ''} mean of {seeds} seed{plural}"
+        name = f"{method or words.REAL}{f' {words.size(train)}px' if train else ''} ({seeds} seed{plural})"
         _log(tracker, name, {"stage": "mean", "seeds": str(seeds)}, ("mean", method, model, train), found)
 
 
@@ -59,15 +62,17 @@ def _log(tracker: Tracker, name: str, tags: dict[str, str], what: tuple[Any, ...
         words.DIGEST: digest,
     }
     newest = max(record.created for record in found)
-    run_id = tracker.child(name, tags | {k: str(v) for k, v in known.items() if v}, newest, 0.0)
+    run_id = tracker.child(
+        name, tags | {k: str(v) for k, v in known.items() if v}, newest, 0.0, nested=what[0] != "mean"
+    )
     when, metrics = words.milliseconds(newest), []
-    main = next((metric for record in found if (metric := words.main_metric(record))), None)
     for metric, sizes in _values(found).items():
         for test, values in sizes.items():
+            # The UI makes a section of charts from what precedes the slash, in this order: curves, then sizes.
             mean = fmean(values)
-            metrics.append(Metric(f"{words.clean(metric)}/{words.size(test)}px", mean, when, 0))
-            if test[0] == test[1] and metric == main:
-                metrics.append(Metric(f"{words.clean(metric)}_by_side", mean, when, words.side(test)))
+            metrics.append(Metric(f"size {words.size(test)}px/{words.clean(metric)}", mean, when, 0))
+            if test[0] == test[1]:
+                metrics.append(Metric(f"curves/{words.clean(metric)}", mean, when, words.side(test)))
     tracker.batch(run_id, metrics, {})
     tracker.client.set_terminated(run_id, "FINISHED", when)
 

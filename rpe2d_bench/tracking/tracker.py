@@ -129,11 +129,14 @@ class Tracker:
         self.counts["replaced"] += 1
         return None
 
-    def child(self, name: str, tags: dict[str, str], created: str, seconds: float, note: str = "") -> str:
+    def child(
+        self, name: str, tags: dict[str, str], created: str, seconds: float, note: str = "", nested: bool = True
+    ) -> str:
+        """A new run, below the sweep's unless it is to be seen first."""
         from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
         end = words.milliseconds(created)
-        everything = tags | {MLFLOW_PARENT_RUN_ID: self._parent}
+        everything = tags | ({MLFLOW_PARENT_RUN_ID: self._parent} if nested else {})
         if note:
             everything["mlflow.note.content"] = note
         made = self.client.create_run(

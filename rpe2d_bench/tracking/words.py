@@ -101,11 +101,3 @@ def clean(key: str) -> str:
 
 def milliseconds(created: str) -> int:
     return int(datetime.fromisoformat(created).timestamp() * 1000)
-
-
-def main_metric(record: Record) -> str | None:
-    """The recorded name of the experiment's main metric, if this record has it."""
-    report = (record.config.get("experiment") or {}).get("report") or {}
-    asked = report.get("main_metric", "kid")
-    # The shortest: 'kid' means kid_glyphnet, not kid_global_glyphnet.
-    return min((key for key in record.metrics if key == asked or key.startswith(f"{asked}_")), key=len, default=None)

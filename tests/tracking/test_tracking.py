@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 from synthetic import METHODS, make_records
 
+from rpe2d_bench.errors import UserError
 from rpe2d_bench.records import Record, append
-from rpe2d_bench.tracking import BackgroundTracker, Tracker, default_uri, sync
+from rpe2d_bench.tracking import BackgroundTracker, Tracker, default_uri, sync, ui_address, ui_command
 
 SMALL = [(32, 32), (48, 48), (32, 64)]
 TWO = {name: METHODS[name] for name in ("yarn", "rpe2d")}
@@ -59,6 +60,7 @@ def test_every_record_is_a_named_tagged_child(logged: tuple[Path, list[Record]])
     assert "rope 32px seed 1" in names
     assert "rpe2d 32->32x64 seed 0" in names
     parents = {run.data.tags.get("mlflow.parentRunId") for run in names.values()} - {None}
+    assert all("mlflow.parentRunId" not in r.data.tags for r in names.values() if r.data.tags["stage"] == "mean")
     assert parents == {run.info.run_id for run in names.values() if run.data.tags["stage"] == "sweep"}
     record = next(r for r in records if r.method == "yarn" and r.test_resolution == (48, 48) and r.seed == 0)
     for metric, value in record.metrics.items():
@@ -78,14 +80,14 @@ def test_loss_curve_is_complete(logged: tuple[Path, list[Record]]) -> None:
 def test_main_metric_is_a_curve_over_the_squares_side(logged: tuple[Path, list[Record]]) -> None:
     store, records = logged
     run = next(r for r in runs_of(store, "tags.stage = 'mean'") if r.data.tags["method"] == "rpe2d")
-    history = client_of(store).get_metric_history(run.info.run_id, "kid_glyphnet_by_side")
+    history = client_of(store).get_metric_history(run.info.run_id, "curves/kid_glyphnet")
     found = {point.step: point.value for point in history}
     ours = [record for record in records if record.method == "rpe2d"]
     expected = {
         side: sum(r.metrics["kid_glyphnet"] for r in ours if r.test_resolution == (side, side)) / 2 for side in (32, 48)
     }
     assert found == pytest.approx(expected)
-    assert "kid_glyphnet/32x64px" in run.data.metrics
+    assert "size 32x64px/kid_glyphnet" in run.data.metrics
 
 
 def test_pictures_and_configuration_are_artifacts(logged: tuple[Path, list[Record]]) -> None:
@@ -156,6 +158,20 @@ def test_a_resumed_run_keeps_what_earlier_attempts_logged(logged: tuple[Path, li
     runs = client.search_runs([client.get_experiment_by_name("resumed").experiment_id])
     assert sum(run.data.tags["stage"] == "measure" for run in runs) == sum(r.stage == "measure" for r in mine)
     assert sync(store, None, mine)["logged"] == 0
+
+
+def test_the_ui_opens_on_the_methods_of_the_latest_experiment(logged: tuple[Path, list[Record]]) -> None:
+    store, _ = logged
+    client = client_of(store)
+    names = {e.experiment_id: e.name for e in client.search_experiments()}
+    address = ui_address(store, 5999)
+    assert address.startswith("http://127.0.0.1:5999/#/experiments/")
+    assert names[address.split("/experiments/")[1].split("/")[0]] != "Default"
+    assert "tags.stage%20%3D%20%22mean%22" in address
+    assert default_uri(store) in ui_command(store, 5999)
+    assert ui_address(store / "absent", 5999) == "http://127.0.0.1:5999/"
+    with pytest.raises(UserError, match="rpe2d-bench sync"):
+        ui_command(store / "absent", 5999)
 
 
 def test_failed_records_are_failed_runs(logged: tuple[Path, list[Record]]) -> None:
