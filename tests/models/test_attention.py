@@ -1,0 +1,60 @@
+"""Attention: the definition for CPUs against torch's kernel, masks, and what an Encoding asks for."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from rpe2d_bench.encodings import Encoding, Grid, rotate
+from rpe2d_bench.models.attention import attend, lower_right_mask, rotation_of
+
+HEADS, HEAD_WIDTH = 3, 16
+
+
+def by_torch(qkv_BNE: Tensor, encoding: Encoding, mask_NN: Tensor | None) -> Tensor:
+    """The same attention from torch's kernel and the interface's rotate."""
+    q, k, v = (part.unflatten(2, (HEADS, -1)).transpose(1, 2) for part in qkv_BNE.chunk(3, dim=2))
+    if encoding.angles_BHNF is not None:
+        q, k = rotate(q, encoding.angles_BHNF), rotate(k, encoding.angles_BHNF)
+    q = q * torch.as_tensor(encoding.logit_scale, dtype=q.dtype).view(-1, 1, 1, 1)
+    return F.scaled_dot_product_attention(q, k, v, attn_mask=mask_NN).transpose(1, 2).flatten(2)
+
+
+@pytest.mark.parametrize("masked", [False, True])
+@pytest.mark.parametrize("angles", ["none", "shared", "per head and sample"])
+@pytest.mark.parametrize("scale", [1.0, 1.3, "per sample"])
+def test_agrees_with_torch(masked: bool, angles: str, scale: float | str) -> None:
+    rng = torch.Generator().manual_seed(0)
+    grid, batch = Grid(3, 5), 4
+    qkv = torch.randn(batch, 15, 3 * HEADS * HEAD_WIDTH, generator=rng, dtype=torch.float64)
+    shape = {"none": None, "shared": (1, 1, 15, 8), "per head and sample": (batch, HEADS, 15, 8)}[angles]
+    encoding = Encoding(
+        angles_BHNF=None if shape is None else 3 * torch.randn(shape, generator=rng),
+        logit_scale=0.5 + torch.rand(batch, generator=rng) if isinstance(scale, str) else scale,
+    )
+    mask = lower_right_mask(grid, qkv.device) if masked else None
+    ours = attend(qkv, HEADS, rotation_of(encoding, HEAD_WIDTH, qkv), mask)
+    torch.testing.assert_close(ours, by_torch(qkv, encoding, mask), rtol=1e-5, atol=1e-5)
+
+
+def test_bfloat16_stays_within_its_rounding() -> None:
+    rng = torch.Generator().manual_seed(0)
+    qkv = torch.randn(8, 64, 3 * HEADS * HEAD_WIDTH, generator=rng)
+    encoding = Encoding(angles_BHNF=torch.randn(1, 1, 64, 8, generator=rng))
+    exact = attend(qkv, HEADS, rotation_of(encoding, HEAD_WIDTH, qkv))
+    rounded = qkv.bfloat16()
+    short = attend(rounded, HEADS, rotation_of(encoding, HEAD_WIDTH, rounded))
+    assert short.dtype == torch.bfloat16
+    # three products of numbers with eight bits: a few times 2**-8 of the typical size
+    assert (short.float() - exact).square().mean().sqrt() < 0.02 * exact.square().mean().sqrt()
+
+
+def test_the_mask_hides_what_lies_below_and_to_the_right() -> None:
+    mask = lower_right_mask(Grid(2, 3), torch.device("cpu"))
+    # tokens: 0 1 2 / 3 4 5
+    assert mask[0].tolist() == [True, False, False, False, False, False]
+    assert mask[1].tolist() == [True, True, False, True, False, False]
+    assert mask[5].all()
+    assert mask.diagonal().all()
