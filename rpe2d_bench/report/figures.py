@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,6 +22,7 @@ from rpe2d_bench.report.vocabulary import Metric, scale_label, side, size_label
 
 STYLE_FILE = Path(__file__).with_name("paper.mplstyle")
 FORMATS = ("svg", "pdf", "png")
+FLOOR_LABEL = "real pictures (floor)"
 LOG_FROM = 15.0  # a wider range of means than this is drawn on a logarithmic axis
 
 
@@ -79,7 +81,7 @@ def metric_curve(results: Results, metric: Metric, train: Resolution) -> Figure:
             if train in squares:
                 axes[0].axvline(side(train), color="#808080", linewidth=0.8, linestyle=":", zorder=0)
                 axes[0].annotate("trained here", (side(train), 1.0), xycoords=("data", "axes fraction"), fontsize=6.5,
-                                 xytext=(2, -1), textcoords="offset points", va="top", color="#808080")  # fmt: skip
+                                 xytext=(0, 2), textcoords="offset points", ha="center", color="#808080")  # fmt: skip
         if others:
             places = [float(place) for place in range(len(others))]
             _panel(axes[-1], results, metric, train, others, places, line=False)
@@ -126,7 +128,7 @@ def _panel(
             if (found := results.floor(test, metric))]  # fmt: skip
     if real:
         axes.plot([r[0] for r in real], [r[1] for r in real], color="#808080", linestyle="--" if line else "none",
-                  marker="_", linewidth=1.0, label="real pictures (floor)")  # fmt: skip
+                  marker="_", linewidth=1.0, label=FLOOR_LABEL)  # fmt: skip
     axes.xaxis.set_major_locator(FixedLocator(places))
     axes.set_xticks(places, [f"{size_label(test)}\n{scale_label(test, train)}" for test in tests])
     axes.xaxis.set_minor_formatter(NullFormatter())
@@ -151,18 +153,24 @@ def bar_words(results: Results) -> str:
 
 
 def _vertical_scale(axes: Axes, results: Results, metric: Metric, train: Resolution) -> None:
-    means = [
-        found.mean
-        for test in results.resolutions[train]
-        for found in (*(results.estimate(m, train, test, metric) for m in results.methods), results.floor(test, metric))
-        if found and found.mean == found.mean
-    ]
+    """Logarithmic where the methods span much; the floor may then lie below the axis, and the legend says so."""
+    tests = results.resolutions[train]
+    found = [results.estimate(method, train, test, metric) for test in tests for method in results.methods]
+    means = [each.mean for each in found if each and math.isfinite(each.mean)]
     if metric.unit == "%":
         axes.set_ylim(-3, 103)
     elif means and min(means) > 0 and max(means) / min(means) > LOG_FROM:
         logarithmic(axes.yaxis, min(means), max(means))
+        floors = [floor.mean for test in tests if (floor := results.floor(test, metric))]
+        shown = [floor for floor in floors if floor >= min(means) / 10]
+        axes.set_ylim(bottom=min([*means, *shown]) / 1.5)
+        if len(shown) < len(floors):
+            where = "partly below" if shown else "below"
+            for line in axes.get_lines():
+                if line.get_label() == FLOOR_LABEL:
+                    line.set_label(f"real pictures\n(floor, {where} the axis)")
     elif means and min(means) <= 0 and max(means) > LOG_FROM * max(abs(min(means)), 1e-12):
-        axes.set_yscale("symlog", linthresh=max(2 * abs(min(means)), max(means) / 1000))
+        axes.set_yscale("symlog", linthresh=max(2 * abs(min(means)), max(means) / 100))
         axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
 
 
