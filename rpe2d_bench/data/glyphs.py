@@ -21,45 +21,19 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from rpe2d_bench.data.draws import uniform
 from rpe2d_bench.data.interface import Resolution, Split
 from rpe2d_bench.data.outlines import FONTS, masters
 from rpe2d_bench.data.resample import SUPPORT, box_weights, resample, window_weights
-from rpe2d_bench.data.textures import TEXTURES, texture
+from rpe2d_bench.data.scenes import EXTENT, Scenes, draw_scenes
+from rpe2d_bench.data.textures import texture
 from rpe2d_bench.errors import UserError, unknown
 
 VERSION = 2  # of the renderer; raise it when a pixel changes
 
 CHARACTERS: dict[str, str] = {"digits": "0123456789", "letters": "ABCDEFGHIJKLMNOPQRSTUVWXYZ"}
 
-_EXTENT = 0.72  # of the short side, that a single glyph's longer extent fills before jitter
-_QUADRANTS = torch.tensor([[-0.25, -0.25], [-0.25, 0.25], [0.25, -0.25], [0.25, 0.25]])  # two or three objects
 _DARKEST = 0.3  # of a texture inside a glyph; the background's texture is brightest at the same value
 _CHUNK = 1 << 20  # numbers in the largest intermediate array
-
-# slots of the random numbers of a picture
-_FONT, _COUNT, _TEXTURE, _BACK_TEXTURE, _PHASE, _BACK_PHASE = range(6)
-_QUADRANT, _COLOUR, _OBJECTS, _SLOTS = 6, 10, 13, 13 + 4 * 3
-
-
-@dataclass(frozen=True)
-class Scenes:
-    """What the pictures show; lengths in units of the short side. Objects that are absent have size 0."""
-
-    labels_B: Tensor
-    font_B: Tensor
-    count_B: Tensor
-    size_BK: Tensor  # longer extent of each object
-    y_BK: Tensor
-    x_BK: Tensor
-    texture_B: Tensor
-    back_texture_B: Tensor
-    phase_B: Tensor
-    back_phase_B: Tensor
-    colour_BC: Tensor
-
-    def part(self, start: int, stop: int) -> Scenes:
-        return Scenes(**{name: getattr(self, name)[start:stop] for name in self.__dataclass_fields__})
 
 
 @dataclass(frozen=True)
@@ -68,7 +42,9 @@ class GlyphOptions:
 
     classes: Literal["digits", "letters"] = "digits"
     fonts: tuple[str, ...] = ("sans", "sans_bold", "serif", "mono")
-    jitter: float = 0.06  # shift of up to this share of the short side, and scale of 1 +- this
+    jitter: float = (
+        0.06  # shift of up to this share of the short side, and scale of 1 +- this; above 0.1 frames cut glyphs
+    )
     size_jitter: float = 0.0  # sizes are multiplied by uniform(1 - this, 1)
     objects: int = 1  # one to this many glyphs of the class, disjoint, in quadrants when there are several
     texture: Literal["none", "by_class", "random"] = "none"  # inside the glyphs
@@ -91,6 +67,10 @@ class GlyphOptions:
             raise UserError(f"data.size_jitter must lie between 0 and 0.8, not {self.size_jitter:g}")
         if not 1 <= self.objects <= 3:
             raise UserError(f"data.objects must be 1, 2 or 3, not {self.objects}")
+        if self.objects > 1 and self.jitter > 0.1:
+            raise UserError(
+                f"data.jitter must be at most 0.1 with several objects, not {self.jitter:g}: they would touch"
+            )
         if self.colour == "random" and self.channels != 3:
             raise UserError("data.colour: random needs data.channels: 3")
         if self.train_pictures < 1:
@@ -137,34 +117,7 @@ class Glyphs:
 
     def scenes(self, split: Split, indices: np.ndarray) -> Scenes:
         """What each picture shows, a function of (seed, split, index) alone."""
-        o = self.options
-        indices = np.asarray(indices, dtype=np.int64)
-        u = torch.from_numpy(uniform(o.seed, split, indices, _SLOTS)).float()
-        labels = torch.from_numpy(self.labels(split, indices))
-        count = 1 + (u[:, _COUNT] * o.objects).long()
-        K = o.objects
-        dy, dx, scale, shrink = u[:, _OBJECTS : _OBJECTS + 4 * K].view(-1, K, 4).unbind(-1)
-        single_B1 = (count == 1)[:, None]
-        room_B1 = torch.where(single_B1, 1.0, 0.5)  # side of the square that an object has for itself
-        middle_BK2 = _QUADRANTS[u[:, _QUADRANT : _QUADRANT + 4].argsort(1)[:, :K]]
-        middle_BK2 = torch.where(single_B1[..., None], 0.0, middle_BK2)
-        present = torch.arange(K) < count[:, None]
-        size = _EXTENT * room_B1 * (1 + o.jitter * (2 * scale - 1)) * (1 - o.size_jitter * shrink)
-        drawn = (u[:, _TEXTURE] * TEXTURES).long()
-        colour = 0.5 + 0.5 * u[:, _COLOUR : _COLOUR + o.channels] if o.colour == "random" else None
-        return Scenes(
-            labels_B=labels,
-            font_B=(u[:, _FONT] * len(o.fonts)).long(),
-            count_B=count,
-            size_BK=torch.where(present, size, 0.0),
-            y_BK=middle_BK2[..., 0] + room_B1 * o.jitter * (2 * dy - 1),
-            x_BK=middle_BK2[..., 1] + room_B1 * o.jitter * (2 * dx - 1),
-            texture_B=labels % TEXTURES if o.texture == "by_class" else drawn,
-            back_texture_B=(u[:, _BACK_TEXTURE] * TEXTURES).long(),
-            phase_B=u[:, _PHASE],
-            back_phase_B=u[:, _BACK_PHASE],
-            colour_BC=torch.ones(len(indices), o.channels) if colour is None else colour,
-        )
+        return draw_scenes(self.options, split, np.asarray(indices, dtype=np.int64), self.labels(split, indices))
 
     def pictures(self, split: Split, indices: np.ndarray, resolution: Resolution) -> np.ndarray:
         """Rendered pictures, uint8 [B, channels, height, width]."""
@@ -255,4 +208,4 @@ def _master_side(pitch: float) -> int:
 
     Pixels are then within 4 of 255 grey levels (0.1 on average) of what infinitely fine masks give.
     """
-    return next((side for side in (64, 128, 256) if side * pitch >= 4 * _EXTENT), 512)
+    return next((side for side in (64, 128, 256) if side * pitch >= 4 * EXTENT), 512)

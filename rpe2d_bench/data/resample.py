@@ -54,8 +54,8 @@ def window_weights(start_B: Tensor, length_B: Tensor, inputs: int, outputs: int)
     the input pixels, cut at the border of the picture (not of the window), and normalised.
     """
     scale_B = length_B / outputs
-    centres_BO = start_B[:, None] + scale_B[:, None] * (torch.arange(outputs) + 0.5)
-    pixels_I = torch.arange(inputs) + 0.5
+    centres_BO = start_B[:, None] + scale_B[:, None] * (torch.arange(outputs, device=start_B.device) + 0.5)
+    pixels_I = torch.arange(inputs, device=start_B.device) + 0.5
     width_B11 = scale_B.clamp(min=1.0)[:, None, None]
     weights_BOI = keys_cubic((pixels_I - centres_BO[:, :, None]).div_(width_B11))
     return weights_BOI.div_(weights_BOI.sum(-1, keepdim=True))

@@ -68,7 +68,7 @@ class TrainingPictures:
     def batch(self, rng: Generator, batch_size: int) -> tuple[Tensor, Tensor, Tensor]:
         """x_BCHW float32 in [-1, 1], labels_B int64, crop_B3 float32; rng is a generator of the CPU."""
         u_BD = torch.rand(batch_size, 1 + DRAWS, generator=rng, dtype=torch.float64)
-        chosen_B = (u_BD[:, 0] * len(self)).long()
+        chosen_B = (u_BD[:, 0] * len(self)).long().clamp_(max=len(self) - 1)
         crop_B3 = self.crops.draw(u_BD[:, 1:])
         x_BCHW = self._take(self.pictures_NCHW, chosen_B)
         cropped = (crop_B3[:, 0] > 0).nonzero()[:, 0]
@@ -87,8 +87,8 @@ class TrainingPictures:
 def crop(pictures_BCHW: Tensor, crop_B3: Tensor, resolution: Resolution) -> Tensor:
     """The windows of float pictures in [0, 255], resized to the resolution and rounded as uint8 would; [B, C, H, W]."""
     inputs = pictures_BCHW.shape[-2:]
+    crop_B3 = crop_B3.to(pictures_BCHW.device, non_blocking=True)
     rows, columns = (
-        window_weights(*window(crop_B3, axis, inputs[axis]), inputs[axis], resolution[axis]).to(pictures_BCHW.device)
-        for axis in (0, 1)
+        window_weights(*window(crop_B3, axis, inputs[axis]), inputs[axis], resolution[axis]) for axis in (0, 1)
     )
     return resample(pictures_BCHW, rows, columns).round_().clamp_(0, 255)

@@ -174,6 +174,7 @@ def test_colours_need_three_channels_and_vary() -> None:
         ({"name": "glyphs", "jitter": "much"}, "data.jitter"),
         ({"name": "glyphs", "jitter": 0.9}, "between 0 and 0.25"),
         ({"name": "glyphs", "objects": 4}, "1, 2 or 3"),
+        ({"name": "glyphs", "objects": 2, "jitter": 0.2}, "would touch"),
         ({"name": "glyphs", "train_pictures": 0}, "at least 1"),
         ({"name": "glyphs", "channels": 2}, "data.channels"),
     ],

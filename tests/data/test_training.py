@@ -205,3 +205,10 @@ def test_crops_by_name() -> None:
     assert build_crops(None) == NoCrops()
     assert build_crops({"kind": "none"}) == NoCrops()
     assert build_crops({"kind": "resize_and_crop", "max_zoom": 3}) == ResizeAndCrop(max_zoom=3.0)
+
+
+def test_crops_are_made_where_the_pictures_are() -> None:
+    """On an accelerator nothing large is computed on the host: mixing devices would fail."""
+    there = crop(torch.zeros(4, 3, 32, 32, device="meta"), torch.zeros(4, 3), (16, 24))
+    assert there.device.type == "meta"
+    assert there.shape == (4, 3, 16, 24)
