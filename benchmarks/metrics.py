@@ -3,7 +3,7 @@
     python benchmarks/metrics.py                 # small: FD at n = 500 and n = 10,000 with d = 512, about a minute
     python benchmarks/metrics.py --width 2048    # the sizes of FID; clean-fid's matrix square root takes minutes
 
-Prints one line per measurement: what, seconds (best of a few), and the ratio to the reference.
+Prints one line per measurement: what, CPU seconds (best of a few), and the ratio to the reference.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ from rpe2d_bench.metrics.torchvision_import import import_torchvision
 
 
 def best(function: Callable[[], object], repeats: int = 3) -> float:
-    """Least wall seconds of a few calls."""
+    """Least CPU seconds of a few calls: with one thread the wall seconds of a machine with nothing else to do."""
     seconds = []
     for _ in range(repeats):
-        started = time.perf_counter()
+        started = time.process_time()
         function()
-        seconds.append(time.perf_counter() - started)
+        seconds.append(time.process_time() - started)
     return min(seconds)
 
 

@@ -49,6 +49,20 @@ def test_few_and_many_samples_meet() -> None:
     assert few == pytest.approx(many, rel=1e-7)
 
 
+@pytest.mark.parametrize(
+    "decay", [0.0, 1.0, 3.0]
+)  # the last one is too steep for eigenvalues: singular values take over
+@pytest.mark.parametrize("shape", [(30, 30), (20, 35), (35, 20)])
+def test_nuclear_norm_of_large_matrices(shape: tuple[int, int], decay: float) -> None:
+    rng = np.random.default_rng(0)
+    least = min(shape)
+    values = 10.0 ** (-decay * np.arange(least))
+    left, right = (np.linalg.qr(rng.standard_normal((side, least)))[0] for side in shape)
+    matrix = (left * values) @ right.T
+    assert frechet.nuclear_norm(matrix, large=2) == pytest.approx(values.sum(), rel=1e-9)
+    assert frechet.nuclear_norm(matrix) == pytest.approx(values.sum(), rel=1e-9)
+
+
 def test_dead_features_do_not_matter() -> None:
     one, other = features(200, 12, 1), features(200, 12, 2)
     dead = np.zeros((200, 20), np.float32)
