@@ -42,9 +42,7 @@ class GlyphOptions:
 
     classes: Literal["digits", "letters"] = "digits"
     fonts: tuple[str, ...] = ("sans", "sans_bold", "serif", "mono")
-    jitter: float = (
-        0.06  # shift of up to this share of the short side, and scale of 1 +- this; above 0.1 frames cut glyphs
-    )
+    jitter: float = 0.06  # shift of up to this share of the short side, scale of 1 +- this; above 0.1 frames cut
     size_jitter: float = 0.0  # sizes are multiplied by uniform(1 - this, 1)
     objects: int = 1  # one to this many glyphs of the class, disjoint, in quadrants when there are several
     texture: Literal["none", "by_class", "random"] = "none"  # inside the glyphs
@@ -68,9 +66,7 @@ class GlyphOptions:
         if not 1 <= self.objects <= 3:
             raise UserError(f"data.objects must be 1, 2 or 3, not {self.objects}")
         if self.objects > 1 and self.jitter > 0.1:
-            raise UserError(
-                f"data.jitter must be at most 0.1 with several objects, not {self.jitter:g}: they would touch"
-            )
+            raise UserError("data.jitter must be at most 0.1 with several objects, or they would touch")
         if self.colour == "random" and self.channels != 3:
             raise UserError("data.colour: random needs data.channels: 3")
         if self.train_pictures < 1:
