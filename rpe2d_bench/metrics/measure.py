@@ -50,8 +50,11 @@ def observe(
     check_pictures(pictures, at_least=expected or 1)
     seeing, judging = _loaded(net, classes), None if judge is None else _loaded(judge, classes)
     seen: dict[str, Features] = {}
-    for view in dict.fromkeys(METRICS[name].needs for name in metrics):
-        seen |= views.build(view, pictures, seeing, judging, train_resolution, batch_size=batch_size, device=device)
+    needed = {METRICS[name].needs for name in metrics}
+    for view in sorted(needed, key=lambda view: (view != "whole", view)):  # others may coincide with the whole
+        seen |= views.build(
+            view, pictures, seeing, judging, train_resolution, seen, batch_size=batch_size, device=device
+        )
     size = (int(pictures.shape[2]), int(pictures.shape[3]))
     return Observations(seen, len(pictures), size, seeing.name, None if judging is None else judging.name)
 

@@ -12,6 +12,7 @@ On an axis no longer than the train resolution a local crop takes the whole axis
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Literal
 
 import numpy as np
@@ -41,9 +42,13 @@ def build(
     net: FeatureNet,
     judge: FeatureNet | None,
     train_resolution: Size | None,
+    known: Mapping[str, Features],
     **options: int | str,
 ) -> dict[str, Features]:
-    """The features of one view of uint8 pictures [N, C, H, W] by name; `options` go to `extract`."""
+    """The features of one view of uint8 pictures [N, C, H, W] by name; `options` go to `extract`.
+
+    Views that coincide with a `known` one (global and local at the train resolution) are not computed again.
+    """
     if view in ("global", "local") and train_resolution is None:
         raise UserError(f"{view} distances need the train resolution; give it or choose kid and fd")
     if view == "judge":
@@ -57,14 +62,20 @@ def build(
         return {view: Features(objects.objects(pictures), None, "pixels", objects.VERSION, "none")}
     if view == "local":
         assert train_resolution is not None
-        return _local(pictures, net, train_resolution, **options)
+        return _local(pictures, net, train_resolution, known, **options)
     via = train_resolution if view == "global" else None
+    if via == (pictures.shape[2], pictures.shape[3]) and "whole" in known:
+        return {view: known["whole"]}
     return {view: extract(pictures, net, via=via, **options)}  # type: ignore[arg-type]
 
 
-def _local(pictures: np.ndarray, net: FeatureNet, train: Size, **options: int | str) -> dict[str, Features]:
+def _local(
+    pictures: np.ndarray, net: FeatureNet, train: Size, known: Mapping[str, Features], **options: int | str
+) -> dict[str, Features]:
     size: Size = (pictures.shape[2], pictures.shape[3])
     crop = (min(size[0], train[0]), min(size[1], train[1]))
+    if crop == size and "whole" in known:
+        return {f"{PLACE}0,0": known["whole"]}
     return {
         f"{PLACE}{top},{left}": extract(
             np.ascontiguousarray(pictures[:, :, top : top + crop[0], left : left + crop[1]]),

@@ -48,6 +48,21 @@ def test_local_distance_is_the_mean_over_places_of_matched_crops(net, make_pictu
     assert "mean over 2 places" in result.details["notes"]["fd_local_random"]
 
 
+def test_views_that_coincide_are_computed_once(net, make_pictures) -> None:
+    calls = []
+    forward = net.features_and_logits
+    net.features_and_logits = lambda x: calls.append(len(x)) or forward(x)
+    pictures = make_pictures(10, 0, (16, 16))
+    names = ["fd_local", "fd_global", "fd"]
+    together = observe(pictures, metrics=names, net=net, train_resolution=(16, 16))
+    assert calls == [10]
+    for name in names:
+        alone = observe(pictures, metrics=[name], net=net, train_resolution=(16, 16))
+        for view, features in alone.views.items():
+            assert np.array_equal(features.features_ND, together.views[view].features_ND)
+            assert (features.resize == together.views[view].resize) or view == "global"
+
+
 def test_global_goes_through_the_train_resolution(net, make_pictures) -> None:
     pictures = make_pictures(6, 0, (32, 32))
     seen = observe(pictures, metrics=["fd_global"], net=net, train_resolution=(4, 4)).views["global"]
