@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from rpe2d_bench.encodings.interface import Encoding, Grid
 from rpe2d_bench.models.attention import Rotation, attend, lower_right_mask, rotation_of
+from rpe2d_bench.models.memory import keep_freed_memory
 from rpe2d_bench.models.stem import DilatedConv
 
 
@@ -94,6 +95,7 @@ class DiT(nn.Module):
         self, options: DiTOptions, *, channels: int, num_classes: int, micro_conditioning: bool = False
     ) -> None:
         super().__init__()
+        keep_freed_memory()
         if options.width % (4 * options.heads):
             raise ValueError(f"width {options.width} is not a multiple of 4 x {options.heads} heads (two rotated axes)")
         self.options, self.channels, self.num_classes = options, channels, num_classes

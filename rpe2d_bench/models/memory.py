@@ -1,0 +1,24 @@
+"""Freed memory is kept for the next tensor, where the C library lets us say so (glibc).
+
+By default glibc hands big blocks back to the system, and the next tensor of that size waits for fresh pages. Attention
+over 64 to 1,024 tokens takes 2-3 times as long that way (docs/performance.md).
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import platform
+
+_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # malloc.h
+_KEPT = 1 << 30  # bytes of freed memory at the end of the heap
+_FROM_HEAP = 32 << 20  # blocks up to this size come from the heap; the most that glibc accepts
+
+
+@functools.cache
+def keep_freed_memory() -> bool:
+    """Once per process; whether it had an effect."""
+    if platform.libc_ver()[0] != "glibc":
+        return False
+    libc = ctypes.CDLL(None)
+    return bool(libc.mallopt(_MMAP_THRESHOLD, _FROM_HEAP) and libc.mallopt(_TRIM_THRESHOLD, _KEPT))
