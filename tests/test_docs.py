@@ -1,0 +1,181 @@
+"""Documents are true: commands parse, experiments validate, links and files exist, the notebook runs."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer.main
+from documents import ROOT, anchors, bench_commands, blocks, links, named_files, shell_lines, words
+
+from rpe2d_bench import cli, loading, records
+from rpe2d_bench.errors import UserError
+
+DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+EXPERIMENTS = sorted((ROOT / "experiments").glob("*.yaml"))
+NOTEBOOK = ROOT / "docs" / "records.ipynb"
+SHIPPED = ROOT / "reports" / "res_generalization" / "records.jsonl"
+
+
+def name(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+def parse(arguments: list[str]) -> None:
+    """Raises what the command line would say of wrong commands, options and types; runs nothing."""
+    group: Any = typer.main.get_command(cli.app)
+    if arguments[0] in ("-h", "--help", "--install-completion", "--show-completion"):
+        return
+    command = group.commands.get(arguments[0])
+    assert command is not None, f"there is no command {arguments[0]!r}"
+    if "--help" not in arguments and len(arguments) > 1:
+        command.make_context(arguments[0], arguments[1:])
+
+
+@pytest.mark.parametrize("document", [*DOCUMENTS, *EXPERIMENTS], ids=name)
+def test_every_command_parses(document: Path) -> None:
+    for arguments in bench_commands(document):
+        try:
+            parse(arguments)
+        except Exception as error:
+            raise AssertionError(f"rpe2d-bench {' '.join(arguments)}: {error}") from error
+
+
+@pytest.mark.parametrize("arguments", [["rnu", "a.yaml"], ["run", "a.yaml", "--stor", "x"], ["sample", "a.yaml"],
+                                       ["show", "ntk", "--t", "soon"]])  # fmt: skip
+def test_a_wrong_command_would_be_noticed(arguments: list[str]) -> None:
+    with pytest.raises(Exception) as raised:  # noqa: PT011 - typer has several
+        parse(arguments)
+    assert str(raised.value)
+
+
+def test_commands_are_found_wherever_they_stand(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text(
+        'Say `rpe2d-bench ls\nmetrics`.\n\n```sh\nA=b rpe2d-bench run x.yaml --set "a.b=[1, 2]"  # and why\nls\n'
+        ".venv/bin/rpe2d-bench ui\n```\n"
+    )
+    assert sorted(bench_commands(page)) == [["ls", "metrics"], ["run", "x.yaml", "--set", "a.b=[1, 2]"], ["ui"]]
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=name)
+def test_every_link_and_every_named_file_exists(document: Path) -> None:
+    absent = [target for target in links(document) if not (document.parent / target).exists()]
+    absent += [path for path in named_files(document) if not (ROOT / path).exists()]
+    assert not absent
+
+
+def test_anchors_of_generated_pages_exist() -> None:
+    for document in DOCUMENTS:
+        for target in re.findall(r"\]\(#([^)]+)\)", document.read_text()):
+            assert target in anchors(document), f"{name(document)}#{target}"
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=name)
+def test_make_targets_and_modules_exist(document: Path) -> None:
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    code = [*shell_lines(document), *re.findall(r"`([^`\n]+)`", document.read_text())]
+    for line in code:
+        if re.match(r"make [a-z-]+$", line.partition("#")[0].strip()):
+            assert words(line)[1] in targets, line
+        if found := re.match(r"(?:\S*/)?python -m (rpe2d_bench[\w.]*|benchmarks[\w.]*|baselines[\w.]*)", line):
+            assert importlib.util.find_spec(found[1]), line
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=name)
+def test_experiments_in_documents_are_valid(document: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "photographs").mkdir()
+    for block in blocks(document, "yaml"):
+        if "schema_version" in block.text:
+            (tmp_path / "experiment.yaml").write_text(block.text)
+            loading.load(tmp_path / "experiment.yaml")
+
+
+def test_a_broken_experiment_would_be_noticed(tmp_path: Path, tiny: Path) -> None:
+    tiny.write_text(tiny.read_text().replace("steps", "stepz", 1))
+    with pytest.raises(UserError):
+        loading.load(tiny)
+
+
+def test_the_citation_is_valid() -> None:
+    import yaml
+
+    from rpe2d_bench.records import provenance
+
+    cited = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    assert {"cff-version", "message", "title", "authors", "version", "license"} <= set(cited)
+    assert cited["version"] == provenance().packages["rpe2d-bench"]
+    assert f"## {cited['version']}" in (ROOT / "CHANGELOG.md").read_text()
+
+
+def test_each_recipe_has_at_most_ten_steps() -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text()
+    for title in ("Add an encoding", "Add a data set", "Add a metric"):
+        section = text.partition(f"## {title}\n")[2].partition("\n## ")[0]
+        steps = [int(number) for number in re.findall(r"^(\d+)\. ", section, re.MULTILINE)]
+        assert steps == list(range(1, len(steps) + 1))
+        assert 3 <= len(steps) <= 10
+
+
+def few_records(path: Path) -> None:
+    """Two methods at two sizes and seeds; invented numbers."""
+    for seed in (0, 1):
+        for side in (16, 24):
+            shared: dict[str, Any] = {"experiment": "e", "run": "r", "test_resolution": (side, side), "seed": seed}
+            records.append(path, records.Record(stage="floor", key="f", metrics={"kid_glyphnet": 0.1}, **shared))
+            for number, method in enumerate(("one", "other")):
+                values = {"kid_glyphnet": 1.0 + number + side, "kid_global_glyphnet": 3.0, "accuracy_glyphjudge": 0.5}
+                records.append(
+                    path,
+                    records.Record(
+                        stage="measure", key="m", model="rope", method=method, train_resolution=(16, 16),
+                        metrics=values, **shared,
+                    ),
+                )  # fmt: skip
+
+
+def notebook_code() -> list[str]:
+    cells = json.loads(NOTEBOOK.read_text())["cells"]
+    return ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
+
+
+@pytest.mark.parametrize("shipped", [False, True], ids=["few records", "shipped records"])
+def test_the_notebook_goes_from_records_to_a_figure(
+    shipped: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    monkeypatch.chdir(NOTEBOOK.parent)
+    code = notebook_code()
+    written = '"../reports/res_generalization/records.jsonl"'
+    assert written in code[0]
+    if not shipped:
+        few_records(tmp_path)
+        code[0] = code[0].replace(written, repr(str(tmp_path)))
+    elif not SHIPPED.exists():
+        pytest.skip("no report is shipped yet")
+    names: dict[str, Any] = {}
+    for cell in code:
+        exec(compile(cell, NOTEBOOK.name, "exec"), names)
+    lines = names["axes"].get_legend_handles_labels()[1]
+    assert len(lines) == names["square"].method.nunique() >= 2
+    if not shipped:
+        excess = names["excess"]["mean"]
+        assert excess.loc["one", 16] == pytest.approx(17 - 0.1)
+        assert excess.loc["other", 24] == pytest.approx(26 - 0.1)
+        assert names["metric"] == "kid_glyphnet"
+
+
+def test_the_notebook_is_stored_without_outputs() -> None:
+    notebook = json.loads(NOTEBOOK.read_text())
+    assert notebook["nbformat"] == 4
+    for cell in notebook["cells"]:
+        if cell["cell_type"] == "code":
+            assert cell["outputs"] == []
+            assert cell["execution_count"] is None
