@@ -12,9 +12,11 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from rpe2d_bench.records import Record, Resolution
 
-VERSION = "1"
+VERSION = "2"
 RESAMPLES = 4000
 KINDS = ("kid", "fd")
 FOLDER = "comparisons"
@@ -83,6 +85,7 @@ def _compare(
         methods[0]: [load_observations(store / path).views["whole"].features_ND for path in observed]
         for observed, methods in sharing.items()
     }
+    labels, real_labels = _labels(cell, store, reference)
     alike = {methods[0]: methods for methods in sharing.values()}
     recorded = {key for by_seed in cell.values() for record in by_seed.values() for key in record.metrics}
     found: list[dict[str, Any]] = []
@@ -90,9 +93,32 @@ def _compare(
         name = f"{kind}_{real.net}"
         if name not in recorded:
             continue
-        for pair in compare(features, real.views["whole"].features_ND, kind, resamples=resamples):  # type: ignore[arg-type]
+        pairs = compare(
+            features,
+            real.views["whole"].features_ND,
+            kind,  # type: ignore[arg-type]
+            labels=labels,
+            reference_labels=real_labels,
+            resamples=resamples,
+        )
+        for pair in pairs:
             for one in alike[pair.method]:
                 for other in alike[pair.against]:
                     entry = dataclasses.asdict(pair) | {"method": one, "against": other, "metric": name}
                     found.append(entry | {"compared": len(features) * (len(features) - 1) // 2})
     return found
+
+
+def _labels(cell: Cell, store: Path, reference: str) -> tuple[list[np.ndarray] | None, np.ndarray | None]:
+    """Labels per seed, which all methods of a cell share, and those of the reference, as the scores used them."""
+    by_seed = next(iter(cell.values()))
+    written = [by_seed[seed].artifacts.get("samples") for seed in sorted(by_seed)]
+    files = [store / path for path in written if path]
+    known = (store / reference).with_name("labels.npy")
+    if not known.is_file() or len(files) < len(by_seed) or not all(file.is_file() for file in files):
+        return None, None
+    labels = []
+    for file in files:
+        with np.load(file) as samples:
+            labels.append(samples["labels"])
+    return labels, np.load(known)
