@@ -1,4 +1,7 @@
-"""The command line: mistakes are one sentence and exit code 2, JSON is JSON, help is light."""
+"""The command line: mistakes are one sentence and exit code 2, JSON is JSON, help is light.
+
+Long because of its table: a line per mistake that somebody can make.
+"""
 
 from __future__ import annotations
 
