@@ -98,7 +98,7 @@ class Tracker:
             return
         note = f"`{command}`" if command else ""
         tags = {"stage": "sweep", "run": run, words.IDENTITY: key, "mlflow.note.content": note}
-        made = self.client.create_run(self._experiment, tags=tags, run_name=f"{experiment} {run[:8]}")
+        made = self.client.create_run(self._experiment, tags=tags, run_name=run)
         self._parent = made.info.run_id
         shown = {part: config.get(part) for part in ("data", "model", "train", "evaluate")}
         self.batch(self._parent, [], words.flat(shown))
@@ -160,7 +160,7 @@ class Tracker:
 
         end = words.milliseconds(record.created)
         metrics = [Metric(words.clean(key), value, end, 0) for key, value in record.metrics.items() if key != "loss"]
-        seconds = [Metric(f"seconds/{words.clean(key)}", value, end, 0) for key, value in record.timings.items()]
+        seconds = [Metric(f"seconds_{words.clean(key)}", value, end, 0) for key, value in record.timings.items()]
         points = curve(record, self.store) if record.stage == "train" else {}
         lines = [Metric(words.clean(key), value, end, step) for (key, step), value in points.items()]
         self.batch(run_id, metrics + seconds + lines, words.parameters(record))
