@@ -117,7 +117,7 @@ class Resources(_Part):
     cpus_per_trial: int = Field(1, gt=0)
     gpus_per_trial: float = Field(0, ge=0)
     device: Literal["cpu", "cuda", "mps"] = "cpu"
-    sample_batch: int = Field(64, gt=0)  # pictures generated together at the train resolution; fewer where grids are larger
+    sample_batch: int = Field(64, gt=0)  # pictures generated together, fewer on larger grids
     checkpoint_every: float = Field(20.0, gt=0)  # seconds between training checkpoints
 
 

@@ -29,7 +29,7 @@ def draw(method: str, realised: Realised, path: Path) -> None:
         ramp.set(xlabel="channel pair (fast to slow)", ylabel="realised / base frequency", ylim=(0, 1.15))
         if realised.channels:
             ramp.legend(frameon=False)
-        for row, (axis, values) in enumerate(realised.positions.items()):
+        for row, values in enumerate(realised.positions.values()):
             places.plot(values, [row] * len(values), "|", markersize=12, color=f"C{row}")
         places.set_yticks(range(len(realised.positions)), list(realised.positions))
         places.set(xlabel="position (tokens of the train grid)", ylim=(-0.7, len(realised.positions) - 0.3))
