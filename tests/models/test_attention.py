@@ -39,13 +39,15 @@ def test_agrees_with_torch(masked: bool, angles: str, scale: float | str) -> Non
     torch.testing.assert_close(ours, by_torch(qkv, encoding, mask), rtol=1e-5, atol=1e-5)
 
 
-def test_bfloat16_stays_within_its_rounding() -> None:
+@pytest.mark.parametrize("masked", [False, True])
+def test_bfloat16_stays_within_its_rounding(masked: bool) -> None:
     rng = torch.Generator().manual_seed(0)
     qkv = torch.randn(8, 64, 3 * HEADS * HEAD_WIDTH, generator=rng)
-    encoding = Encoding(angles_BHNF=torch.randn(1, 1, 64, 8, generator=rng))
-    exact = attend(qkv, HEADS, rotation_of(encoding, HEAD_WIDTH, qkv))
+    encoding = Encoding(angles_BHNF=torch.randn(1, 1, 64, 8, generator=rng), logit_scale=1.2)
+    mask = lower_right_mask(Grid(8, 8), qkv.device) if masked else None
+    exact = attend(qkv, HEADS, rotation_of(encoding, HEAD_WIDTH, qkv), mask)
     rounded = qkv.bfloat16()
-    short = attend(rounded, HEADS, rotation_of(encoding, HEAD_WIDTH, rounded))
+    short = attend(rounded, HEADS, rotation_of(encoding, HEAD_WIDTH, rounded), mask)
     assert short.dtype == torch.bfloat16
     # three products of numbers with eight bits: a few times 2**-8 of the typical size
     assert (short.float() - exact).square().mean().sqrt() < 0.02 * exact.square().mean().sqrt()
