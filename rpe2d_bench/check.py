@@ -65,6 +65,16 @@ def _tables(experiment: Experiment, document: Document) -> None:
     evaluate = experiment.evaluate
     with _at(document, "evaluate", "metrics"):
         metrics.validate(evaluate.metrics, evaluate.features, evaluate.judge)
+        dataset = data.build(experiment.data)
+        for net in {evaluate.features, evaluate.judge if "accuracy" in evaluate.metrics else None} - {None}:
+            metrics.load_net(net, classes=tuple(dataset.class_names))  # raises where it cannot judge these classes
+    size, sides = dataset.size(evaluate.split), 1 + len(experiment.seeds)
+    if size is not None and size < sides * evaluate.num_samples:
+        raise document.error(
+            ("evaluate", "num_samples"),
+            f"the {evaluate.split} split has {size} pictures; a reference and a floor per seed need "
+            f"{sides} x num_samples = {sides * evaluate.num_samples}; write num_samples: {size // sides} or less",
+        )
     main = experiment.report.main_metric
     if main not in evaluate.metrics:
         hint = suggestion(main, evaluate.metrics) or f"; measured: {', '.join(evaluate.metrics)}"

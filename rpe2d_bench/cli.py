@@ -31,6 +31,7 @@ Only = Annotated[list[str], typer.Option("--only", metavar="METHOD", help="Keep 
 StoreFolder = Annotated[Path, typer.Option("--store", metavar="DIR", help="Where results live.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
 DEFAULT_STORE = Path("runs")
+STOPPED = 130  # the exit code into which typer turns Ctrl-C
 
 
 def main() -> None:
@@ -42,9 +43,16 @@ def main() -> None:
     except UserError as error:
         typer.echo(f"error: {error}", err=True)
         raise SystemExit(2) from None
-    except KeyboardInterrupt:
-        typer.echo("\nstopped; the same command continues where this one ended", err=True)
-        raise SystemExit(130) from None
+    except OSError as error:  # what was to be written cannot be; the store's own failures are sentences already
+        if error.errno is None or error.filename is None:
+            raise
+        reason = os.strerror(error.errno)
+        typer.echo(f"error: {error.filename}: {reason}; choose another with --store, --reports or --out", err=True)
+        raise SystemExit(2) from None
+    except SystemExit as ended:
+        if ended.code == STOPPED:
+            typer.echo("stopped; the same command continues where this one ended", err=True)
+        raise
 
 
 @app.command()
@@ -201,7 +209,10 @@ def sync(
     from rpe2d_bench import records, tracking
 
     found = records.read(store)
-    tracking.sync(store, tracking_uri or tracking.default_uri(store), found)
+    failures: list[str] = []
+    tracking.sync(store, tracking_uri or tracking.default_uri(store), found, failures.append)
+    if failures:
+        raise UserError(" ".join(failures[0].split()))
     typer.echo(f"{len(found)} records in {tracking_uri or tracking.default_uri(store)}; next: rpe2d-bench ui")
 
 

@@ -29,28 +29,28 @@ class Model(_Part):
     """Size of the transformer."""
 
     preset: str  # NAME/PATCH, such as DiT-B/2
-    scan: Literal["none", "alternate"] = "none"
-    stem: Literal["none", "dilated_conv"] = "none"
+    scan: Literal["none", "alternate"] = "none"  # alternate: causal blocks in turn (LEDiT)
+    stem: Literal["none", "dilated_conv"] = "none"  # dilated_conv: convolution in front (LEDiT)
 
 
 class Train(_Part):
     """The recipe; equal for every model of an experiment unless an entry says otherwise."""
 
-    path: str = "linear"
+    path: str = "linear"  # from data to noise
     steps: int = Field(gt=0)
     batch_size: int = Field(64, gt=0)
     optimizer: Literal["adamw", "muon"] = "adamw"  # muon: matrices by Muon, the rest by AdamW
-    lr: float = Field(1e-3, gt=0)
+    lr: float = Field(1e-3, gt=0)  # peak learning rate
     betas: tuple[float, float] = (0.9, 0.99)
     weight_decay: float = Field(0.0, ge=0)
     warmup: int = Field(100, ge=0)  # steps of linear warm-up
     decay: float = Field(0.3, ge=0, le=1)  # last share of the steps, over which the rate falls linearly to zero
-    ema: float = Field(0.999, ge=0, lt=1)
-    grad_clip: float = Field(1.0, gt=0)
+    ema: float = Field(0.999, ge=0, lt=1)  # decay of the averaged weights, which are what is sampled
+    grad_clip: float = Field(1.0, gt=0)  # largest gradient norm
     class_dropout: float = Field(0.1, ge=0, lt=1)  # share of labels replaced by "no class", for guidance
     time_mean: float = 0.0  # logit-normal times
-    time_std: float = Field(1.0, gt=0)
-    num_pictures: int = Field(20_000, gt=0)  # of the training pool, where the data set is a stream
+    time_std: float = Field(1.0, gt=0)  # of the normal before the sigmoid
+    num_pictures: int | None = Field(None, gt=0)  # of the training split; by default all
     precision: Literal["float32", "bf16"] = "float32"
     compile: bool = False
 
@@ -58,8 +58,8 @@ class Train(_Part):
 class ModelEntry(_Part):
     """What is trained: one checkpoint per entry, train resolution and seed."""
 
-    encoding: Options
-    crops: Options = {"kind": "none"}
+    encoding: Options  # in training
+    crops: Options = {"kind": "none"}  # in training
     train: Options = {}  # replaces parts of the recipe
     model: Options = {}  # replaces parts of the size
 
@@ -75,8 +75,8 @@ class Sampler(_Part):
 class MethodEntry(_Part):
     """What is compared: a checkpoint, and what replaces parts of its encoding or sampler."""
 
-    model: str
-    positions: Options | None = None
+    model: str  # an entry of models
+    positions: Options | None = None  # replaces the trained rule, as the next two do
     frequencies: Options | None = None
     logit_scale: Options | None = None
     sampler: Options = {}
@@ -103,7 +103,7 @@ class Pair(_Part):
 
 class Evaluate(_Part):
     sampler: Sampler = Sampler()
-    num_samples: int = Field(500, gt=1)
+    num_samples: int = Field(500, gt=1)  # pictures per cell, and in its reference
     metrics: tuple[str, ...] = ("kid", "fd", "precision", "recall", "accuracy")
     features: str = "glyphnet"  # net of the distances; its name becomes part of theirs
     judge: str | None = "glyphjudge"  # independent classifier of the accuracy
@@ -113,7 +113,7 @@ class Evaluate(_Part):
 class Resources(_Part):
     """How it is run; never enters a hash."""
 
-    trials_in_parallel: int = Field(2, gt=0)
+    trials_in_parallel: int = Field(2, gt=0)  # slots for trainings and measurements
     cpus_per_trial: int = Field(1, gt=0)
     gpus_per_trial: float = Field(0, ge=0)
     device: Literal["cpu", "cuda", "mps"] = "cpu"
@@ -122,17 +122,17 @@ class Resources(_Part):
 
 
 class Report(_Part):
-    main_metric: str = "kid"
-    reference_method: str | None = None
+    main_metric: str = "kid"  # first in the report
+    reference_method: str | None = None  # what differences and "undertrained" refer to
 
 
 class Experiment(_Part):
     """One experiment file."""
 
-    schema_version: Literal[1]
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
-    seeds: tuple[int, ...] = Field((0,), min_length=1)
-    data: Options
+    schema_version: Literal[1]  # of this format
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")  # also of its report folder and MLflow experiment
+    seeds: tuple[int, ...] = Field((0,), min_length=1)  # each trains every model once
+    data: Options  # what pictures show
     model: Model
     train: Train
     models: dict[str, ModelEntry] = Field(min_length=1)

@@ -63,7 +63,7 @@ def show(plan: Plan, store: Store, console: Console | None = None, *, brief: boo
 
 def _words(cost: Cost) -> str:
     if not cost.train_flops + cost.sample_flops:
-        return "nothing to compute"
+        return "nothing to train or to sample"
     return (
         f"train {cost.train_flops / 1e12:.3g} TFLOP, sample {cost.sample_flops / 1e12:.3g} TFLOP, "
         f"about {duration(cost.seconds)}, {cost.memory / 2**30:.2g} GiB per worker, {cost.disk / 2**20:.3g} MiB of disk"

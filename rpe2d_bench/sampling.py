@@ -9,7 +9,7 @@ from rich.console import Console
 
 from rpe2d_bench import loading
 from rpe2d_bench.config import Pair
-from rpe2d_bench.errors import UserError
+from rpe2d_bench.errors import UserError, unknown
 from rpe2d_bench.plan import make_plan, size
 from rpe2d_bench.stages import SampleStage
 from rpe2d_bench.store import Store
@@ -31,9 +31,14 @@ def sample_method(
         raise UserError(f"--out {out}: write a file that ends in .png (a grid) or .npz (for evaluators)")
     if count < 1:
         raise UserError(f"--count {count}: ask for at least one picture")
+    if method not in (methods := loading.load(path, overrides).methods):
+        raise unknown("method", method, methods)
     experiment = loading.load(path, overrides, [method])
     seed = experiment.seeds[0] if seed is None else seed
     test = parse_resolution(resolution)
+    patch = int(experiment.model_of(experiment.methods[method].model).preset.partition("/")[2])
+    if any(side % patch for side in test):
+        raise UserError(f"--resolution {resolution}: every side has to be a multiple of the patch size {patch}")
     pair = experiment.resolutions[0]
     wanted = experiment.model_copy(
         update={

@@ -55,6 +55,8 @@ def run_experiment(
         console.print(f"{failed} results failed; the report lists them, and the same command tries them again")
     console.print(f"report: {page} ({duration(time.time() - began)})", highlight=False, soft_wrap=True)
     console.print("next:   rpe2d-bench ui, or the same command again after a change: what is done is kept")
+    if failed:
+        raise SystemExit(1)
 
 
 def write_reports(sources: list[Path], store: Path, reports: Path) -> None:

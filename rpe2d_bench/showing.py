@@ -21,7 +21,10 @@ def show_method(
         key, equals, value = option.partition("=")
         if not equals:
             raise UserError(f"--set {option}: write KEY=VALUE, for example --set theta=100")
-        spec = with_option(spec, key, yaml.safe_load(value))
+        try:
+            spec = with_option(spec, key, yaml.safe_load(value))
+        except yaml.YAMLError:
+            raise UserError(f"--set {option}: the value is not YAML") from None
     realised = describe(spec, parse_grid(grid), parse_grid(train_grid), t, head_width)
     console = Console()
     console.print(f"{method}: {spec}", highlight=False, markup=False, soft_wrap=True)

@@ -91,12 +91,11 @@ class TrainStage:
         from rpe2d_bench.data.training import TrainingPictures
 
         dataset = data.build(self.data)
-        size = dataset.size("train")
         pictures = TrainingPictures(
             dataset,
             self.resolution,
             build_crops(self.crops),
-            num_pictures=self.recipe.num_pictures if size is None else size,
+            num_pictures=self.recipe.num_pictures,
             cache_dir=around.store.root / "cache",
         )
         training, elapsed = self._started(partial, around)
@@ -125,8 +124,8 @@ class TrainStage:
         seconds = elapsed + time.perf_counter() - started
         trained = training.ema.to("cpu")
         save_file({name: value.contiguous() for name, value in trained.state_dict().items()}, partial / WEIGHTS)
-        (partial / CHECKPOINT).unlink(missing_ok=True)
         write_json(partial / "result.json", self._result(training, dataset, seconds))
+        (partial / CHECKPOINT).unlink(missing_ok=True)  # last: until the stage is whole, a failure keeps the training
 
     def _started(self, partial: Path, around: Surroundings) -> tuple[Training, float]:
         """The training at its last checkpoint, or at its beginning, and the seconds spent on it before."""
@@ -218,7 +217,8 @@ def validation_loss(training: Training, dataset: Any, resolution: Resolution) ->
     from rpe2d_bench.sample import noise
 
     device, dit, encoding = training.device, training.ema.dit, training.ema.encoding
-    indices = np.arange(VALIDATION_PICTURES)
+    size = dataset.size("validation")
+    indices = np.arange(VALIDATION_PICTURES if size is None else min(VALIDATION_PICTURES, size))
     x = torch.from_numpy(dataset.pictures("validation", indices, resolution)).to(device) / 127.5 - 1
     labels = torch.from_numpy(dataset.labels("validation", indices)).to(device)
     eps = noise(0, indices, tuple(x.shape[1:])).to(device)  # type: ignore[arg-type]

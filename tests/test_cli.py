@@ -121,12 +121,14 @@ MISTAKES: list[tuple[str, str]] = [
     ("check no.such:Thing", "cannot check 'no.such:Thing'"),
     ("check os:getcwd", "is no method"),
     ("sample absent.yaml --method ntk --resolution 24 --out a.png", "no such file"),
-    ("sample {tiny} --method ntkk --resolution 24 --out a.png", "did you mean 'ntk'?"),
+    ("sample {tiny} --method ntkk --resolution 24 --out a.png", "unknown method 'ntkk' (did you mean 'ntk'?"),
     ("sample {tiny} --method ntk --resolution 24x --out a.png", "a resolution is written 48 or HEIGHTxWIDTH"),
     ("sample {tiny} --method ntk --resolution 24 --out a.txt", "ends in .png (a grid) or .npz"),
     ("sample {tiny} --method ntk --resolution 24 --out a.png --count 0", "at least one picture"),
     ("sample {tiny} --method ntk --resolution 24 --out a.png", "rope 16px seed 0 of"),  # is not trained
     ("sample {tiny} --method rpe2d --resolution 64 --out a.png --store {store}", "max_grid 8x8 is smaller"),
+    ("sample {tiny} --method ntk --resolution 25 --out a.png --store {store}", "a multiple of the patch size 4"),
+    ("show ntk --set theta=[", "the value is not YAML"),
     ("measure absent --reference absent", "no pictures at absent: it does not exist"),
     ("measure folder --reference folder --net glyphnet", "no pictures in folder"),
     ("measure broken.npz --reference broken.npz --net glyphnet", "is not a readable .npz"),
@@ -305,6 +307,46 @@ def test_ui_starts_mlflow_on_the_store(bench: Bench, monkeypatch: pytest.MonkeyP
     assert "http://127.0.0.1:5123" in said.out
     uri = f"sqlite:///{tmp_path / 'elsewhere' / 'mlflow.db'}"
     assert started == [[sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", uri, "--port", "5123"]]
+
+
+def test_ctrl_c_says_how_to_go_on(bench: Bench, tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*arguments: object, **options: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("rpe2d_bench.session.run_experiment", interrupted)
+    said = bench("run", tiny)
+    assert said.code == 130
+    assert "the same command continues" in said.err
+
+
+def test_a_file_in_the_way_is_one_sentence(bench: Bench, tiny: Path, trained: Path, tmp_path: Path) -> None:
+    (tmp_path / "taken").write_text("a file")
+    run = ("run", tiny, "--engine", "local", "--no-mlflow")
+    refused(bench(*run, "--store", "taken"), "taken")
+    refused(bench(*run, "--store", "taken/below"), "taken")
+    refused(bench("report", tiny, "--store", trained, "--reports", "taken"), "--reports")
+    sample = ("sample", tiny, "--method", "ntk", "--resolution", "24", "--count", "2", "--store", trained)
+    refused(bench(*sample, "--out", "taken/a.png"), "taken")
+    assert (tmp_path / "taken").read_text() == "a file"
+
+
+def test_mlflow_that_cannot_be_used_is_not_called_a_success(bench: Bench, trained: Path) -> None:
+    refused(bench("sync", "--store", trained, "--tracking-uri", "ftp://nowhere"), "ftp://nowhere")
+
+
+def test_a_run_with_failed_results_ends_with_exit_code_1(
+    bench: Bench, tiny: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from rpe2d_bench.errors import UserError
+    from rpe2d_bench.stages import TrainStage
+
+    def diverged(*arguments: object) -> None:
+        raise UserError("training diverged")
+
+    monkeypatch.setattr(TrainStage, "make", diverged)
+    said = bench("run", tiny, "--engine", "local", "--no-mlflow", "--only", "ntk")
+    assert said.code == 1
+    assert "training diverged" in " ".join(said.out.split())
 
 
 def loaded_by(*arguments: str) -> tuple[str, set[str]]:

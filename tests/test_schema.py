@@ -153,7 +153,7 @@ def test_comments_of_fields_are_their_descriptions(made: dict[str, Any]) -> None
     assert made["$defs"]["Evaluate"]["properties"]["split"]["description"].startswith("tuning uses validation")
     said = schema.comments(config.MethodEntry)
     assert "complete pictures" in said["conditioning"]  # at the end of a definition of several lines
-    assert "model" not in said  # no comment, no description
+    assert "sampler" not in said  # no comment, no description
     options = {branch["properties"]["name"]["const"]: branch for branch in made["$defs"]["data"]["oneOf"]}
     assert "mirrored" in options["image_folder"]["properties"]["flip"]["description"]
 

@@ -118,6 +118,7 @@ def _section(results: Results, section: Section) -> dict[str, Any]:
         "by_metric": by_metric,
         "strips": _strips(results, section),
         "plane": section.plane,
+        "ramps": section.ramps,
     }
 
 

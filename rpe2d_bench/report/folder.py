@@ -15,6 +15,7 @@ from rpe2d_bench.report.drawing import Drawing, drawing
 from rpe2d_bench.report.frame import load_frame
 from rpe2d_bench.report.page import Section, write_page
 from rpe2d_bench.report.planes import plane
+from rpe2d_bench.report.ramps import ramps
 from rpe2d_bench.report.results import Results
 from rpe2d_bench.report.strips import real_strips, strips
 from rpe2d_bench.report.tables import Table, difference_table, excess_table, value_table
@@ -132,7 +133,10 @@ def _write(results: Results, store: Path, out: Path, inputs: str) -> None:
         both = plane(results, train)
         if both is not None:
             both.save(out / "figures")
-        sections.append(Section(train, tables, drawn, pictures, real, both))
+        turning = ramps(results, train)
+        if turning is not None:
+            turning.save(out / "figures")
+        sections.append(Section(train, tables, drawn, pictures, real, both, turning))
     _save(out / "report.md", "\n".join(text))
     made = {
         "experiment": results.name,

@@ -23,6 +23,7 @@ class Section:
     strips: Strips
     real: dict[Resolution, Strip]
     plane: Drawing | None = None
+    ramps: Drawing | None = None
 
 
 def write_page(results: Results, store: Path, sections: list[Section], path: Path) -> None:

@@ -16,8 +16,9 @@ from rpe2d_bench.report.statistics import Estimate, Gap, estimate, paired
 from rpe2d_bench.report.vocabulary import Metric, describe, resolve_metric
 
 # A model counts as undertrained when, at its train resolution, its excess over the floor is more than this multiple
-# of the reference method's, or its samples are recognised this much less often.
-UNDERTRAINED_EXCESS = 2.0
+# of the reference method's (unless a comparison by pictures does not separate the two), or its samples are recognised
+# this much less often. "Has not reached the baselines' quality" needs some number; these are choices, not results.
+UNDERTRAINED_EXCESS = 1.5
 UNDERTRAINED_ACCURACY = 0.05
 
 

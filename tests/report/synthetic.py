@@ -20,6 +20,7 @@ METHODS: dict[str, dict[str, Any]] = {
     "rpe2d": {"model": "rpe2d"},
 }
 COST = {"extrapolation": 60.0, "interpolation": 12.0, "ntk": 9.0, "yarn": 6.0, "yarn_crops": 8.0, "rpe2d": 15.0}
+RANDOM = {"kind": "axial_rope", "positions": {"kind": "random", "max_grid": [16, 16]}}
 MODELS: dict[str, dict[str, Any]] = {"rope": {}, "rope_crops": {}, "rpe2d": {}}
 
 
@@ -77,7 +78,14 @@ def make_records(
                 artifacts={"curve": curve},
                 metrics={"loss": 0.2 + 0.01 * rng.random(), "validation_loss": 0.21, "images_per_second": 200.0},
                 timings={"train": 900.0},
-                details={"parameters": 700_000, "flops_per_step": 15e9, "steps": 100},
+                details={
+                    "parameters": 700_000,
+                    "flops_per_step": 15e9,
+                    "steps": 100,
+                    "tokens": 64,
+                    "head_width": 32,
+                    "heads": 3,
+                },  # fmt: skip
             )
         for test in tests:
             real = f"stages/reference/{test[0]}x{test[1]}/samples.npz"
@@ -112,7 +120,8 @@ def make_records(
                              "accuracy_glyphjudge": float(np.exp(-value / 60))},
                     timings={"sample": 20.0 * test[0] * test[1] / 1024, "measure": 1.5},
                     details={"sampler": {"kind": "euler", "steps": 25, "guidance": 1.5, "shift": 1.0},
-                             "encoding": {"kind": "axial_rope"}, "num_reference": 40,
+                             "trained_encoding": RANDOM if spec["model"] == "rpe2d" else {"kind": "axial_rope"},
+                             "replacements": {k: v for k, v in spec.items() if k != "model"}, "num_reference": 40,
                              "coincides_with": [other for other in methods if other != name and test == (32, 32)
                                                 and methods[other]["model"] == spec["model"]]})  # fmt: skip
     return made

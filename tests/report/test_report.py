@@ -18,6 +18,7 @@ from rpe2d_bench.report.answer import answer
 from rpe2d_bench.report.figures import metric_curve, svg_text
 from rpe2d_bench.report.palette import COLOURS
 from rpe2d_bench.report.quality import findings
+from rpe2d_bench.report.ramps import ramps, realised
 from rpe2d_bench.report.results import Results
 from rpe2d_bench.report.strips import choose, real_strips, strips
 from rpe2d_bench.report.training import read_curve, smooth
@@ -169,6 +170,26 @@ def test_quality_control_names_what_went_wrong() -> None:
     assert "provenance" in found
     kinds = [finding.kind for finding in findings(Results(small()))]
     assert kinds == []
+
+
+def test_ramps_show_what_rules_do() -> None:
+    results = Results(make_records())
+    pi, plain, yarn = (realised(results, m, TRAIN, (64, 64)) for m in ("interpolation", "extrapolation", "yarn"))
+    assert pi is not None
+    assert plain is not None
+    assert yarn is not None
+    ratios = {name: [c.frequency / c.base for c in found.channels if c.axis == "height"]
+              for name, found in (("pi", pi), ("plain", plain), ("yarn", yarn))}  # fmt: skip
+    assert ratios["pi"] == pytest.approx([0.5] * 8)
+    assert ratios["plain"] == pytest.approx([1.0] * 8)
+    assert ratios["yarn"][0] > ratios["yarn"][-1]
+    assert yarn.logit_scale > 1
+    assert plain.positions["height"] == list(range(16))
+    drawn = ramps(results, TRAIN)
+    assert drawn is not None
+    assert "64 px" in drawn.title
+    lacking = [r.model_copy(update={"details": {}}) if r.stage == "train" else r for r in make_records(seeds=(0,))]
+    assert ramps(Results(lacking), TRAIN) is None
 
 
 def test_words_follow_the_numbers() -> None:

@@ -1,0 +1,105 @@
+"""What each method really did at one size: how fast each channel turned, and where the tokens were."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from matplotlib.figure import Figure
+
+from rpe2d_bench.records import Record, Resolution
+from rpe2d_bench.report.drawing import Drawing, drawing
+from rpe2d_bench.report.figures import paper_style
+from rpe2d_bench.report.results import Results
+from rpe2d_bench.report.vocabulary import size_label
+
+if TYPE_CHECKING:
+    from rpe2d_bench.encodings.describe import Realised
+
+
+def ramps(results: Results, train: Resolution) -> Drawing | None:
+    """Both as one figure, at the largest square test resolution; None where the records do not say enough.
+
+    Needs what training records about the model: tokens, head_width, heads.
+    """
+    test = largest(results, train)
+    shown = {} if test is None else {m: r for m in results.methods if (r := realised(results, m, train, test))}
+    if not shown or test is None:
+        return None
+    with paper_style():
+        figure = Figure(figsize=(6.75, 1.5 + 0.22 * max(6, len(shown))), layout="constrained")
+        left, right = figure.subplots(1, 2, width_ratios=(1, 1.15))
+        scale = test[0] / train[0]
+        for method, found in shown.items():
+            style = results.look[method]
+            ratios = [c.frequency / c.base for c in found.channels if c.axis == "height"]
+            if ratios:
+                (line,) = left.plot(range(len(ratios)), ratios, color=style.colour, marker=style.marker, label=method)
+                line.set_gid(f"series-{style.index}-ramp")
+        for level, words in ((1.0, "as trained"), (1 / scale, f"divided by {scale:g}")):
+            left.axhline(level, color="#808080", linewidth=0.8, linestyle="--", zorder=0)
+            left.annotate(words, (1, level), xycoords=("axes fraction", "data"), xytext=(-2, 2), fontsize=6.5,
+                          textcoords="offset points", ha="right", color="#808080")  # fmt: skip
+        left.set(xlabel="channel pair, fast to slow", ylabel="frequency / trained base", ylim=(0, None))
+        placed = {method: found.positions["height"] for method, found in shown.items() if found.positions}
+        for row, (method, values) in enumerate(placed.items()):
+            style = results.look[method]
+            (ticks,) = right.plot(values, [row] * len(values), "|", color=style.colour, markersize=8)
+            ticks.set_gid(f"series-{style.index}-places")
+        end = tokens_along(results, train)
+        if end:
+            right.axvspan(0, end - 1, color="#808080", alpha=0.15, linewidth=0, zorder=0)
+        right.set_yticks(range(len(placed)), [f"{m}, ×{shown[m].logit_scale:.2f}" for m in placed])
+        right.set(xlabel="position of each row of tokens", ylim=(len(placed) - 0.4, -0.6))
+        right.grid(axis="y", visible=False)
+    size = size_label(test)
+    return drawing(
+        figure,
+        f"ramps_train_{size_label(train).replace('×', 'x')}",
+        f"What the methods do at {size} px",
+        f"Frequencies relative to training, and positions of the rows of tokens, of {len(shown)} methods at {size} px.",
+        "Left: how fast each channel pair turns, relative to the base it was trained with; 1 leaves it alone,"
+        f" 1/{scale:g} interpolates it fully. Right: where the rows of tokens are; grey: the positions of the train grid."
+        " Beside each name the factor on attention's logits. Height axis, halfway through sampling (t = 0.5).",
+    )
+
+
+def largest(results: Results, train: Resolution) -> Resolution | None:
+    """The largest square test resolution."""
+    squares = [test for test in results.resolutions[train] if test[0] == test[1]]
+    return max(squares, default=None)
+
+
+def tokens_along(results: Results, train: Resolution) -> int | None:
+    """Rows of tokens of the train grid, as some training recorded them."""
+    for record in results.find("train", train_resolution=train, status="ok"):
+        if tokens := record.details.get("tokens"):
+            return round(train[0] / math.sqrt(train[0] * train[1] / tokens))
+    return None
+
+
+def realised(results: Results, method: str, train: Resolution, test: Resolution) -> Realised | None:
+    """The numbers behind one method; None where they cannot be worked out again (other code, a missing plug-in)."""
+    cells = [record for record in results.cell(method, train, test) if record.status == "ok"]
+    models = results.find("train", model=results.methods[method].get("model"), train_resolution=train, status="ok")
+    if not cells or not models or cells[0].details.get("generated_resolution", list(test)) != list(test):
+        return None  # what was generated small and enlarged used the encoding as trained
+    return _describe(cells[0], models[0], train, test)
+
+
+def _describe(cell: Record, model: Record, train: Resolution, test: Resolution) -> Realised | None:
+    tokens, width, heads = (model.details.get(name) for name in ("tokens", "head_width", "heads"))
+    encoding = cell.details.get("trained_encoding")
+    if not (tokens and width and heads and encoding):
+        return None
+    from rpe2d_bench.encodings import Grid, replaced
+    from rpe2d_bench.encodings.describe import describe
+    from rpe2d_bench.errors import UserError
+
+    patch = math.sqrt(train[0] * train[1] / tokens)
+    grids = [Grid(round(size[0] / patch), round(size[1] / patch)) for size in (test, train)]
+    try:
+        spec = replaced(encoding, cell.details.get("replacements") or {})
+        return describe(spec, grids[0], grids[1], head_width=width, heads=heads)
+    except (UserError, KeyError, TypeError, ValueError):
+        return None
