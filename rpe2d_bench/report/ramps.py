@@ -6,6 +6,7 @@ import math
 from typing import TYPE_CHECKING
 
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from rpe2d_bench.records import Record, Resolution
 from rpe2d_bench.report.drawing import Drawing, drawing
@@ -30,16 +31,15 @@ def ramps(results: Results, train: Resolution) -> Drawing | None:
         figure = Figure(figsize=(6.75, 1.5 + 0.22 * max(6, len(shown))), layout="constrained")
         left, right = figure.subplots(1, 2, width_ratios=(1, 1.15))
         scale = test[0] / train[0]
-        for method, found in shown.items():
+        for row, (method, found) in enumerate(shown.items()):
             style = results.look[method]
-            ratios = [c.frequency / c.base for c in found.channels if c.axis == "height"]
+            aside = 0.012 * (row - (len(shown) - 1) / 2)  # lines that coincide stay visible
+            ratios = [c.frequency / c.base + aside for c in found.channels if c.axis == "height"]
             if ratios:
-                (line,) = left.plot(range(len(ratios)), ratios, color=style.colour, marker=style.marker, label=method)
+                (line,) = left.plot(range(len(ratios)), ratios, color=style.colour, marker=style.marker)
                 line.set_gid(f"series-{style.index}-ramp")
-        for level, words in ((1.0, "as trained"), (1 / scale, f"divided by {scale:g}")):
+        for level in (1.0, 1 / scale):
             left.axhline(level, color="#808080", linewidth=0.8, linestyle="--", zorder=0)
-            left.annotate(words, (1, level), xycoords=("axes fraction", "data"), xytext=(-2, 2), fontsize=6.5,
-                          textcoords="offset points", ha="right", color="#808080")  # fmt: skip
         left.set(xlabel="channel pair, fast to slow", ylabel="frequency / trained base", ylim=(0, None))
         placed = {method: found.positions["height"] for method, found in shown.items() if found.positions}
         for row, (method, values) in enumerate(placed.items()):
@@ -52,6 +52,8 @@ def ramps(results: Results, train: Resolution) -> Drawing | None:
         right.set_yticks(range(len(placed)), [f"{m}, ×{shown[m].logit_scale:.2f}" for m in placed])
         right.set(xlabel="position of each row of tokens", ylim=(len(placed) - 0.4, -0.6))
         right.grid(axis="y", visible=False)
+        for axes in (left, right):
+            axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     size = size_label(test)
     return drawing(
         figure,
@@ -59,8 +61,9 @@ def ramps(results: Results, train: Resolution) -> Drawing | None:
         f"What the methods do at {size} px",
         f"Frequencies relative to training, and positions of the rows of tokens, of {len(shown)} methods at {size} px.",
         "Left: how fast each channel pair turns, relative to the base it was trained with; 1 leaves it alone,"
-        f" 1/{scale:g} interpolates it fully. Right: where the rows of tokens are; grey: the positions of the train grid."
-        " Beside each name the factor on attention's logits. Height axis, halfway through sampling (t = 0.5).",
+        f" 1/{scale:g} interpolates it fully (lines are moved apart a little). Right: where the rows of tokens are; grey:"
+        " the positions of the train grid; beside each name the factor on attention's logits. Height axis, halfway"
+        " through sampling (t = 0.5).",
     )
 
 

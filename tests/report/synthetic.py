@@ -85,7 +85,7 @@ def make_records(
                     "tokens": 64,
                     "head_width": 32,
                     "heads": 3,
-                },  # fmt: skip
+                },
             )
         for test in tests:
             real = f"stages/reference/{test[0]}x{test[1]}/samples.npz"
