@@ -62,8 +62,8 @@ def ramps(results: Results, train: Resolution) -> Drawing | None:
         f"Frequencies relative to training, and positions of the rows of tokens, of {len(shown)} methods at {size} px.",
         "Left: how fast each channel pair turns, relative to the base it was trained with; 1 leaves it alone,"
         f" 1/{scale:g} interpolates it fully (lines are moved apart a little). Right: where the rows of tokens are;"
-        " grey: the positions of the train grid; beside each name the factor on attention's logits. Height axis, halfway"
-        " through sampling (t = 0.5).",
+        " grey: the positions of the train grid; beside each name the factor on attention's logits. Height axis,"
+        " halfway through sampling (t = 0.5).",
     )
 
 
