@@ -11,7 +11,7 @@ run: .venv/installed
 	$(BIN)/rpe2d-bench run $(EXPERIMENT)
 
 test: .venv/installed-dev lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist worksteal
 	$(BIN)/rpe2d-bench run experiments/smoke.yaml --store runs/smoke --reports runs/smoke/reports
 
 lint: .venv/installed-dev
