@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -224,7 +223,6 @@ def ui(
     """Open the MLflow UI on the store."""
     from rpe2d_bench import tracking
 
-    uri = tracking.default_uri(store)
-    command = [sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", uri, "--port", str(port)]
-    typer.echo(f"MLflow UI at http://127.0.0.1:{port} (Ctrl-C stops it)")
-    os.execv(sys.executable, command)
+    typer.echo(f"MLflow at {tracking.ui_address(store, port)} (Ctrl-C stops it)")
+    command = tracking.ui_command(store, port)
+    os.execve(command[0], command, {**os.environ, **tracking.ENVIRONMENT})

@@ -165,6 +165,8 @@ class TrainStage:
             },
             "details": {
                 "steps": self.recipe.steps,
+                "heads": dit.options.heads,
+                "head_width": dit.options.head_width,
                 "parameters": sum(p.numel() for p in dit.parameters()),
                 "flops_per_step": 3 * forward * self.recipe.batch_size,  # backward costs two forwards
                 "tokens": self.grid.tokens,
