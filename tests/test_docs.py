@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import json
 import re
 from pathlib import Path
 from typing import Any
@@ -12,13 +11,11 @@ import pytest
 import typer.main
 from documents import ROOT, anchors, bench_commands, blocks, links, named_files, shell_lines, words
 
-from rpe2d_bench import cli, loading, records
+from rpe2d_bench import cli, loading
 from rpe2d_bench.errors import UserError
 
 DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 EXPERIMENTS = sorted((ROOT / "experiments").glob("*.yaml"))
-NOTEBOOK = ROOT / "docs" / "records.ipynb"
-SHIPPED = ROOT / "reports" / "res_generalization" / "records.jsonl"
 
 
 def name(path: Path) -> str:
@@ -120,62 +117,3 @@ def test_each_recipe_has_at_most_ten_steps() -> None:
         steps = [int(number) for number in re.findall(r"^(\d+)\. ", section, re.MULTILINE)]
         assert steps == list(range(1, len(steps) + 1))
         assert 3 <= len(steps) <= 10
-
-
-def few_records(path: Path) -> None:
-    """Two methods at two sizes and seeds; invented numbers."""
-    for seed in (0, 1):
-        for side in (16, 24):
-            shared: dict[str, Any] = {"experiment": "e", "run": "r", "test_resolution": (side, side), "seed": seed}
-            records.append(path, records.Record(stage="floor", key="f", metrics={"kid_glyphnet": 0.1}, **shared))
-            for number, method in enumerate(("one", "other")):
-                values = {"kid_glyphnet": 1.0 + number + side, "kid_global_glyphnet": 3.0, "accuracy_glyphjudge": 0.5}
-                records.append(
-                    path,
-                    records.Record(
-                        stage="measure", key="m", model="rope", method=method, train_resolution=(16, 16),
-                        metrics=values, **shared,
-                    ),
-                )  # fmt: skip
-
-
-def notebook_code() -> list[str]:
-    cells = json.loads(NOTEBOOK.read_text())["cells"]
-    return ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
-
-
-@pytest.mark.parametrize("shipped", [False, True], ids=["few records", "shipped records"])
-def test_the_notebook_goes_from_records_to_a_figure(
-    shipped: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    import matplotlib as mpl
-
-    mpl.use("Agg")
-    monkeypatch.chdir(NOTEBOOK.parent)
-    code = notebook_code()
-    written = '"../reports/res_generalization/records.jsonl"'
-    assert written in code[0]
-    if not shipped:
-        few_records(tmp_path)
-        code[0] = code[0].replace(written, repr(str(tmp_path)))
-    elif not SHIPPED.exists():
-        pytest.skip("no report is shipped yet")
-    names: dict[str, Any] = {}
-    for cell in code:
-        exec(compile(cell, NOTEBOOK.name, "exec"), names)
-    lines = names["axes"].get_legend_handles_labels()[1]
-    assert len(lines) == names["square"].method.nunique() >= 2
-    if not shipped:
-        excess = names["excess"]["mean"]
-        assert excess.loc["one", 16] == pytest.approx(17 - 0.1)
-        assert excess.loc["other", 24] == pytest.approx(26 - 0.1)
-        assert names["metric"] == "kid_glyphnet"
-
-
-def test_the_notebook_is_stored_without_outputs() -> None:
-    notebook = json.loads(NOTEBOOK.read_text())
-    assert notebook["nbformat"] == 4
-    for cell in notebook["cells"]:
-        if cell["cell_type"] == "code":
-            assert cell["outputs"] == []
-            assert cell["execution_count"] is None
