@@ -59,7 +59,7 @@ def parameters(stage: TrainStage) -> int:
     """Weights of a stage's model."""
     import torch
 
-    from rpe2d_bench.training_stage import fresh_denoiser
+    from rpe2d_bench.stages.train import fresh_denoiser
 
     with torch.device("meta"):
         return sum(p.numel() for p in fresh_denoiser(stage).parameters())
