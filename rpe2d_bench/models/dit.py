@@ -158,7 +158,7 @@ class DiT(nn.Module):
         if self.stem is not None:
             x_BND = self.stem(x_BND, grid, dilation)
         if encoding.additive_BND is not None:
-            x_BND = x_BND + encoding.additive_BND
+            x_BND = x_BND + encoding.additive_BND.to(x_BND.dtype)
         condition_BD = F.silu(self.condition(t_B, labels_B, crop_B3))
         rotation = rotation_of(encoding, self.options.head_width, x_BND)
         causal_NN = lower_right_mask(grid, x_BCYX.device) if self.options.scan == "alternate" else None

@@ -122,6 +122,19 @@ def test_agrees_with_the_plain_version(spec: dict[str, object], grid: Grid) -> N
             assert (one - other).norm() <= 1e-5 * other.norm()
 
 
+@pytest.mark.parametrize("kind", ["axial_rope", "axial_sincos", "none"])
+def test_bfloat16_on_a_cpu_never_meets_the_slow_kernel(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> Tensor:
+        raise AssertionError("torch's fused attention was called")
+
+    monkeypatch.setattr(torch.nn.functional, "scaled_dot_product_attention", refuse)
+    dit = trained(preset("DiT-Nano/4", depth=1), dtype=torch.float32)
+    x, t, labels = (part.float() if part.is_floating_point() else part for part in inputs(2, 1, 16, 16))
+    encoding = build({"kind": kind}, width=64, heads=2)(Context(Grid(4, 4), Grid(4, 4), t))
+    with torch.autocast("cpu", torch.bfloat16):
+        assert dit(x, t, labels, encoding).dtype == torch.bfloat16
+
+
 def test_a_transposed_picture_gives_the_transposed_velocity() -> None:
     # With one pixel per patch, swapping the axes of picture and encoding only permutes the tokens
     dit = trained(preset("DiT-Nano/1", depth=2), channels=3)
