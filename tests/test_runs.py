@@ -49,10 +49,11 @@ def test_a_run_leaves_a_record_for_every_cell_and_repeats_nothing(tiny: Path, tm
             assert record.num_samples == 12
         for path in record.artifacts.values():
             assert (store.root / path).exists()
-    touched = _times(store.root)
+    touched, lines = _times(store.root / "stages"), (store.root / records.RECORDS_FILE).read_text()
     again = run(plan, store, engine="ray")  # nothing is missing, so Ray is not even started
     assert again == found
-    assert touched == _times(store.root)
+    assert touched == _times(store.root / "stages")
+    assert lines == (store.root / records.RECORDS_FILE).read_text()
 
 
 def _times(root: Path) -> dict[Path, int]:
