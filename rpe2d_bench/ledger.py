@@ -136,13 +136,14 @@ class Ledger:
         record = Record(**self._common, **fields)
         with self._lock:
             known = self._known.get(record.identity)
-            if known is not None and (known.key, known.status, known.error) == (
-                record.key,
-                record.status,
-                record.error,
-            ):
+            if known is not None and _outcome(known) == _outcome(record):
                 return  # finished by an earlier attempt
             records.append(self.store.root, record)
             self._known[record.identity] = record
         for listener in self.listeners:
             listener(record)
+
+
+def _outcome(record: Record) -> tuple[Any, ...]:
+    """What makes a result worth a new record; how it is to be reported counts, how it was scheduled does not."""
+    return record.key, record.status, record.error, record.config.get("experiment", {}).get("report")

@@ -58,8 +58,16 @@ def test_a_run_leaves_a_record_for_every_cell_and_repeats_nothing(tiny: Path, tm
 
 def _times(root: Path) -> dict[Path, int]:
     """When each result was written."""
-    paths = [root / records.RECORDS_FILE, *(root / "stages").rglob("*")]
-    return {path: path.stat().st_mtime_ns for path in paths if path.is_file()}
+    return {path: path.stat().st_mtime_ns for path in root.rglob("*") if path.is_file()}
+
+
+def test_another_reference_method_needs_new_records_and_no_new_work(tiny: Path, tmp_path: Path) -> None:
+    store = Store(tmp_path / "runs")
+    run(planned(tiny), store, engine="local")
+    touched = _times(store.root / "stages")
+    found = run(planned(tiny, "report.reference_method=extrapolation"), store, engine="local")
+    assert {r.config["experiment"]["report"]["reference_method"] for r in found} == {"extrapolation"}
+    assert touched == _times(store.root / "stages")
 
 
 def test_methods_that_coincide_share_their_pictures(tiny: Path, tmp_path: Path) -> None:
