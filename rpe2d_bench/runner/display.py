@@ -82,11 +82,11 @@ class Display:
             seconds = record.timings.get("train")
             loss = record.metrics["validation_loss"]
             name = f"{record.model} {size(record.train_resolution)} seed {record.seed}"
-            self._console.print(f"trained {name}: validation loss {loss:.4f}, {duration(seconds)}", highlight=False)
+            self._console.print(f"trained {name}: validation loss {loss:.4f}, {duration(seconds)}", highlight=False, soft_wrap=True)
         elif record.test_resolution:
             shown = ", ".join(f"{name} {value:.4g}" for name, value in record.metrics.items() if self._is_shown(name))
             name = f"{record.method or 'real against real'} {size(record.test_resolution)} seed {record.seed}"
-            self._console.print(f"measured {name}: {shown}", highlight=False)
+            self._console.print(f"measured {name}: {shown}", highlight=False, soft_wrap=True)
 
     def _is_shown(self, name: str) -> bool:
         return name.startswith((f"{self._main}_", "accuracy_"))
@@ -101,7 +101,7 @@ class Display:
             elif time.time() - told > PLAIN_EVERY:
                 told = time.time()
                 states = "; ".join(self._line(progress) for progress in under_way) or "starting workers"
-                self._console.print(f"[{self._summary()}] {states}", highlight=False, markup=False)
+                self._console.print(f"[{self._summary()}] {states}", highlight=False, markup=False, soft_wrap=True)
 
     def _notices(self) -> None:
         notices = self._files.notices()
