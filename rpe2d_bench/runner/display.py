@@ -82,7 +82,9 @@ class Display:
             seconds = record.timings.get("train")
             loss = record.metrics["validation_loss"]
             name = f"{record.model} {size(record.train_resolution)} seed {record.seed}"
-            self._console.print(f"trained {name}: validation loss {loss:.4f}, {duration(seconds)}", highlight=False, soft_wrap=True)
+            self._console.print(
+                f"trained {name}: validation loss {loss:.4f}, {duration(seconds)}", highlight=False, soft_wrap=True
+            )
         elif record.test_resolution:
             shown = ", ".join(f"{name} {value:.4g}" for name, value in record.metrics.items() if self._is_shown(name))
             name = f"{record.method or 'real against real'} {size(record.test_resolution)} seed {record.seed}"
