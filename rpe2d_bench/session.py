@@ -46,10 +46,11 @@ def run_experiment(
         listeners.append(tracker.log)
     with display:
         found = run(plan, place, engine=engine, written=yaml_file.read(path).data, listeners=tuple(listeners))
-    page = report.render(found, place.root, reports / experiment.name, separate(found, place.root))
+    compared = separate(found, place.root)
+    page = report.render(found, place.root, reports / experiment.name, compared)
     if tracker:
         tracker.finish(page.parent)
-    console.print(report.terminal_table(found))
+    console.print(report.terminal_table(found, compared))
     failed = sum(record.status == "failed" for record in found)
     if failed:
         console.print(f"{failed} results failed; the report lists them, and the same command tries them again")
@@ -71,7 +72,7 @@ def write_reports(sources: list[Path], store: Path, reports: Path) -> None:
     else:
         compared = separate(runs[0], roots[0])
         page = report.render(runs[0], roots[0], reports / runs[0][0].experiment, compared)
-        console.print(report.terminal_table(runs[0]))
+        console.print(report.terminal_table(runs[0], compared))
     console.print(f"report: {page}", highlight=False, soft_wrap=True)
 
 

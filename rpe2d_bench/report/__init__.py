@@ -37,11 +37,11 @@ def render_comparison(
     return write_comparison(first, second, out)
 
 
-def terminal_table(records: list[Record]) -> Group:
-    """The main metric of one run, methods x test resolutions, as something rich can print."""
+def terminal_table(records: list[Record], comparisons: list[dict[str, Any]] | None = None) -> Group:
+    """The main metric of one run, methods x test resolutions, as something rich can print; else as `render`."""
     from rpe2d_bench.report.terminal import terminal_table as table
 
-    return table(records)
+    return table(records, comparisons)
 
 
 def load_frame(records: list[Record]) -> pd.DataFrame:

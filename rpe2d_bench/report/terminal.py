@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from rich import box
 from rich.console import Group, RenderableType
 from rich.markup import escape
@@ -14,9 +16,9 @@ from rpe2d_bench.report.tables import TIED_MARK, Cell, Table, value_table
 from rpe2d_bench.report.vocabulary import size_label
 
 
-def terminal_table(records: list[Record]) -> Group:
+def terminal_table(records: list[Record], comparisons: list[dict[str, Any]] | None = None) -> Group:
     """One rich table per train resolution, with the notes a reader needs under it."""
-    results = Results(records)
+    results = Results(records, list(comparisons or []))
     metric = results.main_metric
     if metric is None:
         trained = len(results.find("train", status="ok"))
