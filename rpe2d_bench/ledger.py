@@ -87,8 +87,9 @@ class Ledger:
                 "sample_key": sample.key,
                 "reference_key": stage.reference.key,
             }
+            upscaled = sample.resolution != stage.reference.resolution
             artifacts = {
-                "samples": f"stages/sample/{sample.key}/samples.npz",
+                "samples": f"stages/{f'measure/{stage.key}' if upscaled else f'sample/{sample.key}'}/samples.npz",
                 "observations": f"stages/measure/{stage.key}/observations.npz",
                 "reference_observations": f"stages/reference/{stage.reference.key}/observations.npz",
             }

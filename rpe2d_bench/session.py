@@ -17,6 +17,8 @@ from rpe2d_bench.runner.display import Display, duration
 from rpe2d_bench.separation import separate
 from rpe2d_bench.store import Store
 
+PLAIN_WIDTH = 140  # columns of a log
+
 
 def run_experiment(
     path: Path,
@@ -29,7 +31,7 @@ def run_experiment(
     reports: Path,
 ) -> None:
     """Run an experiment file to its end. tracking_uri: None leaves MLflow out, '' is the store's own."""
-    console = Console()
+    console = _console()
     began = time.time()
     experiment = loading.load(path, overrides, only)
     plan = make_plan(experiment, overrides)
@@ -62,7 +64,7 @@ def run_experiment(
 
 def write_reports(sources: list[Path], store: Path, reports: Path) -> None:
     """The report of the latest run, of an experiment's latest run, or of a records file; two sources are compared."""
-    console = Console()
+    console = _console()
     runs = [_records_of(source, store) for source in sources] or [_latest(records.read(store), None)]
     if len(runs) > 2:
         raise UserError(f"report takes one or two sources, got {len(runs)}")
@@ -74,6 +76,12 @@ def write_reports(sources: list[Path], store: Path, reports: Path) -> None:
         page = report.render(runs[0], roots[0], reports / runs[0][0].experiment, compared)
         console.print(report.terminal_table(runs[0], compared))
     console.print(f"report: {page}", highlight=False, soft_wrap=True)
+
+
+def _console() -> Console:
+    """The terminal, or lines wide enough for a table where there is none."""
+    console = Console()
+    return console if console.is_terminal else Console(width=PLAIN_WIDTH)
 
 
 def _records_of(source: Path, store: Path) -> list[Record]:

@@ -28,7 +28,7 @@ class MeasureStage:
     training: ReferenceStage | None = None  # training pictures, where a metric asks for them (memorization)
 
     name = "measure"
-    version = 1
+    version = 2
 
     @cached_property
     def key(self) -> str:
@@ -38,7 +38,7 @@ class MeasureStage:
         return content_key(self.name, self.version, matters)
 
     def make(self, around: Surroundings) -> Path:
-        """Folder with result.json (values, versions, details, seconds) and, for samples, observations.npz."""
+        """Folder with result.json and, for generated pictures, observations.npz; samples.npz where they were resized."""
         return around.store.make(self.name, self.key, lambda partial: self._work(partial, around), around.say)
 
     def _work(self, partial: Path, around: Surroundings) -> None:
@@ -58,6 +58,7 @@ class MeasureStage:
                 pictures, labels = samples["pictures"], samples["labels"]
             if self.generated.resolution != self.reference.resolution:
                 pictures = resized(pictures, self.reference.resolution)
+                np.savez_compressed(partial / "samples.npz", pictures=pictures, labels=labels)
             seen = self.reference.observe(pictures, around.resources.device)
             seen.save(partial / "observations.npz")
         measured = metrics.score(
