@@ -38,7 +38,7 @@ class MeasureStage:
         return content_key(self.name, self.version, matters)
 
     def make(self, around: Surroundings) -> Path:
-        """Folder with result.json and, for generated pictures, observations.npz; samples.npz where they were resized."""
+        """Folder with result.json; for generated pictures observations.npz; samples.npz where they were resized."""
         return around.store.make(self.name, self.key, lambda partial: self._work(partial, around), around.say)
 
     def _work(self, partial: Path, around: Surroundings) -> None:
