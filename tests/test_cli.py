@@ -58,7 +58,7 @@ def bench(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], t
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A store in which the tiny experiment is finished."""
-    from conftest import TINY
+    from tiny_experiment import TINY
 
     from rpe2d_bench import loading
     from rpe2d_bench.plan import make_plan

@@ -71,6 +71,6 @@ def test_the_tutorial_runs(tmp_path: Path) -> None:
     for page in ("first", "second", "first_vs_second"):
         assert (tmp_path / "reports" / page / "index.html").exists()
     assert (tmp_path / "rpe2d.png").exists()
-    assert "nothing to compute" in done.stdout  # the second run of the first experiment
+    assert "nothing to train or to sample" in done.stdout  # the second run of the first experiment
     table = (tmp_path / "reports" / "second" / "results.csv").read_text()
     assert ",root," in table
