@@ -46,7 +46,7 @@ class Ledger:
             **self._of(trial),
             metrics=result["values"],
             timings=result["seconds"],
-            details=result["details"],
+            details=result["details"] | {"data_revision": trial.stage.revision},
             artifacts={"curve": f"{folder}/curve.jsonl", "checkpoint": f"{folder}/weights.safetensors"},
         )
 
@@ -65,17 +65,18 @@ class Ledger:
             "timings": result["seconds"],
             "num_samples": stage.generated.count,
         }
+        measured = result["details"] | {"data_revision": stage.reference.revision}
         for owner in self._owners(stage):
             if isinstance(owner, Floor):
                 preview = f"stages/reference/{stage.generated.key}/samples.npz"
                 self._append(
-                    **self._of_floor(owner), **values, details=result["details"], artifacts={"samples": preview}
+                    **self._of_floor(owner), **values, details=measured, artifacts={"samples": preview}
                 )
                 continue
             sample = stage.generated
             assert not isinstance(sample, ReferenceStage)
             details = {
-                **result["details"],
+                **measured,
                 "sampler": sample.sampler.model_dump(mode="json"),
                 "conditioning": list(sample.conditioning),
                 "replacements": sample.replacements,

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from rpe2d_bench.records import Record
+from rpe2d_bench.tracking.system import Sampler
 from rpe2d_bench.tracking.tracker import LOG, Tracker
 
 FINISH_WITHIN = 120.0  # seconds that the end of a run waits for MLflow
@@ -28,6 +29,7 @@ class BackgroundTracker:
         self._thread = threading.Thread(target=self._loop, name="mlflow", daemon=True)
         self._thread.start()
         self._work.put(lambda: self._tracker.start(str(config["name"]), run, config))
+        self._sampler = Sampler(store, lambda sample: self._work.put(lambda: self._tracker.sampled(sample)))
 
     @property
     def alive(self) -> bool:
@@ -39,6 +41,7 @@ class BackgroundTracker:
 
     def finish(self, report: Path | None = None) -> None:
         """Wait until everything is in MLflow, at most two minutes."""
+        self._sampler.stop()
         self._work.put(lambda: self._tracker.finish(report))
         self._work.put(None)
         self._thread.join(FINISH_WITHIN)

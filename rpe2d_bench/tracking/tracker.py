@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from rpe2d_bench import records as records_file
 from rpe2d_bench.records import Record
-from rpe2d_bench.tracking import words
+from rpe2d_bench.tracking import links, system, words
 from rpe2d_bench.tracking.connection import connect, default_uri, experiment_id
 from rpe2d_bench.tracking.curves import curve
 from rpe2d_bench.tracking.images import strip
@@ -40,7 +40,8 @@ class Tracker:
         self._synced = False  # whether log() was given every record of the run
         self._existing: dict[str, Run] = {}  # identity -> run
         self._records: dict[tuple[Any, ...], Record] = {}
-        self._models: dict[tuple[Any, ...], str] = {}  # (model, resolution, seed) -> run
+        self._models: dict[links.Key, links.Trained] = {}
+        self._began = 0.0
         self.counts = {"logged": 0, "unchanged": 0, "replaced": 0}
 
     # What the runner calls
@@ -53,6 +54,10 @@ class Tracker:
         """Log a record of this run; the same record twice is logged once, a newer one replaces the older."""
         self._records[record.identity] = record
         self._guard(lambda: self._log(record))
+
+    def sampled(self, sample: system.Sample) -> None:
+        """Log what the machine does to the sweep's run, at once: a long run can be watched."""
+        self._guard(lambda: self.batch(self._parent, system.as_metrics([sample], self._began), {}))
 
     def finish(self, report: Path | None = None) -> None:
         """Curves over resolution, means over seeds, the report as an artifact, and the end of the parent run."""
@@ -91,15 +96,17 @@ class Tracker:
             token = page.token
             if not token:
                 break
+        self._models = links.known_models(list(self._existing.values()))
         key = words.identity("sweep", run)
         if key in self._existing:
             self._parent = self._existing[key].info.run_id
+            self._began = self._existing[key].info.start_time / 1000
             self.client.update_run(self._parent, status="RUNNING")
             return
         note = f"`{command}`" if command else ""
         tags = {"stage": "sweep", "run": run, words.IDENTITY: key, "mlflow.note.content": note}
         made = self.client.create_run(self._experiment, tags=tags, run_name=run)
-        self._parent = made.info.run_id
+        self._parent, self._began = made.info.run_id, made.info.start_time / 1000
         shown = {part: config.get(part) for part in ("data", "model", "train", "evaluate")}
         self.batch(self._parent, [], words.flat(shown))
         if config:
@@ -109,13 +116,15 @@ class Tracker:
     def _log(self, record: Record) -> None:
         key = words.identity(*record.identity)
         run_id = self.reuse(key, words.digest(record))
-        if run_id is None:
-            run_id = self.child(
-                words.name(record), words.tags(record), record.created, sum(record.timings.values()), self._link(record)
-            )
-            self._fill(run_id, record)
-        if record.stage == "train":
-            self._models[record.model, record.train_resolution, record.seed] = run_id
+        if run_id is not None:
+            return
+        trained = self._models.get(links.key_of(record)) if record.stage == "measure" else None
+        note = links.note(record, trained, self._experiment)
+        seconds = sum(record.timings.values())
+        run_id = self.child(words.name(record), words.tags(record), record.created, seconds, note)
+        self._fill(run_id, record, trained)
+        if record.stage == "train" and record.status == "ok":
+            self._models[links.key_of(record)] = links.log_model(self.client, self._experiment, run_id, record)
 
     def reuse(self, key: str, digest: str) -> str | None:
         """The finished run with this content; an outdated or half-written one is deleted."""
@@ -125,7 +134,7 @@ class Tracker:
         if found.data.tags.get(words.DIGEST) == digest and found.info.status in ("FINISHED", "FAILED"):
             self.counts["unchanged"] += 1
             return str(found.info.run_id)
-        self.client.delete_run(found.info.run_id)
+        links.forget(self.client, found)
         self.counts["replaced"] += 1
         return None
 
@@ -145,44 +154,26 @@ class Tracker:
         self.counts["logged"] += 1
         return str(made.info.run_id)
 
-    def _link(self, record: Record) -> str:
-        """A note with the way to the trained model, and what the record says in words."""
-        parts = [f"**Failed:** {record.error}"] if record.error else []
-        trained = self._models.get((record.model, record.train_resolution, record.seed))
-        if record.stage == "measure" and trained:
-            parts.append(f"Trained model: [{record.model}](#/experiments/{self._experiment}/runs/{trained})")
-        if same := record.details.get("coincides_with"):
-            parts.append(f"Coincides with {', '.join(map(str, same))} at this size: sampled once.")
-        return "\n\n".join(parts)
-
-    def _fill(self, run_id: str, record: Record) -> None:
+    def _fill(self, run_id: str, record: Record, trained: links.Trained | None) -> None:
         from mlflow.entities import Metric
 
         end = words.milliseconds(record.created)
         metrics = [Metric(words.clean(key), value, end, 0) for key, value in record.metrics.items() if key != "loss"]
         seconds = [Metric(f"seconds_{words.clean(key)}", value, end, 0) for key, value in record.timings.items()]
-        points = curve(record, self.store) if record.stage == "train" else {}
-        lines = [Metric(words.clean(key), value, end, step) for (key, step), value in points.items()]
+        lines: list[Metric] = []
+        if record.stage == "train":
+            points = curve(record, self.store)
+            lines = [Metric(words.clean(key), value, end, step) for (key, step), value in points.items()]
+            lines += system.of_training(record, self.store)
         self.batch(run_id, metrics + seconds + lines, words.parameters(record))
         image = strip(record, self.store)
         if image is not None:
             self.client.log_image(run_id, image, artifact_file="samples.png")
-        self._dataset(run_id, record)
+        links.log_inputs(self.client, run_id, record, trained)
         facts = {"details": record.details, "provenance": record.provenance.model_dump()}
         self.client.log_text(run_id, json.dumps(facts, indent=2, ensure_ascii=False, default=str), "record.json")
         status = "FAILED" if record.status == "failed" else "FINISHED"
         self.client.set_terminated(run_id, status, end)
-
-    def _dataset(self, run_id: str, record: Record) -> None:
-        from mlflow.entities import Dataset, DatasetInput, InputTag
-
-        data = (record.config.get("experiment") or {}).get("data")
-        if not data:
-            return
-        text = json.dumps(data, sort_keys=True, default=str)
-        shown = Dataset(str(data.get("name", "data")), words.identity(text)[:8], "code", text)
-        context = InputTag("mlflow.data.context", "training" if record.stage == "train" else "reference")
-        self.client.log_inputs(run_id, [DatasetInput(shown, [context])])
 
     def batch(self, run_id: str, metrics: list[Any], parameters: dict[str, str]) -> None:
         """As few transactions as MLflow's limits allow: each costs tens of milliseconds."""
@@ -216,7 +207,7 @@ class Tracker:
         log_means(self, records)
         for stale in self._existing.values() if complete else ():
             if stale.data.tags.get("stage") not in ("sweep", None):
-                self.client.delete_run(stale.info.run_id)
+                links.forget(self.client, stale)
         if report is not None and Path(report).is_dir():
             self.client.log_artifacts(self._parent, str(report), "report")
         failed = any(record.status == "failed" for record in records)

@@ -11,6 +11,7 @@ from rpe2d_bench.records import Record, Resolution
 
 IDENTITY = "rpe2d.identity"  # which record (or series, or sweep) a run shows; at most one run each
 DIGEST = "rpe2d.digest"  # of the record's content: equal digest, nothing to do
+VIEW = "2"  # raised when a run shows more of the same record: `sync` then logs it anew
 REAL = "real pictures"  # the method name of the floor
 MAX_VALUE = 500  # characters of a parameter's or tag's value; the whole configuration is an artifact
 
@@ -64,7 +65,8 @@ def identity(*parts: Any) -> str:
 
 
 def digest(record: Record) -> str:
-    return hashlib.sha256(record.model_dump_json().encode()).hexdigest()[:32]
+    """Of a record's content and of what is shown of it."""
+    return hashlib.sha256((VIEW + record.model_dump_json()).encode()).hexdigest()[:32]
 
 
 def parameters(record: Record) -> dict[str, str]:
@@ -74,7 +76,8 @@ def parameters(record: Record) -> dict[str, str]:
     if record.stage == "train":
         spec = (experiment.get("models") or {}).get(record.model) or {}
         chosen = {"model": record.model, "size": experiment.get("model"), "data": experiment.get("data"),
-                  "train": experiment.get("train"), "recipe": spec}  # fmt: skip
+                  "train": experiment.get("train"), "recipe": spec,
+                  "checkpoint": record.artifacts.get("checkpoint")}  # fmt: skip
     elif record.stage == "measure":
         spec = (experiment.get("methods") or {}).get(record.method) or {}
         chosen = {"method": spec, "sampler": record.details.get("sampler")}

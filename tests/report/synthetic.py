@@ -21,6 +21,7 @@ METHODS: dict[str, dict[str, Any]] = {
 }
 COST = {"extrapolation": 60.0, "interpolation": 12.0, "ntk": 9.0, "yarn": 6.0, "yarn_crops": 8.0, "rpe2d": 15.0}
 RANDOM = {"kind": "axial_rope", "positions": {"kind": "random", "max_grid": [16, 16]}}
+REVISION = "glyphs-v1-0123456789abcdef"
 MODELS: dict[str, dict[str, Any]] = {"rope": {}, "rope_crops": {}, "rpe2d": {}}
 
 
@@ -75,10 +76,11 @@ def make_records(
                 model=model,
                 train_resolution=(32, 32),
                 seed=seed,
-                artifacts={"curve": curve},
+                artifacts={"curve": curve, "checkpoint": curve.replace("curve.jsonl", "weights.safetensors")},
                 metrics={"loss": 0.2 + 0.01 * rng.random(), "validation_loss": 0.21, "images_per_second": 200.0},
                 timings={"train": 900.0},
                 details={
+                    "data_revision": REVISION,
                     "parameters": 700_000,
                     "flops_per_step": 15e9,
                     "steps": 100,
@@ -119,7 +121,8 @@ def make_records(
                              "fd_local_glyphnet": 1 + value * (1.5 if name == "interpolation" else 0.3),
                              "accuracy_glyphjudge": float(np.exp(-value / 60))},
                     timings={"sample": 20.0 * test[0] * test[1] / 1024, "measure": 1.5},
-                    details={"sampler": {"kind": "euler", "steps": 25, "guidance": 1.5, "shift": 1.0},
+                    details={"data_revision": REVISION,
+                             "sampler": {"kind": "euler", "steps": 25, "guidance": 1.5, "shift": 1.0},
                              "trained_encoding": RANDOM if spec["model"] == "rpe2d" else {"kind": "axial_rope"},
                              "replacements": {k: v for k, v in spec.items() if k != "model"}, "num_reference": 40,
                              "coincides_with": [other for other in methods if other != name and test == (32, 32)

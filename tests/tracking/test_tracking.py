@@ -8,23 +8,12 @@ import time
 from pathlib import Path
 
 import pytest
-from synthetic import METHODS, make_records
+from synthetic import make_records
+from tracked import SMALL, TWO
 
 from rpe2d_bench.errors import UserError
 from rpe2d_bench.records import Record, append
 from rpe2d_bench.tracking import BackgroundTracker, Tracker, default_uri, sync, ui_address, ui_command
-
-SMALL = [(32, 32), (48, 48), (32, 64)]
-TWO = {name: METHODS[name] for name in ("yarn", "rpe2d")}
-
-
-@pytest.fixture(scope="module")
-def logged(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Record]]:
-    """A store whose records are in MLflow already; making the database costs seconds, so tests share one."""
-    store = tmp_path_factory.mktemp("store")
-    records = make_records(store, seeds=(0, 1), tests=SMALL, methods=TWO)
-    sync(store, None, records)
-    return store, records
 
 
 def client_of(store: Path):  # type: ignore[no-untyped-def]
@@ -68,6 +57,43 @@ def test_every_record_is_a_named_tagged_child(logged: tuple[Path, list[Record]])
     assert cell.data.params["method.frequencies.kind"] == "yarn"
     trained = names["rope 32px seed 0"].info.run_id
     assert trained in cell.data.tags["mlflow.note.content"]
+
+
+def test_a_cell_links_to_its_data_and_to_the_model_it_samples(logged: tuple[Path, list[Record]]) -> None:
+    store, records = logged
+    client = client_of(store)
+    names = {run.info.run_name: run for run in runs_of(store)}
+    trained, cell = names["rpe2d 32px seed 1"], names["rpe2d 32->48 seed 1"]
+    experiment = trained.info.experiment_id
+    models = {m.source_run_id: m for m in client.search_logged_models([experiment])}
+    assert len(models) == sum(r.stage == "train" for r in records)
+    model = models[trained.info.run_id]
+    assert model.name == "rpe2d 32px seed 1"
+    assert model.params["checkpoint"] == "stages/train/rpe2d1/weights.safetensors"
+    assert model.status.value == "READY"
+    assert [m.model_id for m in trained.outputs.model_outputs] == [model.model_id]
+    sampled = client.get_run(cell.info.run_id).inputs.model_inputs  # a search leaves them out
+    assert [m.model_id for m in sampled] == [model.model_id]
+    assert "stages/train/rpe2d1/weights.safetensors" in cell.data.tags["mlflow.note.content"]
+    for run, context in ((trained, "training"), (cell, "reference")):
+        (shown,) = run.inputs.dataset_inputs
+        assert (shown.dataset.name, shown.dataset.digest) == ("glyphs", "glyphs-v1-0123456789abcdef")
+        assert [tag.value for tag in shown.tags] == [context]
+
+
+def test_a_replaced_training_leaves_one_model(logged: tuple[Path, list[Record]]) -> None:
+    store, everything = logged
+    chosen = [record for record in everything if record.model == "rpe2d" and record.seed == 0]
+    records = [record.model_copy(update={"experiment": "replaced", "run": "replaced0"}) for record in chosen]
+    sync(store, None, records)
+    longer = [r.model_copy(update={"metrics": {"validation_loss": 0.1}}) if r.stage == "train" else r for r in records]
+    sync(store, None, longer)
+    client = client_of(store)
+    experiment = client.get_experiment_by_name("replaced").experiment_id
+    (model,) = client.search_logged_models([experiment])
+    (run,) = client.search_runs([experiment], "tags.stage = 'train'")
+    assert run.data.metrics["validation_loss"] == 0.1
+    assert model.source_run_id == run.info.run_id
 
 
 def test_loss_curve_is_complete(logged: tuple[Path, list[Record]]) -> None:
