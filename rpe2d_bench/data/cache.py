@@ -1,4 +1,4 @@
-"""Rendered or decoded pictures as one memory-mapped array on disk, made once per content."""
+"""Rendered, decoded or encoded pictures as one memory-mapped array on disk, made once per content."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ import os
 import shutil
 import tempfile
 import zlib
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -17,76 +19,136 @@ from rpe2d_bench.data.interface import Dataset, Resolution, Split
 
 _VERSION = 1
 _CHUNK = 1024  # pictures rendered at a time
+_ARRAY, _CHECKSUM, _DONE = "pictures.npy", "checksum.json", "done.json"
+
+Between = Callable[[int, int], None]  # called with rows done and rows in all; what it raises interrupts
 
 
 def cached_pictures(
-    dataset: Dataset, split: Split, count: int, resolution: Resolution, cache_dir: Path | str
+    dataset: Dataset,
+    split: Split,
+    count: int,
+    resolution: Resolution,
+    cache_dir: Path | str,
+    between: Between | None = None,
 ) -> np.ndarray:
-    """The first pictures of a split, uint8 [count, C, H, W], memory-mapped (private: writing changes no file).
+    """The first pictures of a split, uint8 [count, C, H, W], memory-mapped (private: writing changes no file)."""
+    return cached_array(
+        f"pictures-{resolution[0]}x{resolution[1]}",
+        [_VERSION, dataset.revision, split, count, *resolution],
+        (count, dataset.channels, *resolution),
+        np.dtype(np.uint8),
+        lambda start, stop: dataset.pictures(split, np.arange(start, stop), resolution),
+        cache_dir,
+        between=between,
+    )
 
-    Made under a temporary name and renamed; a lock lets one process work while others wait; a checksum is compared on
-    opening, and what does not match is made anew.
+
+def cached_array(
+    label: str,
+    identity: list[Any],
+    shape: tuple[int, ...],
+    dtype: np.dtype[Any],
+    make: Callable[[int, int], np.ndarray],
+    cache_dir: Path | str,
+    *,
+    chunk: int = _CHUNK,
+    between: Between | None = None,
+) -> np.ndarray:
+    """An array of which make(start, stop) gives rows; identity is what its content depends on.
+
+    Made in a folder of its own and renamed; a lock lets one process work while others wait; what an interrupted
+    attempt finished is kept; a checksum is compared on opening, and what does not match is made anew.
     """
     directory = Path(cache_dir)
     directory.mkdir(parents=True, exist_ok=True)
-    name = json.dumps([_VERSION, dataset.revision, split, count, *resolution])
-    key = f"pictures-{resolution[0]}x{resolution[1]}-{hashlib.sha256(name.encode()).hexdigest()[:20]}"
+    key = f"{label}-{hashlib.sha256(json.dumps(identity).encode()).hexdigest()[:20]}"
     final = directory / key
-    shape = (count, dataset.channels, *resolution)
-    found = _open(final, shape)
+    found = _open(final, shape, dtype)
     if found is not None:
         return found
     with (directory / f"{key}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        found = _open(final, shape)
+        found = _open(final, shape, dtype)
         if found is None:
-            _make(final, dataset, split, shape)
-            found = _open(final, shape)
+            _make(final, shape, dtype, make, chunk, between or (lambda done, total: None))
+            found = _open(final, shape, dtype)
     if found is None:
         raise OSError(f"{final}: what was just written cannot be read back")
     return found
 
 
-def _make(final: Path, dataset: Dataset, split: Split, shape: tuple[int, int, int, int]) -> None:
-    temporary = Path(tempfile.mkdtemp(prefix=f"{final.name}.tmp-", dir=final.parent))
+def _make(
+    final: Path,
+    shape: tuple[int, ...],
+    dtype: np.dtype[Any],
+    make: Callable[[int, int], np.ndarray],
+    chunk: int,
+    between: Between,
+) -> None:
+    partial = final.with_name(f"{final.name}.partial")
+    array, done, checksum = _begun(partial, shape, dtype)
     try:
-        path = temporary / "pictures.npy"
-        array = np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=shape)
-        checksum = 0
-        for start in range(0, shape[0], _CHUNK):
-            indices = np.arange(start, min(start + _CHUNK, shape[0]))
-            pictures = np.ascontiguousarray(dataset.pictures(split, indices, shape[2:]))
-            array[indices] = pictures
-            checksum = zlib.crc32(pictures.data, checksum)
-        array.flush()
-        del array
-        _write_synced(temporary / "checksum.json", json.dumps({"crc32": checksum, "shape": shape}))
-        if final.exists():  # damaged: moved away first, since a directory is not replaced by a rename
-            damaged = Path(tempfile.mkdtemp(prefix=f"{final.name}.tmp-", dir=final.parent))
-            final.rename(damaged / "damaged")
-            shutil.rmtree(damaged, ignore_errors=True)
-        temporary.rename(final)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+        for start in range(done, shape[0], chunk):
+            stop = min(start + chunk, shape[0])
+            rows = np.ascontiguousarray(make(start, stop), dtype)
+            array[start:stop] = rows
+            checksum = zlib.crc32(_bytes(rows), checksum)
+            array.flush()
+            _write_synced(partial / _DONE, json.dumps([stop, checksum]))
+            between(stop, shape[0])
+    except BaseException:
+        if not (partial / _DONE).exists():  # nothing to continue from
+            shutil.rmtree(partial, ignore_errors=True)
+        raise
+    del array
+    _write_synced(partial / _CHECKSUM, json.dumps({"crc32": checksum, "shape": shape}))
+    (partial / _DONE).unlink(missing_ok=True)
+    if final.exists():  # damaged: moved away first, since a directory is not replaced by a rename
+        damaged = Path(tempfile.mkdtemp(prefix=f"{final.name}.tmp-", dir=final.parent))
+        final.rename(damaged / "damaged")
+        shutil.rmtree(damaged, ignore_errors=True)
+    partial.rename(final)
+
+
+def _begun(partial: Path, shape: tuple[int, ...], dtype: np.dtype[Any]) -> tuple[np.memmap[Any, Any], int, int]:
+    """The array under way, how many rows it has and their checksum."""
+    path = partial / _ARRAY
+    try:
+        done, checksum = json.loads((partial / _DONE).read_text())
+        array = np.lib.format.open_memmap(path, mode="r+")
+        if array.shape == shape and array.dtype == dtype:
+            return array, int(done), int(checksum)
+    except (OSError, ValueError, TypeError):
+        pass  # nothing, or nothing usable
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    return np.lib.format.open_memmap(path, mode="w+", dtype=dtype, shape=shape), 0, 0
 
 
 def _write_synced(path: Path, text: str) -> None:
-    with path.open("w") as file:
+    temporary = path.with_name(f".{path.name}")
+    with temporary.open("w") as file:
         file.write(text)
         file.flush()
         os.fsync(file.fileno())
+    temporary.replace(path)
 
 
-def _open(final: Path, shape: tuple[int, int, int, int]) -> np.ndarray | None:
+def _open(final: Path, shape: tuple[int, ...], dtype: np.dtype[Any]) -> np.ndarray | None:
     """The array, or None when it is absent or does not match its checksum."""
     try:
-        expected = json.loads((final / "checksum.json").read_text())
-        array = np.load(final / "pictures.npy", mmap_mode="c")
+        expected = json.loads((final / _CHECKSUM).read_text())
+        array = np.load(final / _ARRAY, mmap_mode="c")
     except (OSError, ValueError, EOFError):
         return None
-    if array.shape != shape or array.dtype != np.uint8 or list(shape) != expected.get("shape"):
+    if array.shape != shape or array.dtype != dtype or list(shape) != expected.get("shape"):
         return None
     checksum = 0
     for start in range(0, shape[0], _CHUNK):
-        checksum = zlib.crc32(np.ascontiguousarray(array[start : start + _CHUNK]).data, checksum)
+        checksum = zlib.crc32(_bytes(np.ascontiguousarray(array[start : start + _CHUNK])), checksum)
     return array if checksum == expected.get("crc32") else None
+
+
+def _bytes(rows: np.ndarray) -> memoryview:
+    return rows.reshape(-1).view(np.uint8).data

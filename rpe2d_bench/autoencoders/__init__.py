@@ -1,0 +1,60 @@
+"""Autoencoders by name: what stands between pixels and the model when an experiment has `autoencoder:`.
+
+Pictures stay uint8 pixels at every border. Training encodes its pool once; sampling decodes; metrics, references and
+reports never see a latent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from rpe2d_bench.autoencoders.coding import decoded, encoded
+from rpe2d_bench.autoencoders.diffusers_kl import DiffusersOptions
+from rpe2d_bench.autoencoders.interface import Autoencoder, AutoencoderOptions, LatentSpace
+from rpe2d_bench.autoencoders.taef2 import Taef2Options
+from rpe2d_bench.data.options import parse_options
+from rpe2d_bench.errors import UserError, unknown
+
+AUTOENCODERS: dict[str, type[AutoencoderOptions]] = {"diffusers": DiffusersOptions, "taef2": Taef2Options}
+
+__all__ = [
+    "AUTOENCODERS",
+    "Autoencoder",
+    "AutoencoderOptions",
+    "LatentSpace",
+    "decoded",
+    "describe",
+    "encoded",
+    "load",
+    "validate",
+]
+
+
+def validate(spec: Mapping[str, Any]) -> AutoencoderOptions:
+    """The checked options of `autoencoder: {kind: ..., ...}`; UserError names what is wrong."""
+    if "kind" not in spec:
+        raise UserError(f"autoencoder needs a kind, one of: {', '.join(sorted(AUTOENCODERS))}")
+    if spec["kind"] not in AUTOENCODERS:
+        raise unknown("autoencoder", str(spec["kind"]), AUTOENCODERS)
+    options = {key: value for key, value in spec.items() if key != "kind"}
+    kind = AUTOENCODERS[spec["kind"]]
+    checked: AutoencoderOptions = parse_options(kind, options, "autoencoder", f"autoencoder {spec['kind']}")
+    checked.check()
+    return checked
+
+
+def describe(spec: Mapping[str, Any]) -> LatentSpace:
+    """Size of its latents and a hash of its weights; loads no network."""
+    return validate(spec).describe(dict(spec))
+
+
+def load(space: LatentSpace, device: str = "cpu") -> Autoencoder:
+    """The network, ready to encode and decode. Raises UserError where its files are not those that were described."""
+    options = validate(space.spec)
+    if not space.present or options.describe(space.spec).revision != space.revision:
+        raise UserError(
+            f"autoencoder.path: {space.spec['path']} does not hold the weights that this run was planned with; "
+            "give the path of the same files"
+        )
+    return options.load(device)

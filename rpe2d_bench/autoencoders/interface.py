@@ -1,0 +1,71 @@
+"""What every autoencoder gives: a latent space, and the way there and back.
+
+Shape suffixes: B batch, C channels (3 of pictures), L channels of latents, Y X pixels, y x cells of latents.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+from torch import Tensor
+
+ABSENT = "absent"
+
+
+@dataclass(frozen=True)
+class LatentSpace:
+    """Where a model trains when it does not train on pixels."""
+
+    spec: dict[str, Any]  # autoencoder: as written
+    revision: str  # kind, version and a hash of the weights; `absent` where the files are not there yet
+    downsampling: int  # pixels of a side per cell
+    channels: int  # L, what the model sees
+    windows: int  # random crops of a training picture that are encoded and kept
+
+    @property
+    def present(self) -> bool:
+        """Whether the files were there."""
+        return not self.revision.endswith(ABSENT)
+
+
+class Autoencoder(Protocol):
+    """A frozen network on a device; deterministic unless its posterior is sampled."""
+
+    downsampling: int
+    channels: int  # L
+
+    def encode(self, pictures_BCYX: Tensor) -> Tensor:
+        """Pictures in [0, 1] -> latents [B, L, y, x] of about unit variance; [B, 2 L, y, x] are mean and deviation."""
+        ...
+
+    def decode(self, latents_BLyx: Tensor) -> Tensor:
+        """Latents of about unit variance -> pictures in about [0, 1], [B, 3, Y, X]."""
+        ...
+
+
+@runtime_checkable
+class AutoencoderOptions(Protocol):
+    """A frozen dataclass whose fields are the options in YAML."""
+
+    def check(self) -> None:
+        """Raises UserError for what cannot work."""
+
+    def describe(self, spec: dict[str, Any]) -> LatentSpace: ...
+
+    def load(self, device: str) -> Autoencoder: ...
+
+
+def digest_of(path: Path) -> str:
+    """sha256 of a file's content, read once while it does not change."""
+    about = path.stat()
+    return _digest(str(path), about.st_size, about.st_mtime_ns)
+
+
+@cache
+def _digest(path: str, _size: int, _changed: int) -> str:
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
