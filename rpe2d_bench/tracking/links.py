@@ -72,6 +72,15 @@ def log_inputs(client: MlflowClient, run_id: str, record: Record, trained: Train
         client.log_inputs(run_id, [data] if data else None, models or None)
 
 
+def metric_of_model(record: Record, trained: Trained | None) -> dict[str, str]:
+    """Fields by which a training's numbers also stand beside its model, with the data they were obtained on."""
+    if record.stage != "train" or trained is None or trained.model_id is None:
+        return {}
+    data = _data(record)
+    known = {"model_id": trained.model_id}
+    return known | ({"dataset_name": data.dataset.name, "dataset_digest": data.dataset.digest} if data else {})
+
+
 def _data(record: Record) -> DatasetInput | None:
     from mlflow.entities import Dataset, DatasetInput, InputTag
 

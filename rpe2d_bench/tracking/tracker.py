@@ -122,9 +122,10 @@ class Tracker:
         note = links.note(record, trained, self._experiment)
         seconds = sum(record.timings.values())
         run_id = self.child(words.name(record), words.tags(record), record.created, seconds, note)
-        self._fill(run_id, record, trained)
         if record.stage == "train" and record.status == "ok":
-            self._models[links.key_of(record)] = links.log_model(self.client, self._experiment, run_id, record)
+            trained = links.log_model(self.client, self._experiment, run_id, record)
+            self._models[links.key_of(record)] = trained
+        self._fill(run_id, record, trained)
 
     def reuse(self, key: str, digest: str) -> str | None:
         """The finished run with this content; an outdated or half-written one is deleted."""
@@ -158,7 +159,9 @@ class Tracker:
         from mlflow.entities import Metric
 
         end = words.milliseconds(record.created)
-        metrics = [Metric(words.clean(key), value, end, 0) for key, value in record.metrics.items() if key != "loss"]
+        known = {key: value for key, value in record.metrics.items() if key != "loss"}
+        its = links.metric_of_model(record, trained)
+        metrics = [Metric(words.clean(key), value, end, 0, **its) for key, value in known.items()]
         seconds = [Metric(f"seconds_{words.clean(key)}", value, end, 0) for key, value in record.timings.items()]
         lines: list[Metric] = []
         if record.stage == "train":
