@@ -190,13 +190,22 @@ def measure(
     samples: Annotated[Path, typer.Argument(metavar="SAMPLES", help="Folder, .zip, or .npz with arr_0.")],
     reference: Annotated[Path, typer.Option(metavar="DIR_OR_NPZ", help="Real pictures of the same size.")],
     metrics: Annotated[str, typer.Option(help="Names, separated by commas.")] = "fd,kid,precision,recall",
-    net: Annotated[str, typer.Option(help="Feature net of the distances.")] = "efficientnet-lite0",
+    features: Annotated[str, typer.Option("--features", "--net", help="Feature net.")] = "efficientnet-lite0",
+    weights: Annotated[Path | None, typer.Option(metavar="FILE", help="Of inception or dinov2.")] = None,
+    judge: Annotated[str | None, typer.Option(help="Classifier of the accuracy; classes are arr_1.")] = None,
+    train_resolution: Annotated[str | None, typer.Option(metavar="HxW", help="For global and local metrics.")] = None,
+    training: Annotated[Path | None, typer.Option(metavar="DIR_OR_NPZ", help="For the memorization check.")] = None,
+    count: Annotated[int | None, typer.Option(help="Pictures of each side; by default all.")] = None,
+    device: Annotated[str, typer.Option(help="cpu, cuda or mps.")] = "cpu",
     as_json: AsJson = False,
 ) -> None:
     """Measure anybody's pictures against real ones."""
-    from rpe2d_bench.measuring import measure_files
+    from rpe2d_bench.measuring import Request, measure_files
+    from rpe2d_bench.sampling import parse_resolution
 
-    measure_files(samples, reference, metrics.split(","), net, as_json)
+    train = None if train_resolution is None else parse_resolution(train_resolution)
+    names = [name.strip() for name in metrics.split(",")]
+    measure_files(Request(samples, reference, names, features, weights, judge, train, training, count, device), as_json)
 
 
 @app.command()

@@ -4,24 +4,53 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
 from rich.progress import Progress
 
+from rpe2d_bench.errors import unknown
 
-def measure_files(samples: Path, reference: Path, metrics: list[str], net: str, as_json: bool) -> None:
+DEVICES = ("cpu", "cuda", "mps")
+
+
+@dataclass(frozen=True)
+class Request:
+    """What to measure; paths are a folder, a .zip or an .npz."""
+
+    samples: Path
+    reference: Path
+    metrics: list[str]
+    features: str
+    weights: Path | None = None
+    judge: str | None = None
+    train_resolution: tuple[int, int] | None = None
+    training: Path | None = None
+    count: int | None = None
+    device: str = "cpu"
+
+
+def measure_files(request: Request, as_json: bool) -> None:
     """Print values, and everything a reader must know about them: what was resized, converted and counted."""
     from rpe2d_bench.metrics.stream import measure_paths
 
+    if request.device not in DEVICES:
+        raise unknown("device", request.device, DEVICES)
     notes = Console(stderr=True)
     with Progress(console=notes, transient=True, disable=not notes.is_terminal) as bars:
         tasks = {side: bars.add_task(f"{side}: features", total=None) for side in ("samples", "reference")}
+        if request.training is not None:
+            tasks["training"] = bars.add_task("training: features", total=None)
 
         def progress(side: str, done: int, total: int) -> None:
             bars.update(tasks[side], completed=done, total=total)
 
-        measured = measure_paths(samples, reference, metrics, net, progress=progress)
+        measured = measure_paths(
+            request.samples, request.reference, request.metrics, request.features, judge=request.judge,
+            weights=request.weights, train_resolution=request.train_resolution, training=request.training,
+            count=request.count, device=request.device, progress=progress,
+        )  # fmt: skip
     console = Console()
     if as_json:
         console.print_json(json.dumps(dataclasses.asdict(measured)))

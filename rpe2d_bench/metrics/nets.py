@@ -9,6 +9,7 @@ from pathlib import Path
 
 from rpe2d_bench.errors import UserError, unknown
 from rpe2d_bench.metrics.features import FeatureNet
+from rpe2d_bench.metrics.weights_file import digest
 
 Classes = tuple[str, ...]  # what the logits stand for, in order
 
@@ -78,7 +79,17 @@ def load_net(name: str, weights: Path | None = None, classes: Classes | None = N
     """
     chosen = entry(name)
     if chosen.needs_weights and weights is None:
-        raise UserError(f"the net {name!r} ships without weights; give their path, or choose glyphnet")
+        raise UserError(
+            f"the net {name!r} ships without weights; give their path (evaluate.weights, or measure --weights), or "
+            "choose another net"
+        )
     if weights is not None and not chosen.needs_weights:
         raise UserError(f"the net {name!r} brings its own weights; leave the path out")
     return chosen.load(weights, classes)
+
+
+def net_version(name: str, weights: Path | None = None) -> str:
+    """What stands for a net in addresses; of weights that are given, their content and never their path."""
+    if weights is not None and entry(name).needs_weights:
+        return digest(weights)
+    return load_net(name, weights).version

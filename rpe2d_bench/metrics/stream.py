@@ -20,7 +20,7 @@ from rpe2d_bench.metrics.resize import Size
 from rpe2d_bench.metrics.table import METRICS, validate
 
 Progress = Callable[[str, int, int], None]  # which side, pictures done, pictures in all
-ANY_SIZE = ("whole", "global", "judge")  # views that resize every picture to one size
+ANY_SIZE = ("whole", "global", "spatial", "judge")  # views that resize every picture to one size
 
 
 class _Spool:
@@ -28,7 +28,7 @@ class _Spool:
 
     def __init__(self, folder: Path, name: str) -> None:
         self._path = folder / name
-        self._file: IO[bytes] = self._path.open("wb")
+        self._file: IO[bytes] = self._path.open("xb")  # a second one on the same file would empty it
         self._width = 0
 
     def append(self, rows_ND: np.ndarray) -> None:
@@ -58,6 +58,7 @@ def observe_source(
     seen: dict[str, Features] = {}
     done = 0
     modes: dict[str, dict[str, None]] = {}
+    judged = {"whole"} if "inception_score" in metrics else set()  # views whose logits are kept
     for batch in source.batches(batch_size, limit):
         part = observe(
             batch, metrics=metrics, net=net, judge=judge, train_resolution=train_resolution,
@@ -67,8 +68,11 @@ def observe_source(
             _refuse_mixed_sizes(source, metrics)
         for view, features in part.views.items():
             for kind, rows in (("features", features.features_ND), ("logits", features.logits_NK)):
-                if rows is not None and (kind == "features" or view == "judge"):
-                    spools.setdefault(f"{view}.{kind}", _Spool(folder, f"{view}.{kind}")).append(rows)
+                if rows is not None and (kind == "features" or view in judged | {"judge"}):
+                    name = f"{view}.{kind}"
+                    if name not in spools:
+                        spools[name] = _Spool(folder, name)
+                    spools[name].append(rows)
             seen[view] = features
             modes.setdefault(view, {})[features.resize] = None
         done += len(batch)
@@ -107,6 +111,7 @@ def measure_paths(
     weights: Path | None = None,
     classes: tuple[str, ...] | None = None,
     train_resolution: Size | None = None,
+    training: Path | None = None,
     count: int | None = None,
     seed: int = 0,
     batch_size: int = 64,
@@ -115,17 +120,27 @@ def measure_paths(
 ) -> Measurement:
     """Metrics of the pictures at `samples` against those at `reference` (folder, zip or .npz).
 
-    `count` takes that many of each side, in order, and is an error where there are fewer. What was read, converted,
-    resized and counted stands in `details`.
+    `training` are training pictures, for the memorization check. `count` takes that many of each side, in order, and is
+    an error where there are fewer. What was read, converted, resized and counted stands in `details`.
     """
     names = validate(metrics, net, judge)
+    paths = {"samples": samples, "reference": reference}
+    if any(METRICS[name].training for name in names):
+        if training is None:
+            raise UserError("memorization needs training pictures to compare with: give --training, or leave it out")
+        paths["training"] = training
+    _check_views(names, train_resolution)
     seeing = load_net(net, weights, classes)
     judging = None if judge is None else load_net(judge, None, classes)
-    sources = {"samples": open_pictures(samples), "reference": open_pictures(reference)}
+    sources = {side: open_pictures(path) for side, path in paths.items()}
     for side, source in sources.items():
         if count is not None and source.count < count:
-            path = samples if side == "samples" else reference
-            raise UserError(f"{path} holds {source.count} pictures, but {count} were asked for; ask for fewer")
+            raise UserError(f"{paths[side]} holds {source.count} pictures, but {count} were asked for; ask for fewer")
+    labels, real_labels = (_labels(sources[side], count) for side in ("samples", "reference"))
+    if judging is not None and labels is None and "accuracy" in names:
+        raise UserError(
+            f"accuracy needs the class each picture shows: write it as arr_1 of an .npz; {samples} has none"
+        )
     with tempfile.TemporaryDirectory(prefix="rpe2d-measure-") as temporary:
         observed = {}
         for side, source in sources.items():
@@ -137,12 +152,27 @@ def measure_paths(
                 limit=count, batch_size=batch_size, device=device,
                 progress=None if progress is None else _for_side(progress, side, total),
             )  # fmt: skip
-        generated, real = observed["samples"], observed["reference"]
-        if generated.resolution != real.resolution and all(METRICS[name].needs in ANY_SIZE for name in names):
-            generated, real = replace(generated, resolution=None), replace(real, resolution=None)
-        labels = getattr(sources["samples"], "labels", None)
-        measured = score(generated, real, None if labels is None else labels[:count], metrics=names, seed=seed)
+        if all(METRICS[name].needs in ANY_SIZE for name in names):
+            sizes = {side.resolution for side in observed.values()}
+            if len(sizes) > 1:  # every picture is resized anyway; the account lists the sizes
+                observed = {name: replace(side, resolution=None) for name, side in observed.items()}
+        measured = score(
+            observed["samples"], observed["reference"], labels, metrics=names, reference_labels=real_labels,
+            training=observed.get("training"), seed=seed,
+        )  # fmt: skip
     return replace(measured, details=measured.details | _account(sources, observed))
+
+
+def _check_views(names: Sequence[str], train_resolution: Size | None) -> None:
+    """Say what is missing before hours of features are computed."""
+    relative = [name for name in names if METRICS[name].needs in ("global", "local")]
+    if relative and train_resolution is None:
+        raise UserError(f"{relative[0]} is relative to the train resolution: give --train-resolution, or leave it out")
+
+
+def _labels(source: PictureSource, count: int | None) -> np.ndarray | None:
+    labels: np.ndarray | None = getattr(source, "labels", None)
+    return None if labels is None else labels[:count]
 
 
 def _for_side(progress: Progress, side: str, total: int) -> Callable[[int], None]:

@@ -14,6 +14,7 @@ from rpe2d_bench.errors import UserError, unknown
 from rpe2d_bench.metrics import accuracy, extrapolated, frechet, kernel, memorization, objects, precision_recall
 from rpe2d_bench.metrics import repetition as repetitions
 from rpe2d_bench.metrics.features import Features
+from rpe2d_bench.metrics.inception_score import BLOCK, inception_score
 from rpe2d_bench.metrics.nets import entry
 from rpe2d_bench.metrics.views import View
 
@@ -43,6 +44,7 @@ class Metric:
     needs: View
     compute: Callable[[Inputs], Score]
     training: bool = False  # looks at training pictures too
+    only: str | None = None  # the one net that it is defined on
 
 
 def _frechet(inputs: Inputs) -> Score:
@@ -73,6 +75,15 @@ def _accuracy(inputs: Inputs) -> Score:
     return accuracy.accuracy(inputs.generated, inputs.labels), ""
 
 
+def _inception_score(inputs: Inputs) -> Score:
+    if inputs.generated.logits_NK is None:
+        raise UserError(f"the Inception score needs class logits, but {inputs.generated.net} gave none")
+    value, blocks = inception_score(inputs.generated.logits_NK, inputs.seed)
+    count = len(inputs.generated)
+    note = f"mean of {blocks} blocks of {count // blocks}" if blocks > 1 else f"one block of {count}"
+    return value, note + (f"; below {BLOCK} pictures: biased downwards" if count < BLOCK else "")
+
+
 def _repetition(inputs: Inputs) -> Score:
     seen, real = inputs.generated.features_ND[:, 0], inputs.reference.features_ND[:, 0]
     median = f"median correlation {np.median(seen):.2f}, of real pictures {np.median(real):.2f}"
@@ -90,6 +101,7 @@ def _memorization(inputs: Inputs) -> Score:
 
 
 _PR, _DC = "Kynkaanniemi et al. 2019, arXiv 1904.06991", "Naeem et al. 2020, arXiv 2002.09797"
+_SFID, _IS = "Nash et al. 2021, arXiv 2103.03841", "Salimans et al. 2016, arXiv 1606.03498"
 _FD, _KID = "Heusel et al. 2017, arXiv 1706.08500", "Binkowski et al. 2018, arXiv 1801.01401"
 
 METRICS: dict[str, Metric] = {
@@ -98,6 +110,8 @@ METRICS: dict[str, Metric] = {
         Metric("fd", "1", False, _FD, "whole", _frechet),
         Metric("kid", "1", False, _KID, "whole", _kernel),
         Metric("fd_infinity", "1", False, "Chong & Forsyth 2020, arXiv 1911.07023", "whole", _frechet_infinity),
+        Metric("sfid", "1", False, _SFID, "spatial", _frechet, only="inception"),
+        Metric("inception_score", "1", True, _IS, "whole", _inception_score, only="inception"),
         Metric("precision", "1", True, _PR, "whole", _plain(precision_recall.precision)),
         Metric("recall", "1", True, _PR, "whole", _plain(precision_recall.recall)),
         Metric("density", "1", True, _DC, "whole", _plain(precision_recall.density)),
@@ -118,7 +132,7 @@ METRICS: dict[str, Metric] = {
 def value_name(metric: str, net: str, judge: str | None) -> str:
     """The name a value carries in records: the metric and the net that saw the pictures; FID only for Inception's."""
     needs = METRICS[metric].needs
-    if needs in ("repetition", "objects"):
+    if needs in ("repetition", "objects") or METRICS[metric].only:
         return metric
     if needs == "judge":
         return f"{metric}_{judge}"
@@ -140,6 +154,8 @@ def validate(names: Sequence[str], net: str, judge: str | None = None) -> list[s
             name = "fd"
         if name not in METRICS:
             raise unknown("metric", name, METRICS)
+        if (only := METRICS[name].only) not in (None, net):
+            raise UserError(f"{name!r} is defined on the features of {only!r}, not of {net!r}; leave one of them out")
         if METRICS[name].needs == "judge":
             if judge is None:
                 raise UserError(f"the metric {name!r} needs a judge, a classifier other than {net!r}; name one")

@@ -4,6 +4,7 @@
 - global: resized to the train resolution first, so that only structure counts which the train resolution can show.
 - local: train-sized crops at native resolution on an even grid that covers the picture; a crop is compared only with
   crops at the same place. One view per place.
+- spatial: the whole picture as an inner layer of Inception sees it, where places still count.
 - judge: the picture at the judge's input.
 - repetition, objects: numbers read from the pixels, without a net.
 
@@ -22,7 +23,7 @@ from rpe2d_bench.metrics import objects, repetition
 from rpe2d_bench.metrics.features import FeatureNet, Features, extract
 from rpe2d_bench.metrics.resize import Size
 
-View = Literal["whole", "global", "local", "judge", "repetition", "objects"]
+View = Literal["whole", "global", "local", "spatial", "judge", "repetition", "objects"]
 PLACE = "local@"  # local views are named local@row,column
 
 
@@ -51,6 +52,11 @@ def build(
     """
     if view in ("global", "local") and train_resolution is None:
         raise UserError(f"{view} distances need the train resolution; give it or choose kid and fd")
+    if view == "spatial":
+        inner = getattr(net, "spatial", None)
+        if inner is None:
+            raise UserError(f"the net {net.name!r} has no spatial features; sfid is defined on 'inception'")
+        return {view: extract(pictures, inner, **options)}  # type: ignore[arg-type]
     if view == "judge":
         if judge is None:
             raise UserError("accuracy needs a judge, a classifier other than the feature net; name one")

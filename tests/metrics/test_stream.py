@@ -3,10 +3,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from rpe2d_bench.errors import UserError
-from rpe2d_bench.metrics import measure, nets
+from rpe2d_bench.metrics import measure, nets, observe, score
 from rpe2d_bench.metrics.stream import measure_paths
 
 NAMES = ["fd", "kid", "precision", "accuracy", "repetition"]
@@ -84,3 +85,37 @@ def test_memory_does_not_grow_with_the_count(random_net, make_pictures, tmp_path
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
     assert peaks[1] < 1.3 * peaks[0] + 500_000  # 3000 pictures are 3 MB, their float versions 12 MB
+
+
+def test_metrics_relative_to_training_take_its_resolution_and_its_pictures(
+    random_net, make_pictures, tmp_path: Path
+) -> None:
+    names = ["kid_global", "kid_local", "repetition", "memorization"]
+    sides = [make_pictures(40, seed, (24, 24)) for seed in (0, 1, 2)]
+    paths = [write(tmp_path / f"{seed}.npz", side) for seed, side in enumerate(sides)]
+    found = measure_paths(*paths[:2], names, "random", train_resolution=(16, 16), training=paths[2])
+    seen, real, trained = (observe(side, metrics=names, net=random_net, train_resolution=(16, 16)) for side in sides)
+    assert found.values == pytest.approx(score(seen, real, metrics=names, training=trained).values, rel=1e-5)
+    assert "24x24 -> 16x16" in found.details["sources"]["samples"]["resize"]["global"]
+    assert found.details["sources"]["training"]["used"] == 40
+    with pytest.raises(UserError, match="kid_global is relative to the train resolution: give --train-resolution"):
+        measure_paths(*paths[:2], ["kid_global"], "random")
+    with pytest.raises(UserError, match="needs training pictures to compare with: give --training"):
+        measure_paths(*paths[:2], ["memorization"], "random")
+    with pytest.raises(UserError, match="accuracy needs the class each picture shows: write it as arr_1"):
+        measure_paths(*paths[:2], ["accuracy"], "random", judge="randomjudge")
+
+
+def test_labels_of_both_sides_give_the_estimator_for_fixed_counts(random_net, make_pictures, tmp_path: Path) -> None:
+    labels = np.arange(40) % 4
+    paths = [write(tmp_path / f"{seed}.npz", make_pictures(40, seed), labels) for seed in (0, 1)]
+    assert "fixed class counts" in measure_paths(*paths, ["kid"], "random").details["notes"]["kid_random"]
+
+
+def test_features_larger_than_a_buffer_survive_many_batches(random_net, make_pictures, tmp_path: Path) -> None:
+    random_net.num_features = 3000
+    random_net.matrix = torch.randn(64, 3000, generator=torch.Generator().manual_seed(0)) / 255
+    generated, real = make_pictures(30, 0), make_pictures(30, 1)
+    paths = [write(tmp_path / f"{seed}.npz", side) for seed, side in enumerate((generated, real))]
+    direct = measure(generated, None, real, metrics=["kid"], net="random")
+    assert measure_paths(*paths, ["kid"], "random", batch_size=4).values == pytest.approx(direct.values, rel=1e-5)
