@@ -7,12 +7,14 @@ from contextlib import contextmanager
 
 from rpe2d_bench.config import Experiment
 from rpe2d_bench.errors import UserError, suggestion
+from rpe2d_bench.stages.denoiser import WeightsFile
 from rpe2d_bench.yaml_file import Document, Location
 
 
 def check(experiment: Experiment, document: Document) -> None:
     """Raises UserError, with file and line, for the first thing that cannot work."""
     _references(experiment, document)
+    _chains(experiment, document)
     _tables(experiment, document)
     _resolutions(experiment, document)
     _encodings_at_every_grid(experiment, document)
@@ -39,14 +41,49 @@ def _references(experiment: Experiment, document: Document) -> None:
         raise document.error(("report", "reference_method"), f"{reference!r} is not a method{hint}")
 
 
+def _chains(experiment: Experiment, document: Document) -> None:
+    """What a model starts from exists, is not itself, and fits."""
+    used = set(experiment.compared)
+    for name, entry in experiment.models.items():
+        if entry.checkpoint is not None:
+            with _at(document, "models", name, "checkpoint"):
+                WeightsFile.at(entry.checkpoint)
+        if not experiment.train_of(name).steps and entry.init is None and entry.checkpoint is None:
+            raise document.error(
+                ("models", name), f"model {name!r} has train.steps: 0 and no init or checkpoint; give it weights"
+            )
+        chain = [name]
+        while (init := experiment.models[chain[-1]].init) is not None:
+            at: Location = ("models", chain[-1], "init", "model")
+            if init.model not in experiment.models:
+                hint = suggestion(init.model, experiment.models) or f"; models: {', '.join(experiment.models)}"
+                raise document.error(at, f"model {chain[-1]!r} starts from {init.model!r}, which does not exist{hint}")
+            if init.model in chain:
+                raise document.error(at, f"model {chain[-1]!r} starts, in the end, from itself: {init.model!r}")
+            if experiment.model_of(init.model) != experiment.model_of(name):
+                raise document.error(at, f"models {name!r} and {init.model!r} differ in size: give both the same model")
+            chain.append(init.model)
+        used |= set(chain) if name in used else set()
+    for name in experiment.models:
+        if name not in used:
+            raise document.error(
+                ("models", name), f"model {name!r} is neither compared nor started from; name it in methods or init"
+            )
+
+
 def _tables(experiment: Experiment, document: Document) -> None:
-    from rpe2d_bench import data, diffusion, encodings, metrics
+    from rpe2d_bench import autoencoders, data, diffusion, encodings, metrics
     from rpe2d_bench.data.crops import build_crops
     from rpe2d_bench.encodings import replaced
     from rpe2d_bench.models import preset
 
     with _at(document, "data"):
         data.validate(experiment.data)
+    if experiment.autoencoder is not None:
+        with _at(document, "autoencoder"):
+            autoencoders.describe(experiment.autoencoder)
+            if data.build(experiment.data).channels != 3:
+                raise UserError("an autoencoder takes pictures of three channels; write data.channels: 3")
     for name, entry in experiment.models.items():
         with _at(document, "models", name, "encoding"):
             encodings.validate(entry.encoding)
@@ -66,8 +103,11 @@ def _tables(experiment: Experiment, document: Document) -> None:
     with _at(document, "evaluate", "metrics"):
         metrics.validate(evaluate.metrics, evaluate.features, evaluate.judge)
         dataset = data.build(experiment.data)
-        for net in {evaluate.features, evaluate.judge if "accuracy" in evaluate.metrics else None} - {None}:
-            metrics.load_net(net, classes=tuple(dataset.class_names))  # raises where it cannot judge these classes
+        if "accuracy" in evaluate.metrics and evaluate.judge is not None:
+            metrics.load_net(evaluate.judge, classes=tuple(dataset.class_names))  # raises where it cannot judge these
+    with _at(document, "evaluate", "features" if evaluate.weights is None else "weights"):
+        weights = None if evaluate.weights is None else Path(evaluate.weights)
+        metrics.load_net(evaluate.features, weights, classes=tuple(dataset.class_names))
     size, sides = dataset.size(evaluate.split), 1 + len(experiment.seeds)
     if size is not None and size < sides * evaluate.num_samples:
         raise document.error(
@@ -82,17 +122,33 @@ def _tables(experiment: Experiment, document: Document) -> None:
 
 
 def _resolutions(experiment: Experiment, document: Document) -> None:
-    patches = {int(experiment.model_of(name).preset.partition("/")[2]) for name in experiment.models}
+    cell = _downsampling(experiment)
+    patches = {cell * int(experiment.model_of(name).preset.partition("/")[2]) for name in experiment.models}
+    what = "patch size" if cell == 1 else f"autoencoder's {cell} px times the patch size,"
+    places: list[tuple[Location, tuple[int, int]]] = []
     for number, pair in enumerate(experiment.resolutions):
-        for place, resolution in (("train", pair.train), *(("test", test) for test in pair.test)):
-            for patch in patches:
-                for side in resolution:
-                    if side % patch:
-                        near = f"{max(patch, side // patch * patch)} or {(side // patch + 1) * patch}"
-                        raise document.error(
-                            ("resolutions", number, place),
-                            f"resolution {side} is not a multiple of the patch size {patch}; write {near}",
-                        )
+        places += [(("resolutions", number, "train"), pair.train)]
+        places += [(("resolutions", number, "test"), test) for test in pair.test]
+    for name, entry in experiment.models.items():
+        places += [(("models", name, "resolution"), entry.resolution)] if entry.resolution else []
+        places += [(("models", name, "mixed"), part.resolution) for part in entry.mixed]
+        if entry.init is not None and entry.init.resolution is not None:
+            places.append((("models", name, "init", "resolution"), entry.init.resolution))
+    for at, resolution in places:
+        for patch in patches:
+            for side in resolution:
+                if side % patch:
+                    near = f"{max(patch, side // patch * patch)} or {(side // patch + 1) * patch}"
+                    raise document.error(
+                        at, f"resolution {side} is not a multiple of the {what} {patch}; write {near}"
+                    )
+
+
+def _downsampling(experiment: Experiment) -> int:
+    """Pixels of a side of what the model sees as one."""
+    from rpe2d_bench import autoencoders
+
+    return 1 if experiment.autoencoder is None else autoencoders.describe(experiment.autoencoder).downsampling
 
 
 def _encodings_at_every_grid(experiment: Experiment, document: Document) -> None:
@@ -107,7 +163,11 @@ def _encodings_at_every_grid(experiment: Experiment, document: Document) -> None
         with _at(document, "methods", name):
             encoding = build(spec, width=options.width, heads=options.heads)
         for pair in experiment.resolutions:
-            grids = [Grid(h // options.patch_size, w // options.patch_size) for h, w in (pair.train, *pair.test)]
+            trained = experiment.models[method.model].resolution or pair.train
+            mixed = [part.resolution for part in experiment.models[method.model].mixed]
+            sizes = (trained, *mixed, *pair.test)
+            pixels = _downsampling(experiment) * options.patch_size
+            grids = [Grid(h // pixels, w // pixels) for h, w in sizes]
             for grid in grids:
                 with _at(document, "models", method.model, "encoding"), torch.inference_mode():
                     encoding(Context(grid, grids[0], torch.ones(1)))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
 Options = dict[str, Any]  # {kind: ..., option: value}: the schema lives with the table that knows the kind
 
@@ -37,7 +37,7 @@ class Train(_Part):
     """The recipe; equal for every model of an experiment unless an entry says otherwise."""
 
     path: str = "linear"  # from data to noise
-    steps: int = Field(gt=0)
+    steps: int = Field(ge=0)
     batch_size: int = Field(64, gt=0)
     optimizer: Literal["adamw", "muon"] = "adamw"  # muon: matrices by Muon, the rest by AdamW
     lr: float = Field(1e-3, gt=0)  # peak learning rate
@@ -53,6 +53,21 @@ class Train(_Part):
     num_pictures: int | None = Field(None, gt=0)  # of the training split; by default all
     precision: Literal["float32", "bf16"] = "float32"
     compile: bool = False
+    accumulate: int = Field(1, gt=0)  # parts that a batch is computed in, one after the other, to save memory
+
+
+class Init(_Part):
+    """The model that a training starts from, instead of random weights: its averaged weights, a fresh optimizer."""
+
+    model: str  # an entry of models, which is trained for this if no method needs it
+    resolution: Resolution | None = None  # that it was trained at; by default the resolution of the entry it starts
+
+
+class Mixed(_Part):
+    """A further resolution in training."""
+
+    resolution: Resolution
+    share: float = Field(gt=0, lt=1)  # of the steps
 
 
 class ModelEntry(_Part):
@@ -60,8 +75,20 @@ class ModelEntry(_Part):
 
     encoding: Options  # in training
     crops: Options = {"kind": "none"}  # in training
-    train: Options = {}  # replaces parts of the recipe
+    train: Options = {}  # replaces parts of the recipe; steps: 0 takes the weights of init or checkpoint as they are
     model: Options = {}  # replaces parts of the size
+    resolution: Resolution | None = None  # trained at this one instead of the pair's, as a control
+    mixed: tuple[Mixed, ...] = ()  # resolutions that take turns with it, a batch each
+    init: Init | None = None  # starts from another entry's model
+    checkpoint: str | None = None  # starts from a safetensors file of a DiT's weights
+
+    @model_validator(mode="after")
+    def _consistent(self) -> ModelEntry:
+        if self.init is not None and self.checkpoint is not None:
+            raise ValueError("init and checkpoint both say where the weights come from; write one")
+        if sum(part.share for part in self.mixed) >= 1:
+            raise ValueError("the shares of mixed leave no step for the train resolution; their sum must be below 1")
+        return self
 
 
 class Sampler(_Part):
@@ -106,6 +133,7 @@ class Evaluate(_Part):
     num_samples: int = Field(500, gt=1)  # pictures per cell, and in its reference
     metrics: tuple[str, ...] = ("kid", "fd", "precision", "recall", "accuracy")
     features: str = "glyphnet"  # net of the distances; its name becomes part of theirs
+    weights: str | None = None  # file of that net's weights, where the package ships none
     judge: str | None = "glyphjudge"  # independent classifier of the accuracy
     split: Literal["test", "validation"] = "test"  # tuning uses validation and never sees test
 
@@ -126,6 +154,53 @@ class Report(_Part):
     reference_method: str | None = None  # what differences and "undertrained" refer to
 
 
+class Range(_Part):
+    """Numbers between two ends, both included."""
+
+    low: float
+    high: float
+    log: bool = False  # equally likely per factor, not per step
+    integer: bool = False  # whole numbers only
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Range:
+        if self.low >= self.high:
+            raise ValueError(f"low: {self.low:g} must be below high: {self.high:g}")
+        if self.log and self.low <= 0:
+            raise ValueError(f"low: {self.low:g} must be above 0 where log is true")
+        return self
+
+
+def _choices(value: Any) -> Any:
+    """A range or a list of values, complained about in one sentence."""
+    if isinstance(value, list | tuple) and len(value) > 1:
+        return tuple(value)
+    keys = set(value) if isinstance(value, dict) else set()
+    if isinstance(value, Range) or {"low", "high"} <= keys <= set(Range.model_fields):
+        return value
+    raise ValueError(
+        f"what is tried is a range, {{low: 1, high: 3}} (also log: true, integer: true), or a list of two values or "
+        f"more, got {value!r}"
+    )
+
+
+Choices = Annotated[Range | tuple[Any, ...], BeforeValidator(_choices)]
+Spaces = dict[str, dict[str, Choices]]  # entry, or '*' for all -> path of an option below the entry -> what is tried
+
+
+class Search(_Part):
+    """Values tried before the comparison, equally often for every entry, on validation pictures only."""
+
+    trials: int = Field(gt=1)  # of every entry with anything to search; the first is the entry as it is written
+    algorithm: Literal["random", "optuna"] = "random"  # optuna: its tree-structured Parzen estimator
+    scheduler: Literal["none", "asha"] = "none"  # asha: trainings whose loss falls behind are stopped; only with Ray
+    seed: int = 0  # of the values, of the trainings, and of noise that no comparison uses
+    num_samples: int = Field(100, gt=1)  # pictures per trial and resolution, and in their reference
+    resolutions: tuple[Resolution, ...] = Field(min_length=1)  # a trial is judged by its mean over these
+    models: Spaces = {}  # options of trained models, such as train.lr; judged by the first method that uses the model
+    methods: Spaces = {}  # options of methods, such as frequencies.alpha, on the model as chosen
+
+
 class Experiment(_Part):
     """One experiment file."""
 
@@ -133,11 +208,13 @@ class Experiment(_Part):
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")  # also of its report folder and MLflow experiment
     seeds: tuple[int, ...] = Field((0,), min_length=1)  # each trains every model once
     data: Options  # what pictures show
+    autoencoder: Options | None = None  # models work on its latents; resolutions stay pixels
     model: Model
     train: Train
     models: dict[str, ModelEntry] = Field(min_length=1)
     methods: dict[str, MethodEntry] = Field(min_length=1)
     resolutions: tuple[Pair, ...] = Field(min_length=1)
+    search: Search | None = None  # before the comparison
     evaluate: Evaluate = Evaluate()
     resources: Resources = Resources()
     report: Report = Report()
@@ -149,6 +226,12 @@ class Experiment(_Part):
         if len(set(keys)) != len(keys):
             raise ValueError("an entry occurs twice; write each once")
         return value
+
+    @property
+    def compared(self) -> tuple[str, ...]:
+        """Model entries that a method uses; the others are trained only where one of these starts from them."""
+        used = {method.model for method in self.methods.values()}
+        return tuple(name for name in self.models if name in used)
 
     def train_of(self, model: str) -> Train:
         """The recipe of a model entry."""

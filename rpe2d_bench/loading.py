@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,24 +23,40 @@ def load(path: Path, overrides: Sequence[str] = (), only: Sequence[str] = ()) ->
     for override in overrides:
         document.override(override)
     experiment = _validated(document)
+    if experiment.search is not None:
+        from rpe2d_bench.search.check import check as check_search
+
+        check(experiment, document)
+        check_search(experiment, document)  # of all methods, since a model is judged by the first that uses it
     if only:
-        experiment = _only(experiment, only)
+        experiment = keep(experiment, only)
     check(experiment, document)
     return experiment
 
 
-def _only(experiment: Experiment, only: Sequence[str]) -> Experiment:
+def keep(experiment: Experiment, only: Sequence[str]) -> Experiment:
+    """The experiment with these methods alone and the models they need; raises UserError for an unknown one."""
     for name in only:
         if name not in experiment.methods:
             hint = suggestion(name, experiment.methods) or f"; methods: {', '.join(experiment.methods)}"
             raise UserError(f"--only {name}: no such method{hint}")
     methods = {name: method for name, method in experiment.methods.items() if name in only}
-    used = {method.model for method in methods.values()}
+    used = {name for method in methods.values() for name in _chain(experiment, method.model)}
     models = {name: model for name, model in experiment.models.items() if name in used}
     report = experiment.report
     if report.reference_method not in methods:
         report = report.model_copy(update={"reference_method": None})
     return experiment.model_copy(update={"methods": methods, "models": models, "report": report})
+
+
+def _chain(experiment: Experiment, model: str) -> Iterator[str]:
+    """A model entry and those that it starts from."""
+    seen: set[str] = set()
+    while model in experiment.models and model not in seen:
+        seen.add(model)
+        yield model
+        init = experiment.models[model].init
+        model = init.model if init else model
 
 
 def _validated(document: yaml_file.Document) -> Experiment:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
-from rpe2d_bench.config import Experiment, Sampler
+from rpe2d_bench.autoencoders import LatentSpace
+from rpe2d_bench.config import Experiment, Pair, Sampler
 from rpe2d_bench.stages import MeasureStage, ReferenceStage, SampleStage, TrainStage
+from rpe2d_bench.stages.denoiser import WeightsFile
 from rpe2d_bench.store import Store, content_key
 
 Resolution = tuple[int, int]
@@ -32,14 +34,14 @@ class Trial:
     """One trained model and the cells that are evaluated on it."""
 
     model: str
-    train_resolution: Resolution
+    train_resolution: Resolution  # of the pair that it belongs to
     seed: int
     stage: TrainStage
-    cells: tuple[Cell, ...]
+    cells: tuple[Cell, ...]  # none where it is only what another training starts from
 
     @property
     def label(self) -> str:
-        return f"{self.model} {size(self.train_resolution)} seed {self.seed}"
+        return f"{self.model} {size(self.stage.resolution)} seed {self.seed}"
 
     def distinct(self) -> list[MeasureStage]:
         """The measurements of the trial, those that coincide once, in the order of the file."""
@@ -53,6 +55,7 @@ class Floor:
     test_resolution: Resolution
     seed: int
     measure: MeasureStage
+    kind: Literal["floor", "reconstruction"] = "floor"  # reconstruction: after passing through the autoencoder
 
 
 @dataclass(frozen=True)
@@ -67,7 +70,11 @@ class Plan:
     @property
     def run(self) -> str:
         """Name of the run: equal configurations give equal runs, whatever the resources."""
-        matters = self.experiment.model_dump(mode="json", exclude={"resources", "report"})
+        # Defaults stay out, so that an option that is added later leaves the runs of before their names.
+        paths = {"resources": True, "report": True, "evaluate": {"weights"}}
+        matters = self.experiment.model_dump(mode="json", exclude=paths, exclude_defaults=True)
+        if (weights := self.experiment.evaluate.weights) is not None:
+            matters["weights"] = metrics.net_version(self.experiment.evaluate.features, Path(weights))
         return f"{self.experiment.name}-{content_key('run', 1, matters)[:8]}"
 
     def measures(self) -> list[MeasureStage]:
@@ -93,21 +100,25 @@ def make_plan(experiment: Experiment, overrides: tuple[str, ...] = ()) -> Plan:
     """Expand an experiment; raises UserError where a method cannot work at a resolution."""
     from rpe2d_bench import data
 
-    dataset = data.build(experiment.data)
+    dataset, latents = data.build(experiment.data), latent_space(experiment)
     floors = {}
-    trials = []
+    trials: list[Trial] = []
     # The train resolution and the seed come outermost, so that the first partial table compares all methods.
     for pair in experiment.resolutions:
         for number, seed in enumerate(experiment.seeds):
-            for model in experiment.models:
+            for model in experiment.compared:
                 stage = _train_stage(experiment, dataset, model, pair.train, seed)
-                cells = tuple(_cells(experiment, dataset, stage, model, pair.test))
+                cells = tuple(_cells(experiment, dataset, stage, model, pair))
+                trials += [t for t in _starts(experiment, dataset, model, stage) if t.stage not in map(_stage, trials)]
                 trials.append(Trial(model, pair.train, seed, stage, cells))
             for resolution in pair.test:
                 reference = _reference(experiment, dataset, pair.train, resolution)
                 other = dataclasses.replace(reference, start=(1 + number) * reference.count)
                 measure = MeasureStage(other, reference, _training(experiment, reference))
-                floors[resolution, seed] = Floor(resolution, seed, measure)
+                floors[resolution, seed, "floor"] = Floor(resolution, seed, measure)
+                if latents is not None:
+                    through = dataclasses.replace(measure, generated=dataclasses.replace(other, latents=latents))
+                    floors[resolution, seed, "through"] = Floor(resolution, seed, through, "reconstruction")
     return Plan(experiment, overrides, tuple(trials), tuple(floors.values()))
 
 
@@ -116,6 +127,10 @@ def _train_stage(experiment: Experiment, dataset: Any, model: str, resolution: R
 
     entry = experiment.models[model]
     crops = build_crops(entry.crops)
+    resolution = entry.resolution or resolution
+    start = None
+    if entry.init is not None:
+        start = _train_stage(experiment, dataset, entry.init.model, entry.init.resolution or resolution, seed)
     return TrainStage(
         data=experiment.data,
         revision=dataset.revision,
@@ -127,7 +142,31 @@ def _train_stage(experiment: Experiment, dataset: Any, model: str, resolution: R
         crops={"kind": crops.kind, **dataclasses.asdict(crops)},
         resolution=resolution,
         seed=seed,
+        start=start,
+        weights=None if entry.checkpoint is None else WeightsFile.at(entry.checkpoint),
+        mixed=tuple((part.resolution, part.share) for part in entry.mixed),
+        latents=latent_space(experiment),
     )
+
+
+def latent_space(experiment: Experiment) -> LatentSpace | None:
+    """Where the models train, if not on pixels."""
+    from rpe2d_bench import autoencoders
+
+    return None if experiment.autoencoder is None else autoencoders.describe(experiment.autoencoder)
+
+
+def _starts(experiment: Experiment, dataset: Any, model: str, stage: TrainStage) -> list[Trial]:
+    """The trainings that a training starts from, the first of the chain first."""
+    init = experiment.models[model].init
+    if init is None or stage.start is None:
+        return []
+    start = Trial(init.model, stage.start.resolution, stage.seed, stage.start, ())
+    return [*_starts(experiment, dataset, init.model, stage.start), start]
+
+
+def _stage(trial: Trial) -> TrainStage:
+    return trial.stage
 
 
 def _reference(experiment: Experiment, dataset: Any, train: Resolution, resolution: Resolution) -> ReferenceStage:
@@ -141,6 +180,7 @@ def _reference(experiment: Experiment, dataset: Any, train: Resolution, resoluti
         count=evaluate.num_samples,
         metrics=evaluate.metrics,
         net=evaluate.features,
+        weights=evaluate.weights,
         judge=evaluate.judge if "accuracy" in evaluate.metrics else None,
         train_resolution=train,
         classes=tuple(dataset.class_names),
@@ -156,12 +196,10 @@ def _training(experiment: Experiment, reference: ReferenceStage) -> ReferenceSta
     return dataclasses.replace(reference, split="train", start=0)
 
 
-def _cells(
-    experiment: Experiment, dataset: Any, stage: TrainStage, model: str, resolutions: tuple[Resolution, ...]
-) -> Iterator[Cell]:
+def _cells(experiment: Experiment, dataset: Any, stage: TrainStage, model: str, pair: Pair) -> Iterator[Cell]:
     chosen = [(name, method) for name, method in experiment.methods.items() if method.model == model]
-    for resolution in resolutions:
-        reference = _reference(experiment, dataset, stage.resolution, resolution)
+    for resolution in pair.test:
+        reference = _reference(experiment, dataset, pair.train, resolution)
         training = _training(experiment, reference)
         cells = []
         for name, method in chosen:
@@ -169,7 +207,7 @@ def _cells(
             sampler = experiment.sampler_of(name)
             sample = _sample_stage(stage, method.replacements, sampler, generated, reference.count, method.conditioning)
             measure = MeasureStage(sample, reference, training)
-            cells.append(Cell(name, model, stage.resolution, resolution, stage.seed, measure))
+            cells.append(Cell(name, model, pair.train, resolution, stage.seed, measure))
         for cell in cells:
             same = tuple(c.method for c in cells if c.measure.key == cell.measure.key and c.method != cell.method)
             yield dataclasses.replace(cell, coincides_with=same)

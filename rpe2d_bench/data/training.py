@@ -6,6 +6,7 @@ Shape suffixes: B batch, C channels, H height, W width, N pictures of the traini
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -91,10 +92,16 @@ def pool_size(dataset: Dataset, num_pictures: int | None) -> int:
     return num_pictures
 
 
+class Pool(Protocol):
+    """TrainingPictures and whatever stands in for it."""
+
+    def batch(self, rng: Generator, batch_size: int) -> tuple[Tensor, Tensor, Tensor]: ...
+
+
 class MixedPictures:
     """Batches of several resolutions: one of them a batch, in fixed shares of the steps."""
 
-    def __init__(self, main: TrainingPictures, others: list[tuple[TrainingPictures, float]]) -> None:
+    def __init__(self, main: Pool, others: list[tuple[Pool, float]]) -> None:
         self._pools = [main, *(pictures for pictures, _ in others)]
         shares = torch.tensor([share for _, share in others], dtype=torch.float64)
         self._ends = torch.cat((1 - shares.sum().view(1), shares)).cumsum(0)

@@ -33,7 +33,7 @@ RETRIES = 2  # of a stage whose process was killed; it continues from its checkp
 
 def run(plan: Plan, around: Surroundings, ledger: Ledger) -> None:
     """Finish the plan on a local Ray, or on the cluster that RAY_ADDRESS names."""
-    _start(around)
+    start(around)
     import ray
 
     try:
@@ -48,7 +48,8 @@ def run(plan: Plan, around: Surroundings, ledger: Ledger) -> None:
         ray.shutdown()
 
 
-def _start(around: Surroundings) -> None:
+def start(around: Surroundings) -> None:
+    """Ray on this machine, or on the cluster that RAY_ADDRESS names."""
     cluster = os.environ.get("RAY_ADDRESS")
     for name, value in ENVIRONMENT.items():
         if not (cluster and name == "RAY_AUTH_MODE"):
@@ -91,6 +92,7 @@ class _Queue:
         self.untrained = deque(
             number for number, trial in enumerate(plan.trials) if not around.store.has("train", trial.stage.key)
         )
+        self._unfinished = {plan.trials[number].stage.key for number in self.untrained}
         resources = around.resources
         self._task = ray.remote(
             num_cpus=resources.cpus_per_trial, num_gpus=resources.gpus_per_trial, max_retries=RETRIES
@@ -112,12 +114,17 @@ class _Queue:
         return True
 
     def next_training(self) -> int | None:
-        """Number of the next trial when there is a slot that no measurement waits for."""
+        """Number of the next trial that can start, when there is a slot that no measurement waits for."""
         with self._lock:
-            if not self.untrained or self._measures or not self._free:
+            if self._measures or not self._free:
                 return None
-            self._free -= 1
-            return self.untrained.popleft()
+            for number in self.untrained:
+                start = self.trials[number].stage.start
+                if start is None or start.key not in self._unfinished:
+                    self._free -= 1
+                    self.untrained.remove(number)
+                    return number
+            return None
 
     def training_ended(self, trial: Trial, error: str | None) -> None:
         """Free the slot and queue what the training makes possible."""
@@ -127,6 +134,7 @@ class _Queue:
             self._ledger.training_failed(trial, error)
         with self._lock:
             self._free += 1
+            self._unfinished.discard(trial.stage.key)
             if error is None:
                 self._measures.extend(trial.distinct())
             self._measures.extend(self._floors)
@@ -173,7 +181,7 @@ class _Queue:
 
 def _measure(stage: MeasureStage, around: Surroundings) -> str | None:
     """Runs in a worker; what the user can mend comes back as a sentence."""
-    _pin_threads(around)
+    pin_threads(around)
     try:
         stage.make(around)
     except UserError as error:
@@ -181,7 +189,8 @@ def _measure(stage: MeasureStage, around: Surroundings) -> str | None:
     return None
 
 
-def _pin_threads(around: Surroundings) -> None:
+def pin_threads(around: Surroundings) -> None:
+    """As many threads in this worker as it was given CPUs."""
     import torch
 
     torch.set_num_threads(around.resources.cpus_per_trial)
@@ -196,7 +205,7 @@ def _train(queue: _Queue, around: Surroundings) -> None:
     stages = [trial.stage for trial in queue.trials]
 
     def training(config: dict[str, Any]) -> None:
-        _pin_threads(around)
+        pin_threads(around)
         try:
             stages[config["trial"]].make(around)
         except UserError as error:

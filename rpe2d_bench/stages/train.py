@@ -14,21 +14,23 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
+from rpe2d_bench.autoencoders import LatentSpace
 from rpe2d_bench.config import Model, Train
-from rpe2d_bench.encodings.interface import Context, Grid
+from rpe2d_bench.data.announced import ABSENT, absent
+from rpe2d_bench.encodings.interface import Grid
 from rpe2d_bench.errors import UserError
+from rpe2d_bench.stages.denoiser import WEIGHTS, WeightsFile, starting_denoiser
+from rpe2d_bench.stages.latents import encoder_of, training_pool
+from rpe2d_bench.stages.validation import validation_loss
 from rpe2d_bench.store import content_key, write_atomically, write_json
-from rpe2d_bench.surroundings import Surroundings
+from rpe2d_bench.surroundings import OutOfTime, Surroundings
 
 if TYPE_CHECKING:
-    from rpe2d_bench.train import Denoiser, Training
+    from rpe2d_bench.train import Training
 
 Resolution = tuple[int, int]
-CHECKPOINT, CURVE, WEIGHTS = "checkpoint.pt", "curve.jsonl", "weights.safetensors"
+CHECKPOINT, CURVE = "checkpoint.pt", "curve.jsonl"
 CURVE_EVERY = 25  # steps a line of the curve averages over
-VALIDATION_PICTURES = 500
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,10 @@ class TrainStage:
     crops: dict[str, Any]
     resolution: Resolution
     seed: int
+    start: TrainStage | None = None  # whose averaged weights this training starts from
+    weights: WeightsFile | None = None  # a file to start from
+    mixed: tuple[tuple[Resolution, float], ...] = ()  # further resolutions, each with its share of the steps
+    latents: LatentSpace | None = None  # what the model sees instead of pixels
 
     name = "train"
     version = 1
@@ -53,31 +59,56 @@ class TrainStage:
     def key(self) -> str:
         from rpe2d_bench.encodings.canonical import canonical
 
-        return content_key(
-            self.name,
-            self.version,
-            {
-                "revision": self.revision,
-                "model": self.model.model_dump(mode="json"),
-                "recipe": self.recipe.model_dump(mode="json"),
-                "encoding": canonical(self.encoding),
-                "crops": self.crops,
-                "resolution": self.resolution,
-                "seed": self.seed,
-            },
-        )
+        matters: dict[str, Any] = {
+            "revision": self.revision,
+            "model": self.model.model_dump(mode="json"),
+            "recipe": self.recipe.model_dump(mode="json", exclude=_unchanged(self.recipe)),
+            "encoding": canonical(self.encoding),
+            "crops": self.crops,
+            "resolution": self.resolution,
+            "seed": self.seed,
+        }
+        if self.start is not None:
+            matters["start"] = self.start.key
+        if self.weights is not None:
+            matters["weights"] = self.weights.digest
+        if self.mixed:
+            matters["mixed"] = [list(part) for part in self.mixed]
+        if self.latents is not None:
+            matters["latents"] = self.latents.revision
+            if self.crops["kind"] != "none":
+                matters["windows"] = self.latents.windows
+        return content_key(self.name, self.version, matters)
 
     @property
     def patch_size(self) -> int:
         return int(self.model.preset.partition("/")[2])
 
+    @property
+    def downsampling(self) -> int:
+        """Pixels of a side that the autoencoder makes one cell of; 1 without an autoencoder."""
+        return 1 if self.latents is None else self.latents.downsampling
+
+    @property
+    def model_channels(self) -> int:
+        """What the model sees: channels of pixels or of latents."""
+        return self.channels if self.latents is None else self.latents.channels
+
     def grid_of(self, resolution: Resolution) -> Grid:
         """Tokens of a picture of that many pixels."""
-        return Grid(resolution[0] // self.patch_size, resolution[1] // self.patch_size)
+        side = self.downsampling * self.patch_size
+        return Grid(resolution[0] // side, resolution[1] // side)
 
     @property
     def grid(self) -> Grid:
         return self.grid_of(self.resolution)
+
+    def check_inputs(self) -> None:
+        """Raises UserError for a stage that was planned without its pictures or its autoencoder."""
+        if self.revision == ABSENT:
+            raise absent(str(self.data["path"]))
+        if self.latents is not None and not self.latents.present:
+            raise UserError(f"autoencoder.path: {self.latents.spec['path']} does not exist; give its files")
 
     def make(self, around: Surroundings) -> Path:
         """Folder with weights.safetensors (the moving average), curve.jsonl and result.json."""
@@ -87,17 +118,13 @@ class TrainStage:
         from safetensors.torch import save_file
 
         from rpe2d_bench import data
-        from rpe2d_bench.data.crops import build_crops
-        from rpe2d_bench.data.training import TrainingPictures
+        from rpe2d_bench.data.training import MixedPictures
 
         dataset = data.build(self.data)
-        pictures = TrainingPictures(
-            dataset,
-            self.resolution,
-            build_crops(self.crops),
-            num_pictures=self.recipe.num_pictures,
-            cache_dir=around.store.root / "cache",
-        )
+        pictures = training_pool(self, dataset, self.resolution, around)
+        if self.mixed:
+            others = [(training_pool(self, dataset, resolution, around), share) for resolution, share in self.mixed]
+            pictures = MixedPictures(pictures, others)
         training, elapsed = self._started(partial, around)
         started = saved = time.perf_counter()
         losses, norms, step_at_line, line_time = [], [], training.step, started
@@ -118,13 +145,16 @@ class TrainStage:
                 losses, norms, step_at_line, line_time = [], [], step.step, now
                 if around.progress:
                     around.progress(self.name, self.key, step.step, self.recipe.steps, line)
-                if now - saved > around.resources.checkpoint_every and step.step != self.recipe.steps:
+                stopping = around.out_of_time
+                if (stopping or now - saved > around.resources.checkpoint_every) and step.step != self.recipe.steps:
                     _save(training, partial, elapsed + now - started)
                     saved = time.perf_counter()
+                    if stopping:
+                        raise OutOfTime
         seconds = elapsed + time.perf_counter() - started
         trained = training.ema.to("cpu")
         save_file({name: value.contiguous() for name, value in trained.state_dict().items()}, partial / WEIGHTS)
-        write_json(partial / "result.json", self._result(training, dataset, seconds))
+        write_json(partial / "result.json", self._result(training, dataset, seconds, around))
         (partial / CHECKPOINT).unlink(missing_ok=True)  # last: until the stage is whole, a failure keeps the training
 
     def _started(self, partial: Path, around: Surroundings) -> tuple[Training, float]:
@@ -134,9 +164,8 @@ class TrainStage:
         from rpe2d_bench.train import Training
 
         def fresh() -> Training:
-            return Training(
-                fresh_denoiser(self), self.recipe, self.grid, seed=self.seed, device=around.resources.device
-            )
+            denoiser = starting_denoiser(self, around)
+            return Training(denoiser, self.recipe, self.grid, seed=self.seed, device=around.resources.device)
 
         training, elapsed = fresh(), 0.0
         checkpoint, curve = partial / CHECKPOINT, partial / CURVE
@@ -153,14 +182,22 @@ class TrainStage:
         curve.write_text("".join(line + "\n" for line in kept))
         return training, elapsed
 
-    def _result(self, training: Training, dataset: Any, seconds: float) -> dict[str, Any]:
+    def _result(self, training: Training, dataset: Any, seconds: float, around: Surroundings) -> dict[str, Any]:
         from rpe2d_bench.models import flops_per_forward
 
         dit = training.ema.dit
-        forward = flops_per_forward(dit.options, self.grid.tokens, self.channels)
+        encode = None if self.latents is None else encoder_of(self.latents, training.device).encode
+        shares = dict(self.mixed)
+        shares[self.resolution] = 1 - sum(shares.values())
+        forward = sum(
+            share * flops_per_forward(dit.options, self.grid_of(resolution).tokens, self.model_channels)
+            for resolution, share in shares.items()
+        )
+        flops_per_step = 3 * forward * self.recipe.batch_size  # backward costs two forwards
+        before = 0.0 if self.start is None else _flops(around.store.folder("train", self.start.key))
         return {
             "values": {
-                "validation_loss": validation_loss(training, dataset, self.resolution),
+                "validation_loss": validation_loss(training, dataset, self.resolution, encode),
                 "images_per_second": self.recipe.steps * self.recipe.batch_size / seconds,
             },
             "details": {
@@ -168,71 +205,12 @@ class TrainStage:
                 "heads": dit.options.heads,
                 "head_width": dit.options.head_width,
                 "parameters": sum(p.numel() for p in dit.parameters()),
-                "flops_per_step": 3 * forward * self.recipe.batch_size,  # backward costs two forwards
+                "flops_per_step": flops_per_step,
+                "flops": self.recipe.steps * flops_per_step + before,  # stages before included
                 "tokens": self.grid.tokens,
             },
             "seconds": {"train": seconds},
         }
-
-
-def fresh_denoiser(stage: TrainStage) -> Denoiser:
-    """The untrained model of a stage; its initial weights depend on the seed alone."""
-    import torch
-
-    from rpe2d_bench.encodings import build
-    from rpe2d_bench.models import DiT, preset
-    from rpe2d_bench.train import Denoiser
-
-    options = preset(stage.model.preset, scan=stage.model.scan, stem=stage.model.stem)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(stage.seed)
-        dit = DiT(
-            options,
-            channels=stage.channels,
-            num_classes=stage.num_classes,
-            micro_conditioning=stage.crops["kind"] != "none",
-        )
-        return Denoiser(dit, build(stage.encoding, width=options.width, heads=options.heads))
-
-
-def load_denoiser(stage: TrainStage, folder: Path, replacements: dict[str, Any]) -> Denoiser:
-    """The trained model with parts of its encoding replaced, ready to sample."""
-    from safetensors.torch import load_file
-
-    from rpe2d_bench.encodings import build, replaced
-
-    denoiser = fresh_denoiser(stage)
-    denoiser.load_state_dict(load_file(folder / WEIGHTS))
-    if replacements:
-        options = denoiser.dit.options
-        learned = denoiser.encoding.state_dict()
-        denoiser.encoding = build(replaced(stage.encoding, replacements), width=options.width, heads=options.heads)
-        denoiser.encoding.load_state_dict(learned)
-    return denoiser.eval().requires_grad_(False)
-
-
-def validation_loss(training: Training, dataset: Any, resolution: Resolution) -> float:
-    """Loss of the averaged weights on validation pictures, fixed times and noise, positions as at inference."""
-    import torch
-
-    from rpe2d_bench.diffusion import noised, path
-    from rpe2d_bench.sample import noise
-
-    device, dit, encoding = training.device, training.ema.dit, training.ema.encoding
-    size = dataset.size("validation")
-    indices = np.arange(VALIDATION_PICTURES if size is None else min(VALIDATION_PICTURES, size))
-    x = torch.from_numpy(dataset.pictures("validation", indices, resolution)).to(device) / 127.5 - 1
-    labels = torch.from_numpy(dataset.labels("validation", indices)).to(device)
-    eps = noise(0, indices, tuple(x.shape[1:])).to(device)  # type: ignore[arg-type]
-    total = 0.0
-    with torch.inference_mode():
-        for start in range(0, len(indices), 100):
-            part = slice(start, start + 100)
-            t = (torch.arange(start, start + len(x[part]), device=device) % 50 + 0.5) / 50
-            x_t, velocity = noised(path(training.recipe.path), x[part], eps[part], t)
-            realised = encoding(Context(dit.grid(x_t), training.train_grid, t, batch=len(t)))
-            total += float((dit(x_t, t, labels[part], realised) - velocity).square().mean() * len(t))
-    return total / len(indices)
 
 
 def _save(training: Training, partial: Path, elapsed: float) -> None:
@@ -240,3 +218,14 @@ def _save(training: Training, partial: Path, elapsed: float) -> None:
 
     state = {"training": training.state_dict(), "elapsed": elapsed}
     write_atomically(partial / CHECKPOINT, lambda path: torch.save(state, path))
+
+
+def _flops(folder: Path) -> float:
+    """Of a finished training and those before it."""
+    details = json.loads((folder / "result.json").read_text())["details"]
+    return float(details.get("flops", details["steps"] * details["flops_per_step"]))
+
+
+def _unchanged(recipe: Train) -> set[str]:
+    """Options that came after trainings were made, where they are at their defaults: those keep their keys."""
+    return {name for name in ("accumulate",) if getattr(recipe, name) == Train.model_fields[name].default}

@@ -1,0 +1,122 @@
+"""The model of a training stage: untrained, as training starts, and trained."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rpe2d_bench.errors import UserError
+from rpe2d_bench.surroundings import Surroundings
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from rpe2d_bench.stages.train import TrainStage
+    from rpe2d_bench.train import Denoiser
+
+WEIGHTS = "weights.safetensors"
+NEW = "dit.crop_embedding."  # what a model may have that the one it starts from has not
+
+
+@dataclass(frozen=True)
+class WeightsFile:
+    """A user's own weights; the content identifies them, not the path."""
+
+    path: str
+    digest: str
+
+    @classmethod
+    def at(cls, path: str) -> WeightsFile:
+        """Raises UserError where there is no such file."""
+        if not Path(path).is_file():
+            raise UserError(f"checkpoint {path} is not a file; give a safetensors file with the weights of a DiT")
+        return cls(path, _digest(path, Path(path).stat().st_mtime_ns))
+
+
+@cache
+def _digest(path: str, _changed: int) -> str:
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def fresh_denoiser(stage: TrainStage) -> Denoiser:
+    """The untrained model of a stage; its initial weights depend on the seed alone."""
+    import torch
+
+    from rpe2d_bench.encodings import build
+    from rpe2d_bench.models import DiT, preset
+    from rpe2d_bench.train import Denoiser
+
+    options = preset(stage.model.preset, scan=stage.model.scan, stem=stage.model.stem)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(stage.seed)
+        dit = DiT(
+            options,
+            channels=stage.model_channels,
+            num_classes=stage.num_classes,
+            micro_conditioning=stage.crops["kind"] != "none",
+        )
+        return Denoiser(dit, build(stage.encoding, width=options.width, heads=options.heads))
+
+
+def starting_denoiser(stage: TrainStage, around: Surroundings) -> Denoiser:
+    """The model as its training starts: with the averaged weights of another model, from a file, or untrained."""
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    denoiser = fresh_denoiser(stage)
+    if stage.start is not None:
+        fill(
+            denoiser, load_file(stage.start.make(around) / WEIGHTS), f"the model it starts from ({stage.start.key[:8]})"
+        )
+    elif stage.weights is not None:
+        try:
+            weights = load_file(stage.weights.path)
+        except SafetensorError as error:
+            raise UserError(f"checkpoint {stage.weights.path} is not a readable safetensors file: {error}") from None
+        if not any(name.startswith("dit.") for name in weights):
+            weights = {f"dit.{name}": value for name, value in weights.items()}  # the transformer alone
+        fill(denoiser, weights, f"checkpoint {stage.weights.path}")
+    return denoiser
+
+
+def fill(denoiser: Denoiser, weights: dict[str, Tensor], source: str) -> None:
+    """Load weights by name; an embedding of crops that the source lacks stays as initialised.
+
+    Raises UserError naming the first weight that is missing, unknown or of another shape.
+    """
+    own = denoiser.state_dict()
+    missing = [name for name in own if name not in weights and not name.startswith(NEW)]
+    unknown = [name for name in weights if name not in own and not name.startswith(NEW)]
+    if missing or unknown:
+        what = f"lacks {missing[0]!r}" if missing else f"has {unknown[0]!r}, which this model does not know"
+        raise UserError(
+            f"{source} {what} ({len(missing)} of {len(own)} weights missing, {len(unknown)} unknown); "
+            "model.preset, encoding and the number of classes must be those of the weights"
+        )
+    for name, value in weights.items():
+        if name in own and own[name].shape != value.shape:
+            raise UserError(
+                f"{source}: {name!r} has the shape {list(value.shape)}, this model needs {list(own[name].shape)}; "
+                "model.preset, data and encoding must be those of the weights"
+            )
+    denoiser.load_state_dict({**own, **{name: value for name, value in weights.items() if name in own}})
+
+
+def load_denoiser(stage: TrainStage, folder: Path, replacements: dict[str, Any]) -> Denoiser:
+    """The trained model with parts of its encoding replaced, ready to sample."""
+    from safetensors.torch import load_file
+
+    from rpe2d_bench.encodings import build, replaced
+
+    denoiser = fresh_denoiser(stage)
+    denoiser.load_state_dict(load_file(folder / WEIGHTS))
+    if replacements:
+        options = denoiser.dit.options
+        learned = denoiser.encoding.state_dict()
+        denoiser.encoding = build(replaced(stage.encoding, replacements), width=options.width, heads=options.heads)
+        denoiser.encoding.load_state_dict(learned)
+    return denoiser.eval().requires_grad_(False)
