@@ -90,15 +90,17 @@ def plan(
     as_json: AsJson = False,
 ) -> None:
     """Show the stages of an experiment, which of them are cached, and what the rest will cost."""
-    from rpe2d_bench import loading, plan_view
+    from rpe2d_bench import plan_view
     from rpe2d_bench.plan import make_plan
+    from rpe2d_bench.search.known import load
     from rpe2d_bench.store import Store
 
-    made = make_plan(loading.load(experiment, overrides, only), tuple(overrides))
+    chosen, searching = load(experiment, overrides, only, Store(store))
+    made = make_plan(chosen, tuple(overrides))
     if as_json:
-        typer.echo(json.dumps(plan_view.as_dict(made, Store(store)), indent=1))
+        typer.echo(json.dumps(plan_view.as_dict(made, Store(store), searching), indent=1))
     else:
-        plan_view.show(made, Store(store))
+        plan_view.show(made, Store(store), searching=searching)
 
 
 @app.command()
@@ -108,7 +110,8 @@ def validate(experiment: ExperimentFile, overrides: Overrides = []) -> None:  # 
 
     loaded = loading.load(experiment, overrides)
     methods, models = len(loaded.methods), len(loaded.models)
-    typer.echo(f"{experiment}: valid; {methods} methods on {models} models, {len(loaded.seeds)} seeds")
+    search = f", after a search of {loaded.search.trials} trials an entry" if loaded.search else ""
+    typer.echo(f"{experiment}: valid; {methods} methods on {models} models, {len(loaded.seeds)} seeds{search}")
 
 
 @app.command()
@@ -143,18 +146,27 @@ def ls(
 
 @app.command()
 def show(
-    method: Annotated[str, typer.Argument(metavar="METHOD", help="A name that `ls` lists.")],
-    grid: Annotated[str, typer.Option(metavar="HxW", help="Tokens now.")] = "24x24",
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A name that `ls` lists, or records.")],
+    grid: Annotated[str, typer.Option(metavar="HxW", help="Of methods: tokens now.")] = "24x24",
     train_grid: Annotated[str, typer.Option(metavar="HxW", help="Tokens in training.")] = "16x16",
     t: Annotated[float, typer.Option(help="Time: 0 = data, 1 = noise.")] = 0.5,
     head_width: Annotated[int, typer.Option(help="Channels of a head.")] = 64,
     option: Annotated[list[str], typer.Option("--set", metavar="KEY=VALUE", help="An option of the method.")] = [],  # noqa: B006
     figure: Annotated[Path | None, typer.Option(metavar="FILE", help="Also write a figure (.png, .svg, .pdf).")] = None,
+    store: StoreFolder = DEFAULT_STORE,
+    as_json: AsJson = False,
 ) -> None:
-    """What a method really does at a grid: ramp, frequencies, logit scale, coverage of random positions."""
-    from rpe2d_bench.showing import show_method
+    """What a name means: data sets, crops, metrics, nets, experiments, runs; of methods also what they really do."""
+    from rpe2d_bench import showing
 
-    show_method(method, grid, train_grid, t, head_width, option, figure)
+    asked = (name, grid, train_grid, t, head_width, option, store)
+    if as_json:
+        typer.echo(json.dumps(showing.as_dict(*asked), indent=1))
+    else:
+        showing.show(*asked)
+    if figure is not None:
+        showing.draw(*asked, figure)
+        typer.echo(f"figure: {figure}", err=as_json)
 
 
 @app.command()

@@ -16,13 +16,21 @@ from rpe2d_bench.store import Store
 class Ledger:
     """Appends a record for everything that a plan finished, once; listeners hear of each new one."""
 
-    def __init__(self, plan: Plan, store: Store, written: dict[str, Any], device: str = "cpu") -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        store: Store,
+        written: dict[str, Any],
+        device: str = "cpu",
+        searched: dict[str, Any] | None = None,
+    ) -> None:
         self.plan, self.store = plan, store
         self.listeners: list[Callable[[Record], None]] = []
         self._common: dict[str, Any] = {
             "experiment": plan.experiment.name,
             "run": plan.run,
-            "config": {"experiment": plan.experiment.model_dump(mode="json")},
+            "config": {"experiment": plan.experiment.model_dump(mode="json")}
+            | ({"search": searched} if searched else {}),
             "written": written,
             "overrides": list(plan.overrides),
             "provenance": records.provenance(device),
@@ -68,6 +76,7 @@ class Ledger:
         measured = result["details"] | {"data_revision": stage.reference.revision}
         for owner in self._owners(stage):
             if isinstance(owner, Floor):
+                assert isinstance(stage.generated, ReferenceStage)
                 preview = f"stages/reference/{stage.generated.key}/samples.npz"
                 self._append(
                     **self._of_floor(owner), **values, details=measured, artifacts={"samples": preview}
@@ -128,7 +137,7 @@ class Ledger:
 
     def _of_floor(self, floor: Floor) -> dict[str, Any]:
         return {
-            "stage": "floor",
+            "stage": floor.kind,
             "key": floor.measure.key,
             "test_resolution": floor.test_resolution,
             "seed": floor.seed,

@@ -10,6 +10,7 @@ from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from rpe2d_bench.errors import unknown
 
@@ -39,10 +40,20 @@ def _methods(table_name: str) -> Callable[[Path], Rows]:
 
 def _data(store: Path) -> Rows:
     from rpe2d_bench.data import DATASETS
+    from rpe2d_bench.explaining import data_summary
+
+    return [
+        {"name": name, "what": data_summary(entry), "options": ", ".join(_options(entry))}
+        for name, entry in DATASETS.items()
+    ]
+
+
+def _crops(store: Path) -> Rows:
+    from rpe2d_bench.data.crops import CROPS
 
     return [
         {"name": name, "what": _first_line(entry), "options": ", ".join(_options(entry))}
-        for name, entry in DATASETS.items()
+        for name, entry in CROPS.items()
     ]
 
 
@@ -53,7 +64,7 @@ def _metrics(store: Path) -> Rows:
         {
             "name": metric.name,
             "version": metric.version,
-            "better": "higher" if metric.higher_is_better else "lower",
+            "better": metric.better,
             "source": metric.citation,
         }
         for metric in METRICS.values()
@@ -117,6 +128,7 @@ KINDS: dict[str, Callable[[Path], Rows]] = {
     "frequencies": _methods("FREQUENCIES"),
     "logit_scales": _methods("LOGIT_SCALES"),
     "data": _data,
+    "crops": _crops,
     "models": _models,
     "metrics": _metrics,
     "nets": _nets,
@@ -141,13 +153,13 @@ def show(kind: str | None, store: Path) -> None:
         columns = [column for column in rows[0] if kind or column not in ("options", "source")]
         table = Table(title=name, title_justify="left", box=None, header_style="bold", padding=(0, 2, 0, 0))
         for column in columns:
-            table.add_column(column, overflow="fold")
+            table.add_column(column, overflow="fold", no_wrap=column == columns[0])
         for row in rows:
-            table.add_row(*[row[column] for column in columns])
+            table.add_row(*[Text(row[column]) for column in columns])  # a docstring's [B, N] is no markup
         console.print(table)
         console.print()
     if kind is None:
-        console.print("more: rpe2d-bench ls KIND; rpe2d-bench show METHOD", highlight=False)
+        console.print("more: rpe2d-bench ls KIND; rpe2d-bench show NAME", highlight=False)
 
 
 def _first_line(entry: Any) -> str:

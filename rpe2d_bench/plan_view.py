@@ -4,19 +4,28 @@ from __future__ import annotations
 
 from typing import Any
 
+from rich import box
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from rpe2d_bench.cost import Cost, estimate
-from rpe2d_bench.plan import Plan, size
+from rpe2d_bench.plan import Cell, Plan, Resolution, Trial, size
 from rpe2d_bench.runner.display import duration
+from rpe2d_bench.search import Searching
+from rpe2d_bench.search.known import cost_of_rest
 from rpe2d_bench.store import Store
 
 
-def as_dict(plan: Plan, store: Store) -> dict[str, Any]:
-    """Stages, what is cached, cost of the rest."""
+def as_dict(plan: Plan, store: Store, searching: Searching | None = None) -> dict[str, Any]:
+    """Stages, what is cached, cost of the rest; of a search how far it is."""
     cost = estimate(plan, store)
-    return {
+    search = {}
+    if searching:
+        cost_of_search = vars(cost_of_rest(searching, store))
+        search = {"search": {**searching.table(), "finished": searching.finished, "cost_of_the_rest": cost_of_search}}
+    return search | {
         "run": plan.run,
         "store": str(store.root),
         "trainings": [
@@ -41,58 +50,118 @@ def as_dict(plan: Plan, store: Store) -> dict[str, Any]:
     }
 
 
-def show(plan: Plan, store: Store, console: Console | None = None, *, brief: bool = False) -> None:
-    """Print the plan; brief leaves out the table of trainings and cells."""
+def show(
+    plan: Plan,
+    store: Store,
+    console: Console | None = None,
+    *,
+    brief: bool = False,
+    searching: Searching | None = None,
+) -> None:
+    """Print the plan; brief leaves out the table of trainings and cells. searching: as far as it is known."""
     console = console or Console()
     measures = plan.measures()
     cells = sum(len(trial.cells) for trial in plan.trials)
     models, cached = len(plan.trials), len(plan.trials) - len(plan.missing_trainings(store))
     ready = len(measures) - len(plan.missing_measures(store))
     console.print(f"{plan.experiment.name}  (run {plan.run}, store {store.root})", highlight=False, soft_wrap=True)
+    if searching:
+        _show_search(searching, store, console)
     console.print(f"  trainings     {models}, {cached} cached", highlight=False)
     console.print(
-        f"  measurements  {len(measures)}, {ready} cached, for {cells} cells of methods x resolutions x seeds "
-        f"and {len(plan.floors)} floors",
+        f"  measurements  {len(measures)}, {ready} cached; {cells} cells (methods x resolutions x seeds), "
+        f"{len(plan.floors)} floors",
         highlight=False,
         soft_wrap=True,
     )
     console.print(f"  rest          {_words(estimate(plan, store))}", highlight=False, soft_wrap=True)
     if not brief:
+        console.print()
         console.print(_table(plan, store))
+        console.print(
+            "columns: test resolution in pixels, height first; = N: the same pictures as method N", style="dim"
+        )
+
+
+def _show_search(searching: Searching, store: Store, console: Console) -> None:
+    ended, trials = searching.counts
+    spaces = [entry for entry in searching.entries if entry.space]
+    models = sum(entry.section == "models" for entry in spaces)
+    said = f"  search        {trials} trials, {ended} known; {trials // max(1, len(spaces))} for each of "
+    console.print(f"{said}{models} models and {len(spaces) - models} methods", highlight=False, soft_wrap=True)
+    if not searching.finished:
+        rest = _words(cost_of_rest(searching, store))
+        console.print(
+            f"                {rest}\n  after it, with the values as they are written so far:", highlight=False
+        )
 
 
 def _words(cost: Cost) -> str:
     if not cost.train_flops + cost.sample_flops:
         return "nothing to train or to sample"
     return (
-        f"train {cost.train_flops / 1e12:.3g} TFLOP, sample {cost.sample_flops / 1e12:.3g} TFLOP, "
         f"about {duration(cost.seconds)}, {cost.memory / 2**30:.2g} GiB per worker, {cost.disk / 2**20:.3g} MiB of disk"
+        f"\n                train {cost.train_flops / 1e12:.3g} TFLOP, sample {cost.sample_flops / 1e12:.3g} TFLOP"
     )
 
 
 def _table(plan: Plan, store: Store) -> Table:
-    table = Table("model", "trained", "method", *[size(r) for r in _resolutions(plan)])
-    for trial in plan.trials:
-        trained = "cached" if store.has("train", trial.stage.key) else "to do"
-        methods = dict.fromkeys(cell.method for cell in trial.cells)
-        for number, method in enumerate(methods):
+    """A line per method, seeds together, numbered so that cells that coincide can name each other in little room."""
+    resolutions = _resolutions(plan)
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
+    table.add_column("", justify="right", no_wrap=True)
+    table.add_column("method", overflow="fold")
+    for resolution in resolutions:
+        table.add_column(_short(resolution), no_wrap=True)
+    numbers = {name: str(number) for number, name in enumerate(_methods(plan), start=1)}
+    for (model, trained_at, _), trials in _groups(plan).items():
+        table.add_row("", Text(f"{model} {size(trained_at)}: training {_count(_trained(trials, store))}", "bold"))
+        methods = dict.fromkeys(cell.method for trial in trials for cell in trial.cells)
+        for method in methods:
             row = []
-            for resolution in _resolutions(plan):
-                found = [c for c in trial.cells if (c.method, c.test_resolution) == (method, resolution)]
-                row.append(
-                    "".join(_state(cell.measure.key, cell.coincides_with, method, store, methods) for cell in found)
-                )
-            table.add_row(trial.label if not number else "", trained if not number else "", method, *row)
+            for resolution in resolutions:
+                cells = [c for t in trials for c in t.cells if (c.method, c.test_resolution) == (method, resolution)]
+                row.append(_state(cells, method, store, numbers))
+            table.add_row(numbers[method], escape(method), *row)
     return table
 
 
-def _state(key: str, same: tuple[str, ...], method: str, store: Store, order: dict[str, None]) -> str:
-    names = list(order)
-    first = min([method, *same], key=names.index)
-    if first != method:
-        return f"= {first}"
-    return "cached" if store.has("measure", key) else "to do"
+def _groups(plan: Plan) -> dict[tuple[str, Resolution, Resolution], list[Trial]]:
+    """Trials that differ in their seed only."""
+    found: dict[tuple[str, Resolution, Resolution], list[Trial]] = {}
+    for trial in plan.trials:
+        found.setdefault((trial.model, trial.stage.resolution, trial.train_resolution), []).append(trial)
+    return found
 
 
-def _resolutions(plan: Plan) -> list[tuple[int, int]]:
+def _trained(trials: list[Trial], store: Store) -> list[bool]:
+    return [store.has("train", trial.stage.key) for trial in trials]
+
+
+def _state(cells: list[Cell], method: str, store: Store, numbers: dict[str, str]) -> str:
+    """'cached', 'to do' or how many seeds are cached; '= 1' where method 1 does the same; '' where nothing is asked."""
+    if not cells:
+        return ""
+    first = {min([method, *cell.coincides_with], key=lambda name: int(numbers[name])) for cell in cells}
+    if first != {method}:
+        return f"= {', '.join(sorted(numbers[name] for name in first))}"
+    return _count([store.has("measure", cell.measure.key) for cell in cells])
+
+
+def _count(cached: list[bool]) -> str:
+    if all(cached):
+        return "cached"
+    return f"{sum(cached)} of {len(cached)}" if any(cached) else "to do"
+
+
+def _methods(plan: Plan) -> list[str]:
+    """In the order of the table."""
+    return list(dict.fromkeys(c.method for trials in _groups(plan).values() for t in trials for c in t.cells))
+
+
+def _short(resolution: Resolution) -> str:
+    return size(resolution).removesuffix("px")
+
+
+def _resolutions(plan: Plan) -> list[Resolution]:
     return list(dict.fromkeys(test for pair in plan.experiment.resolutions for test in pair.test))

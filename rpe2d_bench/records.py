@@ -51,7 +51,8 @@ class Record(BaseModel):
 
     schema_version: Literal[1] = 1
     # train: one trained model. measure: one method at one test resolution. floor: real against real pictures.
-    stage: Literal["train", "measure", "floor"]
+    # reconstruction: what an autoencoder leaves of real pictures, against other real pictures.
+    stage: Literal["train", "measure", "floor", "reconstruction"]
     status: Literal["ok", "failed"] = "ok"
     error: str | None = None  # one line, when failed
     created: str = Field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))

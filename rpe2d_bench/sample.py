@@ -8,7 +8,7 @@ Shape suffixes: B batch, C channels, Y X pixels.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import torch
@@ -42,6 +42,13 @@ def shift_of(options: Sampler, grid: Grid, train_grid: Grid) -> float:
     return float(options.shift)
 
 
+def to_uint8(x_BCYX: Tensor) -> np.ndarray:
+    """Model space [-1, 1] to uint8; what is not finite becomes mid-grey so that one broken cell stays measurable."""
+    grey = ((x_BCYX.float().nan_to_num(0.0, 0.0, 0.0) + 1) * 127.5).round().clamp(0, 255)
+    pictures: np.ndarray = grey.to(torch.uint8).cpu().numpy()
+    return pictures
+
+
 @torch.inference_mode()
 def sample(
     dit: DiT,
@@ -55,9 +62,15 @@ def sample(
     conditioning: tuple[float, float, float] = (0.0, 0.0, 0.0),
     batch_size: int = 100,
     device: str = "cpu",
+    downsampling: int = 1,
+    decode: Callable[[Tensor], np.ndarray] = to_uint8,
 ) -> Iterator[np.ndarray]:
-    """Yield pictures [B, C, Y, X] uint8 in the order of `indices`, all with the same options."""
-    grid = Grid(resolution[0] // dit.options.patch_size, resolution[1] // dit.options.patch_size)
+    """Yield pictures [B, C, Y, X] uint8 in the order of `indices`, all with the same options.
+
+    resolution is of the pictures; the model works on sides smaller by `downsampling`, and `decode` makes pixels of it.
+    """
+    inner = (resolution[0] // downsampling, resolution[1] // downsampling)
+    grid = Grid(inner[0] // dit.options.patch_size, inner[1] // dit.options.patch_size)
     ts = times(options.steps, shift_of(options, grid, train_grid))
     crop_B3 = torch.tensor([conditioning], device=device)
     with_guidance = options.guidance != 1.0
@@ -80,13 +93,6 @@ def sample(
             conditional_BCYX, unconditional_BCYX = v_BCYX.chunk(2)
             return guided(conditional_BCYX, unconditional_BCYX, options.guidance)
 
-        x_BCYX = noise(seed, chosen, (dit.channels, *resolution)).to(device)
+        x_BCYX = noise(seed, chosen, (dit.channels, *inner)).to(device)
         *_, x_BCYX = sampler(options.kind)(velocity, x_BCYX, ts)
-        yield to_uint8(x_BCYX)
-
-
-def to_uint8(x_BCYX: Tensor) -> np.ndarray:
-    """Model space [-1, 1] to uint8; what is not finite becomes mid-grey so that one broken cell stays measurable."""
-    grey = ((x_BCYX.float().nan_to_num(0.0, 0.0, 0.0) + 1) * 127.5).round().clamp(0, 255)
-    pictures: np.ndarray = grey.to(torch.uint8).cpu().numpy()
-    return pictures
+        yield decode(x_BCYX)

@@ -10,7 +10,8 @@ from rich.console import Console
 from rpe2d_bench import loading
 from rpe2d_bench.config import Pair
 from rpe2d_bench.errors import UserError, unknown
-from rpe2d_bench.plan import make_plan, size
+from rpe2d_bench.plan import latent_space, make_plan, size
+from rpe2d_bench.search.known import load
 from rpe2d_bench.stages import SampleStage
 from rpe2d_bench.store import Store
 from rpe2d_bench.surroundings import Surroundings
@@ -33,12 +34,17 @@ def sample_method(
         raise UserError(f"--count {count}: ask for at least one picture")
     if method not in (methods := loading.load(path, overrides).methods):
         raise unknown("method", method, methods)
-    experiment = loading.load(path, overrides, [method])
+    place = Store(store)
+    experiment, searching = load(path, overrides, [method], place)
+    if searching and not searching.finished:
+        raise UserError(f"the search of {path} has not ended in the store {place.root}; run: rpe2d-bench run {path}")
     seed = experiment.seeds[0] if seed is None else seed
     test = parse_resolution(resolution)
+    latents = latent_space(experiment)
     patch = int(experiment.model_of(experiment.methods[method].model).preset.partition("/")[2])
+    patch *= 1 if latents is None else latents.downsampling
     if any(side % patch for side in test):
-        raise UserError(f"--resolution {resolution}: every side has to be a multiple of the patch size {patch}")
+        raise UserError(f"--resolution {resolution}: every side has to be a multiple of a token's {patch} px")
     pair = experiment.resolutions[0]
     wanted = experiment.model_copy(
         update={
@@ -48,7 +54,6 @@ def sample_method(
         }
     )
     trial = make_plan(wanted, overrides).trials[0]
-    place = Store(store)
     if not place.has("train", trial.stage.key):
         raise UserError(
             f"{trial.label} of {path} is not trained in the store {place.root}; "

@@ -159,9 +159,7 @@ def _names(parts: Schema) -> None:
     from rpe2d_bench.models import SIZES
 
     evaluate = parts["Evaluate"]["properties"]
-    # Nets whose weights must be given serve `metrics.stream.measure_paths`; an experiment file has no place for them.
-    nets = [name for name, net in metrics.FEATURE_NETS.items() if not net.needs_weights]
-    judges = [name for name in nets if metrics.FEATURE_NETS[name].classifies]
+    judges = [name for name, net in metrics.FEATURE_NETS.items() if net.classifies]
     for part in ("Train", "TrainChanges"):
         parts[part]["properties"]["path"]["enum"] = list(diffusion.PATHS)
     for part in ("Sampler", "SamplerChanges"):
@@ -169,7 +167,7 @@ def _names(parts: Schema) -> None:
     for part in ("Model", "ModelChanges"):
         parts[part]["properties"]["preset"]["pattern"] = f"^({'|'.join(SIZES)})/[1-9][0-9]*$"
     evaluate["metrics"]["items"]["enum"] = [*metrics.METRICS, "fid"]
-    evaluate["features"]["enum"] = nets
+    evaluate["features"]["enum"] = list(metrics.FEATURE_NETS)
     evaluate["judge"]["anyOf"][0]["enum"] = judges
 
 

@@ -97,7 +97,7 @@ def _names(made: Schema) -> str:
         for net in FEATURE_NETS.values()
     ]
     scores = [
-        f"| `{m.name}` | {'higher' if m.higher_is_better else 'lower'} | {m.needs} | {m.version} | {m.citation} |\n"
+        f"| `{m.name}` | {m.better} | {m.needs} | {m.version} | {m.citation} |\n"
         for m in METRICS.values()
     ]
     return "".join(

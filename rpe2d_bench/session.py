@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 
 from rpe2d_bench import loading, records, report, yaml_file
+from rpe2d_bench.config import Experiment
 from rpe2d_bench.errors import UserError
-from rpe2d_bench.plan import make_plan
+from rpe2d_bench.plan import Plan, make_plan
 from rpe2d_bench.plan_view import show
 from rpe2d_bench.records import Record
 from rpe2d_bench.runner import Engine, run
@@ -33,9 +35,9 @@ def run_experiment(
     """Run an experiment file to its end. tracking_uri: None leaves MLflow out, '' is the store's own."""
     console = _console()
     began = time.time()
-    experiment = loading.load(path, overrides, only)
-    plan = make_plan(experiment, overrides)
     place = Store(store)
+    experiment, searched = _searched(path, overrides, only, place, engine, console)
+    plan = make_plan(experiment, overrides)
     show(plan, place, console, brief=True)
     nothing_missing = not (plan.missing_trainings(place) or plan.missing_measures(place))
     display = Display(plan, place, console, experiment.report.main_metric)
@@ -47,7 +49,8 @@ def run_experiment(
         tracker = BackgroundTracker(tracking_uri, place.root, plan.run, experiment, console.print)
         listeners.append(tracker.log)
     with display:
-        found = run(plan, place, engine=engine, written=yaml_file.read(path).data, listeners=tuple(listeners))
+        written = yaml_file.read(path).data
+        found = run(plan, place, engine=engine, written=written, listeners=tuple(listeners), searched=searched)
     compared = separate(found, place.root)
     page = report.render(found, place.root, reports / experiment.name, compared)
     if tracker:
@@ -60,6 +63,22 @@ def run_experiment(
     console.print("next:   rpe2d-bench ui, or the same command again after a change: what is done is kept")
     if failed:
         raise SystemExit(1)
+
+
+def _searched(
+    path: Path, overrides: tuple[str, ...], only: tuple[str, ...], store: Store, engine: Engine, console: Console
+) -> tuple[Experiment, dict[str, Any] | None]:
+    """The experiment with the values of its search, where the file has one, and how they were chosen."""
+    experiment = loading.load(path, overrides, only)
+    if experiment.search is None:
+        return experiment, None
+    from rpe2d_bench.runner.search_display import SearchDisplay
+    from rpe2d_bench.runner.searching import search
+
+    whole = loading.load(path, overrides) if only else experiment  # a model is judged by the file's first method on it
+    with SearchDisplay(Plan(whole, overrides, (), ()), store, console) as display:
+        chosen, table = search(whole, store, engine=engine, methods=only, heard=display.said, begun=display.begun)
+    return loading.keep(chosen, only) if only else chosen, table
 
 
 def write_reports(sources: list[Path], store: Path, reports: Path) -> None:

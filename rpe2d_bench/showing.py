@@ -1,20 +1,69 @@
-"""The commands `show` and `check`: what a method really does, and whether it does what every method must."""
+"""The commands `show` and `check`: what a name means, what a method really does, and whether it does what it must."""
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import yaml
 from rich.console import Console
+from rich.table import Table
+from rich.text import Text
 
 from rpe2d_bench.errors import UserError
+from rpe2d_bench.explaining import METHODS, Explanation, explain
+
+if TYPE_CHECKING:
+    from rpe2d_bench.encodings.describe import Realised
 
 
-def show_method(
-    method: str, grid: str, train_grid: str, t: float, head_width: int, options: list[str], figure: Path | None
+def as_dict(
+    name: str, grid: str, train_grid: str, t: float, head_width: int, options: list[str], store: Path
+) -> dict[str, Any]:
+    """What a name means; for a method also its realised numbers."""
+    meanings, realised = _known(name, grid, train_grid, t, head_width, options, store)
+    numbers = {"realised": dataclasses.asdict(realised)} if realised else {}
+    return {"meanings": [meaning.as_dict() for meaning in meanings]} | numbers
+
+
+def show(name: str, grid: str, train_grid: str, t: float, head_width: int, options: list[str], store: Path) -> None:
+    """The same for people."""
+    meanings, realised = _known(name, grid, train_grid, t, head_width, options, store)
+    console = Console()
+    for meaning in meanings:
+        _print(meaning, console)
+    if realised is not None:
+        from rpe2d_bench.encodings.describe import as_text
+
+        console.print(as_text(realised), highlight=False, markup=False, soft_wrap=True)
+
+
+def draw(
+    name: str, grid: str, train_grid: str, t: float, head_width: int, options: list[str], store: Path, figure: Path
 ) -> None:
-    """Print the realised numbers of a method, and draw them if a figure is asked for."""
-    from rpe2d_bench.encodings.describe import as_text, describe, parse_grid, spec_of, with_option
+    """The realised numbers of a method as a figure."""
+    meanings, realised = _known(name, grid, train_grid, t, head_width, options, store)
+    if realised is None:
+        raise UserError(f"--figure draws methods; {name} is of the kind {meanings[0].kind!r}")
+    from rpe2d_bench.report.realised import draw
+
+    draw(name, realised, figure)
+
+
+def _known(
+    name: str, grid: str, train_grid: str, t: float, head_width: int, options: list[str], store: Path
+) -> tuple[list[Explanation], Realised | None]:
+    meanings = explain(name, store)
+    if any(meaning.kind in METHODS for meaning in meanings):
+        return meanings, _realised(name, grid, train_grid, t, head_width, options)
+    if options:
+        raise UserError(f"--set changes methods; {name} is of the kind {meanings[0].kind!r}")
+    return meanings, None
+
+
+def _realised(method: str, grid: str, train_grid: str, t: float, head_width: int, options: list[str]) -> Realised:
+    from rpe2d_bench.encodings.describe import describe, parse_grid, spec_of, with_option
 
     spec = spec_of(method)
     for option in options:
@@ -25,15 +74,25 @@ def show_method(
             spec = with_option(spec, key, yaml.safe_load(value))
         except yaml.YAMLError:
             raise UserError(f"--set {option}: the value is not YAML") from None
-    realised = describe(spec, parse_grid(grid), parse_grid(train_grid), t, head_width)
-    console = Console()
-    console.print(f"{method}: {spec}", highlight=False, markup=False, soft_wrap=True)
-    console.print(as_text(realised), highlight=False, markup=False, soft_wrap=True)
-    if figure is not None:
-        from rpe2d_bench.report.realised import draw
+    return describe(spec, parse_grid(grid), parse_grid(train_grid), t, head_width)
 
-        draw(method, realised, figure)
-        console.print(f"figure: {figure}", highlight=False)
+
+def _print(meaning: Explanation, console: Console) -> None:
+    console.print(Text(f"{meaning.name} ({meaning.kind})", style="bold"))
+    console.print(Text(meaning.what))
+    facts = Table.grid(padding=(0, 2, 0, 0))
+    for name, value in meaning.facts.items():
+        facts.add_row(Text(f"  {name}"), Text(value))
+    console.print(facts)
+    if meaning.options:
+        shown = [key for key in ("name", "value", "default", "what") if any(row[key] for row in meaning.options)]
+        table = Table(box=None, header_style="bold", padding=(0, 2, 0, 0), pad_edge=False)
+        for key in shown:
+            table.add_column({"name": "  option" if "value" in shown else "  field"}.get(key, key), overflow="fold")
+        for row in meaning.options:
+            table.add_row(*(Text(("  " if key == "name" else "") + row[key]) for key in shown))
+        console.print(table)
+    console.print()
 
 
 def check_method(target: str) -> bool:

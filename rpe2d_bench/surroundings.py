@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 from rpe2d_bench.config import Resources
 from rpe2d_bench.store import Store
+
+
+class OutOfTime(Exception):
+    """A stage stopped because its time is over; what it has done so far is in the store."""
 
 
 @dataclass
@@ -18,3 +23,13 @@ class Surroundings:
     resources: Resources = field(default_factory=lambda: Resources())
     say: Callable[[str], None] = lambda _: None
     progress: Callable[[str, str, int, int, dict[str, Any]], None] | None = None  # stage, key, done, total, facts
+    until: float | None = None  # time.monotonic() at which a stage saves what it has and raises OutOfTime
+
+    @property
+    def out_of_time(self) -> bool:
+        return self.until is not None and time.monotonic() >= self.until
+
+    def check_time(self) -> None:
+        """Raises OutOfTime where there is none left."""
+        if self.out_of_time:
+            raise OutOfTime

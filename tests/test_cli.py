@@ -217,12 +217,30 @@ def test_plan_as_json_says_what_is_cached(bench: Bench, tiny: Path, trained: Pat
 def test_plan_for_people_shows_cells_that_coincide(
     bench: Bench, tiny: Path, trained: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setenv("COLUMNS", "80")
     said = bench("plan", tiny, "--store", trained)
     assert said.code == 0
     assert "trainings     2, 2 cached" in said.out
-    assert "= extrapolation" in said.out
+    rows = [line.split() for line in said.out.splitlines()]
+    assert ["1", "extrapolation", "cached", "cached", "cached"] in rows
+    assert ["2", "ntk", "=", "1", "cached", "cached"] in rows
     assert "to do" in bench("plan", tiny).out
+
+
+def test_plans_and_results_of_the_main_experiment_fit_eighty_columns(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    root = Path(__file__).parent.parent
+    planned = bench("plan", root / "experiments/res_generalization.yaml").out
+    table = planned[planned.index("method") :].splitlines()
+    assert max(map(len, planned.splitlines()[1:])) <= 80
+    for name in ("extrapolation", "yarn_crops"):
+        assert sum(f" {name} " in line for line in table) == 1
+    said = bench("report", root / "reports/res_generalization", "--reports", "reports").out
+    lines = [line for line in said.splitlines() if not line.startswith("report: ")]
+    assert max(map(len, lines)) <= 140  # there is no terminal here
+    assert "…" not in planned + said
 
 
 def test_ls_as_json_lists_every_kind(bench: Bench, trained: Path) -> None:

@@ -19,6 +19,7 @@ from typing import Literal
 
 import numpy as np
 
+from rpe2d_bench.data.announced import AnnouncedFolder
 from rpe2d_bench.data.image_files import EXTENSIONS, Files, decode, fit, open_files
 from rpe2d_bench.data.interface import SPLITS, Resolution, Split
 from rpe2d_bench.errors import UserError, unknown
@@ -38,17 +39,32 @@ class ImageFolderOptions:
     channels: Literal[1, 3] = 3
     flip: bool = False  # the training split holds every picture twice, the second time mirrored
     upscale: bool = False  # allow pictures smaller than a resolution
+    classes: int | None = None  # expected number; with `files`, `plan` can count before the pictures are there
+    files: int | None = None  # expected number of pictures in all splits, without mirrored ones
 
     def check(self) -> None:
         """Raises UserError for a missing path and values that cannot work."""
-        open_files(Path(self.path))
+        if not self._announced:
+            open_files(Path(self.path))
         if self.validation_share <= 0 or self.test_share <= 0 or self.validation_share + self.test_share >= 1:
             raise UserError("data.validation_share and data.test_share must be above 0 and their sum below 1")
         if self.split_by is not None and self.labels is None:
             raise UserError("data.split_by names a column: give its file with data.labels")
 
-    def build(self) -> ImageFolder:
-        return ImageFolder(self)
+    def build(self) -> ImageFolder | AnnouncedFolder:
+        if not self._announced:
+            return ImageFolder(self)
+        assert self.classes is not None
+        assert self.files is not None
+        test, validation = (round(self.files * share) for share in (self.test_share, self.validation_share))
+        train = (self.files - test - validation) * (2 if self.flip else 1)
+        sizes: dict[Split, int] = {"train": train, "validation": validation, "test": test}
+        return AnnouncedFolder(self.path, self.channels, self.classes, sizes)
+
+    @property
+    def _announced(self) -> bool:
+        """Whether only the counts are known."""
+        return None not in (self.classes, self.files) and not Path(self.path).exists()
 
 
 class ImageFolder:
@@ -64,6 +80,12 @@ class ImageFolder:
         classes = [PurePosixPath(name).parent.name for name in names]
         self.class_names = tuple(sorted(set(classes)))
         self.num_classes = len(self.class_names)
+        for what, found, expected in (
+            ("classes", self.num_classes, options.classes),
+            ("files", len(names), options.files),
+        ):
+            if expected not in (None, found):
+                raise UserError(f"data.{what}: {expected} expected, {options.path} has {found}")
         self._names: dict[Split, list[str]] = {split: [] for split in SPLITS}
         for name in names:
             self._names[_side(groups[name], options)].append(name)
@@ -81,7 +103,7 @@ class ImageFolder:
     def revision(self) -> str:
         """The same for a folder and the zip of it: names, contents and options, not where they lie."""
         names = sorted(name for members in self._names.values() for name in members)
-        options = {key: value for key, value in asdict(self.options).items() if key != "path"}
+        options = {key: value for key, value in asdict(self.options).items() if key not in ("path", "classes", "files")}
         digest = hashlib.sha256(json.dumps(options, sort_keys=True).encode())
         for name, checksum in zip(names, self._files.checksums(names), strict=True):
             digest.update(f"{name} {checksum:08x}\n".encode())

@@ -1,9 +1,9 @@
 """Metrics: pictures -> features -> distance, one file per metric, with the net's name in every value's name."""
 
 from rpe2d_bench.metrics.measure import Measurement, measure, observe, score
-from rpe2d_bench.metrics.nets import FEATURE_NETS, load_net
+from rpe2d_bench.metrics.nets import FEATURE_NETS, load_net, net_version
 from rpe2d_bench.metrics.observations import Observations, concatenate, load_observations
-from rpe2d_bench.metrics.table import METRICS, Metric, validate, value_name
+from rpe2d_bench.metrics.table import METRICS, Metric, split, validate, value_name
 
 __all__ = [
     "FEATURE_NETS",
@@ -15,8 +15,10 @@ __all__ = [
     "load_net",
     "load_observations",
     "measure",
+    "net_version",
     "observe",
     "score",
+    "split",
     "validate",
     "value_name",
 ]

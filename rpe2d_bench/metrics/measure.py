@@ -102,7 +102,7 @@ def score(
             by_place = ", ".join(f"{value:.4g}" for value, _ in scores)
             notes[key] = f"mean over {len(scores)} places: {by_place}. {notes[key]}".strip()
         versions[key] = f"{metric.version}+{seen.net}-{seen.net_version}"
-        better[key] = "higher" if metric.higher_is_better else "lower"
+        better[key] = metric.better
     warnings = []
     if generated.count != reference.count:
         warnings.append(f"unequal counts: {generated.count} generated, {reference.count} reference pictures")

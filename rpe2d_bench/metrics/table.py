@@ -11,7 +11,16 @@ from dataclasses import dataclass
 import numpy as np
 
 from rpe2d_bench.errors import UserError, unknown
-from rpe2d_bench.metrics import accuracy, extrapolated, frechet, kernel, memorization, objects, precision_recall
+from rpe2d_bench.metrics import (
+    accuracy,
+    attention_entropy,
+    extrapolated,
+    frechet,
+    kernel,
+    memorization,
+    objects,
+    precision_recall,
+)
 from rpe2d_bench.metrics import repetition as repetitions
 from rpe2d_bench.metrics.features import Features
 from rpe2d_bench.metrics.inception_score import BLOCK, inception_score
@@ -39,12 +48,16 @@ class Metric:
 
     name: str
     version: str
-    higher_is_better: bool
+    higher_is_better: bool | None  # None: nearest to zero, or not a matter of quality
     citation: str
     needs: View
     compute: Callable[[Inputs], Score]
     training: bool = False  # looks at training pictures too
     only: str | None = None  # the one net that it is defined on
+
+    @property
+    def better(self) -> str:
+        return {True: "higher", False: "lower", None: "neither"}[self.higher_is_better]
 
 
 def _frechet(inputs: Inputs) -> Score:
@@ -100,8 +113,13 @@ def _memorization(inputs: Inputs) -> Score:
     return found.nearer_to_training, f"{note}; {found.count} training and held-out pictures"
 
 
+def _of_model(inputs: Inputs) -> Score:
+    raise UserError("attention entropy is not seen in pictures; list it in evaluate.metrics of an experiment")
+
+
 _PR, _DC = "Kynkaanniemi et al. 2019, arXiv 1904.06991", "Naeem et al. 2020, arXiv 2002.09797"
 _SFID, _IS = "Nash et al. 2021, arXiv 2103.03841", "Salimans et al. 2016, arXiv 1606.03498"
+_ATTENTION = "after Jin et al. 2023, arXiv 2306.08645"
 _FD, _KID = "Heusel et al. 2017, arXiv 1706.08500", "Binkowski et al. 2018, arXiv 1801.01401"
 
 METRICS: dict[str, Metric] = {
@@ -125,6 +143,8 @@ METRICS: dict[str, Metric] = {
         Metric("object_count", "1", False, "this package", "objects", _plain(objects.count_distance)),
         Metric("object_size", "1", False, "this package", "objects", _plain(objects.size_distance)),
         Metric("memorization", "1", False, "Meehan et al. 2020, arXiv 2004.05675", "whole", _memorization, True),
+        Metric(attention_entropy.RELATIVE, attention_entropy.VERSION, None, _ATTENTION, "model", _of_model),
+        Metric(attention_entropy.NATS, attention_entropy.VERSION, None, _ATTENTION, "model", _of_model),
     )
 }
 
@@ -132,15 +152,18 @@ METRICS: dict[str, Metric] = {
 def value_name(metric: str, net: str, judge: str | None) -> str:
     """The name a value carries in records: the metric and the net that saw the pictures; FID only for Inception's."""
     needs = METRICS[metric].needs
-    if needs in ("repetition", "objects") or METRICS[metric].only:
+    if needs in ("repetition", "objects", "model") or METRICS[metric].only:
         return metric
     if needs == "judge":
         return f"{metric}_{judge}"
     return "fid" if (metric, net) == ("fd", "inception") else f"{metric}_{net}"
 
 
-def validate(names: Sequence[str], net: str, judge: str | None = None) -> list[str]:
-    """The metrics' canonical names, in order; raises UserError with a suggestion for what cannot be measured."""
+def validate(names: Sequence[str], net: str, judge: str | None = None, *, model: bool = False) -> list[str]:
+    """The metrics' canonical names, in order; raises UserError with a suggestion for what cannot be measured.
+
+    `model`: a trained model is at hand, so metrics that look into it are possible, too.
+    """
     entry(net)
     if judge is not None and not entry(judge).classifies:
         raise UserError(f"the net {judge!r} does not classify; it cannot be the judge")
@@ -154,6 +177,8 @@ def validate(names: Sequence[str], net: str, judge: str | None = None) -> list[s
             name = "fd"
         if name not in METRICS:
             raise unknown("metric", name, METRICS)
+        if METRICS[name].needs == "model" and not model:
+            raise UserError(f"{name!r} looks into the model, not at pictures; list it in evaluate.metrics of a file")
         if (only := METRICS[name].only) not in (None, net):
             raise UserError(f"{name!r} is defined on the features of {only!r}, not of {net!r}; leave one of them out")
         if METRICS[name].needs == "judge":
@@ -165,3 +190,10 @@ def validate(names: Sequence[str], net: str, judge: str | None = None) -> list[s
             raise UserError(f"the metric {name!r} is listed twice; keep one")
         result.append(name)
     return result
+
+
+def split(names: Sequence[str], net: str, judge: str | None) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Canonical names of the metrics that look at pictures, and of those that look into the model."""
+    known = validate(names, net, judge, model=True)
+    inside = tuple(name for name in known if METRICS[name].needs == "model")
+    return tuple(name for name in known if name not in inside), inside

@@ -7,6 +7,7 @@
 - spatial: the whole picture as an inner layer of Inception sees it, where places still count.
 - judge: the picture at the judge's input.
 - repetition, objects: numbers read from the pixels, without a net.
+- model: not at pictures but into the model that makes them; not observed here.
 
 On an axis no longer than the train resolution a local crop takes the whole axis.
 """
@@ -23,7 +24,7 @@ from rpe2d_bench.metrics import objects, repetition
 from rpe2d_bench.metrics.features import FeatureNet, Features, extract
 from rpe2d_bench.metrics.resize import Size
 
-View = Literal["whole", "global", "local", "spatial", "judge", "repetition", "objects"]
+View = Literal["whole", "global", "local", "spatial", "judge", "repetition", "objects", "model"]
 PLACE = "local@"  # local views are named local@row,column
 
 

@@ -83,7 +83,7 @@ def safe_csv(text: str) -> str:
 
 
 def _all_rows(table: Table) -> list[Row]:
-    return [*table.rows, *([table.floor] if table.floor else [])]
+    return [*table.rows, *(row for row in (table.floor, table.through) if row)]
 
 
 def _words(cell: Cell) -> str:

@@ -100,7 +100,7 @@ def describe_record(record: object) -> str:
     """'yarn 32 -> 48 px, seed 0'."""
     model, method = getattr(record, "model", None), getattr(record, "method", None)
     train, test = getattr(record, "train_resolution", None), getattr(record, "test_resolution", None)
-    name = method or (f"training of {model}" if model else "floor")
+    name = method or (f"training of {model}" if model else getattr(record, "stage", "floor"))
     size = " → ".join(size_label(r) for r in (train, test) if r)
     return f"{name} {size} px, seed {getattr(record, 'seed', None)}"
 

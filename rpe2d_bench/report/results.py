@@ -163,7 +163,14 @@ class Results:
 
     def floor(self, test: Resolution, metric: Metric) -> Estimate | None:
         """Real against real pictures at this size."""
-        found = [r for r in self.find("floor", test_resolution=test, status="ok") if metric.key in r.metrics]
+        return self._real("floor", test, metric)
+
+    def reconstruction(self, test: Resolution, metric: Metric) -> Estimate | None:
+        """Real pictures after the autoencoder against real ones: what no model behind it can go below."""
+        return self._real("reconstruction", test, metric)
+
+    def _real(self, stage: str, test: Resolution, metric: Metric) -> Estimate | None:
+        found = [r for r in self.find(stage, test_resolution=test, status="ok") if metric.key in r.metrics]
         return estimate([record.metrics[metric.key] * metric.factor for record in found])
 
     def difference(self, method: str, other: str, train: Resolution, test: Resolution, metric: Metric) -> Gap | None:

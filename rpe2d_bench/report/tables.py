@@ -67,6 +67,7 @@ class Table:
     rows: list[Row]
     floor: Row | None = None
     notes: list[str] = field(default_factory=list)
+    through: Row | None = None  # real pictures after passing through the autoencoder that the models stand behind
 
 
 def _between(value: Estimate, places: int) -> str:
@@ -91,6 +92,9 @@ def number(value: float, places: int | None = None) -> str:
     return (text.removeprefix("-") if float(text) == 0 else text).replace("-", "−")
 
 
+THROUGH = "real pictures through the autoencoder"
+
+
 def value_table(results: Results, metric: Metric, train: Resolution) -> Table:
     """Mean ± standard deviation over seeds, with the floor."""
     tests = results.resolutions[train]
@@ -99,6 +103,7 @@ def value_table(results: Results, metric: Metric, train: Resolution) -> Table:
             for method in results.methods]  # fmt: skip
     floors = [results.floor(test, metric) for test in tests]
     floor = Row("real pictures (floor)", None, [Cell("ok" if f else "missing", f) for f in floors])
+    through = [results.reconstruction(test, metric) for test in tests]
     return Table(
         f"{metric.key}_train_{size_label(train).replace('×', 'x')}",
         f"{metric.heading}, trained at {size_label(train)} px",
@@ -106,6 +111,7 @@ def value_table(results: Results, metric: Metric, train: Resolution) -> Table:
         rows,
         floor,
         _notes(results, metric, train, rows),
+        Row(THROUGH, None, [Cell("ok" if t else "missing", t) for t in through]) if any(through) else None,
     )
 
 

@@ -24,14 +24,19 @@ def run(
     engine: Engine = "ray",
     written: dict[str, Any] | None = None,
     listeners: tuple[Callable[[Record], None], ...] = (),
+    searched: dict[str, Any] | None = None,
 ) -> list[Record]:
     """Finish what of a plan is missing in the store; returns the records of the run, also those of earlier attempts.
 
-    A run of which nothing is missing starts neither workers nor Ray.
+    searched: how values of the experiment were chosen, for the records (runner.searching.search).
+    A run of which nothing is missing starts neither workers nor Ray. Raises UserError where the plan was made without
+    the pictures or without the autoencoder.
     """
+    for trial in plan.trials:
+        trial.stage.check_inputs()
     files = ProgressFiles(store)
     around = Surroundings(store, plan.experiment.resources, files.say, files)
-    ledger = Ledger(plan, store, written or {}, plan.experiment.resources.device)
+    ledger = Ledger(plan, store, written or {}, plan.experiment.resources.device, searched)
     ledger.listeners.extend(listeners)
     if engine == "local" or not (plan.missing_trainings(store) or plan.missing_measures(store)):
         from rpe2d_bench.runner.local import run as finish

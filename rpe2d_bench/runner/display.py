@@ -34,6 +34,9 @@ def duration(seconds: float | None) -> str:
     return f"{seconds / 3600:.1f} h"
 
 
+NOBODYS = {"floor": "real against real", "reconstruction": "the autoencoder's reconstruction"}
+
+
 class Display:
     """Context manager around a run; `heard` is a listener of its ledger."""
 
@@ -87,7 +90,7 @@ class Display:
             )
         elif record.test_resolution:
             shown = ", ".join(f"{name} {value:.4g}" for name, value in record.metrics.items() if self._is_shown(name))
-            name = f"{record.method or 'real against real'} {size(record.test_resolution)} seed {record.seed}"
+            name = f"{record.method or NOBODYS[record.stage]} {size(record.test_resolution)} seed {record.seed}"
             self._console.print(f"measured {name}: {shown}", highlight=False, soft_wrap=True)
 
     def _is_shown(self, name: str) -> bool:

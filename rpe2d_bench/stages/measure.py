@@ -69,12 +69,15 @@ class MeasureStage:
             reference_labels=np.load(reference / "labels.npy"),
             training=known,
         )
+        details = measured.details
+        if isinstance(self.generated, ReferenceStage) and self.generated.latents is not None:
+            details = {**details, "psnr": read_result(made)["psnr"]}  # of the autoencoder
         write_json(
             partial / "result.json",
             {
                 "values": measured.values,
                 "versions": measured.versions,
-                "details": measured.details,
+                "details": details,
                 "seconds": {
                     "measure": time.perf_counter() - started,
                     "sample": 0.0 if isinstance(self.generated, ReferenceStage) else read_result(made)["seconds"],

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from rpe2d_bench.autoencoders import LatentSpace
+from rpe2d_bench.stages.latents import reconstruction
 from rpe2d_bench.store import content_key, write_json
 from rpe2d_bench.surroundings import Surroundings
 
@@ -34,6 +36,8 @@ class ReferenceStage:
     judge: str | None
     train_resolution: Resolution  # what global and local distances are relative to
     classes: tuple[str, ...]
+    weights: str | None = None  # file of the net's weights, where the package ships none; its content matters
+    latents: LatentSpace | None = None  # pictures pass through this autoencoder and back: the floor of models behind it
 
     name = "reference"
     version = 1
@@ -48,28 +52,34 @@ class ReferenceStage:
             "resolution": self.resolution,
             "start": self.start,
             "count": self.count,
-            "metrics": _versions(self.metrics, self.net, self.judge),
+            "metrics": _versions(self.metrics, self.net, self.judge, self.weights),
         }
         if any(METRICS[name].needs in ("global", "local") for name in self.metrics):
             matters["train_resolution"] = self.train_resolution
+        if self.latents is not None:
+            matters["latents"] = self.latents.revision
         return content_key(self.name, self.version, matters)
 
     def make(self, around: Surroundings) -> Path:
         """Folder with observations.npz, labels.npy and preview.npy (the first pictures, for strips)."""
-        return around.store.make(self.name, self.key, self._work, around.say)
+        return around.store.make(self.name, self.key, lambda partial: self._work(partial, around), around.say)
 
-    def _work(self, partial: Path) -> None:
+    def _work(self, partial: Path, around: Surroundings) -> None:
         from rpe2d_bench import data
 
         started = time.perf_counter()
         dataset = data.build(self.data)
         indices = np.arange(self.start, self.start + self.count)
         pictures = dataset.pictures(self.split, indices, self.resolution)  # type: ignore[arg-type]
-        self.observe(pictures).save(partial / "observations.npz")
+        result: dict[str, Any] = {"count": self.count}
+        if self.latents is not None:
+            device = around.resources.device
+            pictures, result["psnr"] = reconstruction(self.latents, pictures, device)
+        self.observe(pictures, around.resources.device).save(partial / "observations.npz")
         labels = dataset.labels(self.split, indices)  # type: ignore[arg-type]
         np.save(partial / "labels.npy", labels)
         np.savez_compressed(partial / "samples.npz", pictures=pictures[:64], labels=labels[:64])
-        write_json(partial / "result.json", {"seconds": time.perf_counter() - started, "count": self.count})
+        write_json(partial / "result.json", {"seconds": time.perf_counter() - started, **result})
 
     def observe(self, pictures: np.ndarray, device: str = "cpu") -> Observations:
         """Pictures of this resolution as this reference's metrics see them, real or generated."""
@@ -78,7 +88,7 @@ class ReferenceStage:
         return metrics.observe(
             pictures,
             metrics=self.metrics,
-            net=self.net,
+            net=metrics.load_net(self.net, None if self.weights is None else Path(self.weights), self.classes),
             judge=self.judge,
             train_resolution=self.train_resolution,
             classes=self.classes,
@@ -87,12 +97,13 @@ class ReferenceStage:
         )
 
 
-def _versions(names: tuple[str, ...], net: str, judge: str | None) -> dict[str, str]:
+def _versions(names: tuple[str, ...], net: str, judge: str | None, weights: str | None) -> dict[str, str]:
     """Everything whose change changes a measured number, by metric."""
-    from rpe2d_bench.metrics import METRICS, load_net
+    from rpe2d_bench.metrics import METRICS, net_version
 
     versions = {}
     for name in names:
-        seen_by = judge if METRICS[name].needs == "judge" else net
-        versions[name] = f"{METRICS[name].version}+{seen_by}-{load_net(seen_by or net).version}"
+        seen_by = (judge if METRICS[name].needs == "judge" else None) or net
+        file = Path(weights) if weights is not None and seen_by == net else None
+        versions[name] = f"{METRICS[name].version}+{seen_by}-{net_version(seen_by, file)}"
     return versions

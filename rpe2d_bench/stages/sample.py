@@ -12,7 +12,10 @@ import numpy as np
 
 from rpe2d_bench.config import Sampler
 from rpe2d_bench.encodings.interface import Grid
-from rpe2d_bench.stages.train import TrainStage, load_denoiser
+from rpe2d_bench.stages.denoiser import load_denoiser
+from rpe2d_bench.stages.latents import decoder_of
+from rpe2d_bench.stages.parts import Parts
+from rpe2d_bench.stages.train import TrainStage
 from rpe2d_bench.store import content_key, write_json
 from rpe2d_bench.surroundings import Surroundings
 
@@ -56,35 +59,40 @@ class SampleStage:
         return around.store.make(self.name, self.key, lambda partial: self._work(partial, around), around.say)
 
     def _work(self, partial: Path, around: Surroundings) -> None:
-        from rpe2d_bench.sample import balanced_labels, sample
+        from rpe2d_bench.sample import balanced_labels, sample, to_uint8
 
         started = time.perf_counter()
         device = around.resources.device
         denoiser = load_denoiser(self.train, self.train.make(around), self.replacements).to(device)
         grid, train_grid = self.grid, self.train.grid
         batch = max(1, round(around.resources.sample_batch * train_grid.tokens / grid.tokens))
-        indices = np.arange(self.count)
-        pictures: list[np.ndarray] = []
+        made = Parts(partial, (self.count, self.train.channels, *self.resolution), around.resources.checkpoint_every)
+        first = made.done
         for part in sample(
             denoiser.dit,
             denoiser.encoding,
             self.sampler,
             resolution=self.resolution,
             train_grid=train_grid,
-            indices=indices,
+            indices=np.arange(first, self.count),
             seed=self.seed,
             conditioning=self.conditioning,
             batch_size=batch,
             device=device,
+            downsampling=self.train.downsampling,
+            decode=to_uint8 if self.train.latents is None else decoder_of(self.train.latents, device),
         ):
-            pictures.append(part)
-            done = sum(map(len, pictures))
+            made.add(part, around.out_of_time)
             if around.progress:
-                rate = done / (time.perf_counter() - started)
-                around.progress(self.name, self.key, done, self.count, {"images_per_second": rate})
-        labels = balanced_labels(indices, denoiser.dit.num_classes)
-        np.savez_compressed(partial / "samples.npz", pictures=np.concatenate(pictures), labels=labels)
-        write_json(partial / "result.json", {"seconds": time.perf_counter() - started, "count": self.count})
+                rate = (made.done - first) / (time.perf_counter() - started)
+                around.progress(self.name, self.key, made.done, self.count, {"images_per_second": rate})
+            if made.done < self.count:
+                around.check_time()
+        labels = balanced_labels(np.arange(self.count), denoiser.dit.num_classes)
+        np.savez_compressed(partial / "samples.npz", pictures=made.pictures, labels=labels)
+        seconds = made.seconds + time.perf_counter() - started
+        made.remove()
+        write_json(partial / "result.json", {"seconds": seconds, "count": self.count})
 
     @property
     def grid(self) -> Grid:

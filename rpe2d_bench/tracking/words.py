@@ -13,6 +13,7 @@ IDENTITY = "rpe2d.identity"  # which record (or series, or sweep) a run shows; a
 DIGEST = "rpe2d.digest"  # of the record's content: equal digest, nothing to do
 VIEW = "2"  # raised when a run shows more of the same record: `sync` then logs it anew
 REAL = "real pictures"  # the method name of the floor
+NOBODYS = {"floor": REAL, "reconstruction": f"{REAL} through the autoencoder"}  # pictures that no method made
 MAX_VALUE = 500  # characters of a parameter's or tag's value; the whole configuration is an artifact
 
 
@@ -33,8 +34,8 @@ def name(record: Record) -> str:
     """'rope 32px seed 0', 'yarn 32->48 seed 0', 'real pictures 48px seed 0'."""
     if record.stage == "train":
         return f"{record.model} {size(record.train_resolution)}px seed {record.seed}"
-    if record.stage == "floor":
-        return f"{REAL} {size(record.test_resolution)}px seed {record.seed}"
+    if record.stage in NOBODYS:
+        return f"{NOBODYS[record.stage]} {size(record.test_resolution)}px seed {record.seed}"
     return f"{record.method} {size(record.train_resolution)}->{size(record.test_resolution)} seed {record.seed}"
 
 
@@ -43,7 +44,7 @@ def tags(record: Record) -> dict[str, str]:
     known = {
         "stage": record.stage,
         "status": record.status,
-        "method": record.method or (REAL if record.stage == "floor" else None),
+        "method": record.method or NOBODYS.get(record.stage),
         "model": record.model,
         "train_resolution": size(record.train_resolution),
         "test_resolution": size(record.test_resolution),

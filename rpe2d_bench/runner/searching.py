@@ -1,0 +1,131 @@
+"""The search before a comparison, done: trials one after the other in this process, or Tune trials on Ray."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from rpe2d_bench.config import Experiment
+from rpe2d_bench.errors import UserError
+from rpe2d_bench.progress import ProgressFiles
+from rpe2d_bench.search import Asked, Searching
+from rpe2d_bench.store import Store
+from rpe2d_bench.surroundings import Surroundings
+
+
+def search(
+    experiment: Experiment,
+    store: Store,
+    *,
+    engine: str = "ray",
+    methods: Iterable[str] = (),
+    heard: Callable[[str], None] = lambda _: None,
+    begun: Callable[[Searching], None] = lambda _: None,
+) -> tuple[Experiment, dict[str, Any]]:
+    """The experiment with the chosen values, and the table of how they were chosen.
+
+    methods: those that are compared; all by default. begun: told of the search where there is work to do.
+    A search that the store knows starts neither workers nor Ray.
+    """
+    searching = Searching(experiment, store, methods, heard)
+    first = searching.next()
+    if first is not None:
+        assert experiment.search is not None
+        if engine == "local" and experiment.search.scheduler != "none":
+            raise UserError(
+                f"search.scheduler: {experiment.search.scheduler} needs Ray Tune; leave out --engine local, or write "
+                "scheduler: none"
+            )
+        files = ProgressFiles(store)
+        around = Surroundings(store, experiment.resources, files.say, files)
+        begun(searching)
+        (_here if engine == "local" else _on_ray)(searching, first, around)
+    return searching.experiment, searching.table()
+
+
+def work(asked: Asked, around: Surroundings) -> str | None:
+    """Do the stages of a trial; what the values or the user are to blame for comes back as a sentence."""
+    try:
+        for measure in asked.measures:
+            measure.make(around)
+    except UserError as error:
+        return str(error)
+    return None
+
+
+def _here(searching: Searching, first: Asked, around: Surroundings) -> None:
+    import torch
+
+    torch.set_num_threads(around.resources.cpus_per_trial)
+    asked: Asked | None = first
+    while asked is not None:
+        searching.ended(asked, work(asked, around))
+        asked = searching.next()
+
+
+def _on_ray(searching: Searching, first: Asked, around: Surroundings) -> None:
+    """One Tune run: trials start as earlier ones make them possible and slots come free."""
+    from rpe2d_bench.runner import ray_engine
+
+    ray_engine.start(around)
+    import ray
+    from ray import tune
+
+    from rpe2d_bench.runner.search_hooks import AsAsked, EachEntry, Ended
+
+    slots = around.resources.trials_in_parallel
+    waiting: list[Asked] = [first]
+    running: dict[int, Asked] = {}
+    numbers = itertools.count()
+
+    def ask() -> tuple[int, Asked] | None:
+        if len(running) == slots:
+            return None
+        asked = waiting.pop() if waiting else searching.next()
+        if asked is None:
+            return None
+        number = next(numbers)
+        running[number] = asked
+        return number, asked
+
+    def ended(number: int, error: str | None, crashed: bool) -> None:
+        searching.ended(running.pop(number), error, crashed=crashed)
+
+    def trial(config: dict[str, Any]) -> None:
+        ray_engine.pin_threads(around)
+        asked, progress = config["asked"], around.progress
+
+        def told(stage: str, key: str, done: int, total: int, facts: dict[str, Any]) -> None:
+            if progress:
+                progress(stage, key, done, total, facts)
+            if config["stoppable"] and key == asked.trains:
+                tune.report({"failed": None, "step": done, "loss": facts["loss"]})
+
+        error = work(asked, Surroundings(around.store, around.resources, around.say, told))
+        tune.report({"failed": error, "finished": 1})
+
+    assert searching.experiment.search is not None
+    asha = searching.experiment.search.scheduler == "asha"
+    resources = around.resources
+    logging.getLogger("ray.tune").setLevel(logging.ERROR)
+    try:
+        tune.Tuner(
+            tune.with_resources(trial, {"cpu": resources.cpus_per_trial, "gpu": resources.gpus_per_trial}),
+            tune_config=tune.TuneConfig(
+                search_alg=AsAsked(ask, lambda: searching.finished, stoppable=asha),
+                scheduler=EachEntry(searching.experiment) if asha else None,
+                num_samples=-1,
+                reuse_actors=not asha,  # a training that was stopped ends with its process
+            ),
+            run_config=tune.RunConfig(
+                name="search",
+                storage_path=str(around.store.root / "ray"),
+                verbose=0,
+                failure_config=tune.FailureConfig(max_failures=ray_engine.RETRIES),
+                callbacks=[Ended(ended)],
+            ),
+        ).fit()
+    finally:
+        ray.shutdown()

@@ -1,0 +1,53 @@
+"""A search as the store knows it, for commands that start nothing, and what the rest of it will cost."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from rpe2d_bench import loading
+from rpe2d_bench.config import Experiment
+from rpe2d_bench.cost import Cost, cost_of
+from rpe2d_bench.search.state import Searching
+from rpe2d_bench.search.trials import measures_of
+from rpe2d_bench.stages import MeasureStage, SampleStage, TrainStage
+from rpe2d_bench.store import Store
+
+
+def load(
+    path: Path, overrides: Sequence[str], only: Sequence[str], store: Store
+) -> tuple[Experiment, Searching | None]:
+    """An experiment file with the values that its search has chosen so far; None where it has no search."""
+    asked = loading.load(path, overrides, only)
+    if asked.search is None:
+        return asked, None
+    whole = loading.load(path, overrides) if only else asked  # a model is judged by the file's first method on it
+    searching = Searching(whole, store, only)
+    while searching.next() is not None:
+        pass  # what is asked here is not done: it counts as missing
+    return loading.keep(searching.experiment, only) if only else searching.experiment, searching
+
+
+def cost_of_rest(searching: Searching, store: Store) -> Cost:
+    """Cost of the trials that are missing; those that are not chosen yet count as the values written."""
+    trainings: list[TrainStage] = []
+    samples: list[SampleStage] = []
+    search = searching.experiment.search
+    assert search is not None
+    for entry in searching.entries:
+        if entry.outcome is not None or not entry.space:
+            continue
+        asked = [trial.measures for trial in entry.tried if trial.status == "asked"]
+        unknown = search.trials - len(entry.tried)
+        asked += [measures_of(searching.experiment, entry.section, entry.name)] * unknown
+        for measures in asked:
+            pictures = [_sample(measure) for measure in measures]
+            samples += [sample for sample in pictures if not store.has("sample", sample.key)]
+            if entry.section == "models" and not store.has("train", pictures[0].train.key):
+                trainings.append(pictures[0].train)
+    return cost_of(trainings, samples, searching.experiment.resources)
+
+
+def _sample(measure: MeasureStage) -> SampleStage:
+    assert isinstance(measure.generated, SampleStage)
+    return measure.generated

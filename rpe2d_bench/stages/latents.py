@@ -1,0 +1,75 @@
+"""How stages pass pictures through the autoencoder of an experiment: the training pool in, samples out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import numpy as np
+from torch import Tensor
+
+from rpe2d_bench.autoencoders import LatentSpace
+from rpe2d_bench.surroundings import Surroundings
+
+if TYPE_CHECKING:
+    from rpe2d_bench.autoencoders import Autoencoder
+    from rpe2d_bench.data import Dataset
+    from rpe2d_bench.data.latents import Encoder
+    from rpe2d_bench.stages.train import TrainStage
+    from rpe2d_bench.train import Batches
+
+Resolution = tuple[int, int]
+
+
+def training_pool(stage: TrainStage, dataset: Dataset, resolution: Resolution, around: Surroundings) -> Batches:
+    """Where the batches of a training come from, at one of its resolutions: pixels, or latents."""
+    from rpe2d_bench.data.crops import build_crops
+    from rpe2d_bench.data.latents import TrainingLatents
+    from rpe2d_bench.data.training import TrainingPictures
+
+    def between(done: int, total: int) -> None:
+        around.check_time()
+
+    crops, number, device = build_crops(stage.crops), stage.recipe.num_pictures, around.resources.device
+    cache = around.store.root / "cache"
+    if stage.latents is None:
+        return TrainingPictures(
+            dataset, resolution, crops, num_pictures=number, cache_dir=cache, device=device, between=between
+        )
+    encoder = encoder_of(stage.latents, device)
+    return TrainingLatents(
+        dataset, resolution, crops, encoder, num_pictures=number, cache_dir=cache, device=device, between=between
+    )
+
+
+def encoder_of(space: LatentSpace, device: str) -> Encoder:
+    """The autoencoder as pools use it; it is loaded when the first picture has to be encoded."""
+    from rpe2d_bench import autoencoders
+    from rpe2d_bench.data.latents import Encoder
+
+    loaded: list[Autoencoder] = []
+
+    def encode(pictures: np.ndarray) -> np.ndarray:
+        if not loaded:
+            loaded.append(autoencoders.load(space, device))
+        return autoencoders.encoded(loaded[0], pictures, device)
+
+    stored = space.channels * (2 if space.spec.get("posterior") == "sample" else 1)
+    return Encoder(encode, space.revision, space.downsampling, space.channels, stored, space.windows)
+
+
+def decoder_of(space: LatentSpace, device: str) -> Callable[[Tensor], np.ndarray]:
+    """Latents on the device -> uint8 pictures."""
+    from rpe2d_bench import autoencoders
+
+    autoencoder = autoencoders.load(space, device)
+    return lambda latents: autoencoders.decoded(autoencoder, latents)
+
+
+def reconstruction(space: LatentSpace, pictures: np.ndarray, device: str) -> tuple[np.ndarray, float]:
+    """uint8 pictures through the autoencoder and back, and how close they are: mean PSNR in dB."""
+    from rpe2d_bench import autoencoders
+    from rpe2d_bench.autoencoders.coding import psnr, reconstructed
+
+    back = reconstructed(autoencoders.load(space, device), pictures, device)
+    return back, psnr(pictures, back)
