@@ -10,7 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from rpe2d_bench.cost import Cost, estimate
+from rpe2d_bench.cost import Cost, estimate, in_bytes, in_flops
 from rpe2d_bench.plan import Cell, Plan, Resolution, Trial, size
 from rpe2d_bench.runner.display import duration
 from rpe2d_bench.search import Searching
@@ -90,7 +90,9 @@ def _show_search(searching: Searching, store: Store, console: Console) -> None:
     said = f"  search        {trials} trials, {ended} known; {trials // max(1, len(spaces))} for each of "
     console.print(f"{said}{models} models and {len(spaces) - models} methods", highlight=False, soft_wrap=True)
     if not searching.finished:
-        rest = _words(cost_of_rest(searching, store))
+        cost = cost_of_rest(searching, store)
+        flops = f"train {cost.train_flops / 1e12:.3g} TFLOP, sample {cost.sample_flops / 1e12:.3g} TFLOP"
+        rest = f"about {duration(cost.seconds)}: {flops}"
         console.print(
             f"                {rest}\n  after it, with the values as they are written so far:", highlight=False
         )
@@ -100,8 +102,22 @@ def _words(cost: Cost) -> str:
     if not cost.train_flops + cost.sample_flops:
         return "nothing to train or to sample"
     return (
-        f"about {duration(cost.seconds)}, {cost.memory / 2**30:.2g} GiB per worker, {cost.disk / 2**20:.3g} MiB of disk"
-        f"\n                train {cost.train_flops / 1e12:.3g} TFLOP, sample {cost.sample_flops / 1e12:.3g} TFLOP"
+        f"about {duration(cost.seconds)}, {in_bytes(cost.memory)} per worker, {in_bytes(cost.disk)} of disk"
+        f"\n                train {in_flops(cost.train_flops)}, sample {in_flops(cost.sample_flops)}"
+        + (f", autoencoder {in_flops(cost.coding_flops)}" if cost.coding_flops else "")
+        + (f"\n                {_busy(cost)}" if cost.device != "cpu" or cost.coding_flops else "")
+    )
+
+
+def _busy(cost: Cost) -> str:
+    """What decides whether a machine is large enough."""
+    if cost.device == "cpu":
+        return (
+            f"{cost.device_hours:.3g} core-hours, {in_bytes(cost.host_memory)} of pictures in memory to measure"
+        )
+    return (
+        f"{cost.device_hours:.3g} GPU-hours at {cost.pace / 1e12:.0f} TFLOP/s, {in_bytes(cost.memory)} per GPU while "
+        f"training, {in_bytes(cost.host_memory)} of pictures in the host's memory to measure"
     )
 
 

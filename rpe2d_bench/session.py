@@ -76,7 +76,8 @@ def _searched(
     from rpe2d_bench.runner.searching import search
 
     whole = loading.load(path, overrides) if only else experiment  # a model is judged by the file's first method on it
-    with SearchDisplay(Plan(whole, overrides, (), ()), store, console) as display:
+    display = SearchDisplay(Plan(whole, overrides, (), ()), store, console)
+    with display:
         chosen, table = search(whole, store, engine=engine, methods=only, heard=display.said, begun=display.begun)
     return loading.keep(chosen, only) if only else chosen, table
 

@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from rpe2d_bench import loading
 from rpe2d_bench.config import Experiment
-from rpe2d_bench.cost import Cost, cost_of
+from rpe2d_bench.cost import PACE, flops_of_samples, flops_per_step
 from rpe2d_bench.search.state import Searching
 from rpe2d_bench.search.trials import measures_of
 from rpe2d_bench.stages import MeasureStage, SampleStage, TrainStage
 from rpe2d_bench.store import Store
+
+
+@dataclass(frozen=True)
+class Rest:
+    """Cost of the trials that are missing; an autoencoder's share is left out."""
+
+    train_flops: float
+    sample_flops: float
+    seconds: float  # wall, with all workers busy
 
 
 def load(
@@ -28,7 +38,7 @@ def load(
     return loading.keep(searching.experiment, only) if only else searching.experiment, searching
 
 
-def cost_of_rest(searching: Searching, store: Store) -> Cost:
+def cost_of_rest(searching: Searching, store: Store) -> Rest:
     """Cost of the trials that are missing; those that are not chosen yet count as the values written."""
     trainings: list[TrainStage] = []
     samples: list[SampleStage] = []
@@ -45,7 +55,11 @@ def cost_of_rest(searching: Searching, store: Store) -> Cost:
             samples += [sample for sample in pictures if not store.has("sample", sample.key)]
             if entry.section == "models" and not store.has("train", pictures[0].train.key):
                 trainings.append(pictures[0].train)
-    return cost_of(trainings, samples, searching.experiment.resources)
+    resources = searching.experiment.resources
+    training = sum(stage.recipe.steps * flops_per_step(stage) for stage in trainings)
+    sampling = sum(flops_of_samples(stage) for stage in samples)
+    workers = resources.trials_in_parallel * max(1.0, resources.gpus_per_trial)
+    return Rest(training, sampling, (training + sampling) / PACE[resources.device] / workers)
 
 
 def _sample(measure: MeasureStage) -> SampleStage:
