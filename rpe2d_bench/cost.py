@@ -30,7 +30,9 @@ class Cost:
     disk: float  # bytes that stay in the store, pools of training pictures or latents included
     coding_flops: float  # of the autoencoder: training pools, samples, the floor of reconstructions
     host_memory: float  # bytes: the pictures of the largest cell, which are measured in one piece
-    device_hours: float  # seconds times the devices that are busy
+    device_hours: float  # of one CPU core or one GPU, all work added up
+    device: str
+    pace: float  # FLOP/s of a device that the times assume for training and sampling
 
 
 def estimate(plan: Plan, store: Store) -> Cost:
@@ -66,7 +68,23 @@ def estimate(plan: Plan, store: Store) -> Cost:
         coding_flops=coding_flops,
         host_memory=max((stage.count * _bytes(stage) for stage in samples.values()), default=0.0),
         device_hours=busy / 3600,
+        device=resources.device,
+        pace=PACE[resources.device],
     )
+
+
+def in_bytes(number: float) -> str:
+    """34.1 MiB, 1.2 TiB."""
+    units = ("KiB", "MiB", "GiB", "TiB")
+    power = next((p for p in range(len(units)) if number < 1000 * 1024 ** (p + 1)), len(units) - 1)
+    return f"{number / 1024 ** (power + 1):.3g} {units[power]}"
+
+
+def in_flops(number: float) -> str:
+    """12.5 TFLOP, 3.1 EFLOP."""
+    units = ("GFLOP", "TFLOP", "PFLOP", "EFLOP", "ZFLOP")
+    power = next((p for p in range(len(units)) if number < 1000 ** (p + 4)), len(units) - 1)
+    return f"{number / 1000 ** (power + 3):.3g} {units[power]}"
 
 
 def flops_per_step(stage: TrainStage) -> float:

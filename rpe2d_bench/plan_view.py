@@ -112,9 +112,7 @@ def _words(cost: Cost) -> str:
 def _busy(cost: Cost) -> str:
     """What decides whether a machine is large enough."""
     if cost.device == "cpu":
-        return (
-            f"{cost.device_hours:.3g} core-hours, {in_bytes(cost.host_memory)} of pictures in memory to measure"
-        )
+        return f"{cost.device_hours:.3g} core-hours, {in_bytes(cost.host_memory)} of pictures in memory to measure"
     return (
         f"{cost.device_hours:.3g} GPU-hours at {cost.pace / 1e12:.0f} TFLOP/s, {in_bytes(cost.memory)} per GPU while "
         f"training, {in_bytes(cost.host_memory)} of pictures in the host's memory to measure"
