@@ -184,7 +184,7 @@ def _choices(value: Any) -> Any:
     )
 
 
-Choices = Annotated[Range | tuple[Any, ...], BeforeValidator(_choices)]
+Choices = Annotated[Range | Annotated[tuple[Any, ...], Field(min_length=2)], BeforeValidator(_choices)]
 Spaces = dict[str, dict[str, Choices]]  # entry, or '*' for all -> path of an option below the entry -> what is tried
 
 

@@ -88,7 +88,7 @@ def _parts() -> Iterable[type]:
     from rpe2d_bench import config
 
     return (config.Model, Train, ModelEntry, Sampler, MethodEntry, config.Pair, Evaluate, config.Resources,
-            config.Report)  # fmt: skip
+            config.Report, config.Search, config.Range, config.Init, config.Mixed)  # fmt: skip
 
 
 def _each(table: Mapping[str, Any], build: Callable[[Any], Schema]) -> dict[str, Schema]:

@@ -27,8 +27,12 @@ PARTS: tuple[tuple[str | None, str, str], ...] = (
     ("Model", "`model`", ""),
     ("Train", "`train`", ""),
     ("ModelEntry", "`models`", "One entry per model: `NAME: {encoding: ..., ...}`. "),
+    ("Init", "`models.NAME.init`", ""),
+    ("Mixed", "`models.NAME.mixed`", "A list of them. "),
     ("MethodEntry", "`methods`", "One entry per method: `NAME: {model: ..., ...}`. "),
     ("Pair", "`resolutions`", "A list of pairs. "),
+    ("Search", "`search`", ""),
+    ("Range", "Ranges of a search", "A list of values is tried as it stands. "),
     ("Evaluate", "`evaluate`", ""),
     ("Sampler", "`evaluate.sampler`", "A method's `sampler` replaces parts of it. "),
     ("Resources", "`resources`", ""),
@@ -96,10 +100,7 @@ def _names(made: Schema) -> str:
         f"| `{net.name}` | {'yes' if net.classifies else 'no'} | {GIVEN if net.needs_weights else 'installed'} |\n"
         for net in FEATURE_NETS.values()
     ]
-    scores = [
-        f"| `{m.name}` | {m.better} | {m.needs} | {m.version} | {m.citation} |\n"
-        for m in METRICS.values()
-    ]
+    scores = [f"| `{m.name}` | {m.better} | {m.needs} | {m.version} | {m.citation} |\n" for m in METRICS.values()]
     return "".join(
         (
             "\n## Sizes of models\n\n`model.preset` is `NAME/PATCH`, PATCH being pixels.\n",
@@ -131,6 +132,8 @@ def words(option: Schema) -> str:
         return f"list of {_plural(option['items'])}"
     if kind == "object":
         inner = option.get("additionalProperties")
+        if isinstance(inner, dict) and isinstance(deeper := inner.get("additionalProperties"), dict):
+            return "options by path, by entry or `*` for all, each " + words(deeper)
         return "entries by name, each " + words(inner) if isinstance(inner, dict) else "mapping"
     return {"null": "`null`", "integer": "whole number", "string": "text", "boolean": "`true` or `false`"}.get(
         str(kind), str(kind)
@@ -149,8 +152,10 @@ def _link(definition: str) -> str:
 def _plural(option: Schema) -> str:
     if _is_resolution(option):
         return "resolutions"
+    if not option:
+        return "values"
     if "$ref" in option:
-        return "pairs"
+        return "pairs" if option["$ref"].endswith("/Pair") else "entries"
     if "enum" in option:
         return "names"
     return {"integer": "whole numbers", "string": "texts"}.get(str(option.get("type")), f"{option.get('type')}s")
