@@ -129,9 +129,19 @@ def report(
     write_reports(sources or [], store, reports)
 
 
+def _kinds(incomplete: str) -> list[str]:
+    """For the shell's completion."""
+    from rpe2d_bench.listing import KINDS
+
+    return [kind for kind in KINDS if kind.startswith(incomplete)]
+
+
 @app.command("ls")
 def ls(
-    kind: Annotated[str | None, typer.Argument(metavar="[KIND]", help="encodings, positions, metrics, ...")] = None,
+    kind: Annotated[
+        str | None,
+        typer.Argument(metavar="[KIND]", help="encodings, positions, metrics, ...", autocompletion=_kinds),
+    ] = None,
     store: StoreFolder = DEFAULT_STORE,
     as_json: AsJson = False,
 ) -> None:

@@ -69,7 +69,7 @@ def show(
         _show_search(searching, store, console)
     console.print(f"  trainings     {models}, {cached} cached", highlight=False)
     console.print(
-        f"  measurements  {len(measures)}, {ready} cached; {cells} cells (methods x resolutions x seeds), "
+        f"  measurements  {len(measures)}, {ready} cached; {cells} cells (methods x sizes x seeds), "
         f"{len(plan.floors)} floors",
         highlight=False,
         soft_wrap=True,

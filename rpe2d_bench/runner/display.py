@@ -9,7 +9,7 @@ import threading
 import time
 from types import TracebackType
 
-from rich.console import Console, Group
+from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
@@ -20,6 +20,7 @@ from rpe2d_bench.progress import Progress, ProgressFiles
 from rpe2d_bench.records import Record
 from rpe2d_bench.store import Store
 
+WIDE = 110  # columns that a worker's line takes
 PLAIN_EVERY = 30.0  # seconds between two progress lines where there is no terminal
 
 
@@ -125,13 +126,27 @@ class Display:
         return f"{label} {progress.done}/{progress.total}{facts}, {left} left"
 
     def _panel(self, under_way: list[Progress]) -> Group:
+        """A line per worker, or two where the terminal is too narrow for one."""
+        lines: list[RenderableType] = []
         table = Table.grid(padding=(0, 1))
+        narrow = self._console.width < WIDE
         for progress in under_way:
             label = self._labels.get(progress.key, f"{progress.stage} {progress.key[:8]}")
-            bar = ProgressBar(total=progress.total, completed=progress.done, width=24)
+            bar = ProgressBar(total=progress.total, completed=progress.done, width=12 if narrow else 24)
             counts = f"{progress.done}/{progress.total}"
-            table.add_row(label, bar, counts, _facts(progress).lstrip(", "), f"{duration(progress.seconds_left)} left")
-        return Group(Text(self._summary(), style="bold"), table)
+            facts: list[RenderableType] = [
+                bar,
+                counts,
+                _facts(progress).lstrip(", "),
+                f"{duration(progress.seconds_left)} left",
+            ]
+            if narrow:
+                row = Table.grid(padding=(0, 1))
+                row.add_row(" ", *facts)
+                lines += [Text(label, no_wrap=True), row]
+            else:
+                table.add_row(label, *facts)
+        return Group(Text(self._summary(), style="bold"), *(lines if narrow else [table]))
 
 
 def _facts(progress: Progress) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import math
+import re
 
 import pytest
 from hypothesis import given
@@ -165,6 +166,22 @@ def test_terminal_table_prints_marks_and_floor() -> None:
     with console.capture() as captured:
         console.print(terminal_table([r for r in records if r.stage == "train"]))
     assert "nothing measured yet" in captured.get()
+
+
+def test_terminal_table_is_cut_into_blocks_where_it_does_not_fit() -> None:
+    records = make_records()
+    for width, heads in ((200, 1), (80, 3), (40, 7)):
+        console = Console(width=width)
+        with console.capture() as captured:
+            console.print(terminal_table(records))
+        lines = captured.get().splitlines()
+        assert max(map(len, lines)) <= width
+        assert sum(line.startswith("method ") for line in lines) == heads
+        found = [line for line in lines if line.startswith("extrapolation")]
+        assert len(found) == heads  # a method is one line of each block
+        numbers = [float(number) for line in found for number in re.findall(r"(\d[\d.]*) ±", line)]
+        assert len(numbers) == 7
+        assert "…" not in captured.get()
 
 
 def test_undertrained_is_said_by_the_record_or_found_by_the_rule() -> None:
