@@ -29,6 +29,7 @@ class Explanation:
 Explain = Callable[[], Explanation]
 PARTS = {  # part of the schema -> what it is called, how it is written
     "data": ("data set", "data: {name: %s}"),
+    "autoencoder": ("autoencoder", "autoencoder: {kind: %s, path: PATH}"),
     "crops": ("crops", "models: {NAME: {crops: {kind: %s}}}"),
     "encoding": ("encoding", "models: {NAME: {encoding: {kind: %s}}}"),
     "positions": ("positions", "positions: {kind: %s}, of an encoding or a method"),

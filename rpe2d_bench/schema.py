@@ -40,7 +40,7 @@ def schema() -> Schema:
     _point(parts["ModelEntry"], encoding="encoding", crops="crops", train="TrainChanges", model="ModelChanges")
     _point(parts["MethodEntry"], positions="positions", frequencies="frequencies", logit_scale="logit_scale")
     _point(parts["MethodEntry"], sampler="SamplerChanges")
-    _point(made, data="data")
+    _point(made, data="data", autoencoder="autoencoder")
     _names(parts)
     dialect = {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "rpe2d-bench experiment"}
     made = _untitled(made)
@@ -66,7 +66,7 @@ def comments(cls: type) -> dict[str, str]:
 
 def kinds() -> dict[str, dict[str, Schema]]:
     """Part of the file -> name -> schema of its options, from every table of kinds."""
-    from rpe2d_bench import data, encodings
+    from rpe2d_bench import autoencoders, data, encodings
     from rpe2d_bench.data.crops import CROPS
 
     rules: dict[str, Mapping[str, Any]] = {
@@ -75,6 +75,7 @@ def kinds() -> dict[str, dict[str, Schema]]:
         "logit_scale": encodings.LOGIT_SCALES,
     }
     found = {"data": _each(data.DATASETS, _dataclass), "crops": _each(CROPS, _dataclass)}
+    found["autoencoder"] = _each(autoencoders.AUTOENCODERS, _dataclass)
     found["encoding"] = _each(encodings.ENCODINGS, _encoding)
     return found | {part: _each(table, _dataclass) for part, table in rules.items()}
 

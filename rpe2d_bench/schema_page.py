@@ -40,6 +40,7 @@ PARTS: tuple[tuple[str | None, str, str], ...] = (
 )
 TABLES = {
     "data": ("Data sets", "`data: {name: NAME, OPTION: VALUE}`"),
+    "autoencoder": ("Autoencoders", "`autoencoder: {kind: KIND, OPTION: VALUE}`; resolutions stay pixels."),
     "crops": ("Crops", "`models.NAME.crops: {kind: KIND, OPTION: VALUE}`"),
     "encoding": ("Encodings", "`models.NAME.encoding: {kind: KIND, OPTION: VALUE}`"),
     "positions": ("Positions", "`positions` of an encoding or a method."),
