@@ -15,6 +15,7 @@ from rpe2d_bench.report.page import Section
 from rpe2d_bench.report.palette import COLOURS
 from rpe2d_bench.report.quality import findings
 from rpe2d_bench.report.results import Results
+from rpe2d_bench.report.search import HEADS, TRIAL_HEADS, how_chosen
 from rpe2d_bench.report.strips import REAL
 from rpe2d_bench.report.strips import data_uri as picture_uri
 from rpe2d_bench.report.tables import Table, number
@@ -48,6 +49,8 @@ def context(results: Results, store: Path, sections: list[Section]) -> dict[str,
         "training": training_curves(results, store),
         "findings": findings(results),
         "costs": _costs(results),
+        "search": how_chosen(results),
+        "search_heads": (HEADS, TRIAL_HEADS),
         "provenance": _provenance(results),
         "results_csv": data_uri(frame.to_csv(index=False), "text/csv"),
         "files": files_of_table,

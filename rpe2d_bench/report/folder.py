@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from rpe2d_bench.records import RECORDS_FILE, Record, Resolution
-from rpe2d_bench.report import figures, formats, sheets
+from rpe2d_bench.report import figures, formats, search, sheets
 from rpe2d_bench.report.drawing import Drawing, drawing
 from rpe2d_bench.report.frame import load_frame
 from rpe2d_bench.report.page import Section, write_page
@@ -137,6 +137,10 @@ def _write(results: Results, store: Path, out: Path, inputs: str) -> None:
         if turning is not None:
             turning.save(out / "figures")
         sections.append(Section(train, tables, drawn, pictures, real, both, turning))
+    chosen = search.how_chosen(results)
+    if chosen is not None:
+        text.append(search.markdown(chosen))
+        _save(out / "tables" / "search_trials.csv", search.trials_csv(chosen))
     _save(out / "report.md", "\n".join(text))
     made = {
         "experiment": results.name,

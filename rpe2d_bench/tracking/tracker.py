@@ -107,7 +107,7 @@ class Tracker:
         tags = {"stage": "sweep", "run": run, words.IDENTITY: key, "mlflow.note.content": note}
         made = self.client.create_run(self._experiment, tags=tags, run_name=run)
         self._parent, self._began = made.info.run_id, made.info.start_time / 1000
-        shown = {part: config.get(part) for part in ("data", "model", "train", "evaluate")}
+        shown = {part: config.get(part) for part in ("data", "model", "train", "evaluate", "search")}
         self.batch(self._parent, [], words.flat(shown))
         if config:
             text = json.dumps(config, indent=2, ensure_ascii=False, default=str)

@@ -82,10 +82,22 @@ def parameters(record: Record) -> dict[str, str]:
     elif record.stage == "measure":
         spec = (experiment.get("methods") or {}).get(record.method) or {}
         chosen = {"method": spec, "sampler": record.details.get("sampler")}
+    chosen["searched"] = _searched(record)
     shared: dict[str, Any] = {"num_samples": record.num_samples, "seed": record.seed}
     for which in ("train_resolution", "test_resolution"):
         shared[which] = size(getattr(record, which)) or None
     return flat(chosen | shared)
+
+
+def _searched(record: Record) -> dict[str, Any]:
+    """What the search chose for this model, or for this method and its model, and on how many trials it rests."""
+    search = record.config.get("search") or {}
+    found: dict[str, Any] = {}
+    for section, name in (("models", record.model), ("methods", record.method)):
+        for entry in search.get("entries", ()):
+            if (entry["section"], entry["entry"]) == (section, name) and entry["space"]:
+                found[section.removesuffix("s")] = {"trials": len(entry["trials"]), **entry["chosen"]}
+    return found
 
 
 def flat(value: Any, prefix: str = "") -> dict[str, str]:

@@ -1,0 +1,134 @@
+"""How values were chosen before the comparison, for those who ask whether a baseline was left untuned."""
+
+from __future__ import annotations
+
+import csv
+import io
+from dataclasses import dataclass
+from typing import Any
+
+from rpe2d_bench.report import formats
+from rpe2d_bench.report.results import Results
+from rpe2d_bench.report.tables import number
+from rpe2d_bench.report.vocabulary import Metric, size_label
+
+HEADS = ("entry", "tried", "trials", "as written", "its score", "chosen", "its score")
+TRIAL_HEADS = ("entry", "trial", "values", "score", "remark")
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """The search of a run, in words."""
+
+    summary: str
+    words: str
+    rows: list[tuple[str, ...]]  # as HEADS
+    trials: list[tuple[str, ...]]  # as TRIAL_HEADS
+
+
+def how_chosen(results: Results) -> Chosen | None:
+    """None where the experiment had no search."""
+    search = results.newest.config.get("search")
+    if not search:
+        return None
+    metric = results.main_metric
+    shown = metric if metric is not None and metric.key == search["metric"] else None
+    searched = [entry for entry in search["entries"] if entry["space"]]
+    sizes = ", ".join(size_label((int(height), int(width))) for height, width in search["resolutions"])
+    algorithm = {"random": "random draws", "optuna": "Optuna's sampler"}.get(search["algorithm"], search["algorithm"])
+    stopped = " Trainings whose loss fell behind were stopped early (ASHA)." if search["scheduler"] == "asha" else ""
+    return Chosen(
+        summary=f"How values were chosen: {search['trials']} trials for each of {len(searched)} entries",
+        words=f"Before the comparison, every model and then every method with options to try got {search['trials']}"
+        f" trials ({algorithm}, seed {search['seed']}), the first of them as it is written in the file. Score: mean of"
+        f" {shown.heading if shown else search['metric']} over {sizes} px, on {search['num_samples']} pictures of the"
+        f" {search['split']} split each, which no table of this report uses; the pictures started from other noise than"
+        f" those of the comparison.{stopped} A model is judged by the first method of the file that uses it.",
+        rows=[_row(entry, shown) for entry in search["entries"]],
+        trials=[row for entry in searched for row in _trials(entry, shown)],
+    )
+
+
+def _row(entry: dict[str, Any], metric: Metric | None) -> tuple[str, ...]:
+    name = _name(entry)
+    if not entry["space"]:
+        return (name, "0 options", "0", "–", "–", "–", "–")
+    trials, default, chosen = entry["trials"], entry["default"], entry["chosen"]
+    best = next((t["objective"] for t in trials if t["values"] == chosen and t["objective"] is not None), None)
+    kept = "as written" if chosen == default else _values(chosen)
+    judged = f" (judged by {entry['judged_by']})" if entry["section"] == "models" else ""
+    return (
+        name + judged,
+        "; ".join(f"{path}: {_space(space)}" for path, space in entry["space"].items()),
+        _count(trials),
+        _values(default),
+        _score(trials[0]["objective"], metric),
+        kept,
+        _score(best, metric),
+    )
+
+
+def _name(entry: dict[str, Any]) -> str:
+    return f"{entry['section'].removesuffix('s')} {entry['entry']}"
+
+
+def _count(trials: list[dict[str, Any]]) -> str:
+    """'6 (1 failed, 5 distinct)'."""
+    found = [f"{n} {status}" for status in ("failed", "stopped") if (n := sum(t["status"] == status for t in trials))]
+    distinct = len({repr(trial["values"]) for trial in trials})
+    found += [f"{distinct} distinct"] if distinct < len(trials) else []
+    return f"{len(trials)}" + (f" ({', '.join(found)})" if found else "")
+
+
+def _trials(entry: dict[str, Any], metric: Metric | None) -> list[tuple[str, ...]]:
+    return [
+        (
+            _name(entry),
+            str(count),
+            _values(trial["values"]),
+            _score(trial["objective"], metric),
+            trial.get("error") or ("" if trial["status"] == "ok" else trial["status"]),
+        )
+        for count, trial in enumerate(entry["trials"], start=1)
+    ]
+
+
+def _space(space: Any) -> str:
+    if not isinstance(space, dict) or "low" not in space:
+        return " / ".join(map(_value, space))
+    marks = [word for word in ("log", "integer") if space.get(word)]
+    return f"{space['low']:g} to {space['high']:g}" + (f" ({', '.join(marks)})" if marks else "")
+
+
+def _values(values: dict[str, Any]) -> str:
+    return ", ".join(f"{path} {_value(value)}" for path, value in values.items())
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, dict):
+        return " ".join(f"{key}={_value(item)}" for key, item in value.items())
+    return "–" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _score(objective: float | None, metric: Metric | None) -> str:
+    return "–" if objective is None else number(objective * (metric.factor if metric else 1.0))
+
+
+def markdown(chosen: Chosen) -> str:
+    """The section of report.md."""
+    lines = [f"## {chosen.summary}", "", formats.escape_markdown(chosen.words), "", *_table(HEADS, chosen.rows), ""]
+    return "\n".join(lines)
+
+
+def trials_csv(chosen: Chosen) -> str:
+    """Every trial, one a line."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(TRIAL_HEADS)
+    writer.writerows([formats.safe_csv(cell) for cell in row] for row in chosen.trials)
+    return out.getvalue()
+
+
+def _table(heads: tuple[str, ...], rows: list[tuple[str, ...]]) -> list[str]:
+    lines = ["| " + " | ".join(heads) + " |", "|" + " --- |" * len(heads)]
+    return lines + ["| " + " | ".join(formats.escape_markdown(cell) for cell in row) + " |" for row in rows]
