@@ -30,11 +30,11 @@ def render_comparison(
 ) -> Path:
     """Write the comparison of two runs (second against first) into the folder `out`; returns its index.html.
 
-    Only records are compared so far; the stores are where pictures would be read from.
+    Numbers come from the records, pictures from the stores where they are still there.
     """
     from rpe2d_bench.report.versus import write_comparison
 
-    return write_comparison(first, second, out)
+    return write_comparison(first, second, out, (first_store, second_store))
 
 
 def terminal_table(records: list[Record], comparisons: list[dict[str, Any]] | None = None) -> Group:

@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from rpe2d_bench.report import formats
+from rpe2d_bench.report import formats, strip_view
 from rpe2d_bench.report.answer import answer, duration
 from rpe2d_bench.report.frame import load_frame
 from rpe2d_bench.report.page import Section
@@ -16,12 +16,10 @@ from rpe2d_bench.report.palette import COLOURS
 from rpe2d_bench.report.quality import findings
 from rpe2d_bench.report.results import Results
 from rpe2d_bench.report.search import HEADS, TRIAL_HEADS, how_chosen
-from rpe2d_bench.report.strips import REAL
-from rpe2d_bench.report.strips import data_uri as picture_uri
 from rpe2d_bench.report.tables import Table, number
 from rpe2d_bench.report.templating import data_uri
 from rpe2d_bench.report.training import training_curves
-from rpe2d_bench.report.vocabulary import scale_label, size_label
+from rpe2d_bench.report.vocabulary import size_label
 
 SYMBOLS = ("●", "■", "▲", "◆", "▼", "✚", "✖", "◀", "▶", "⬟")
 
@@ -119,34 +117,10 @@ def _section(results: Results, section: Section) -> dict[str, Any]:
         "train": size_label(section.train),
         "figures": figures,
         "by_metric": by_metric,
-        "strips": _strips(results, section),
+        "strips": strip_view.of_run(results, section.train, section.strips, section.real),
         "plane": section.plane,
         "ramps": section.ramps,
     }
-
-
-def _strips(results: Results, section: Section) -> dict[str, Any] | None:
-    if not section.strips:
-        return None
-    tests = [test for test in results.resolutions[section.train] if any(key[1] == test for key in section.strips)]
-    largest = max(max(test) for test in tests)
-    rows = []
-    for method in (REAL, *results.methods) if section.real else results.methods:
-        cells = []
-        for test in tests:
-            strip = section.real.get(test) if method == REAL else section.strips.get((method, test))
-            label = f"{method} at {size_label(test)} px, classes {strip.labels}" if strip else ""
-            cells.append({"uri": picture_uri(strip.image), "width": strip.image.width, "alt": label} if strip else None)
-        rows.append({"method": method, "cells": cells})
-    first = next(iter(section.strips.values()))
-    return {
-        "sizes": [{"label": size_label(t), "scale": scale_label(t, section.train), "height": t[0], "width": t[1]}
-                  for t in tests],
-        "start": next((i for i, t in enumerate(tests) if max(t) > max(section.train)), 0),
-        "rows": rows,
-        "labels": first.labels,
-        "zoom": 2 if largest <= 64 else 1 if largest <= 160 else 0.5,
-    }  # fmt: skip
 
 
 def _costs(results: Results) -> dict[str, Any]:

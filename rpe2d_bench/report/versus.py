@@ -6,6 +6,7 @@ import shutil
 import tempfile
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 from matplotlib.figure import Figure
 
@@ -17,12 +18,19 @@ from rpe2d_bench.report.drawing import Drawing, drawing
 from rpe2d_bench.report.figures import metric_curve, paper_style
 from rpe2d_bench.report.palette import COLOURS
 from rpe2d_bench.report.results import Results
+from rpe2d_bench.report.strip_view import of_two
+from rpe2d_bench.report.strips import strips
 from rpe2d_bench.report.templating import environment
 from rpe2d_bench.report.vocabulary import Metric, scale_label, size_label
 
 
-def write_comparison(first: list[Record], second: list[Record], out: Path) -> Path:
-    """Write index.html, the tables and the figures into `out`; an older comparison there is replaced."""
+def write_comparison(
+    first: list[Record], second: list[Record], out: Path, stores: tuple[Path, Path] | None = None
+) -> Path:
+    """Write index.html, the tables and the figures into `out`; an older comparison there is replaced.
+
+    `stores`: where the pictures of the two runs lie.
+    """
     order = tuple(dict.fromkeys([*Results(first).methods, *Results(second).methods]))
     changes = Changes(Results(first, order=order), Results(second, order=order))
     metric = changes.metrics[0]
@@ -52,7 +60,14 @@ def write_comparison(first: list[Record], second: list[Record], out: Path) -> Pa
             (fresh / "tables" / f"{table.name}.tex").write_text(formats.latex(table))
             (fresh / "tables" / f"{table.name}.md").write_text(formats.markdown(table))
         drawings[0].save(fresh / "figures")
-        sections.append({"train": size_label(train), "figures": drawings, "tables": tables})
+        sections.append(
+            {
+                "train": size_label(train),
+                "figures": drawings,
+                "tables": tables,
+                "strips": _strips(changes, train, stores) if stores else None,
+            }
+        )
     page = environment().get_template("versus.html.j2")
     look = {method: changes.first.look[method] for method in changes.methods}
     (fresh / "index.html").write_text(
@@ -73,6 +88,13 @@ def write_comparison(first: list[Record], second: list[Record], out: Path) -> Pa
         shutil.rmtree(out)
     fresh.rename(out)
     return out / "index.html"
+
+
+def _strips(changes: Changes, train: Resolution, stores: tuple[Path, Path]) -> dict[str, Any] | None:
+    """The pictures of both runs, method by method."""
+    both = (strips(changes.first, stores[0], train), strips(changes.second, stores[1], train))
+    look = {method: changes.first.look[method].index for method in changes.methods}
+    return of_two(changes.names, look, train, changes.resolutions[train], both)
 
 
 def change_figure(changes: Changes, metric: Metric, train: Resolution) -> Drawing:
