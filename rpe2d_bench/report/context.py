@@ -6,14 +6,16 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from rpe2d_bench.report import formats, strip_view
-from rpe2d_bench.report.answer import answer, duration
+from rpe2d_bench.report.answer import answer
+from rpe2d_bench.report.compute import compute_curve
+from rpe2d_bench.report.costs import sampling_cost, training_cost
 from rpe2d_bench.report.frame import load_frame
+from rpe2d_bench.report.origin import provenance
 from rpe2d_bench.report.page import Section
 from rpe2d_bench.report.palette import COLOURS
-from rpe2d_bench.report.quality import findings
+from rpe2d_bench.report.plain import PlainTable
+from rpe2d_bench.report.quality import checks, findings
 from rpe2d_bench.report.results import Results
 from rpe2d_bench.report.search import HEADS, TRIAL_HEADS, how_chosen
 from rpe2d_bench.report.tables import Table, number
@@ -46,10 +48,12 @@ def context(results: Results, store: Path, sections: list[Section]) -> dict[str,
         "sections": [_section(results, section) for section in sections],
         "training": training_curves(results, store),
         "findings": findings(results),
-        "costs": _costs(results),
+        "costs": [table for table in (training_cost(results), sampling_cost(results)) if table],
         "search": how_chosen(results),
         "search_heads": (HEADS, TRIAL_HEADS),
-        "provenance": _provenance(results),
+        "checks": checks(results),
+        "method_table": _method_table(results),
+        "provenance": provenance(results),
         "results_csv": data_uri(frame.to_csv(index=False), "text/csv"),
         "files": files_of_table,
         "number": number,
@@ -97,6 +101,13 @@ def _parts(results: Results, method: str) -> dict[str, str]:
     return {"model": name, "crops": _words(model.get("crops")), **parts, "sampler": "; ".join(shown) or "–"}
 
 
+def _method_table(results: Results) -> PlainTable:
+    """The parts of every method as a file; the page shows them with the methods' marks."""
+    head = ("method", "trained model", "crops in training", "positions", "frequencies", "logit scale", "own sampler")
+    rows = [(name, *_parts(results, name).values()) for name in results.methods]
+    return PlainTable("methods", "What each method consists of", head, rows)
+
+
 def _words(value: Any) -> str:
     if not value or value == {"kind": "none"}:
         return "–"
@@ -120,69 +131,5 @@ def _section(results: Results, section: Section) -> dict[str, Any]:
         "strips": strip_view.of_run(results, section.train, section.strips, section.real),
         "plane": section.plane,
         "ramps": section.ramps,
-    }
-
-
-def _costs(results: Results) -> dict[str, Any]:
-    models = []
-    for model in results.models:
-        for train in results.resolutions:
-            found = results.find("train", model=model, train_resolution=train, status="ok")
-            if not found:
-                continue
-            details, seconds = found[0].details, [sum(record.timings.values()) for record in found]
-            speeds = [r.metrics["images_per_second"] for r in found if "images_per_second" in r.metrics]
-            models.append([
-                model, size_label(train), _count(details.get("parameters")), _count(details.get("flops_per_step")),
-                str(details.get("steps", "–")), duration(sum(seconds) / len(seconds)) if any(seconds) else "–",
-                number(sum(speeds) / len(speeds)) if speeds else "–", str(len(found)),
-            ])  # fmt: skip
-    tests = list(dict.fromkeys(test for tests in results.resolutions.values() for test in tests))
-    sampling = []
-    for method in results.methods:
-        row = []
-        for test in tests:
-            found = [r for r in results.find("measure", method=method, test_resolution=test, status="ok")
-                     if r.num_samples and "sample" in r.timings]  # fmt: skip
-            each = [1000 * r.timings["sample"] / (r.num_samples or 1) for r in found]
-            row.append(number(sum(each) / len(each)) if each else "–")
-        sampling.append((method, row))
-    known = any(value != "–" for _, row in sampling for value in row)
-    return {"models": models, "sampling": sampling if known else [], "tests": [size_label(test) for test in tests]}
-
-
-def _count(value: Any) -> str:
-    if not isinstance(value, int | float):
-        return "–"
-    for limit, letter in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
-        if value >= limit:
-            return f"{value / limit:.3g} {letter}"
-    return f"{value:g}"
-
-
-def _provenance(results: Results) -> dict[str, Any]:
-    newest, records = results.newest, results.records
-    commands = list(dict.fromkeys(r.provenance.command for r in records if r.provenance.command))
-    dirty = any(record.provenance.dirty for record in records)
-    commits = sorted({(r.provenance.commit or "unknown") for r in records})
-    pairs = [
-        ("experiment", results.name),
-        ("run", newest.run),
-        ("records", f"{len(records)}, sha256 {results.digest}"),
-        ("made", f"{min(r.created for r in records)} to {newest.created}"),
-        ("commit", ", ".join(commits) + (" (with uncommitted changes)" if dirty else "")),
-        ("packages", ", ".join(f"{name} {version}" for name, version in newest.provenance.packages.items())),
-        ("python", newest.provenance.python),
-        ("platform", ", ".join(sorted({r.provenance.platform for r in records}))),
-        ("device", ", ".join(sorted({r.provenance.device for r in records}))),
-        ("overrides", ", ".join(dict.fromkeys(o for r in records for o in r.overrides)) or "none"),
-    ]
-    protocol = sorted({f"{name}: {r.details[name]}" for r in results.find("measure")
-                       for name in ("resize", "num_reference") if name in r.details})  # fmt: skip
-    versions = {k: v for r in results.find("measure") for k, v in r.metric_versions.items()}
-    protocol += [f"{name} version {version}" for name, version in versions.items()]
-    return {
-        "commands": commands,
-        "pairs": [*pairs, ("measurement", "; ".join(protocol) or "–")],
-        "config": yaml.safe_dump(results.experiment, sort_keys=False, default_flow_style=None, width=110),
+        "compute": compute_curve(results, results.main_metric, section.train),
     }

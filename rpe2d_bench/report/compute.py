@@ -1,0 +1,80 @@
+"""Quality over training compute, where the methods of a run differ in it."""
+
+from __future__ import annotations
+
+import re
+
+from matplotlib.figure import Figure
+
+from rpe2d_bench.records import Resolution
+from rpe2d_bench.report.drawing import Drawing, drawing
+from rpe2d_bench.report.figures import LOG_FROM, bar, bar_words, logarithmic, paper_style
+from rpe2d_bench.report.palette import COLOURS
+from rpe2d_bench.report.results import Results
+from rpe2d_bench.report.vocabulary import Metric, size_label
+
+MARKERS = "osD^vPX<>p"
+
+
+def training_flops(results: Results, method: str, train: Resolution) -> float | None:
+    """FLOPs of the model of a method with all stages before it, mean over seeds; None where they were not kept."""
+    model = results.methods[method].get("model")
+    found = [
+        float(record.details.get("flops", record.details["steps"] * record.details["flops_per_step"]))
+        for record in results.find("train", model=model, train_resolution=train, status="ok")
+        if "flops_per_step" in record.details
+    ]
+    return sum(found) / len(found) if found else None
+
+
+def family(method: str) -> str:
+    """Methods that differ in a number at the end of their name are one family at several budgets."""
+    return re.sub(r"_\d+$", "", method)
+
+
+def compute_curve(results: Results, metric: Metric | None, train: Resolution) -> Drawing | None:
+    """Metric at the train resolution over FLOPs, a line per family; None unless a family has several budgets."""
+    if metric is None or train not in results.resolutions.get(train, []):
+        return None
+    points: dict[str, list[tuple[float, str]]] = {}
+    for method in results.methods:
+        flops = training_flops(results, method, train)
+        if flops and results.estimate(method, train, train, metric):
+            points.setdefault(family(method), []).append((flops, method))
+    if not any(len({flops for flops, _ in found}) > 1 for found in points.values()):
+        return None
+    values = []
+    with paper_style():
+        figure = Figure(layout="constrained")
+        axes = figure.subplots()
+        for number, (name, found) in enumerate(points.items()):
+            found.sort()
+            colour = COLOURS[number % len(COLOURS)][0]
+            xs, means, lows, highs = [], [], [], []
+            for flops, method in found:
+                estimate = results.estimate(method, train, train, metric)
+                assert estimate is not None
+                low, high = bar(estimate, list(results.by_seed(method, train, train, metric).values()))
+                xs.append(flops / 1e12)
+                means.append(estimate.mean)
+                lows.append(low)
+                highs.append(high)
+            axes.plot(
+                xs, means, color=colour, marker=MARKERS[number % len(MARKERS)], markeredgecolor="none", label=name
+            )
+            axes.vlines(xs, lows, highs, color=colour, linewidth=1.0, alpha=0.8)
+            values += means
+        if min(values) > 0 and max(values) / min(values) > LOG_FROM / 3:
+            logarithmic(axes.yaxis, min(values), max(values))
+        axes.set_xlabel("training compute, all stages (TFLOP)")
+        axes.set_ylabel(metric.heading)
+        figure.legend(loc="outside right center")
+    said = "; ".join(f"{m}: {f / 1e12:.3g} TFLOP" for found in points.values() for f, m in found)
+    return drawing(
+        figure,
+        f"compute_train_{size_label(train).replace('×', 'x')}",
+        f"Quality at {size_label(train)} px over training compute",
+        f"{metric.label} of {len(results.methods)} methods over the FLOPs of their training. {said}.",
+        "FLOPs of matrix products, forward and backward, with the stages before. Every point is a finished schedule; "
+        f"lines join methods whose names differ in the number at the end. {bar_words(results)}.",
+    )

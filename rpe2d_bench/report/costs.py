@@ -1,0 +1,69 @@
+"""What training and sampling cost, as measured when they really ran."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rpe2d_bench.report.answer import duration
+from rpe2d_bench.report.plain import PlainTable
+from rpe2d_bench.report.results import Results, as_resolution
+from rpe2d_bench.report.tables import number
+from rpe2d_bench.report.vocabulary import size_label
+
+TRAINING = (
+    "model", "resolution", "parameters", "starts from", "FLOPs per step", "steps", "FLOPs with the stages before",
+    "time", "images per second", "seeds",
+)  # fmt: skip
+WALL_CLOCK = (
+    "Wall clock, with whatever else ran on the machine at that time: small differences between methods are not theirs."
+    " Methods that coincide share one measurement."
+)
+
+
+def training_cost(results: Results) -> PlainTable | None:
+    """A row per trained model, also those that others start from; None where nothing was trained."""
+    rows: list[tuple[str, ...]] = []
+    trained = dict.fromkeys((r.model, r.train_resolution) for r in results.find("train", status="ok"))
+    for model, train in trained:
+        found = results.find("train", model=model, train_resolution=train, status="ok")
+        details, seconds = found[0].details, [sum(record.timings.values()) for record in found]
+        speeds = [r.metrics["images_per_second"] for r in found if r.metrics.get("images_per_second")]
+        entry = (results.experiment.get("models") or {}).get(model) or {}
+        resolution = as_resolution(entry["resolution"]) if entry.get("resolution") else train
+        steps, each = details.get("steps"), details.get("flops_per_step")
+        own = steps * each if steps is not None and each is not None else None
+        before = (entry.get("init") or {}).get("model") or ("file" if entry.get("checkpoint") else "–")
+        rows.append((
+            str(model), size_label(resolution), _count(details.get("parameters")), before, _count(each),
+            "–" if steps is None else str(steps), _count(details.get("flops", own)),
+            duration(sum(seconds) / len(seconds)) if any(seconds) else "–",
+            number(sum(speeds) / len(speeds)) if speeds else "–", str(len(found)),
+        ))  # fmt: skip
+    return PlainTable("training_cost", "Training, mean over seeds", TRAINING, rows, numbers=True) if rows else None
+
+
+def sampling_cost(results: Results) -> PlainTable | None:
+    """Milliseconds per picture, methods x test resolutions; None where no time was taken."""
+    tests = list(dict.fromkeys(test for tests in results.resolutions.values() for test in tests))
+    rows = []
+    for method in results.methods:
+        row = [method]
+        for test in tests:
+            found = [r for r in results.find("measure", method=method, test_resolution=test, status="ok")
+                     if r.num_samples and "sample" in r.timings]  # fmt: skip
+            each = [1000 * r.timings["sample"] / (r.num_samples or 1) for r in found]
+            row.append(number(sum(each) / len(each)) if each else "–")
+        rows.append(tuple(row))
+    if all(value == "–" for _, *values in rows for value in values):
+        return None
+    title = "Sampling, milliseconds per picture by test resolution, mean over seeds"
+    return PlainTable("sampling_cost", title, ("method", *map(size_label, tests)), rows, True, WALL_CLOCK)
+
+
+def _count(value: Any) -> str:
+    if not isinstance(value, int | float):
+        return "–"
+    for limit, letter in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if value >= limit:
+            return f"{value / limit:.3g} {letter}"
+    return f"{value:g}"
