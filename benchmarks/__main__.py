@@ -11,7 +11,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-BENCHMARKS = ("limits", "training_step", "sampling_step", "encoding_share", "data_pipeline")
+BENCHMARKS = ("limits", "training_step", "sampling_step", "encoding_share", "data_pipeline", "scaling", "orchestration")
 RESULTS = Path(__file__).parent / "results"
 
 
