@@ -78,7 +78,8 @@ def _winners(results: Results, metric: Metric, train: Resolution) -> list[Senten
         ]
         extreme = "lowest" if metric.better == "lower" else "highest"
         has = "(which coincide) have" if " = " in winner else "has"
-        text = f"{join(winner.split(' = '))} {has} the {extreme} {metric.label} at {join(scores)}"
+        marked = " (undertrained: see below)" if results.is_undertrained(first, train) else ""
+        text = f"{join(winner.split(' = '))}{marked} {has} the {extreme} {metric.label} at {join(scores)}"
         clear = [size_label(test) for test, second in sizes if second and second[1]]
         close = [f"{second[0]} at {size_label(test)}" for test, second in sizes if second and not second[1]]
         if len(results.seeds) < 2 and not results.comparisons:
@@ -89,8 +90,7 @@ def _winners(results: Results, metric: Metric, train: Resolution) -> list[Senten
             text += f"; it is not separated from the next best ({join(close)})"
         elif clear:
             text += ", each time separated from the next best" if len(clear) > 1 else ", separated from the next best"
-        marked = " (undertrained)" if results.is_undertrained(first, train) else ""
-        out.append(Sentence("answer", f"Trained at {size_label(train)} px: {text}{marked}."))
+        out.append(Sentence("answer", f"Trained at {size_label(train)} px: {text}."))
     return out
 
 

@@ -4,24 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 from rpe2d_bench.errors import UserError
 from rpe2d_bench.records import Resolution
 from rpe2d_bench.report.answer import join
 from rpe2d_bench.report.results import Results
-from rpe2d_bench.report.statistics import Estimate, paired
+from rpe2d_bench.report.settings import Change, changed
+from rpe2d_bench.report.statistics import Estimate, estimate
 from rpe2d_bench.report.tables import Cell, Row, Table
 from rpe2d_bench.report.vocabulary import Metric, scale_label, size_label
-
-
-@dataclass(frozen=True)
-class Change:
-    """One setting that differs."""
-
-    what: str
-    first: str
-    second: str
 
 
 @dataclass(frozen=True)
@@ -42,10 +33,7 @@ class Changes:
     @cached_property
     def settings(self) -> list[Change]:
         """Every setting of the two experiments that differs, then code, machine and package versions."""
-        found = _differences(_flat(self.first.experiment), _flat(self.second.experiment))
-        return [change for change in found if not change.what.startswith("resources")] + _differences(
-            _surroundings(self.first), _surroundings(self.second)
-        )
+        return changed(self.first, self.second)
 
     @cached_property
     def metrics(self) -> list[Metric]:
@@ -71,10 +59,14 @@ class Changes:
 
     def gap(self, method: str, train: Resolution, test: Resolution, metric: Metric) -> tuple[Estimate | None, bool]:
         """second - first, paired over the seeds both have, and whether that is more than noise."""
+        found = estimate(self.by_seed(method, train, test, metric))
+        return found, bool(found and found.excludes_zero and not (found.mean == 0 and not found.spread))
+
+    def by_seed(self, method: str, train: Resolution, test: Resolution, metric: Metric) -> list[float]:
+        """second - first of every seed that both have."""
         ours = self.second.by_seed(method, train, test, metric)
         theirs = self.first.by_seed(method, train, test, metric)
-        found = paired(ours, theirs)
-        return found, bool(found and found.excludes_zero and not (found.mean == 0 and not found.spread))
+        return [ours[seed] - theirs[seed] for seed in sorted(ours.keys() & theirs.keys())]
 
     def table(self, metric: Metric, train: Resolution) -> Table:
         """Methods x test resolutions: second minus first, with its interval."""
@@ -154,6 +146,10 @@ class Changes:
         ]
         if counts[0] != counts[1]:
             out.append(f"Pictures per cell differ ({counts[0]}, {counts[1]}): distances depend on the count.")
+        shared = len(set(self.first.seeds) & set(self.second.seeds))
+        if shared == 2:
+            out.append("Two shared seeds: the interval is 13 standard errors wide, so only very large changes count as"
+                       " more than noise. Three or more seeds say much more.")  # fmt: skip
         for one, other, name in ((self.first, self.second, self.names[0]), (self.second, self.first, self.names[1])):
             if alone := [method for method in one.methods if method not in other.methods]:
                 out.append(f"Only in {name}: {', '.join(alone)}.")
@@ -163,31 +159,3 @@ class Changes:
 def _versions(results: Results, metric: Metric) -> str:
     found = {r.metric_versions.get(metric.key, "unknown") for r in results.find("measure", status="ok")}
     return ", ".join(sorted(found))
-
-
-def _flat(value: Any, prefix: str = "") -> dict[str, str]:
-    if isinstance(value, dict) and value:
-        out: dict[str, str] = {}
-        for key, item in value.items():
-            out |= _flat(item, f"{prefix}.{key}" if prefix else str(key))
-        return out
-    return {prefix: str(value)}
-
-
-def _surroundings(results: Results) -> dict[str, str]:
-    made = results.newest.provenance
-    return {
-        "commit": (made.commit or "unknown")[:10] + (" with uncommitted changes" if made.dirty else ""),
-        "python": made.python,
-        "platform": made.platform,
-        "device": made.device,
-        **{f"package {name}": version for name, version in made.packages.items()},
-    }
-
-
-def _differences(first: dict[str, str], second: dict[str, str]) -> list[Change]:
-    return [
-        Change(key, first.get(key, "–"), second.get(key, "–"))
-        for key in dict.fromkeys([*first, *second])
-        if first.get(key) != second.get(key)
-    ]

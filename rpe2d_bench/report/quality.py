@@ -9,6 +9,8 @@ from rpe2d_bench.records import Resolution
 from rpe2d_bench.report.results import UNDERTRAINED_ACCURACY, UNDERTRAINED_EXCESS, Results
 from rpe2d_bench.report.vocabulary import Metric, size_label
 
+MEMORIZED = 3.0  # standard errors above one half that count as memorization
+
 
 @dataclass(frozen=True)
 class Finding:
@@ -82,10 +84,54 @@ def findings(results: Results) -> list[Finding]:
         found.append(
             Finding("undertrained", f"model {model} at {size_label(train)} px", why + "; other numbers inconclusive")
         )
-    found += _provenance(results)
+    found += [*_memorization(results), *_provenance(results)]
     if len(results.seeds) == 1:
         found.append(Finding("few seeds", "one seed", "no spread, no interval: differences may be luck"))
     return found
+
+
+def checks(results: Results) -> list[tuple[str, str]]:
+    """What was looked at, also where nothing was found."""
+    cells = [
+        (m, train, test) for train, tests in results.resolutions.items() for test in tests for m in results.methods
+    ]
+    states = [results.state(*cell) for cell in cells]
+    sizes = list(dict.fromkeys(test for tests in results.resolutions.values() for test in tests))
+    floors = sum(bool(results.find("floor", test_resolution=test, status="ok")) for test in sizes)
+    shares = [value for _, value, _ in _memorized(results)]
+    memorized = "not measured; write evaluate.metrics: [..., memorization]"
+    if shares:
+        memorized = (
+            f"{100 * min(shares):.0f} to {100 * max(shares):.0f} % of a cell's pictures are nearer to a"
+        )
+        memorized += " training picture than to an unseen one; 50 % without memorization"
+    return [
+        ("cells", f"{states.count('ok')} of {len(cells)} complete, {len(results.seeds)} seeds asked for"),
+        ("failed", str(len(_failed(results)))),
+        ("not finite", str(len(_diverged(results)))),
+        ("floors", f"{floors} of {len(sizes)} test resolutions"),
+        ("undertrained", f"{len(results.undertrained)} of {len(results.models)} models"),
+        ("memorization", memorized),
+    ]
+
+
+def _memorized(results: Results) -> list[tuple[object, float, float]]:
+    """(record, share of pictures nearer to training pictures, its standard error without memorization)."""
+    return [
+        (record, value, 0.5 / math.sqrt(record.num_samples or 1))
+        for record in results.find("measure", status="ok")
+        for name, value in record.metrics.items()
+        if name.startswith("memorization") and math.isfinite(value)
+    ]
+
+
+def _memorization(results: Results) -> list[Finding]:
+    return [
+        Finding("memorization", describe_record(record), f"{100 * value:.0f} % of its pictures are nearer to a training"
+                f" picture than to an unseen one; 50 ± {100 * error:.0f} % without memorization")
+        for record, value, error in _memorized(results)
+        if value > 0.5 + MEMORIZED * error
+    ]  # fmt: skip
 
 
 def _failed(results: Results) -> list[Finding]:

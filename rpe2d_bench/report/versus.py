@@ -15,8 +15,9 @@ from rpe2d_bench.report import formats
 from rpe2d_bench.report.changes import Changes
 from rpe2d_bench.report.context import files_of_table
 from rpe2d_bench.report.drawing import Drawing, drawing
-from rpe2d_bench.report.figures import metric_curve, paper_style
+from rpe2d_bench.report.figures import bar, metric_curve, paper_style
 from rpe2d_bench.report.palette import COLOURS
+from rpe2d_bench.report.plain import PlainTable
 from rpe2d_bench.report.results import Results
 from rpe2d_bench.report.strip_view import of_two
 from rpe2d_bench.report.strips import strips
@@ -74,6 +75,7 @@ def write_comparison(
         page.render(
             changes=changes,
             names=changes.names,
+            settings=_settings(changes),
             sections=sections,
             series={name: style.index for name, style in look.items()},
             colours=COLOURS,
@@ -88,6 +90,11 @@ def write_comparison(
         shutil.rmtree(out)
     fresh.rename(out)
     return out / "index.html"
+
+
+def _settings(changes: Changes) -> PlainTable:
+    rows: list[tuple[str, ...]] = [(change.what, change.first, change.second) for change in changes.settings]
+    return PlainTable("settings", "Settings, code and packages that differ", ("setting", *changes.names), rows)
 
 
 def _strips(changes: Changes, train: Resolution, stores: tuple[Path, Path]) -> dict[str, Any] | None:
@@ -111,7 +118,9 @@ def change_figure(changes: Changes, metric: Metric, train: Resolution) -> Drawin
             (drawn,) = axes.plot([x for x, _ in points], [found.mean for _, found in points], linestyle="none",
                                  color=style.colour, marker=style.marker, label=method)  # fmt: skip
             drawn.set_gid(f"series-{style.index}-change")
-            ends = [(x, found.low, found.high) for x, found in points if found.low is not None]
+            ends = [(i + shift, *bar(found, each)) for i, test in enumerate(tests)
+                    if (found := changes.gap(method, train, test, metric)[0]) and found.n > 1
+                    and (each := changes.by_seed(method, train, test, metric))]  # fmt: skip
             if ends:
                 bars = axes.vlines(*zip(*ends, strict=True), color=style.colour, linewidth=1.0)
                 bars.set_gid(f"series-{style.index}-changebars")
@@ -126,5 +135,6 @@ def change_figure(changes: Changes, metric: Metric, train: Resolution) -> Drawin
         f"{metric.key}_train_{size_label(train).replace('×', 'x')}_change",
         f"Change of {metric.label}",
         f"{metric.label} of {changes.names[1]} minus {changes.names[0]} for {len(changes.methods)} methods.",
-        f"{metric.label}: second run minus first. Bars: 95 % interval over shared seeds; no bar: one shared seed.",
+        f"{metric.label}: second run minus first. Bars: 95 % interval over the shared seeds, with two seeds both"
+        " values (the table has the interval); no bar: one shared seed.",
     )

@@ -55,6 +55,16 @@
   theme.addEventListener("click", () => { root.dataset.theme = isDark() ? "light" : "dark"; label(); });
   label();
 
+  // A link leads into a folded section.
+  const unfold = () => {
+    const target = location.hash.length > 1 && document.getElementById(location.hash.slice(1));
+    for (let at = target && (target.querySelector("details.part") || target); at; at = at.parentElement) {
+      if (at.tagName === "DETAILS") at.open = true;
+    }
+  };
+  addEventListener("hashchange", unfold);
+  unfold();
+
   // Paper has no buttons: everything that is folded is printed open.
   let opened = [];
   addEventListener("beforeprint", () => { opened = all("details:not([open])"); for (const item of opened) item.open = true; });

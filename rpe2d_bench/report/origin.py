@@ -1,0 +1,60 @@
+"""Where the numbers of a report come from: commands, code, machine, and how pictures were prepared for each metric."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import yaml
+
+from rpe2d_bench.report.plain import PlainTable
+from rpe2d_bench.report.results import Results
+
+
+def provenance(results: Results) -> dict[str, Any]:
+    """Commands, facts, the resolved experiment and the measurement's protocol."""
+    newest, records = results.newest, results.records
+    commands = list(dict.fromkeys(r.provenance.command for r in records if r.provenance.command))
+    dirty = any(record.provenance.dirty for record in records)
+    commits = sorted({(r.provenance.commit or "unknown") for r in records})
+    revisions = sorted({str(r.details["data_revision"]) for r in records if "data_revision" in r.details})
+    references = sorted({str(r.details["num_reference"]) for r in records if "num_reference" in r.details})
+    pairs = [
+        ("experiment", results.name),
+        ("run", newest.run),
+        ("records", f"{len(records)}, sha256 {results.digest}"),
+        ("made", f"{min(r.created for r in records)} to {newest.created}"),
+        ("commit", ", ".join(commits) + (" (with uncommitted changes)" if dirty else "")),
+        ("data", ", ".join(revisions)),
+        ("reference", f"{' or '.join(references)} real pictures a cell" if references else ""),
+        ("packages", ", ".join(f"{name} {version}" for name, version in newest.provenance.packages.items())),
+        ("python", newest.provenance.python),
+        ("platform", ", ".join(sorted({r.provenance.platform for r in records}))),
+        ("device", ", ".join(sorted({r.provenance.device for r in records}))),
+        ("overrides", ", ".join(dict.fromkeys(o for r in records for o in r.overrides)) or "none"),
+    ]
+    return {
+        "commands": commands,
+        "pairs": [(name, value) for name, value in pairs if value],
+        "protocol": [table for table in (_versions(results), _preparation(results)) if table],
+        "config": yaml.safe_dump(results.experiment, sort_keys=False, default_flow_style=None, width=110),
+    }
+
+
+def _versions(results: Results) -> PlainTable | None:
+    found = {name: version for r in results.find("measure") for name, version in r.metric_versions.items()}
+    rows: list[tuple[str, ...]] = list(found.items())
+    return PlainTable("metric_versions", "Versions of metrics and nets", ("metric", "version"), rows) if rows else None
+
+
+def _preparation(results: Results) -> PlainTable | None:
+    """What happened to pictures before a net saw them: a row per view and treatment, its sizes together."""
+    found: dict[tuple[str, str], dict[str, None]] = {}
+    for record in results.find("measure", status="ok"):
+        for view, said in (record.details.get("resize") or {}).items():
+            size, _, rest = str(said).partition(", ")
+            if " -> " not in size:
+                size, rest = "all", str(said)
+            found.setdefault((view.partition("@")[0], rest), {})[size.replace(" -> ", " → ")] = None
+    rows: list[tuple[str, ...]] = [(view, ", ".join(sizes), rest) for (view, rest), sizes in found.items()]
+    head = ("view", "sizes, height×width", "how")
+    return PlainTable("preparation", "What was done to pictures before a net saw them", head, rows) if rows else None
