@@ -1,0 +1,225 @@
+"""Whole searches of a tiny experiment: both engines, a planted optimum, kills, what is recorded and shown."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from tiny_experiment import TINY
+
+from rpe2d_bench import loading, records, report
+from rpe2d_bench.config import Experiment
+from rpe2d_bench.plan import make_plan
+from rpe2d_bench.records import Record
+from rpe2d_bench.runner import run
+from rpe2d_bench.runner.searching import search
+from rpe2d_bench.store import Store
+from rpe2d_bench.tracking import words
+
+# At a rate of 1e-9 nothing is learnt: the pictures stay noise. It is what the file writes, and one of three choices.
+PLANTED = (
+    TINY.replace("warmup: 2}", "warmup: 2, lr: 1.0e-9, ema: 0.8}")
+    + """\
+search:
+  trials: 3
+  num_samples: 12
+  resolutions: [16, 24]
+  models:
+    "*": {train.lr: [1.0e-9, 1.0e-8, 1.0e-2]}
+  methods:
+    ntk: {sampler.steps: [1, 2, 3]}
+"""
+)
+Table = dict[str, Any]
+
+
+@pytest.fixture
+def planted(tmp_path: Path) -> Path:
+    path = tmp_path / "planted.yaml"
+    path.write_text(PLANTED)
+    return path
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Experiment, Table, list[Record], Store]:
+    """A search and its comparison in one process, which several tests look at."""
+    folder = tmp_path_factory.mktemp("searched")
+    path, store = folder / "planted.yaml", Store(folder / "runs")
+    path.write_text(PLANTED)
+    chosen, table = search(loading.load(path), store, engine="local")
+    found = run(make_plan(chosen), store, engine="local", searched=table)
+    return path, chosen, table, found, store
+
+
+def times(root: Path) -> dict[Path, int]:
+    return {path: path.stat().st_mtime_ns for path in root.rglob("*") if path.is_file()}
+
+
+def test_a_planted_optimum_is_found(done: tuple[Path, Experiment, Table, list[Record], Store]) -> None:
+    _, chosen, table, _, _ = done
+    for model in ("rope", "rpe2d"):
+        assert chosen.train_of(model).lr == 1e-2
+    for entry in table["entries"]:
+        assert len(entry["trials"]) == (3 if entry["space"] else 0)
+        if entry["section"] == "models":
+            assert entry["trials"][0]["values"] == {"train.lr": 1e-9}
+            objectives = {trial["values"]["train.lr"]: trial["objective"] for trial in entry["trials"]}
+            assert objectives[1e-2] < 0.7 * objectives[1e-9]
+
+
+def test_records_carry_the_chosen_values_and_how_they_were_chosen(
+    done: tuple[Path, Experiment, Table, list[Record], Store],
+) -> None:
+    _, chosen, table, found, store = done
+    assert {record.status for record in found} == {"ok"}
+    for record in records.read(store.root):
+        assert record.config["search"] == table
+        assert record.config["experiment"]["models"]["rope"]["train"] == {"lr": 1e-2}
+        assert record.run == make_plan(chosen).run
+    assert table["metric"] in found[-1].metrics
+    assert json.loads(json.dumps(table)) == table
+
+
+def test_a_search_that_is_known_repeats_nothing_and_starts_no_ray(
+    done: tuple[Path, Experiment, Table, list[Record], Store], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from rpe2d_bench.runner import ray_engine
+
+    path, chosen, table, found, store = done
+    monkeypatch.setattr(ray_engine, "start", lambda around: pytest.fail("Ray was started"))
+    touched = times(store.root / "stages")
+    again, same = search(loading.load(path), store, engine="ray")
+    assert (again, same) == (chosen, table)
+    assert run(make_plan(again), store, engine="ray", searched=same) == found
+    assert times(store.root / "stages") == touched
+
+
+def test_a_chosen_training_is_shared_with_the_comparison(
+    done: tuple[Path, Experiment, Table, list[Record], Store],
+) -> None:
+    _, chosen, _, _, store = done
+    trained = {path.name for path in (store.root / "stages" / "train").iterdir()}
+    assert {trial.stage.key for trial in make_plan(chosen).trials} <= trained
+    assert len(trained) == 6  # three rates for two models; the comparison added none
+
+
+def test_the_search_never_renders_a_test_picture(
+    planted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from rpe2d_bench import data
+
+    seen: set[tuple[str, int]] = set()
+    build = data.build
+
+    class Watched:
+        def __init__(self, dataset: Any) -> None:
+            self._dataset = dataset
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self._dataset, name)
+
+        def pictures(self, split: str, indices: np.ndarray, resolution: Any) -> np.ndarray:
+            seen.add((split, int(indices.max())))
+            pictures: np.ndarray = self._dataset.pictures(split, indices, resolution)
+            return pictures
+
+    monkeypatch.setattr(data, "build", lambda options: Watched(build(options)))
+    search(loading.load(planted, ["search.trials=2"]), Store(tmp_path / "runs"), engine="local", methods=["ntk"])
+    assert {split for split, _ in seen} == {"train", "validation"}
+
+
+def test_ray_chooses_the_same_bits(
+    done: tuple[Path, Experiment, Table, list[Record], Store], planted: Path, tmp_path: Path
+) -> None:
+    _, chosen, table, _, _ = done
+    said: list[str] = []
+    there, same = search(loading.load(planted), Store(tmp_path / "runs"), engine="ray", heard=said.append)
+    assert there == chosen
+    assert same == table
+    assert len([line for line in said if line.startswith("tried")]) == 9
+
+
+@pytest.mark.slow
+def test_asha_stops_what_does_not_learn_and_never_the_values_as_written(planted: Path, tmp_path: Path) -> None:
+    overrides = [
+        "search.scheduler=asha",
+        "search.trials=4",
+        "train.steps=100",
+        "train.lr=5.0e-3",
+        "search.models={'*': {train.lr: [4.0e-3, 1.0e-9, 1.0e-8, 1.0e-7]}}",
+        "resources.trials_in_parallel=1",
+    ]
+    experiment = loading.load(planted, overrides)
+    _, table = search(experiment, Store(tmp_path / "runs"), engine="ray", methods=["extrapolation"])
+    (trials,) = [entry["trials"] for entry in table["entries"] if entry["entry"] == "rope"]
+    assert len(trials) == 4
+    assert trials[0]["status"] == "ok"
+    stopped = [trial for trial in trials if trial["status"] == "stopped"]
+    assert stopped
+    assert all(trial["values"]["train.lr"] < 1e-6 for trial in stopped)
+
+
+@pytest.mark.slow
+def test_a_killed_search_repeats_no_finished_trial(
+    done: tuple[Path, Experiment, Table, list[Record], Store], planted: Path, tmp_path: Path
+) -> None:
+    store = tmp_path / "killed"
+    program = "from rpe2d_bench.cli import main; main()"
+    arguments = ["run", str(planted), "--engine", "local", "--no-mlflow", "--store", str(store)]
+    command = [sys.executable, "-c", program, *arguments, "--reports", str(tmp_path / "reports")]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=tmp_path)
+    deadline = time.time() + 120
+    while time.time() < deadline and len(list((store / "stages" / "train").glob("*/manifest.json"))) < 4:
+        assert process.poll() is None
+        time.sleep(0.02)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    sealed = [path.parent for path in (store / "stages").glob("*/*/manifest.json") if path.parent.suffix == ""]
+    kept = {path: path.stat().st_mtime_ns for folder in sealed for path in folder.iterdir()}
+    assert {folder.parent.name for folder in sealed} >= {
+        "train",
+        "measure",
+        "search",
+    }  # one entry was done, one was not
+    assert len(list((store / "stages" / "search").iterdir())) == 1
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, cwd=tmp_path)
+    assert kept.items() <= times(store / "stages").items()
+    assert records.read(store)[0].config["search"] == done[2]
+
+
+def test_the_report_says_how_values_were_chosen(
+    done: tuple[Path, Experiment, Table, list[Record], Store], tmp_path: Path
+) -> None:
+    _, _, _, found, store = done
+    page = report.render(found, store.root, tmp_path / "report").read_text()
+    assert "How values were chosen: 3 trials for each of 3 entries" in page
+    assert "train.lr 1e-09" in page
+    assert "train.lr 0.01" in page
+    text = (tmp_path / "report" / "report.md").read_text()
+    assert "| model rope (judged by extrapolation) | train.lr: 1e-09 / 1e-08 / 0.01 | 3 |" in text
+    assert "| method extrapolation | 0 options | 0 |" in text
+    lines = (tmp_path / "report" / "tables" / "search_trials.csv").read_text().splitlines()
+    assert len(lines) == 1 + 9
+    plain = [record.model_copy(update={"config": {"experiment": record.config["experiment"]}}) for record in found]
+    assert "How values were chosen" not in report.render(plain, store.root, tmp_path / "plain").read_text()
+
+
+def test_mlflow_has_the_chosen_values_as_parameters(
+    done: tuple[Path, Experiment, Table, list[Record], Store],
+) -> None:
+    _, chosen, _, found, _ = done
+    trained = words.parameters(next(record for record in found if record.stage == "train" and record.model == "rope"))
+    assert trained["searched.model.train.lr"] == "0.01"
+    assert trained["searched.model.trials"] == "3"
+    measured = words.parameters(next(record for record in found if record.method == "ntk"))
+    assert measured["searched.method.sampler.steps"] == str(chosen.sampler_of("ntk").steps)
+    assert "searched.method.trials" not in words.parameters(
+        next(record for record in found if record.method == "extrapolation")
+    )
