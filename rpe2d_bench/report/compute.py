@@ -32,15 +32,21 @@ def family(method: str) -> str:
     return re.sub(r"_\d+$", "", method)
 
 
+def families(results: Results, metric: Metric, train: Resolution) -> dict[str, list[tuple[float, str]]]:
+    """Family -> (FLOPs, method) in rising order, of the methods that have a result at the train resolution."""
+    found: dict[str, list[tuple[float, str]]] = {}
+    for method in results.methods:
+        flops = training_flops(results, method, train)
+        if flops and results.estimate(method, train, train, metric):
+            found.setdefault(family(method), []).append((flops, method))
+    return {name: sorted(points) for name, points in found.items()}
+
+
 def compute_curve(results: Results, metric: Metric | None, train: Resolution) -> Drawing | None:
     """Metric at the train resolution over FLOPs, a line per family; None unless a family has several budgets."""
     if metric is None or train not in results.resolutions.get(train, []):
         return None
-    points: dict[str, list[tuple[float, str]]] = {}
-    for method in results.methods:
-        flops = training_flops(results, method, train)
-        if flops and results.estimate(method, train, train, metric):
-            points.setdefault(family(method), []).append((flops, method))
+    points = families(results, metric, train)
     if not any(len({flops for flops, _ in found}) > 1 for found in points.values()):
         return None
     values = []
@@ -48,7 +54,6 @@ def compute_curve(results: Results, metric: Metric | None, train: Resolution) ->
         figure = Figure(layout="constrained")
         axes = figure.subplots()
         for number, (name, found) in enumerate(points.items()):
-            found.sort()
             colour = COLOURS[number % len(COLOURS)][0]
             xs, means, lows, highs = [], [], [], []
             for flops, method in found:

@@ -8,7 +8,6 @@ from typing import Any
 
 from rpe2d_bench.report import formats, strip_view
 from rpe2d_bench.report.answer import answer
-from rpe2d_bench.report.compute import compute_curve
 from rpe2d_bench.report.costs import sampling_cost, training_cost
 from rpe2d_bench.report.frame import load_frame
 from rpe2d_bench.report.origin import provenance
@@ -131,5 +130,5 @@ def _section(results: Results, section: Section) -> dict[str, Any]:
         "strips": strip_view.of_run(results, section.train, section.strips, section.real),
         "plane": section.plane,
         "ramps": section.ramps,
-        "compute": compute_curve(results, results.main_metric, section.train),
+        "compute": section.compute,
     }

@@ -11,6 +11,7 @@ from typing import Any
 
 from rpe2d_bench.records import RECORDS_FILE, Record, Resolution
 from rpe2d_bench.report import figures, formats, search, sheets
+from rpe2d_bench.report.compute import compute_curve
 from rpe2d_bench.report.drawing import Drawing, drawing
 from rpe2d_bench.report.frame import load_frame
 from rpe2d_bench.report.page import Section, write_page
@@ -136,7 +137,10 @@ def _write(results: Results, store: Path, out: Path, inputs: str) -> None:
         turning = ramps(results, train)
         if turning is not None:
             turning.save(out / "figures")
-        sections.append(Section(train, tables, drawn, pictures, real, both, turning))
+        compute = compute_curve(results, results.main_metric, train)
+        if compute is not None:
+            compute.save(out / "figures")
+        sections.append(Section(train, tables, drawn, pictures, real, both, turning, compute))
     chosen = search.how_chosen(results)
     if chosen is not None:
         text.append(search.markdown(chosen))

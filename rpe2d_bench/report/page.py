@@ -24,6 +24,7 @@ class Section:
     real: dict[Resolution, Strip]
     plane: Drawing | None = None
     ramps: Drawing | None = None
+    compute: Drawing | None = None
 
 
 def write_page(results: Results, store: Path, sections: list[Section], path: Path) -> None:

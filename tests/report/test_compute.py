@@ -1,0 +1,69 @@
+"""Quality over training compute: which methods form a line, what counts as compute, when there is no figure."""
+
+from __future__ import annotations
+
+from synthetic import make_records
+
+from rpe2d_bench.report.compute import compute_curve, families, family, training_flops
+from rpe2d_bench.report.costs import training_cost
+from rpe2d_bench.report.results import Results
+
+TRAIN = (32, 32)
+
+
+def budgets(steps: dict[str, int], before: float = 0.0) -> Results:
+    """Three methods on models of their own that were trained for so many steps, after stages of `before` FLOPs."""
+    methods = {name: {"model": name} for name in steps}
+    records = make_records(tests=[TRAIN], methods=methods)
+    template = next(record for record in records if record.stage == "train")
+    records = [record for record in records if record.stage != "train"]
+    for model, number in steps.items():
+        flops = {"steps": number, "flops_per_step": 2.0e9, "flops": number * 2.0e9 + before}
+        for seed in (0, 1, 2):
+            records.append(template.model_copy(update={
+                "model": model, "seed": seed, "train_resolution": TRAIN, "key": f"{model}{seed}", "details": flops,
+            }))  # fmt: skip
+    for record in records:
+        record.config["experiment"]["models"] = {model: {} for model in steps}
+    return Results(records, [])
+
+
+def test_methods_that_differ_in_a_number_at_the_end_are_one_family() -> None:
+    assert [family(name) for name in ("rope_400", "rope_1200", "rope_v2_400", "rope", "rpe2d")] == [
+        "rope", "rope", "rope_v2", "rope", "rpe2d",
+    ]  # fmt: skip
+
+
+def test_compute_includes_the_stages_before() -> None:
+    results = budgets({"rope_10": 10, "rope_20": 20}, before=5e9)
+    assert training_flops(results, "rope_20", TRAIN) == 20 * 2.0e9 + 5e9
+
+
+def test_a_family_with_several_budgets_becomes_a_line_over_its_flops() -> None:
+    results = budgets({"rope_10": 10, "rope_20": 20, "rpe2d_20": 20})
+    assert results.main_metric is not None
+    assert families(results, results.main_metric, TRAIN) == {
+        "rope": [(2e10, "rope_10"), (4e10, "rope_20")],
+        "rpe2d": [(4e10, "rpe2d_20")],
+    }
+    drawn = compute_curve(results, results.main_metric, TRAIN)
+    assert drawn is not None
+    assert "rope_20: 0.04 TFLOP" in drawn.alternative
+
+
+def test_models_of_equal_compute_need_no_figure() -> None:
+    results = budgets({"rope_10": 10, "rpe2d_10": 10})
+    assert compute_curve(results, results.main_metric, TRAIN) is None
+    assert compute_curve(results, None, TRAIN) is None
+
+
+def test_the_table_of_trainings_names_what_a_model_starts_from() -> None:
+    results = budgets({"first": 10, "second": 20})
+    for record in results.records:
+        record.config["experiment"]["models"]["second"] = {"init": {"model": "first"}, "resolution": [48, 48]}
+    table = training_cost(Results(results.records, []))
+    assert table is not None
+    rows = {row[0]: row for row in table.rows}
+    assert rows["second"][3] == "first"
+    assert rows["second"][1] == "48"
+    assert rows["first"][3] == "–"
