@@ -101,8 +101,9 @@ def _show_search(searching: Searching, store: Store, console: Console) -> None:
 def _words(cost: Cost) -> str:
     if not cost.train_flops + cost.sample_flops:
         return "nothing to train or to sample"
+    per = "per worker" if cost.device == "cpu" else "per GPU"
     return (
-        f"about {duration(cost.seconds)}, {in_bytes(cost.memory)} per worker, {in_bytes(cost.disk)} of disk"
+        f"about {duration(cost.seconds)}, {in_bytes(cost.memory)} {per}, {in_bytes(cost.disk)} of disk"
         f"\n                train {in_flops(cost.train_flops)}, sample {in_flops(cost.sample_flops)}"
         + (f", autoencoder {in_flops(cost.coding_flops)}" if cost.coding_flops else "")
         + (f"\n                {_busy(cost)}" if cost.device != "cpu" or cost.coding_flops else "")
@@ -111,12 +112,11 @@ def _words(cost: Cost) -> str:
 
 def _busy(cost: Cost) -> str:
     """What decides whether a machine is large enough."""
+    measuring = f"{in_bytes(cost.host_memory)} of pictures in memory to measure"
     if cost.device == "cpu":
-        return f"{cost.device_hours:.3g} core-hours, {in_bytes(cost.host_memory)} of pictures in memory to measure"
-    return (
-        f"{cost.device_hours:.3g} GPU-hours at {cost.pace / 1e12:.0f} TFLOP/s, {in_bytes(cost.memory)} per GPU while "
-        f"training, {in_bytes(cost.host_memory)} of pictures in the host's memory to measure"
-    )
+        return f"{cost.device_hours:.3g} core-hours, {measuring}"
+    hours = f"{cost.device_hours:,.0f}" if cost.device_hours >= 100 else f"{cost.device_hours:.2g}"
+    return f"{hours} GPU-hours at {cost.pace / 1e12:.0f} TFLOP/s, {measuring}"
 
 
 def _table(plan: Plan, store: Store) -> Table:
