@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from rpe2d_bench.config import Experiment
 from rpe2d_bench.plan import Plan
 from rpe2d_bench.stages import ReferenceStage, SampleStage, TrainStage
 from rpe2d_bench.store import Store
@@ -170,3 +171,26 @@ def _pixels(resolution: Resolution) -> int:
 
 def _bytes(stage: SampleStage) -> float:
     return float(_pixels(stage.resolution) * stage.train.channels)
+
+
+def slow_arithmetic(experiment: Experiment) -> str | None:
+    """What to write instead where this processor has no bfloat16 products and the experiment asks for them."""
+    import torch
+
+    if experiment.resources.device != "cpu":
+        return None
+    able: dict[str, object] = getattr(torch.cpu, "get_capabilities", dict)()  # new in torch 2.13
+    if able.get("architecture") != "x86_64" or able.get("avx512_bf16") or able.get("amx_bf16"):
+        return None
+    parts = [f"models.{name}.train" for name, entry in experiment.models.items() if "precision" in entry.train]
+    asked = [part for part in ("train", *parts, "evaluate.sampler") if _is_bf16(experiment, part)]
+    if not asked:
+        return None
+    instead = " ".join(f"--set {part}.precision=float32" for part in asked)
+    return f"this processor computes bfloat16 slowly; add {instead}"
+
+
+def _is_bf16(experiment: Experiment, part: str) -> bool:
+    if part.startswith("models."):
+        return experiment.train_of(part.split(".")[1]).precision == "bf16"
+    return (experiment.train if part == "train" else experiment.evaluate.sampler).precision == "bf16"

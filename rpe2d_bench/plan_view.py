@@ -10,7 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from rpe2d_bench.cost import Cost, estimate, in_bytes, in_flops
+from rpe2d_bench.cost import Cost, estimate, in_bytes, in_flops, slow_arithmetic
 from rpe2d_bench.plan import Cell, Plan, Resolution, Trial, size
 from rpe2d_bench.runner.display import duration
 from rpe2d_bench.search import Searching
@@ -75,6 +75,8 @@ def show(
         soft_wrap=True,
     )
     console.print(f"  rest          {_words(estimate(plan, store))}", highlight=False, soft_wrap=True)
+    if note := slow_arithmetic(plan.experiment):
+        console.print(f"  note          {note}", highlight=False, soft_wrap=True)
     if not brief:
         console.print()
         console.print(_table(plan, store))
