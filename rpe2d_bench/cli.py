@@ -231,6 +231,19 @@ def measure(
 
 
 @app.command()
+def unpack(
+    files: Annotated[list[Path], typer.Argument(metavar="OUT...", help="The folder that was written, or its files.")],
+    store: StoreFolder = DEFAULT_STORE,
+) -> None:
+    """Put what `python -m rpe2d_bench.detached run` made on another machine into the store."""
+    from rpe2d_bench.detached.packing import unpack as put
+    from rpe2d_bench.store import Store
+
+    new, there = put(files, Store(store))
+    typer.echo(f"{new} stages put into {store}, {there} were there; next: rpe2d-bench run EXPERIMENT.yaml")
+
+
+@app.command()
 def sync(
     store: StoreFolder = DEFAULT_STORE,
     tracking_uri: Annotated[str | None, typer.Option(help="MLflow; by default a SQLite file in the store.")] = None,

@@ -112,6 +112,11 @@ def load_denoiser(stage: TrainStage, folder: Path, replacements: dict[str, Any])
 
     from rpe2d_bench.encodings import build, replaced
 
+    if not (folder / WEIGHTS).is_file():
+        raise UserError(
+            f"the weights of the model {stage.key[:8]} were left where it was trained; bring them, or delete {folder} "
+            "to train it again"
+        )
     denoiser = fresh_denoiser(stage)
     denoiser.load_state_dict(load_file(folder / WEIGHTS))
     if replacements:
