@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from rpe2d_bench.config import Experiment
 from rpe2d_bench.errors import UserError, suggestion
@@ -101,7 +102,7 @@ def _tables(experiment: Experiment, document: Document) -> None:
             diffusion.sampler(experiment.sampler_of(name).kind)
     evaluate = experiment.evaluate
     with _at(document, "evaluate", "metrics"):
-        metrics.validate(evaluate.metrics, evaluate.features, evaluate.judge)
+        metrics.validate(evaluate.metrics, evaluate.features, evaluate.judge, model=True)
         dataset = data.build(experiment.data)
         if "accuracy" in evaluate.metrics and evaluate.judge is not None:
             metrics.load_net(evaluate.judge, classes=tuple(dataset.class_names))  # raises where it cannot judge these
@@ -119,6 +120,10 @@ def _tables(experiment: Experiment, document: Document) -> None:
     if main not in evaluate.metrics:
         hint = suggestion(main, evaluate.metrics) or f"; measured: {', '.join(evaluate.metrics)}"
         raise document.error(("report", "main_metric"), f"{main!r} is not among evaluate.metrics{hint}")
+    if (main, evaluate.features) == ("fd", "inception"):
+        raise document.error(
+            ("report", "main_metric"), "the 'fd' of Inception's features is recorded as 'fid'; write fid"
+        )
 
 
 def _resolutions(experiment: Experiment, document: Document) -> None:
@@ -139,9 +144,7 @@ def _resolutions(experiment: Experiment, document: Document) -> None:
             for side in resolution:
                 if side % patch:
                     near = f"{max(patch, side // patch * patch)} or {(side // patch + 1) * patch}"
-                    raise document.error(
-                        at, f"resolution {side} is not a multiple of the {what} {patch}; write {near}"
-                    )
+                    raise document.error(at, f"resolution {side} is not a multiple of the {what} {patch}; write {near}")
 
 
 def _downsampling(experiment: Experiment) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 from rpe2d_bench.autoencoders import LatentSpace
@@ -71,10 +72,11 @@ class Plan:
     def run(self) -> str:
         """Name of the run: equal configurations give equal runs, whatever the resources."""
         # Defaults stay out, so that an option that is added later leaves the runs of before their names.
-        paths = {"resources": True, "report": True, "evaluate": {"weights"}}
-        matters = self.experiment.model_dump(mode="json", exclude=paths, exclude_defaults=True)
+        matters = self.experiment.model_dump(mode="json", exclude={"resources", "report"}, exclude_defaults=True)
         if (weights := self.experiment.evaluate.weights) is not None:
-            matters["weights"] = metrics.net_version(self.experiment.evaluate.features, Path(weights))
+            from rpe2d_bench.metrics import net_version
+
+            matters["evaluate"]["weights"] = net_version(self.experiment.evaluate.features, Path(weights))
         return f"{self.experiment.name}-{content_key('run', 1, matters)[:8]}"
 
     def measures(self) -> list[MeasureStage]:
@@ -114,7 +116,8 @@ def make_plan(experiment: Experiment, overrides: tuple[str, ...] = ()) -> Plan:
             for resolution in pair.test:
                 reference = _reference(experiment, dataset, pair.train, resolution)
                 other = dataclasses.replace(reference, start=(1 + number) * reference.count)
-                measure = MeasureStage(other, reference, _training(experiment, reference))
+                training = _training(experiment, reference)
+                measure = MeasureStage(other, reference, training, labels=experiment.evaluate.labels)
                 floors[resolution, seed, "floor"] = Floor(resolution, seed, measure)
                 if latents is not None:
                     through = dataclasses.replace(measure, generated=dataclasses.replace(other, latents=latents))
@@ -170,6 +173,8 @@ def _stage(trial: Trial) -> TrainStage:
 
 
 def _reference(experiment: Experiment, dataset: Any, train: Resolution, resolution: Resolution) -> ReferenceStage:
+    from rpe2d_bench.metrics import split
+
     evaluate = experiment.evaluate
     return ReferenceStage(
         data=experiment.data,
@@ -178,7 +183,7 @@ def _reference(experiment: Experiment, dataset: Any, train: Resolution, resoluti
         resolution=resolution,
         start=0,
         count=evaluate.num_samples,
-        metrics=evaluate.metrics,
+        metrics=split(evaluate.metrics, evaluate.features, evaluate.judge)[0],
         net=evaluate.features,
         weights=evaluate.weights,
         judge=evaluate.judge if "accuracy" in evaluate.metrics else None,
@@ -191,12 +196,16 @@ def _training(experiment: Experiment, reference: ReferenceStage) -> ReferenceSta
     """Training pictures at a test resolution, where a metric asks for them."""
     from rpe2d_bench.metrics import METRICS
 
-    if not any(METRICS[name].training for name in experiment.evaluate.metrics):
+    if not any(METRICS[name].training for name in reference.metrics):
         return None
     return dataclasses.replace(reference, split="train", start=0)
 
 
 def _cells(experiment: Experiment, dataset: Any, stage: TrainStage, model: str, pair: Pair) -> Iterator[Cell]:
+    from rpe2d_bench.metrics import split
+
+    evaluate = experiment.evaluate
+    inside = split(evaluate.metrics, evaluate.features, evaluate.judge)[1]
     chosen = [(name, method) for name, method in experiment.methods.items() if method.model == model]
     for resolution in pair.test:
         reference = _reference(experiment, dataset, pair.train, resolution)
@@ -206,7 +215,8 @@ def _cells(experiment: Experiment, dataset: Any, stage: TrainStage, model: str, 
             generated = stage.resolution if method.upscale else resolution
             sampler = experiment.sampler_of(name)
             sample = _sample_stage(stage, method.replacements, sampler, generated, reference.count, method.conditioning)
-            measure = MeasureStage(sample, reference, training)
+            sample = dataclasses.replace(sample, labels=evaluate.labels)
+            measure = MeasureStage(sample, reference, training, inside, evaluate.labels)
             cells.append(Cell(name, model, pair.train, resolution, stage.seed, measure))
         for cell in cells:
             same = tuple(c.method for c in cells if c.measure.key == cell.measure.key and c.method != cell.method)

@@ -30,9 +30,13 @@ def noise(seed: int, indices: np.ndarray, shape: tuple[int, int, int]) -> Tensor
     return torch.stack(pictures)
 
 
-def balanced_labels(indices: np.ndarray, num_classes: int) -> np.ndarray:
-    """Labels in turn, so that every class is generated equally often."""
-    return indices % num_classes
+def labels_of(kind: str, seed: int, indices: np.ndarray, num_classes: int) -> np.ndarray:
+    """Labels of pictures, the same for every method: 'balanced' in turn, so that every class comes equally often;
+    'iid' drawn evenly for each picture from (seed, index) alone."""
+    if kind == "balanced":
+        return indices % num_classes
+    digests = (hashlib.blake2b(f"label {seed} {index}".encode(), digest_size=8).digest() for index in indices)
+    return np.array([int.from_bytes(digest, "big") % num_classes for digest in digests], dtype=np.int64)
 
 
 def shift_of(options: Sampler, grid: Grid, train_grid: Grid) -> float:
@@ -64,6 +68,7 @@ def sample(
     device: str = "cpu",
     downsampling: int = 1,
     decode: Callable[[Tensor], np.ndarray] = to_uint8,
+    labels: str = "balanced",
 ) -> Iterator[np.ndarray]:
     """Yield pictures [B, C, Y, X] uint8 in the order of `indices`, all with the same options.
 
@@ -78,7 +83,7 @@ def sample(
 
     for start in range(0, len(indices), batch_size):
         chosen = indices[start : start + batch_size]
-        labels_B = torch.from_numpy(balanced_labels(chosen, dit.num_classes)).to(device)
+        labels_B = torch.from_numpy(labels_of(labels, seed, chosen, dit.num_classes)).to(device)
         if with_guidance:
             labels_B = torch.cat((labels_B, torch.full_like(labels_B, dit.no_class)))
 

@@ -43,14 +43,19 @@ def rotation_of(encoding: Encoding, head_width: int, like: Tensor) -> Rotation:
 
 def attend(qkv_BNE: Tensor, heads: int, rotation: Rotation, mask_NN: Tensor | None = None) -> Tensor:
     """Multi-head attention of packed q, k, v [B, N, 3D] -> [B, N, D]; mask is True where a query may look."""
+    out_BHNK = _weighted(*unpacked(qkv_BNE, heads, rotation), mask_NN)
+    return out_BHNK.transpose(1, 2).flatten(2)
+
+
+def unpacked(qkv_BNE: Tensor, heads: int, rotation: Rotation) -> tuple[Tensor, Tensor, Tensor]:
+    """q, k, v [B, H, N, K] as attention multiplies them: q and k turned, every scale in q."""
     packed = qkv_BNE.unflatten(2, (3, heads, -1)).permute(2, 0, 3, 1, 4).contiguous()
     qk_2BHNK, v_1BHNK = packed.split((2, 1))
     turned = qk_2BHNK * rotation.cos_2BHNK
     if rotation.sin_2BHNK is not None:
         turned = turned + qk_2BHNK.roll(qk_2BHNK.shape[-1] // 2, dims=-1) * rotation.sin_2BHNK
     q_BHNK, k_BHNK = turned.unbind(0)
-    out_BHNK = _weighted(q_BHNK, k_BHNK, v_1BHNK[0], mask_NN)
-    return out_BHNK.transpose(1, 2).flatten(2)
+    return q_BHNK, k_BHNK, v_1BHNK[0]
 
 
 def _weighted(q_BHNK: Tensor, k_BHNK: Tensor, v_BHNK: Tensor, mask_NN: Tensor | None) -> Tensor:

@@ -26,15 +26,23 @@ class MeasureStage:
     generated: SampleStage | ReferenceStage
     reference: ReferenceStage
     training: ReferenceStage | None = None  # training pictures, where a metric asks for them (memorization)
+    inside: tuple[str, ...] = ()  # metrics that look into the model
+    labels: str = "balanced"  # or iid: class counts are random, which KID's estimator has to know
 
     name = "measure"
     version = 2
 
     @cached_property
     def key(self) -> str:
-        matters = {"generated": self.generated.key, "reference": self.reference.key}
+        matters: dict[str, Any] = {"generated": self.generated.key, "reference": self.reference.key}
         if self.training is not None:
             matters["training"] = self.training.key
+        if self.inside:
+            from rpe2d_bench.metrics import METRICS
+
+            matters["inside"] = {name: METRICS[name].version for name in self.inside}
+        if self.labels != "balanced":
+            matters["labels"] = self.labels
         return content_key(self.name, self.version, matters)
 
     def make(self, around: Surroundings) -> Path:
@@ -61,22 +69,32 @@ class MeasureStage:
                 np.savez_compressed(partial / "samples.npz", pictures=pictures, labels=labels)
             seen = self.reference.observe(pictures, around.resources.device)
             seen.save(partial / "observations.npz")
+        real_labels = np.load(reference / "labels.npy")
         measured = metrics.score(
             seen,
             real,
             labels,
             metrics=self.reference.metrics,
-            reference_labels=np.load(reference / "labels.npy"),
+            reference_labels=real_labels if self.labels == "balanced" else None,
             training=known,
         )
-        details = measured.details
+        details = measured.details | {
+            "labels": f"{self.labels}; pictures per class: {_counts(labels)} generated, {_counts(real_labels)} real"
+        }
+        values, versions = dict(measured.values), dict(measured.versions)
+        if self.inside and isinstance(self.generated, SampleStage):
+            from rpe2d_bench.stages.attention import look_inside
+
+            found, details["attention"] = look_inside(self.generated, self.reference, around)
+            values |= {name: found[name] for name in self.inside}
+            versions |= {name: metrics.METRICS[name].version for name in self.inside}
         if isinstance(self.generated, ReferenceStage) and self.generated.latents is not None:
             details = {**details, "psnr": read_result(made)["psnr"]}  # of the autoencoder
         write_json(
             partial / "result.json",
             {
-                "values": measured.values,
-                "versions": measured.versions,
+                "values": values,
+                "versions": versions,
                 "details": details,
                 "seconds": {
                     "measure": time.perf_counter() - started,
@@ -84,6 +102,13 @@ class MeasureStage:
                 },
             },
         )
+
+
+def _counts(labels: np.ndarray) -> str:
+    """'25', or '18 to 31' where classes differ."""
+    counts = np.bincount(labels)
+    low, high = int(counts.min()), int(counts.max())
+    return str(low) if low == high else f"{low} to {high}"
 
 
 def resized(pictures: np.ndarray, resolution: Resolution) -> np.ndarray:

@@ -34,32 +34,32 @@ class SampleStage:
     count: int
     seed: int
     conditioning: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    labels: str = "balanced"  # or iid
 
     name = "sample"
     version = 1
 
     @cached_property
     def key(self) -> str:
-        return content_key(
-            self.name,
-            self.version,
-            {
-                "train": self.train.key,
-                "realised": self.realised,
-                "sampler": self.sampler.model_dump(mode="json"),
-                "resolution": self.resolution,
-                "count": self.count,
-                "seed": self.seed,
-                "conditioning": self.conditioning,
-            },
-        )
+        matters = {
+            "train": self.train.key,
+            "realised": self.realised,
+            "sampler": self.sampler.model_dump(mode="json"),
+            "resolution": self.resolution,
+            "count": self.count,
+            "seed": self.seed,
+            "conditioning": self.conditioning,
+        }
+        if self.labels != "balanced":
+            matters["labels"] = self.labels
+        return content_key(self.name, self.version, matters)
 
     def make(self, around: Surroundings) -> Path:
         """Folder with samples.npz (pictures uint8 [N, C, Y, X], labels [N]) and result.json."""
         return around.store.make(self.name, self.key, lambda partial: self._work(partial, around), around.say)
 
     def _work(self, partial: Path, around: Surroundings) -> None:
-        from rpe2d_bench.sample import balanced_labels, sample, to_uint8
+        from rpe2d_bench.sample import labels_of, sample, to_uint8
 
         started = time.perf_counter()
         device = around.resources.device
@@ -80,6 +80,7 @@ class SampleStage:
             batch_size=batch,
             device=device,
             downsampling=self.train.downsampling,
+            labels=self.labels,
             decode=to_uint8 if self.train.latents is None else decoder_of(self.train.latents, device),
         ):
             made.add(part, around.out_of_time)
@@ -88,7 +89,7 @@ class SampleStage:
                 around.progress(self.name, self.key, made.done, self.count, {"images_per_second": rate})
             if made.done < self.count:
                 around.check_time()
-        labels = balanced_labels(np.arange(self.count), denoiser.dit.num_classes)
+        labels = labels_of(self.labels, self.seed, np.arange(self.count), denoiser.dit.num_classes)
         np.savez_compressed(partial / "samples.npz", pictures=made.pictures, labels=labels)
         seconds = made.seconds + time.perf_counter() - started
         made.remove()
