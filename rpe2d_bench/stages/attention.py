@@ -86,6 +86,7 @@ def entropy(
     grid, device = dit.grid(x_BCYX), x_BCYX.device
     labels_B = torch.from_numpy(np.asarray(labels, dtype=np.int64)).to(device)
     crop_B3 = torch.tensor([conditioning], device=device)
+    together = max(1, ELEMENTS // (dit.options.heads * grid.tokens**2))  # pictures
     total_LH = torch.zeros(dit.options.depth, dit.options.heads, dtype=torch.float64)
     with torch.inference_mode():
         eps_BCYX = noise(0, np.arange(len(x_BCYX)), tuple(x_BCYX.shape[1:])).to(device)  # type: ignore[arg-type]
@@ -93,17 +94,18 @@ def entropy(
             t_1 = torch.tensor([t], dtype=torch.float32, device=device)
             realised = encoding(Context(grid, train_grid, t_1))
             rotation = rotation_of(realised, dit.options.head_width, x_BCYX)
-            for b in range(len(x_BCYX)):  # one by one: attention matrices are large
-                t_B = t_1.expand(1)
-                x_t, _ = noised(path(path_name), x_BCYX[b : b + 1], eps_BCYX[b : b + 1], t_B)
+            for start in range(0, len(x_BCYX), together):
+                part = slice(start, start + together)
+                t_B = t_1.expand(len(labels_B[part]))
+                x_t, _ = noised(path(path_name), x_BCYX[part], eps_BCYX[part], t_B)
                 with _watched(dit, rotation, grid, total_LH):
-                    dit(x_t, t_B, labels_B[b : b + 1], realised, crop_B3)
+                    dit(x_t, t_B, labels_B[part], realised, crop_B3)
     return AttentionEntropy((total_LH / (len(ts) * len(x_BCYX))).numpy(), grid.tokens)
 
 
 @contextmanager
 def _watched(dit: DiT, rotation: Rotation, grid: Grid, total_LH: Tensor) -> Iterator[None]:
-    """While this is open, every block adds the mean entropy of its rows to its line of the total."""
+    """While this is open, every block adds the mean entropy of its rows, per picture, to its line of the total."""
     from rpe2d_bench.models.attention import lower_right_mask
     from rpe2d_bench.models.dit import Block
 
@@ -125,7 +127,7 @@ def _watched(dit: DiT, rotation: Rotation, grid: Grid, total_LH: Tensor) -> Iter
 
 
 def row_entropies(qkv_BNE: Tensor, heads: int, rotation: Rotation, mask_NN: Tensor | None) -> Tensor:
-    """[H] mean entropy of the rows of one layer, a slice of the attention matrix at a time."""
+    """[H] mean entropy of the rows of one layer, summed over pictures, a slice of the attention matrix at a time."""
     import torch
 
     from rpe2d_bench.metrics.attention_entropy import row_entropy
@@ -140,4 +142,4 @@ def row_entropies(qkv_BNE: Tensor, heads: int, rotation: Rotation, mask_NN: Tens
         if mask_NN is not None:
             logits_BHMN = logits_BHMN.masked_fill(~mask_NN[start : start + rows], -torch.inf)
         total_H += row_entropy(logits_BHMN).double().sum(dim=(0, 2))
-    return total_H / (batch * tokens)
+    return total_H / tokens
