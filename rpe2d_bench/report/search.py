@@ -58,8 +58,8 @@ def _row(entry: dict[str, Any], metric: Metric | None) -> tuple[str, ...]:
     kept = "as written" if chosen == default else _values(chosen)
     judged = f" (judged by {entry['judged_by']})" if entry["section"] == "models" else ""
     return (
-        name + judged,
-        "; ".join(f"{path}: {_space(space)}" for path, space in entry["space"].items()),
+        name,
+        "; ".join(f"{path}: {_space(space)}" for path, space in entry["space"].items()) + judged,
         _count(trials),
         _values(default),
         _score(trials[0]["objective"], metric),

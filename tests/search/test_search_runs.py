@@ -203,7 +203,7 @@ def test_the_report_says_how_values_were_chosen(
     assert "train.lr 1e-09" in page
     assert "train.lr 0.01" in page
     text = (tmp_path / "report" / "report.md").read_text()
-    assert "| model rope (judged by extrapolation) | train.lr: 1e-09 / 1e-08 / 0.01 | 3 |" in text
+    assert "| model rope | train.lr: 1e-09 / 1e-08 / 0.01 (judged by extrapolation) | 3 |" in text
     assert "| method extrapolation | 0 options | 0 |" in text
     lines = (tmp_path / "report" / "tables" / "search_trials.csv").read_text().splitlines()
     assert len(lines) == 1 + 9
