@@ -54,7 +54,7 @@ def _cached(cell: Cell, store: Path, resamples: int) -> list[dict[str, Any]]:
     reference = references.pop() if len(references) == 1 else None
     if reference is None or not (store / reference).is_file() or len(set(paths.values())) < 2:
         return []
-    question = json.dumps([VERSION, resamples, sorted(paths.items()), reference])
+    question = json.dumps([VERSION, resamples, sorted(paths.items()), reference])  # content addresses: labels are in
     file = store / FOLDER / f"{hashlib.sha256(question.encode()).hexdigest()[:32]}.json"
     try:
         known: list[dict[str, Any]] = json.loads(file.read_text())
@@ -110,8 +110,14 @@ def _compare(
 
 
 def _labels(cell: Cell, store: Path, reference: str) -> tuple[list[np.ndarray] | None, np.ndarray | None]:
-    """Labels per seed, which all methods of a cell share, and those of the reference, as the scores used them."""
+    """Labels per seed, which all methods of a cell share, and those of the reference, as the scores used them.
+
+    None where class counts are not fixed (evaluate.labels: iid): then pictures are independent draws.
+    """
     by_seed = next(iter(cell.values()))
+    evaluate = next(iter(by_seed.values())).config.get("experiment", {}).get("evaluate", {})
+    if evaluate.get("labels") == "iid":
+        return None, None
     written = [by_seed[seed].artifacts.get("samples") for seed in sorted(by_seed)]
     files = [store / path for path in written if path]
     known = (store / reference).with_name("labels.npy")

@@ -11,6 +11,13 @@ from rpe2d_bench.report.statistics import BASES
 from rpe2d_bench.report.tables import number
 from rpe2d_bench.report.vocabulary import Metric, scale_label, size_label
 
+VERDICTS = ("significant", "a lead", "not separated")  # of a difference: report.statistics.Gap.verdict
+AGAINST = {  # verdict -> of a worse method, of a better one
+    "significant": ("significantly worse", "significantly better"),
+    "a lead": ("trails", "leads"),
+    "not separated": ("not separated", "not separated"),
+}
+
 
 @dataclass(frozen=True)
 class Sentence:
@@ -41,20 +48,20 @@ def _elsewhere(results: Results, train: Resolution) -> list[Resolution]:
     return [test for test in results.resolutions[train] if test != train]
 
 
-def runner_up(results: Results, metric: Metric, train: Resolution, test: Resolution) -> tuple[str, bool] | None:
-    """The best method that does not coincide with the winner, and whether the two are separated."""
+def runner_up(results: Results, metric: Metric, train: Resolution, test: Resolution) -> tuple[str, str] | None:
+    """The best method that does not coincide with the winner, and the verdict on their difference."""
     best = results.best(train, test, metric)
     rest = {m: e.mean for m in results.methods if m not in best and (e := results.estimate(m, train, test, metric))}
     if not best or not rest:
         return None
     second = (min if metric.better == "lower" else max)(rest, key=lambda name: rest[name])
     gap = results.difference(second, best[0], train, test, metric)
-    return second, bool(gap and gap.separated)
+    return second, gap.verdict if gap else "not separated"
 
 
 def _winners(results: Results, metric: Metric, train: Resolution) -> list[Sentence]:
     tests = _elsewhere(results, train)
-    won: dict[str, list[tuple[Resolution, tuple[str, bool] | None]]] = {}
+    won: dict[str, list[tuple[Resolution, tuple[str, str] | None]]] = {}
     for test in tests:
         best = results.best(train, test, metric)
         if best:
@@ -80,16 +87,15 @@ def _winners(results: Results, metric: Metric, train: Resolution) -> list[Senten
         has = "(which coincide) have" if " = " in winner else "has"
         marked = " (undertrained: see below)" if results.is_undertrained(first, train) else ""
         text = f"{join(winner.split(' = '))}{marked} {has} the {extreme} {metric.label} at {join(scores)}"
-        clear = [size_label(test) for test, second in sizes if second and second[1]]
-        close = [f"{second[0]} at {size_label(test)}" for test, second in sizes if second and not second[1]]
         if len(results.seeds) < 2 and not results.comparisons:
             text += "; with one seed nobody can say whether that is luck"
-        elif close and clear:
-            text += f"; it is separated from the next best at {join(clear)} px, but not from {join(close)}"
-        elif close:
-            text += f"; it is not separated from the next best ({join(close)})"
-        elif clear:
-            text += ", each time separated from the next best" if len(clear) > 1 else ", separated from the next best"
+        else:
+            verdicts: dict[str, list[str]] = {verdict: [] for verdict in VERDICTS}
+            for test, second in sizes:
+                if second:
+                    verdicts[second[1]].append(f"{size_label(test)} px ({second[0]})")
+            said = join([f"{verdict} at {join(where)}" for verdict, where in verdicts.items() if where])
+            text += f"; the difference from the next best is {said}"
         out.append(Sentence("answer", f"Trained at {size_label(train)} px: {text}."))
     return out
 
@@ -102,15 +108,15 @@ def _against_reference(results: Results, metric: Metric, train: Resolution) -> l
     for method in results.methods:
         if method == reference:
             continue
-        groups: dict[str, list[str]] = {"better": [], "worse": [], "not separated": []}
+        groups: dict[str, list[str]] = {}
         for test in _elsewhere(results, train):
             gap = results.difference(method, reference, train, test, metric)
             if gap is None:
                 continue
             lower = (gap.mean < 0) == (metric.better == "lower")
-            verdict = "not separated" if not gap.separated else "better" if lower else "worse"
-            groups[verdict].append(size_label(test))
-        said = [f"{word} at {join(sizes)} px" for word, sizes in groups.items() if sizes]
+            groups.setdefault(AGAINST[gap.verdict][lower], []).append(size_label(test))
+        words = dict.fromkeys(word for pair in AGAINST.values() for word in reversed(pair))
+        said = [f"{word} at {join(groups[word])} px" for word in words if word in groups]
         if said:
             mark = " (undertrained)" if results.is_undertrained(method, train) else ""
             out.append(Sentence("detail", f"{method}{mark} against {reference}: {'; '.join(said)}."))
@@ -151,7 +157,8 @@ def _cautions(results: Results) -> list[Sentence]:
         text = f"'Separated' means that the 95 % interval of the difference does not contain zero ({BASES[basis]})."
         if basis == "seeds":
             text += " Many comparisons are made here; one in twenty would be called separated by chance."
-        out.append(Sentence("caution", text))
+        text += " It is called significant with five or more training seeds and correction for many comparisons, and"
+        out.append(Sentence("caution", text + " a lead with less: then it is about these trained models."))
     return out
 
 

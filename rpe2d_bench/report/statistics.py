@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from statistics import fmean, stdev
 
+SEEDS_FOR_A_CLAIM = 5  # as metrics/compare.py resamples them
+
 
 @dataclass(frozen=True)
 class Estimate:
@@ -48,6 +50,17 @@ class Gap:
     high: float | None
     separated: bool
     basis: str  # what the interval covers: "seeds", "samples" or "seeds and samples"
+
+    @property
+    def verdict(self) -> str:
+        """'significant', 'a lead' or 'not separated'.
+
+        Significant is said of trainings in general: five or more seeds, resampled, with the correction for many
+        comparisons. Less than that is a lead: these models, or this many seeds.
+        """
+        if not self.separated:
+            return "not separated"
+        return "significant" if self.n >= SEEDS_FOR_A_CLAIM and self.basis == "seeds and samples" else "a lead"
 
     def times(self, factor: float) -> Gap:
         """In the units that are shown."""

@@ -13,6 +13,7 @@ from rpe2d_bench.metrics.features import Features
 from rpe2d_bench.records import Record
 from rpe2d_bench.report.answer import answer
 from rpe2d_bench.report.results import Results
+from rpe2d_bench.report.statistics import Gap
 from rpe2d_bench.report.tables import difference_table
 from rpe2d_bench.report.vocabulary import describe
 from rpe2d_bench.separation import FOLDER, separate
@@ -89,3 +90,55 @@ def test_report_says_what_the_intervals_cover(observed: tuple[Path, list[Record]
     assert table is not None
     assert any("not other trainings" in note for note in table.notes)
     assert any("not other trainings" in sentence.text for sentence in answer(results))
+
+
+def test_drawn_labels_are_not_fixed_in_resamples(observed: tuple[Path, list[Record]]) -> None:
+    store, records = observed
+    labels = np.repeat(np.arange(2), 25)
+    rng = np.random.default_rng(1)
+    np.save(store / "stages" / "reference" / "labels.npy", np.repeat(np.arange(2), 30))
+    labelled = []
+    for record in records:
+        if record.stage == "measure":
+            file = store / f"samples-{record.seed}.npz"
+            np.savez(file, labels=rng.permutation(labels))
+            record = record.model_copy(update={"artifacts": record.artifacts | {"samples": file.name}})
+        labelled.append(record)
+    drawn = [
+        record.model_copy(update={"config": {"experiment": {"evaluate": {"labels": "iid"}}}}) for record in labelled
+    ]
+
+    def kid(found: list[Record]) -> list[float]:
+        (store / FOLDER).exists() and [file.unlink() for file in (store / FOLDER).iterdir()]
+        return [e["difference"] for e in separate(found, store, resamples=50) if e["metric"] == "kid_glyphnet"]
+
+    assert kid(drawn) == kid(records) != kid(labelled)
+
+
+@pytest.mark.parametrize(
+    ("seeds", "basis", "separated", "verdict"),
+    [
+        (5, "seeds and samples", True, "significant"),
+        (4, "seeds and samples", True, "a lead"),
+        (5, "seeds", True, "a lead"),  # not corrected for many comparisons
+        (9, "samples", True, "a lead"),
+        (9, "seeds and samples", False, "not separated"),
+    ],
+)
+def test_significance_takes_five_seeds_and_a_correction(seeds: int, basis: str, separated: bool, verdict: str) -> None:
+    assert Gap(1.0, seeds, 0.5, 1.5, separated, basis).verdict == verdict
+
+
+def test_the_answer_claims_only_what_is_significant() -> None:
+    def said(seeds: int) -> str:
+        records = make_records(seeds=tuple(range(seeds)), tests=[(32, 32), (48, 48)], methods=CHOSEN)
+        shared = {"metric": "kid_glyphnet", "train_resolution": [32, 32], "test_resolution": [48, 48],
+                  "p_adjusted": 0.01, "seeds": seeds, "low": -9e-3, "high": -1e-3, "difference": -5e-3,
+                  "covers": "samples only" if seeds < 5 else "seeds and samples", "method": "yarn"}  # fmt: skip
+        compared = [shared | {"against": against} for against in ("rpe2d", "extrapolation")]
+        return " ".join(s.text for s in answer(Results(records, compared)) if s.kind != "caution")
+
+    assert "the difference from the next best is significant at 48 px (rpe2d)" in said(5)
+    assert "rpe2d against yarn: significantly worse at 48 px" in said(5)
+    assert "the difference from the next best is a lead at 48 px (rpe2d)" in said(3)
+    assert "rpe2d against yarn: trails at 48 px" in said(3)
