@@ -14,9 +14,9 @@ from rpe2d_bench.report.origin import provenance
 from rpe2d_bench.report.page import Section
 from rpe2d_bench.report.palette import COLOURS
 from rpe2d_bench.report.plain import PlainTable
-from rpe2d_bench.report.quality import checks, findings
+from rpe2d_bench.report.quality import Finding, checks, findings
 from rpe2d_bench.report.results import Results
-from rpe2d_bench.report.search import HEADS, TRIAL_HEADS, how_chosen
+from rpe2d_bench.report.search import HEADS, TRIAL_HEADS, Chosen, how_chosen
 from rpe2d_bench.report.tables import Table, number
 from rpe2d_bench.report.templating import data_uri
 from rpe2d_bench.report.training import training_curves
@@ -29,6 +29,7 @@ def context(results: Results, store: Path, sections: list[Section]) -> dict[str,
     """Plain values and ready-made SVG; no template touches a record."""
     look = results.look
     frame = load_frame(results.records)
+    found, chosen = findings(results), how_chosen(results)
     return {
         "title": results.name,
         "version": metadata.version("rpe2d-bench"),
@@ -46,10 +47,11 @@ def context(results: Results, store: Path, sections: list[Section]) -> dict[str,
         "metrics": results.metrics,
         "sections": [_section(results, section) for section in sections],
         "training": training_curves(results, store),
-        "findings": findings(results),
+        "findings": found,
+        "finding_table": _finding_table(found),
         "costs": [table for table in (training_cost(results), sampling_cost(results)) if table],
-        "search": how_chosen(results),
-        "search_heads": (HEADS, TRIAL_HEADS),
+        "search": chosen,
+        "search_tables": _search_tables(chosen) if chosen else [],
         "checks": checks(results),
         "method_table": _method_table(results),
         "provenance": provenance(results),
@@ -105,6 +107,18 @@ def _method_table(results: Results) -> PlainTable:
     head = ("method", "trained model", "crops in training", "positions", "frequencies", "logit scale", "own sampler")
     rows = [(name, *_parts(results, name).values()) for name in results.methods]
     return PlainTable("methods", "What each method consists of", head, rows)
+
+
+def _finding_table(found: list[Finding]) -> PlainTable:
+    rows: list[tuple[str, ...]] = [(finding.kind, finding.what, finding.why) for finding in found]
+    return PlainTable("findings", "What limits the numbers", ("finding", "where", "why it matters"), rows)
+
+
+def _search_tables(chosen: Chosen) -> list[PlainTable]:
+    return [
+        PlainTable("search", "What was tried and chosen", HEADS, chosen.rows),
+        PlainTable("trials", "Every trial", TRIAL_HEADS, chosen.trials),
+    ]
 
 
 def _words(value: Any) -> str:

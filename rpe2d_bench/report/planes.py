@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator
 
 from rpe2d_bench.records import Resolution
 from rpe2d_bench.report.drawing import Drawing, drawing
@@ -11,7 +12,7 @@ from rpe2d_bench.report.figures import LOG_FROM, logarithmic, paper_style
 from rpe2d_bench.report.results import Results
 from rpe2d_bench.report.vocabulary import Metric, scale_label, size_label
 
-ACROSS = 4  # panels in a row
+ACROSS = 4  # panels in a row at most
 
 
 def plane(results: Results, train: Resolution) -> Drawing | None:
@@ -23,13 +24,14 @@ def plane(results: Results, train: Resolution) -> Drawing | None:
     tests = [test for test in results.resolutions[train] if test != train and _points(results, train, test, pair)]
     if not tests:
         return None
-    across = min(len(tests), ACROSS)
-    down = -(-len(tests) // across)
+    down = -(-len(tests) // ACROSS)
+    across = -(-len(tests) // down)  # rows of about the same length
     with paper_style():
         figure = Figure(figsize=(6.75, 0.7 + 1.75 * down), layout="constrained")
         grid = figure.subplots(down, across, squeeze=False, sharex=True, sharey=True)
-        for spare in grid.flat[len(tests) :]:
-            spare.set_visible(False)
+        for number, spare in enumerate(grid.flat):
+            spare.set_visible(number < len(tests))
+            spare.tick_params(labelbottom=number + across >= len(tests))  # the lowest panel of each column
         for axes, test in zip(grid.flat, tests, strict=False):
             _panel(axes, results, train, test, pair)
             axes.set_title(f"{size_label(test)} px ({scale_label(test, train)})")
@@ -39,6 +41,8 @@ def plane(results: Results, train: Resolution) -> Drawing | None:
             if min(values) > 0 and max(values) / min(values) > LOG_FROM:
                 for axes in grid.flat:
                     logarithmic(axes.yaxis if metric is detail else axes.xaxis, min(values), max(values))
+                    if metric is whole and max(values) / min(values) > 30:  # a narrow panel has no room for more
+                        axes.xaxis.set_major_locator(LogLocator(subs=(1.0,)))
         figure.supxlabel(f"structure lost → ({whole.heading.rstrip(' ↓')})", fontsize=8)
         figure.supylabel(f"detail lost → ({detail.heading.rstrip(' ↓')})", fontsize=8)
         handles, labels = first.get_legend_handles_labels()
@@ -50,7 +54,7 @@ def plane(results: Results, train: Resolution) -> Drawing | None:
         f"{whole.label} against {detail.label} of each method at {len(tests)} test resolutions.",
         f"{whole.label}: {whole.explanation}. {detail.label}: {detail.explanation}. Means over seeds. A method at the"
         " bottom left is good at both; far right, objects are wrong; far up, texture and edges are. Grey lines: real"
-        " against real pictures.",
+        " against real pictures, where that is above zero.",
     )
 
 

@@ -101,9 +101,7 @@ def checks(results: Results) -> list[tuple[str, str]]:
     shares = [value for _, value, _ in _memorized(results)]
     memorized = "not measured; write evaluate.metrics: [..., memorization]"
     if shares:
-        memorized = (
-            f"{100 * min(shares):.0f} to {100 * max(shares):.0f} % of a cell's pictures are nearer to a"
-        )
+        memorized = f"{100 * min(shares):.0f} to {100 * max(shares):.0f} % of a cell's pictures are nearer to a"
         memorized += " training picture than to an unseen one; 50 % without memorization"
     return [
         ("cells", f"{states.count('ok')} of {len(cells)} complete, {len(results.seeds)} seeds asked for"),

@@ -44,6 +44,7 @@ def smooth(points: list[tuple[float, float]], windows: int = WINDOWS) -> list[tu
 
 def training_curves(results: Results, store: Path) -> Drawing | None:
     """Loss over steps of every trained model; None where no curve was kept."""
+    models: dict[str, str] = {}
     lines: list[tuple[str, int, list[tuple[float, float]]]] = []
     for record in results.find("train"):
         points = [
@@ -55,17 +56,19 @@ def training_curves(results: Results, store: Path) -> Drawing | None:
             name = str(record.model)
             if len(results.resolutions) > 1:
                 name += f" {size_label(record.train_resolution)} px"
+            models[name] = str(record.model)
             lines.append((name, record.seed or 0, smooth(points)))
     if not lines:
         return None
     names = list(dict.fromkeys(name for name, _, _ in lines))
+    colours = _colours(results)
     with paper_style():
         figure = Figure(layout="constrained")
         axes = figure.subplots()
         for name, _, points in lines:
             index = names.index(name)
             axes.plot([p[0] for p in points], [p[1] for p in points], linewidth=0.9, alpha=0.8,
-                      color=COLOURS[-1 - index % len(COLOURS)][0], linestyle=DASHES[index % len(DASHES)],
+                      color=colours.get(models[name], COLOURS[-1][0]), linestyle=DASHES[index % len(DASHES)],
                       label=name if name not in axes.get_legend_handles_labels()[1] else None)  # fmt: skip
         axes.set_xlabel("training step")
         axes.set_ylabel("training loss (mean over windows)")
@@ -77,5 +80,14 @@ def training_curves(results: Results, store: Path) -> Drawing | None:
     return drawing(
         figure, "training", "Training loss over steps", f"Training loss of {len(lines)} models. At the end: {last}.",
         "One line per seed, smoothed over windows of steps. Losses of models with different augmentation are not"
-        " comparable with each other; a curve that still falls at the end is a model that could use more steps.",
+        " comparable with each other; a curve that still falls at the end is a model that could use more steps. A model"
+        " has the colour of its first method.",
     )  # fmt: skip
+
+
+def _colours(results: Results) -> dict[str, str]:
+    """Model -> the colour of the first method that samples it."""
+    found: dict[str, str] = {}
+    for method, style in results.look.items():
+        found.setdefault(str(results.methods[method].get("model")), style.colour)
+    return found

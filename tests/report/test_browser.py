@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -131,15 +132,99 @@ def test_prints(shown: Any) -> None:
     assert 3 <= pdf.count(b"/Type /Page\n") + pdf.count(b"/Type /Page ") <= 40
 
 
-def test_comparison_opens_offline(window: Any, tmp_path: Path) -> None:
+def test_every_table_and_figure_can_be_taken_away(shown: Any) -> None:
+    """Tables as CSV and LaTeX, figures as SVG and PNG: the links stand right after them and hold the thing itself."""
+    script = """const kinds = box => box ? [...box.querySelectorAll('.downloads a')].map(a => a.text.trim()) : [];
+    const after = table => { let e = table.closest('.scroll').nextElementSibling;
+      return e && e.matches('.downloads') ? [...e.querySelectorAll('a')].map(a => a.textContent.trim()) : kinds(e); };
+    return [[...document.querySelectorAll('table:not(.pictures)')].map(t => [t.caption.textContent, after(t)]),
+            [...document.querySelectorAll('figure')].map(f => [f.id, kinds(f)])]"""
+    tables, figures = shown.execute_script(script)
+    assert len(tables) > 6
+    assert [caption for caption, kinds in tables if not {"CSV", "LaTeX"} <= set(kinds)] == []
+    assert [name for name, kinds in figures if not {"SVG", "PNG"} <= set(kinds)] == []
+    latex = base64.b64decode(
+        shown.execute_script("return document.querySelector('a[download=\"training_cost.tex\"]').href").split(",")[1]
+    ).decode()
+    assert r"\toprule" in latex
+    assert latex.count(r"\\") == 1 + 3  # the head and three models
+
+
+def test_sections_fold_and_links_unfold_them(shown: Any) -> None:
+    visible = "return document.querySelector('#cost table').checkVisibility()"
+    assert shown.execute_script(visible)
+    shown.execute_script("document.querySelector('#cost summary').click()")
+    assert not shown.execute_script(visible)
+    shown.execute_script("document.querySelector('nav a[href=\"#cost\"]').click()")
+    give_up = time.monotonic() + 10
+    while not shown.execute_script(visible):
+        assert time.monotonic() < give_up
+
+
+@pytest.fixture(scope="module")
+def versus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two runs, the second worse and with a method that the first lacks, both with pictures."""
+    stores = [tmp_path_factory.mktemp("store") for _ in range(2)]
     tests = [(32, 32), (64, 64)]
-    first = make_records(tests=tests)
-    second = make_records(tests=tests, run="run1", shift=3.0)
-    path = render_comparison(first, second, tmp_path, tmp_path, tmp_path / "versus")
+    methods = {name: METHODS[name] for name in ("interpolation", "yarn", "rpe2d")} | {EVIL: {"model": "rope"}}
+    first = make_records(stores[0], tests=tests, methods=methods)
+    second = make_records(stores[1], tests=tests, methods=METHODS, run="run1", shift=3.0)
+    return render_comparison(first, second, *stores, tmp_path_factory.mktemp("reports") / "versus")
+
+
+def test_comparison_opens_offline_and_is_accessible(window: Any, versus: Path, tmp_path: Path) -> None:
+    window.get("about:blank")
     requests_of(window)
-    visit(window, path.as_uri())
-    assert set(requests_of(window)) == {path.as_uri()}
+    errors_of(window)
+    visit(window, versus.as_uri())
+    assert set(requests_of(window)) == {versus.as_uri()}
     assert errors_of(window) == []
-    assert "moved by more than noise in 12 of 12 cells" in window.find_element("id", "answer").text
-    assert violations(window) == []
-    screenshot(window, "comparison", tmp_path)
+    assert "moved by more than noise in 6 of 6 cells" in window.find_element("id", "answer").text
+    assert window.execute_script("return window.hacked") is None
+    window.execute_script("for (const d of document.querySelectorAll('details')) d.open = true")
+    for theme in ("light", "dark"):
+        window.execute_script("document.documentElement.dataset.theme = arguments[0]", theme)
+        assert violations(window) == []
+        screenshot(window, f"comparison-{theme}", tmp_path)
+
+
+def test_comparison_says_what_changed_in_few_lines(window: Any, versus: Path) -> None:
+    visit(window, versus.as_uri())
+    rows = window.execute_script(
+        "return [...document.querySelectorAll('#table-settings tbody tr')].map(r => [...r.cells].map(c => c.innerText))"
+    )
+    said = {row[0]: row[1:] for row in rows}
+    assert said["methods.ntk"] == ["–", "model: rope, frequencies: {kind: ntk}"]
+    assert said[f"methods.{EVIL}"] == ["model: rope", "–"]
+    assert len(rows) == 4  # extrapolation, ntk, yarn_crops and the one that only the first has
+
+
+def test_comparison_shows_pictures_of_both_runs(window: Any, versus: Path, tmp_path: Path) -> None:
+    visit(window, versus.as_uri())
+    rows = window.execute_script(
+        "return [...document.querySelectorAll('.pictures tbody tr')].map(row => [row.querySelector('th').innerText,"
+        " [...row.querySelectorAll('img')].map(image => [image.naturalWidth, image.alt, image.offsetWidth])])"
+    )
+    names = [name for name, _ in rows]
+    assert len(rows) == 3 * 2
+    assert names[0].startswith("interpolation synthetic (run0")
+    assert names[1].startswith("interpolation synthetic (run1")
+    for name, pictures in rows:
+        assert [width for width, _, _ in pictures] == [8 * 33 - 1, 8 * 65 - 1]
+        assert [shown for _, _, shown in pictures] == [2 * (8 * 33 - 1), 2 * (8 * 65 - 1)]
+        assert all(name.split()[0] in alt and "classes [0, 1, 2" in alt for _, alt, _ in pictures)
+    window.execute_script("document.querySelector('input[value=one]').click()")
+    count = "return [...document.querySelectorAll('.pictures thead th[data-column]')].filter(x => x.offsetWidth).length"
+    assert window.execute_script(count) == 1
+    screenshot(window, "comparison-pictures", tmp_path, "#samples")
+
+
+def test_comparison_fits_a_phone(window: Any, tmp_path: Path, versus: Path) -> None:
+    emulate = {"width": 390, "height": 844, "deviceScaleFactor": 2, "mobile": True}
+    window.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", emulate)
+    try:
+        visit(window, versus.as_uri())
+        assert window.execute_script("return document.documentElement.scrollWidth") <= 390
+        screenshot(window, "comparison-phone", tmp_path)
+    finally:
+        window.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})

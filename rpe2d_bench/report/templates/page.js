@@ -39,8 +39,10 @@
       size.nextElementSibling.value = `${head.firstChild.textContent} px (${head.querySelector("small").textContent})`;
       picture.nextElementSibling.value = `class ${labels[Number(picture.value)]}`;
       table.style.setProperty("--pick", picture.value);
-      box.style.setProperty("--zoom", box.querySelector(".zoom").value);
+      box.style.setProperty("--zoom", zoom.value);
     };
+    const zoom = box.querySelector(".zoom");
+    if (matchMedia("(max-width:40rem)").matches && Number(zoom.value) > 1) zoom.value = "1";
     box.querySelector(".controls").hidden = false;
     box.addEventListener("input", update);
     update();
