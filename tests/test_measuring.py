@@ -119,3 +119,20 @@ def test_what_cannot_be_measured_is_said_at_once(tiny: Path) -> None:
     ):
         with pytest.raises(UserError, match=sentence):
             planned(tiny, override)
+
+
+def test_the_denoising_loss_is_that_of_a_perfect_guess_or_worse(tiny: Path, tmp_path: Path) -> None:
+    overrides = ["evaluate.metrics=[kid, denoising_loss]", "models.rope.train={steps: 60, lr: 0.003}"]
+    found = run(planned(tiny, *overrides), Store(tmp_path / "runs"), engine="local")
+    loss = values(found, "denoising_loss")
+    assert set(loss) == {(r.method, r.test_resolution) for r in found if r.stage == "measure"}
+    # An untrained model says zero: its loss is the mean square of eps - x0, about 1 + that of the pictures.
+    assert all(0 < value < 2.2 for value in loss.values())
+    assert loss["extrapolation", (16, 16)] == loss["ntk", (16, 16)] < loss["rpe2d", (16, 16)]  # 60 steps against 8
+    assert loss["extrapolation", (24, 24)] != loss["ntk", (24, 24)]
+    record = next(r for r in found if r.method == "ntk" and r.test_resolution == (24, 24))
+    by_time = record.details["denoising"]["by_time"]
+    assert list(by_time)[:2] == ["0.05", "0.15"]
+    assert sum(by_time.values()) / len(by_time) == pytest.approx(loss["ntk", (24, 24)], abs=1e-5)
+    (attention,) = {"attention" in r.details for r in found if r.stage == "measure"}
+    assert not attention

@@ -14,6 +14,7 @@ from rpe2d_bench.errors import UserError, unknown
 from rpe2d_bench.metrics import (
     accuracy,
     attention_entropy,
+    denoising_loss,
     extrapolated,
     frechet,
     kernel,
@@ -114,7 +115,7 @@ def _memorization(inputs: Inputs) -> Score:
 
 
 def _of_model(inputs: Inputs) -> Score:
-    raise UserError("attention entropy is not seen in pictures; list it in evaluate.metrics of an experiment")
+    raise UserError("this metric looks into the model, not at pictures; list it in evaluate.metrics of an experiment")
 
 
 _PR, _DC = "Kynkaanniemi et al. 2019, arXiv 1904.06991", "Naeem et al. 2020, arXiv 2002.09797"
@@ -145,6 +146,7 @@ METRICS: dict[str, Metric] = {
         Metric("memorization", "1", False, "Meehan et al. 2020, arXiv 2004.05675", "whole", _memorization, True),
         Metric(attention_entropy.RELATIVE, attention_entropy.VERSION, None, _ATTENTION, "model", _of_model),
         Metric(attention_entropy.NATS, attention_entropy.VERSION, None, _ATTENTION, "model", _of_model),
+        Metric(denoising_loss.NAME, denoising_loss.VERSION, False, "this package", "model", _of_model),
     )
 }
 

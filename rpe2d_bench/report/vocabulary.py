@@ -59,6 +59,14 @@ KINDS: dict[str, tuple[str, str | None, float, str]] = {
     "coverage": ("Coverage", "higher", 100.0, "share of real pictures with a generated one nearby"),
     "accuracy": ("Accuracy", "higher", 100.0, "share of generated pictures in which an independent classifier sees the"
                  " class that was asked for"),
+    "sfid": ("sFID", "lower", 1.0, "Fréchet distance in spatial features of the standard Inception net"),
+    "inception_score": ("Inception score", "higher", 1.0, "how sure and how varied the standard Inception net is"),
+    "attention_entropy": ("Attention entropy", None, 1.0, "entropy of attention rows over the most that the grid"
+                          " allows, minus the same on the train grid: above 0 attention is spread wider"),
+    "attention_entropy_nats": ("Attention entropy, nats", None, 1.0, "entropy of attention rows minus that on the train"
+                               " grid"),
+    "denoising_loss": ("Denoising loss", "lower", 1.0, "error of the velocity on noised real pictures of the test"
+                       " resolution, mean over times, before any sampling"),
     "loss": ("Loss", "lower", 1.0, "training loss"),
     "validation_loss": ("Validation loss", "lower", 1.0, "loss on the validation split"),
     "images_per_second": ("Images per second", "higher", 1.0, "training speed"),

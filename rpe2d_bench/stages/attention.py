@@ -45,7 +45,7 @@ def look_inside(
     for replacements, resolution in ((stage.replacements, stage.resolution), ({}, train.resolution)):
         denoiser = load_denoiser(train, folder, replacements).to(device)
         pictures = dataset.pictures(reference.split, indices, resolution)  # type: ignore[arg-type]
-        x_BCYX = _model_space(stage, pictures, device)
+        x_BCYX = model_space(stage, pictures, device)
         seen.append(
             entropy(denoiser.dit, denoiser.encoding, x_BCYX, labels, ts, train.recipe.path, train.grid,
                     stage.conditioning)
@@ -54,7 +54,8 @@ def look_inside(
     return measure.deviation(now, trained), measure.details(now, trained, ts, len(indices))
 
 
-def _model_space(stage: SampleStage, pictures: np.ndarray, device: str) -> Tensor:
+def model_space(stage: SampleStage, pictures: np.ndarray, device: str) -> Tensor:
+    """uint8 pictures as the model of a stage sees them: [-1, 1], or latents."""
     import torch
 
     if stage.train.latents is None:

@@ -83,10 +83,7 @@ class MeasureStage:
         }
         values, versions = dict(measured.values), dict(measured.versions)
         if self.inside and isinstance(self.generated, SampleStage):
-            from rpe2d_bench.stages.attention import look_inside
-
-            found, details["attention"] = look_inside(self.generated, self.reference, around)
-            values |= {name: found[name] for name in self.inside}
+            values |= self._looked_inside(self.generated, details, around)
             versions |= {name: metrics.METRICS[name].version for name in self.inside}
         if isinstance(self.generated, ReferenceStage) and self.generated.latents is not None:
             details = {**details, "psnr": read_result(made)["psnr"]}  # of the autoencoder
@@ -102,6 +99,21 @@ class MeasureStage:
                 },
             },
         )
+
+    def _looked_inside(self, sample: SampleStage, details: dict[str, Any], around: Surroundings) -> dict[str, float]:
+        """Values of the metrics that need the model, in the order in which they were asked for."""
+        from rpe2d_bench.metrics import denoising_loss
+
+        found: dict[str, float] = {}
+        if set(self.inside) - {denoising_loss.NAME}:
+            from rpe2d_bench.stages.attention import look_inside
+
+            found, details["attention"] = look_inside(sample, self.reference, around)
+        if denoising_loss.NAME in self.inside:
+            from rpe2d_bench.stages.denoising import denoise
+
+            found[denoising_loss.NAME], details["denoising"] = denoise(sample, self.reference, around)
+        return {name: found[name] for name in self.inside}
 
 
 def _counts(labels: np.ndarray) -> str:
