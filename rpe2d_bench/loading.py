@@ -28,6 +28,12 @@ def load(path: Path, overrides: Sequence[str] = (), only: Sequence[str] = ()) ->
 
         check(experiment, document)
         check_search(experiment, document)  # of all methods, since a model is judged by the first that uses it
+    if experiment.evaluate.guidance:
+        from rpe2d_bench.sweep import swept
+
+        check(experiment, document)  # of the methods as they are written, which have a place in the file
+        experiment = swept(experiment, document)
+        return keep(experiment, only) if only else experiment
     if only:
         experiment = keep(experiment, only)
     check(experiment, document)

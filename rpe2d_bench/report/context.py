@@ -17,6 +17,7 @@ from rpe2d_bench.report.plain import PlainTable
 from rpe2d_bench.report.quality import Finding, checks, findings
 from rpe2d_bench.report.results import Results
 from rpe2d_bench.report.search import HEADS, TRIAL_HEADS, Chosen, how_chosen
+from rpe2d_bench.report.stability import stability
 from rpe2d_bench.report.tables import Table, number
 from rpe2d_bench.report.templating import data_uri
 from rpe2d_bench.report.training import training_curves
@@ -52,6 +53,7 @@ def context(results: Results, store: Path, sections: list[Section]) -> dict[str,
         "costs": [table for table in (training_cost(results), sampling_cost(results)) if table],
         "search": chosen,
         "search_tables": _search_tables(chosen) if chosen else [],
+        "stability": stability(results),
         "checks": checks(results),
         "method_table": _method_table(results),
         "provenance": provenance(results),

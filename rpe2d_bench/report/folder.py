@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from rpe2d_bench.records import RECORDS_FILE, Record, Resolution
-from rpe2d_bench.report import figures, formats, search, sheets
+from rpe2d_bench.report import figures, formats, plain, search, sheets, stability
 from rpe2d_bench.report.compute import compute_curve
 from rpe2d_bench.report.drawing import Drawing, drawing
 from rpe2d_bench.report.frame import load_frame
@@ -145,6 +145,11 @@ def _write(results: Results, store: Path, out: Path, inputs: str) -> None:
     if chosen is not None:
         text.append(search.markdown(chosen))
         _save(out / "tables" / "search_trials.csv", search.trials_csv(chosen))
+    stable = stability.stability(results)
+    if stable:
+        text.append(stability.markdown(stable))
+        for shown in (each for entry in stable for each in (entry.agreement, entry.ranks, entry.settings)):
+            _save(out / "tables" / f"{shown.name}.csv", plain.csv_text(shown))
     _save(out / "report.md", "\n".join(text))
     made = {
         "experiment": results.name,
