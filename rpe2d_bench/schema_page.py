@@ -49,7 +49,7 @@ TABLES = {
 }
 
 
-GIVEN = "to be given by path to `rpe2d_bench.metrics.stream.measure_paths`; not in experiment files"
+GIVEN = "a file: `evaluate.weights`, or `rpe2d-bench measure --weights`"
 
 
 def page() -> str:
