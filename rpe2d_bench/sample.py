@@ -88,7 +88,7 @@ def sample(
             labels_B = torch.cat((labels_B, torch.full_like(labels_B, dit.no_class)))
 
         def velocity(x_BCYX: Tensor, t: float, labels_B: Tensor = labels_B) -> Tensor:
-            t_1 = torch.tensor([t], dtype=torch.float32, device=device)
+            t_1 = torch.full((1,), t, dtype=torch.float32, device=device)
             realised = encoding(Context(grid, train_grid, t_1))
             twice_BCYX = torch.cat((x_BCYX, x_BCYX)) if with_guidance else x_BCYX
             with autocast:

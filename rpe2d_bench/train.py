@@ -75,6 +75,19 @@ def compiled(function: Callable[..., Tensor], device: str) -> Callable[..., Tens
     return torch.compile(function)
 
 
+def rows_of(encoding: Encoding, rows: slice, batch: int) -> Encoding:
+    """The encoding of some of the pictures of a batch; what all pictures share stays shared."""
+
+    def part(value: Tensor | None) -> Tensor | None:
+        return value[rows] if value is not None and value.ndim and len(value) == batch else value
+
+    if rows.start == 0 and rows.stop >= batch:
+        return encoding
+    scale = encoding.logit_scale
+    scale = part(scale) if isinstance(scale, Tensor) else scale  # type: ignore[assignment]
+    return Encoding(part(encoding.additive_BND), part(encoding.angles_BHNF), scale)
+
+
 class Training:
     """Weights, their moving average, optimizer, generator and step: all that a checkpoint holds."""
 
@@ -107,6 +120,24 @@ class Training:
         predicted = self.denoiser.dit(noised_BCYX, t_B, labels_B, encoding, crop_B3, dilation)
         return F.mse_loss(predicted.float(), velocity_BCYX)
 
+    def _backward(self, batch: tuple[Tensor, ...], encoding: Encoding, dilation: int) -> Tensor:
+        """Add up gradients over the parts of a batch; the batch's loss. What is drawn does not depend on the parts."""
+        autocast = torch.autocast(self.device, torch.bfloat16, enabled=self.recipe.precision == "bf16")
+        count, learned = len(batch[0]), any(p.requires_grad for p in self.denoiser.encoding.parameters())
+        size = -(-count // self.recipe.accumulate)
+        total = batch[0].new_zeros(())
+        for start in range(0, count, size):
+            rows = slice(start, start + size)
+            part = [tensor[rows] for tensor in batch]
+            with autocast:
+                loss = self._loss(*part, rows_of(encoding, rows, count), dilation)
+            if size < count:
+                loss = loss * (len(part[0]) / count)
+            loss.backward(retain_graph=learned and start + size < count)  # parts share a learned encoding's graph
+            total += loss.detach()
+            del loss  # and with it what this part has kept
+        return total
+
     def steps(self, pictures: Batches) -> Iterator[Step]:
         """Train to the end of the recipe, yielding after each step."""
         recipe, device = self.recipe, self.device
@@ -123,8 +154,7 @@ class Training:
             dilation = draw_dilation(self.data_rng) if self.denoiser.dit.stem is not None else 1
             with autocast:
                 encoding = self.denoiser.encoding(context)
-                loss = self._loss(x_BCYX, eps_BCYX, t_B, labels_B, crop_B3, encoding, dilation)
-            loss.backward()
+            loss = self._backward((x_BCYX, eps_BCYX, t_B, labels_B, crop_B3), encoding, dilation)
             grad_norm = nn.utils.clip_grad_norm_(self._weights, recipe.grad_clip, foreach=True)
             lr = learning_rate(recipe, self.step)
             self.optimizers.step(lr / recipe.lr)
@@ -133,7 +163,7 @@ class Training:
                 decay = min(recipe.ema, (1 + self.step) / (10 + self.step))
                 torch._foreach_lerp_(self._averages, self._weights, 1 - decay)
             self.step += 1
-            yield Step(self.step, loss.detach(), grad_norm, lr)
+            yield Step(self.step, loss, grad_norm, lr)
 
     def state_dict(self) -> dict[str, Any]:
         """Everything needed to continue as if nothing had happened."""

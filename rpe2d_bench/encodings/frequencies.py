@@ -22,7 +22,9 @@ def geometric(F: int, theta: float | Tensor, device: torch.device) -> Tensor:
     theta: a number, giving [1, F], or [B, 1], giving [B, F].
     """
     i_F = torch.arange(F, device=device, dtype=torch.float64)
-    return torch.as_tensor(theta, device=device, dtype=torch.float64).reshape(-1, 1) ** (-i_F / F)
+    if not isinstance(theta, Tensor):  # filled in on the device: copying a number there would make the host wait
+        theta = torch.full((1, 1), theta, device=device, dtype=torch.float64)
+    return theta.to(device, torch.float64).reshape(-1, 1) ** (-i_F / F)
 
 
 @dataclass(frozen=True)

@@ -31,7 +31,10 @@ class Rotation:
 
 def rotation_of(encoding: Encoding, head_width: int, like: Tensor) -> Rotation:
     """What attention needs of an Encoding; angles stay float32 until their cosine is taken."""
-    scale = torch.as_tensor(encoding.logit_scale, dtype=torch.float32, device=like.device).view(-1, 1, 1, 1)
+    scale = encoding.logit_scale
+    if not isinstance(scale, Tensor):  # filled in on the device: copying a number there would make the host wait
+        scale = torch.full((1,), scale, dtype=torch.float32, device=like.device)
+    scale = scale.to(like.device, torch.float32).view(-1, 1, 1, 1)
     scale_2B = torch.stack((scale * head_width**-0.5, torch.ones_like(scale)))
     if encoding.angles_BHNF is None:
         return Rotation(scale_2B.to(like.dtype))

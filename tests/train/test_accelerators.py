@@ -1,0 +1,73 @@
+"""What trainings on accelerators rely on and a CPU can show: parts of a batch add up, no step waits for a number."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+
+sys.path.insert(0, str(Path(__file__).parent))
+from stripes import Stripes
+from test_train import RANDOM, training
+
+SPECS = {
+    "rope": None,
+    "random": RANDOM,
+    "sincos": {"kind": "axial_sincos", "positions": {"kind": "random", "max_grid": [8, 8]}},
+    "learned": {"kind": "learned", "grid": [4, 4]},
+    "mixed": {"kind": "mixed_rope"},
+}
+
+
+@pytest.mark.parametrize("name", SPECS)
+@pytest.mark.parametrize("accumulate", [2, 3])
+def test_parts_of_a_batch_add_up_to_it(name: str, accumulate: int) -> None:
+    recipe: dict[str, Any] = {"batch_size": 8, "micro_conditioning": name == "random", "steps": 6}
+    whole = [step.loss.item() for step in training(SPECS[name], **recipe).steps(Stripes())]
+    parts = [step.loss.item() for step in training(SPECS[name], accumulate=accumulate, **recipe).steps(Stripes())]
+    assert parts == pytest.approx(whole, abs=1e-5)
+
+
+class Counted(TorchDispatchMode):
+    """Counts what makes a host wait for a device: reading a number, and operations whose result's size is data."""
+
+    WAITS = ("_local_scalar_dense", "nonzero", "masked_select", "is_nonzero", "equal", "unique")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.waits: list[str] = []
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        name = func.overloadpacket.__name__
+        if any(name.startswith(wait) for wait in self.WAITS):
+            self.waits.append(name)
+        return func(*args, **(kwargs or {}))
+
+
+class Prepared:
+    """One batch, drawn beforehand: drawing uses the CPU's numbers, which nothing has to wait for."""
+
+    def __init__(self) -> None:
+        self._batch = Stripes().batch(torch.Generator().manual_seed(0), 8)
+
+    def batch(self, rng: torch.Generator, batch_size: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        return self._batch
+
+
+@pytest.mark.parametrize("name", SPECS)
+@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
+def test_no_step_reads_a_number(name: str, optimizer: str) -> None:
+    made = training(SPECS[name], optimizer=optimizer, accumulate=2, batch_size=8, steps=5, precision="bf16")
+    steps = made.steps(Prepared())
+    next(steps)  # the optimizer's state is made
+    with Counted() as counted:
+        for step in steps:
+            assert step.loss.ndim == 0
+    assert counted.waits == []
+    with Counted() as counted:
+        step.loss.item()
+    assert counted.waits == ["_local_scalar_dense"]  # it can count
