@@ -78,9 +78,7 @@ class Ledger:
             if isinstance(owner, Floor):
                 assert isinstance(stage.generated, ReferenceStage)
                 preview = f"stages/reference/{stage.generated.key}/samples.npz"
-                self._append(
-                    **self._of_floor(owner), **values, details=measured, artifacts={"samples": preview}
-                )
+                self._append(**self._of_floor(owner), **values, details=measured, artifacts={"samples": preview})
                 continue
             sample = stage.generated
             assert not isinstance(sample, ReferenceStage)
