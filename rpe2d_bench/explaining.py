@@ -7,9 +7,12 @@ import re
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rpe2d_bench.errors import UserError, suggestion
+
+if TYPE_CHECKING:
+    from rpe2d_bench.config import Experiment
 
 
 @dataclass(frozen=True)
@@ -156,11 +159,19 @@ def _experiment(path: Path) -> Explanation:
     from rpe2d_bench import loading
 
     said = _header(path)
-    loaded = loading.load(path)
+    facts = {name.lower(): text for name, text in said.items() if name != "Question"}
+    try:
+        facts |= _settings(loading.load(path))
+    except UserError as error:  # such as pictures that are not there
+        facts["not ready"] = str(error)
+    return Explanation("experiment", path.stem, said.get("Question", ""), facts | {"next": f"rpe2d-bench plan {path}"})
+
+
+def _settings(loaded: Experiment) -> dict[str, str]:
     sizes = "; ".join(
         f"{_size(pair.train)} -> {', '.join(_size(test) for test in pair.test)}" for pair in loaded.resolutions
     )
-    facts = {name.lower(): text for name, text in said.items() if name != "Question"} | {
+    return {
         "data": str(loaded.data.get("name")),
         "model": loaded.model.preset,
         "models": ", ".join(loaded.models),
@@ -168,9 +179,7 @@ def _experiment(path: Path) -> Explanation:
         "pixels": sizes,
         "seeds": ", ".join(map(str, loaded.seeds)),
         "metrics": ", ".join(loaded.evaluate.metrics),
-        "next": f"rpe2d-bench plan {path}",
     }
-    return Explanation("experiment", loaded.name, said.get("Question", ""), facts)
 
 
 def _header(path: Path) -> dict[str, str]:
