@@ -10,7 +10,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import Progress
 
-from rpe2d_bench.errors import unknown
+from rpe2d_bench.errors import UserError, unknown
 
 DEVICES = ("cpu", "cuda", "mps")
 
@@ -37,6 +37,11 @@ def measure_files(request: Request, as_json: bool) -> None:
 
     if request.device not in DEVICES:
         raise unknown("device", request.device, DEVICES)
+    if request.device != "cpu":
+        import torch
+
+        if not getattr(torch, "mps" if request.device == "mps" else "cuda").is_available():
+            raise UserError(f"--device {request.device}: torch finds none here; leave it out to measure on the CPU")
     notes = Console(stderr=True)
     with Progress(console=notes, transient=True, disable=not notes.is_terminal) as bars:
         tasks = {side: bars.add_task(f"{side}: features", total=None) for side in ("samples", "reference")}

@@ -112,6 +112,25 @@ def test_a_net_by_path_is_addressed_by_its_content(tiny: Path, tmp_path: Path, i
     assert not set(keys(planned(tiny, *overrides, f"evaluate.weights={copy}"))) & set(keys(plan))
 
 
+def test_generated_pictures_that_are_not_finite_are_counted(
+    tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import rpe2d_bench.sample as module
+
+    store, noise = Store(tmp_path / "runs"), module.noise
+    run(planned(tiny, "resolutions.0.test=[16]"), store, engine="local")  # trains
+
+    def broken(seed: int, indices: np.ndarray, shape: tuple[int, int, int]) -> object:
+        made = noise(seed, indices, shape)
+        made[indices == 3, 0, 0, 0] = float("nan")
+        return made
+
+    monkeypatch.setattr(module, "noise", broken)
+    found = run(planned(tiny, "resolutions.0.test=[24]"), store, engine="local")
+    warnings = [record.details["warnings"] for record in found if record.stage == "measure"]
+    assert warnings == [["at least 1 of 12 pictures held numbers that are not finite; they count as mid-grey"]] * 3
+
+
 def test_what_cannot_be_measured_is_said_at_once(tiny: Path) -> None:
     for override, sentence in (
         ("evaluate.metrics=[kid, sfid]", "'sfid' is defined on the features of 'inception'"),

@@ -60,21 +60,25 @@ class PictureFiles:
 
     def __init__(self, path: Path, names: list[str], read: Callable[[str], bytes]) -> None:
         self.path, self._read = path, read
-        self._names = [name for name in names if Path(name).suffix.lower() in SUFFIXES]
-        self.count = len(self._names)
+        self.names = [name for name in names if Path(name).suffix.lower() in SUFFIXES]
+        self.count = len(self.names)
         self.notes: Counter[str] = Counter()
         self.sizes: Counter[tuple[int, int]] = Counter()
         ignored = Counter(Path(name).suffix.lower() or Path(name).name for name in names)
         for suffix, number in ignored.items():
             if suffix not in SUFFIXES:
                 self.notes[f"ignored, not a picture ({suffix})"] += number
-        if not self._names:
+        if not self.names:
             kinds = ", ".join(sorted(SUFFIXES))
             raise UserError(f"no pictures in {path}: none of its {len(names)} files ends in {kinds}")
 
+    def chosen(self, names: list[str]) -> PictureFiles:
+        """Some of the pictures, in the order given."""
+        return PictureFiles(self.path, names, self._read)
+
     def batches(self, batch_size: int, limit: int | None = None) -> Iterator[np.ndarray]:
         batch: list[np.ndarray] = []
-        for name in self._names[:limit]:
+        for name in self.names[:limit]:
             picture = self._picture(name)
             self.sizes[picture.shape[1], picture.shape[2]] += 1
             if batch and (len(batch) == batch_size or batch[0].shape != picture.shape):
@@ -129,8 +133,11 @@ class PictureArray:
             raise UserError(f"{path} holds no 'arr_0' but {names}; write it with np.savez(path, pictures)") from error
         except (BadZipFile, OSError, ValueError) as error:
             raise UserError(f"{path} is not a readable .npz ({error})") from error
+        hint = "; scale to 0..255, round and clip (NaN has no grey level)" if dtype.kind == "f" else ""
         if dtype != np.uint8 or fortran or len(shape) != 4 or shape[3] not in (1, 3) or 0 in shape:
-            raise UserError(f"arr_0 of {path} is {dtype} {shape}; expected uint8 [N, H, W, C] with 1 or 3 channels")
+            raise UserError(
+                f"arr_0 of {path} is {dtype} {shape}; expected uint8 [N, H, W, C] with 1 or 3 channels{hint}"
+            )
         self.count, self._shape = shape[0], shape[1:]
         self.notes: Counter[str] = Counter()
         self.sizes: Counter[tuple[int, int]] = Counter()
@@ -140,8 +147,17 @@ class PictureArray:
         """`arr_1`, the class of each picture, where the file has it."""
         if "arr_1.npy" not in self._archive.namelist():
             return None
-        with np.load(self.path, allow_pickle=False) as stored:
-            return np.asarray(stored["arr_1"], dtype=np.int64)
+        try:
+            with np.load(self.path, allow_pickle=False) as stored:
+                labels = np.asarray(stored["arr_1"])
+        except (ValueError, OSError, BadZipFile) as error:
+            raise UserError(f"arr_1 of {self.path} cannot be read as labels ({error}); write integers") from error
+        if labels.dtype.kind not in "iu" or labels.shape != (self.count,):
+            raise UserError(
+                f"arr_1 of {self.path} is {labels.dtype} {labels.shape}; expected one class number for each of the "
+                f"{self.count} pictures"
+            )
+        return labels.astype(np.int64)
 
     def batches(self, batch_size: int, limit: int | None = None) -> Iterator[np.ndarray]:
         height, width, channels = self._shape

@@ -1,7 +1,7 @@
 """Do the metrics measure? Real pictures with known damage at rising strength, one row per metric and strength.
 
     python -m rpe2d_bench.metrics.proof proof.csv                       # glyphs at 64 px, train resolution 32
-    python -m rpe2d_bench.metrics.proof proof.csv --pictures FOLDER     # photographs, FOLDER/CLASS/ID.ext
+    python -m rpe2d_bench.metrics.proof proof.csv --pictures FOLDER_OR_ZIP  # photographs, CLASS/ID.ext
 
 Each row gives the value, the mean and standard deviation of the floor (other undamaged real pictures), and the
 excess: how many of these deviations the value lies on the bad side of the floor. `python -m
@@ -15,7 +15,7 @@ import csv
 import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 
@@ -61,27 +61,30 @@ def glyph_source(count: int, floors: int, resolution: int = 64, train: int = 32)
     return Source(sets, (train, train), "glyphnet", "glyphjudge", glyphs.class_names)
 
 
-def folder_source(folder: Path, count: int, floors: int, resolution: int = 128, train: int = 64) -> Source:
-    """Photographs of a folder CLASS/ID.ext, resized to one square resolution, in a fixed random order."""
-    from rpe2d_bench.metrics.pictures import SUFFIXES, open_pictures
+def folder_source(path: Path, count: int, floors: int, resolution: int = 128, train: int = 64) -> Source:
+    """Photographs of a folder or zip of CLASS/ID.ext, resized to one square resolution, in a fixed random order."""
+    from rpe2d_bench.metrics.pictures import PictureFiles, open_pictures
     from rpe2d_bench.metrics.resize import resize
 
-    files = sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES and not p.name.startswith("."))
+    files = open_pictures(path)
+    if not isinstance(files, PictureFiles):
+        raise UserError(f"{path} has no class folders; give a folder or a zip of CLASS/ID.ext")
     needed = count * (2 + floors)
-    if len(files) < needed:
+    if files.count < needed:
         raise UserError(
-            f"{folder} holds {len(files)} pictures, but {2 + floors} sets of {count} are needed; "
+            f"{path} holds {files.count} pictures, but {2 + floors} sets of {count} are needed; "
             "lower --count or --floors"
         )
-    names = sorted({file.parent.name for file in files})
-    labels = np.array([names.index(file.parent.name) for file in files])
+    order = np.random.default_rng(0).permutation(files.count)[:needed]
+    chosen = [files.names[index] for index in order]
+    classes = sorted({PurePosixPath(name).parent.name for name in files.names})
+    labels = np.array([classes.index(PurePosixPath(name).parent.name) for name in chosen])
     size = (resolution, resolution)
     pictures = np.concatenate(
-        [np.rint(resize(batch, size).numpy()).astype(np.uint8) for batch in open_pictures(folder).batches(64)]
+        [np.rint(resize(batch, size).numpy()).astype(np.uint8) for batch in files.chosen(chosen).batches(64)]
     )
-    order = np.random.default_rng(0).permutation(len(files))
-    chunks = [order[i * count : (i + 1) * count] for i in range(2 + floors)]
-    return Source([(pictures[c], labels[c]) for c in chunks], (train, train), "efficientnet-lite0", None, None)
+    sets = [(pictures[i * count : (i + 1) * count], labels[i * count : (i + 1) * count]) for i in range(2 + floors)]
+    return Source(sets, (train, train), "efficientnet-lite0", None, None)
 
 
 def run(
@@ -137,7 +140,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """The command line."""
     parser = argparse.ArgumentParser(description="Damage real pictures at rising strength and see what metrics notice.")
     parser.add_argument("out", type=Path, help="CSV to write")
-    parser.add_argument("--pictures", type=Path, help="folder of photographs, CLASS/ID.ext (default: glyphs)")
+    parser.add_argument("--pictures", type=Path, help="folder or zip of photographs, CLASS/ID.ext (default: glyphs)")
     parser.add_argument("--count", type=int, default=500, help="pictures in each set")
     parser.add_argument("--floors", type=int, default=5, help="undamaged sets that give the floor's spread")
     parser.add_argument("--metrics", nargs="+", help="default: all that apply")

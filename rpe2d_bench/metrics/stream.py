@@ -124,6 +124,8 @@ def measure_paths(
     an error where there are fewer. What was read, converted, resized and counted stands in `details`.
     """
     names = validate(metrics, net, judge)
+    if count is not None and count < 1:
+        raise UserError(f"{count} pictures cannot be measured; ask for at least one, most metrics need many")
     paths = {"samples": samples, "reference": reference}
     if any(METRICS[name].training for name in names):
         if training is None:
@@ -160,7 +162,8 @@ def measure_paths(
             observed["samples"], observed["reference"], labels, metrics=names, reference_labels=real_labels,
             training=observed.get("training"), seed=seed,
         )  # fmt: skip
-    return replace(measured, details=measured.details | _account(sources, observed))
+    warnings = {"warnings": [*measured.details["warnings"], *_sizes(sources)]}
+    return replace(measured, details=measured.details | warnings | _account(sources, observed))
 
 
 def _check_views(names: Sequence[str], train_resolution: Size | None) -> None:
@@ -173,6 +176,20 @@ def _check_views(names: Sequence[str], train_resolution: Size | None) -> None:
 def _labels(source: PictureSource, count: int | None) -> np.ndarray | None:
     labels: np.ndarray | None = getattr(source, "labels", None)
     return None if labels is None else labels[:count]
+
+
+def _sizes(sources: dict[str, PictureSource]) -> list[str]:
+    """What a reader must know where pictures are not all of one size."""
+    found = {side: sorted(source.sizes) for side, source in sources.items()}
+    said = [
+        f"{side}: pictures of {len(sizes)} sizes, each resized to the net's input"
+        for side, sizes in found.items()
+        if len(sizes) > 1
+    ]
+    if not said and len({tuple(sizes) for sizes in found.values()}) > 1:
+        words = ", ".join(f"{side} {sizes[0][0]}x{sizes[0][1]}" for side, sizes in found.items())
+        said.append(f"sizes differ ({words}), all resized to the net's input: a difference may be one of resizing")
+    return said
 
 
 def _for_side(progress: Progress, side: str, total: int) -> Callable[[int], None]:

@@ -81,6 +81,11 @@ class MeasureStage:
         details = measured.details | {
             "labels": f"{self.labels}; pictures per class: {_counts(labels)} generated, {_counts(real_labels)} real"
         }
+        if broken := 0 if isinstance(self.generated, ReferenceStage) else read_result(made).get("not_finite", 0):
+            said = (
+                f"at least {broken} of {len(labels)} pictures held numbers that are not finite; they count as mid-grey"
+            )
+            details["warnings"] = [*details["warnings"], said]
         values, versions = dict(measured.values), dict(measured.versions)
         if self.inside and isinstance(self.generated, SampleStage):
             values |= self._looked_inside(self.generated, details, around)

@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -18,6 +18,9 @@ from rpe2d_bench.stages.parts import Parts
 from rpe2d_bench.stages.train import TrainStage
 from rpe2d_bench.store import content_key, write_json
 from rpe2d_bench.surroundings import Surroundings
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 Resolution = tuple[int, int]
 
@@ -68,6 +71,13 @@ class SampleStage:
         batch = max(1, round(around.resources.sample_batch * train_grid.tokens / grid.tokens))
         made = Parts(partial, (self.count, self.train.channels, *self.resolution), around.resources.checkpoint_every)
         first = made.done
+        broken = [0]  # pictures that are not finite; to_uint8 and decoders make these pixels mid-grey
+        plain = to_uint8 if self.train.latents is None else decoder_of(self.train.latents, device)
+
+        def decode(x_BCYX: Tensor) -> np.ndarray:
+            broken[0] += int((~x_BCYX.isfinite()).flatten(1).any(1).sum())
+            return plain(x_BCYX)
+
         for part in sample(
             denoiser.dit,
             denoiser.encoding,
@@ -81,7 +91,7 @@ class SampleStage:
             device=device,
             downsampling=self.train.downsampling,
             labels=self.labels,
-            decode=to_uint8 if self.train.latents is None else decoder_of(self.train.latents, device),
+            decode=decode,
         ):
             made.add(part, around.out_of_time)
             if around.progress:
@@ -93,7 +103,7 @@ class SampleStage:
         np.savez_compressed(partial / "samples.npz", pictures=made.pictures, labels=labels)
         seconds = made.seconds + time.perf_counter() - started
         made.remove()
-        write_json(partial / "result.json", {"seconds": seconds, "count": self.count})
+        write_json(partial / "result.json", {"seconds": seconds, "count": self.count, "not_finite": broken[0]})
 
     @property
     def grid(self) -> Grid:
