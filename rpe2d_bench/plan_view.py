@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from rich import box
 from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
-from rich.text import Text
 
 from rpe2d_bench.cost import Cost, estimate, in_bytes, in_flops, slow_arithmetic
-from rpe2d_bench.plan import Cell, Plan, Resolution, Trial, size
+from rpe2d_bench.plan import Plan
+from rpe2d_bench.plan_table import PlanTable
 from rpe2d_bench.runner.display import duration
 from rpe2d_bench.search import Searching
 from rpe2d_bench.search.known import cost_of_rest
@@ -79,10 +76,7 @@ def show(
         console.print(f"  note          {note}", highlight=False, soft_wrap=True)
     if not brief:
         console.print()
-        console.print(_table(plan, store))
-        console.print(
-            "columns: test resolution in pixels, height first; = N: the same pictures as method N", style="dim"
-        )
+        console.print(PlanTable(plan, store))
 
 
 def _show_search(searching: Searching, store: Store, console: Console) -> None:
@@ -119,65 +113,3 @@ def _busy(cost: Cost) -> str:
         return f"{cost.device_hours:.3g} core-hours, {measuring}"
     hours = f"{cost.device_hours:,.0f}" if cost.device_hours >= 100 else f"{cost.device_hours:.2g}"
     return f"{hours} GPU-hours at {cost.pace / 1e12:.0f} TFLOP/s, {measuring}"
-
-
-def _table(plan: Plan, store: Store) -> Table:
-    """A line per method, seeds together, numbered so that cells that coincide can name each other in little room."""
-    resolutions = _resolutions(plan)
-    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
-    table.add_column("", justify="right", no_wrap=True)
-    table.add_column("method", overflow="fold")
-    for resolution in resolutions:
-        table.add_column(_short(resolution), no_wrap=True)
-    numbers = {name: str(number) for number, name in enumerate(_methods(plan), start=1)}
-    for (model, trained_at, _), trials in _groups(plan).items():
-        table.add_row("", Text(f"{model} {size(trained_at)}: training {_count(_trained(trials, store))}", "bold"))
-        methods = dict.fromkeys(cell.method for trial in trials for cell in trial.cells)
-        for method in methods:
-            row = []
-            for resolution in resolutions:
-                cells = [c for t in trials for c in t.cells if (c.method, c.test_resolution) == (method, resolution)]
-                row.append(_state(cells, method, store, numbers))
-            table.add_row(numbers[method], escape(method), *row)
-    return table
-
-
-def _groups(plan: Plan) -> dict[tuple[str, Resolution, Resolution], list[Trial]]:
-    """Trials that differ in their seed only."""
-    found: dict[tuple[str, Resolution, Resolution], list[Trial]] = {}
-    for trial in plan.trials:
-        found.setdefault((trial.model, trial.stage.resolution, trial.train_resolution), []).append(trial)
-    return found
-
-
-def _trained(trials: list[Trial], store: Store) -> list[bool]:
-    return [store.has("train", trial.stage.key) for trial in trials]
-
-
-def _state(cells: list[Cell], method: str, store: Store, numbers: dict[str, str]) -> str:
-    """'cached', 'to do' or how many seeds are cached; '= 1' where method 1 does the same; '' where nothing is asked."""
-    if not cells:
-        return ""
-    first = {min([method, *cell.coincides_with], key=lambda name: int(numbers[name])) for cell in cells}
-    if first != {method}:
-        return f"= {', '.join(sorted(numbers[name] for name in first))}"
-    return _count([store.has("measure", cell.measure.key) for cell in cells])
-
-
-def _count(cached: list[bool]) -> str:
-    if all(cached):
-        return "cached"
-    return f"{sum(cached)} of {len(cached)}" if any(cached) else "to do"
-
-
-def _methods(plan: Plan) -> list[str]:
-    """In the order of the table."""
-    return list(dict.fromkeys(c.method for trials in _groups(plan).values() for t in trials for c in t.cells))
-
-
-def _short(resolution: Resolution) -> str:
-    return size(resolution).removesuffix("px")
-
-
-def _resolutions(plan: Plan) -> list[Resolution]:
-    return list(dict.fromkeys(test for pair in plan.experiment.resolutions for test in pair.test))

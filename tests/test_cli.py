@@ -232,14 +232,21 @@ def test_plan_for_people_shows_cells_that_coincide(
     assert "to do" in bench("plan", tiny).out
 
 
-def test_the_plan_of_the_main_experiment_fits_eighty_columns(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("name", ["res_generalization", "res_generalization_full", "multi_stage"])
+def test_plans_fit_eighty_columns(bench: Bench, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    from rpe2d_bench import loading
+
     monkeypatch.setenv("COLUMNS", "80")
-    said = bench("plan", Path(__file__).parent.parent / "experiments/res_generalization.yaml").out
-    table = said[said.index("method ") :].splitlines()
+    file = Path(__file__).parent.parent / f"experiments/{name}.yaml"
+    said = bench("plan", file).out
+    lines = said[said.index("method ") :].splitlines()
     assert max(map(len, said.splitlines()[1:])) <= 80
-    lines = [line.split() for line in table]
-    assert sum(words[1:2] == ["extrapolation"] for words in lines) == 1
     assert "…" not in said
+    heads = [line.split()[1:] for line in lines if line.split()[:1] == ["method"]]
+    asked = [test for pair in loading.load(file).resolutions for test in pair.test]
+    assert sum(map(len, heads)) == len(asked)  # every size of every pair is a column, once
+    for method in loading.load(file).methods:
+        assert sum(line.split()[1:2] == [method] for line in lines) in (1, len(heads), len(heads) // 2)
 
 
 def test_ls_as_json_lists_every_kind(bench: Bench, trained: Path) -> None:
