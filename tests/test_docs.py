@@ -119,3 +119,34 @@ def test_each_recipe_has_at_most_ten_steps() -> None:
         steps = [int(number) for number in re.findall(r"^(\d+)\. ", section, re.MULTILINE)]
         assert steps == list(range(1, len(steps) + 1))
         assert 3 <= len(steps) <= 10
+
+
+def fill_tables() -> Any:
+    spec = importlib.util.spec_from_file_location("fill_tables", ROOT / "docs" / "fill_tables.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize("document", [d for d in DOCUMENTS if "<!-- table " in d.read_text()], ids=name)
+def test_tables_are_what_their_records_say(document: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    text = document.read_text()
+    assert fill_tables().filled(text) == text, f"python docs/fill_tables.py {name(document)}"
+
+
+def test_a_table_that_was_changed_by_hand_would_be_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    page = tmp_path / "page.md"
+    page.write_text(
+        "<!-- table reports/res_generalization metric=kid_glyphnet methods=rpe2d -->\n<!-- end of table -->\n"
+    )
+    fill = fill_tables()
+    fill.main([str(page)])
+    fill.main(["--check", str(page)])
+    (number,) = set(re.findall(r"rpe2d \| \*\*([\d.]+) ±", page.read_text()))
+    page.write_text(page.read_text().replace(number, "0.01", 1))
+    with pytest.raises(SystemExit, match=r"page\.md"):
+        fill.main(["--check", str(page)])
