@@ -49,7 +49,7 @@ TABLES = {
 }
 
 
-GIVEN = "a file: `evaluate.weights`, or `rpe2d-bench measure --weights`"
+GIVEN = "a file: `evaluate.weights`, or `--weights` of `measure`"
 
 
 def page() -> str:
