@@ -9,6 +9,7 @@ from typing import Any
 from rpe2d_bench.report import formats, strip_view
 from rpe2d_bench.report.answer import answer
 from rpe2d_bench.report.costs import sampling_cost, training_cost
+from rpe2d_bench.report.drawing import KINDS
 from rpe2d_bench.report.frame import load_frame
 from rpe2d_bench.report.origin import provenance
 from rpe2d_bench.report.page import Section
@@ -144,6 +145,9 @@ def _section(results: Results, section: Section) -> dict[str, Any]:
         "figures": figures,
         "by_metric": by_metric,
         "strips": strip_view.of_run(results, section.train, section.strips, section.real),
+        "overview": {
+            kind: data_uri(section.overview[kind], KINDS[kind]) for kind in ("svg", "png") if section.overview
+        },
         "plane": section.plane,
         "ramps": section.ramps,
         "compute": section.compute,

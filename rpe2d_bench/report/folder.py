@@ -123,8 +123,10 @@ def _write(results: Results, store: Path, out: Path, inputs: str) -> None:
         for figure in drawn.values():
             figure.save(out / "figures")
         pictures, real = strips(results, store, train), real_strips(results, store, train)
+        overview: dict[str, bytes] = {}
         if pictures:
-            for kind, content in figures.files_of(sheets.overview(results, pictures, real, train)).items():
+            overview = figures.files_of(sheets.overview(results, pictures, real, train))
+            for kind, content in overview.items():
                 (out / "figures" / f"samples_{at}.{kind}").write_bytes(content)
             for test in results.resolutions[train]:
                 if (sheet := sheets.contact_sheet(results, pictures, real, test)) is not None:
@@ -140,7 +142,7 @@ def _write(results: Results, store: Path, out: Path, inputs: str) -> None:
         compute = compute_curve(results, results.main_metric, train)
         if compute is not None:
             compute.save(out / "figures")
-        sections.append(Section(train, tables, drawn, pictures, real, both, turning, compute))
+        sections.append(Section(train, tables, drawn, pictures, real, both, turning, compute, overview))
     chosen = search.how_chosen(results)
     if chosen is not None:
         text.append(search.markdown(chosen))

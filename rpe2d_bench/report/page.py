@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from rpe2d_bench.records import Resolution
@@ -25,6 +25,7 @@ class Section:
     plane: Drawing | None = None
     ramps: Drawing | None = None
     compute: Drawing | None = None
+    overview: dict[str, bytes] = field(default_factory=dict)  # the strips as a figure for papers: format -> content
 
 
 def write_page(results: Results, store: Path, sections: list[Section], path: Path) -> None:
