@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from rpe2d_bench.config import Resources
+from rpe2d_bench.ranks import Ranks
 from rpe2d_bench.store import Store
 
 
@@ -23,6 +24,7 @@ class Surroundings:
     resources: Resources = field(default_factory=lambda: Resources())
     say: Callable[[str], None] = lambda _: None
     progress: Callable[[str, str, int, int, dict[str, Any]], None] | None = None  # stage, key, done, total, facts
+    ranks: Ranks = field(default_factory=Ranks)  # where several processes compute a training
     until: float | None = None  # time.monotonic() at which a stage saves what it has and raises OutOfTime
 
     @property

@@ -24,6 +24,7 @@ from rpe2d_bench.errors import UserError
 from rpe2d_bench.models import DiT
 from rpe2d_bench.models.stem import draw_dilation
 from rpe2d_bench.optimizers import Optimizers
+from rpe2d_bench.ranks import Ranks
 
 
 class Batches(Protocol):
@@ -91,8 +92,19 @@ def rows_of(encoding: Encoding, rows: slice, batch: int) -> Encoding:
 class Training:
     """Weights, their moving average, optimizer, generator and step: all that a checkpoint holds."""
 
-    def __init__(self, denoiser: Denoiser, recipe: Train, train_grid: Grid, *, seed: int, device: str = "cpu") -> None:
-        self.recipe, self.train_grid, self.device = recipe, train_grid, device
+    def __init__(
+        self,
+        denoiser: Denoiser,
+        recipe: Train,
+        train_grid: Grid,
+        *,
+        seed: int,
+        device: str = "cpu",
+        ranks: Ranks = Ranks(),  # noqa: B008  (a frozen value)
+    ) -> None:
+        self.recipe, self.train_grid, self.device, self.ranks = recipe, train_grid, device, ranks
+        if recipe.batch_size < ranks.world:
+            raise UserError(f"train.batch_size {recipe.batch_size} is less than the {ranks.world} GPUs that share it")
         self.denoiser = denoiser.to(device)
         self.ema = copy.deepcopy(self.denoiser).requires_grad_(False)
         self.optimizers = Optimizers(self.denoiser, recipe)
@@ -124,18 +136,20 @@ class Training:
         """Add up gradients over the parts of a batch; the batch's loss. What is drawn does not depend on the parts."""
         autocast = torch.autocast(self.device, torch.bfloat16, enabled=self.recipe.precision == "bf16")
         count, learned = len(batch[0]), any(p.requires_grad for p in self.denoiser.encoding.parameters())
-        size = -(-count // self.recipe.accumulate)
+        mine = self.ranks.rows(count)
+        size = -(-len(mine) // self.recipe.accumulate)
         total = batch[0].new_zeros(())
-        for start in range(0, count, size):
-            rows = slice(start, start + size)
+        for start in mine[::size]:
+            rows = slice(start, min(start + size, mine.stop))
             part = [tensor[rows] for tensor in batch]
             with autocast:
                 loss = self._loss(*part, rows_of(encoding, rows, count), dilation)
             if size < count:
                 loss = loss * (len(part[0]) / count)
-            loss.backward(retain_graph=learned and start + size < count)  # parts share a learned encoding's graph
+            loss.backward(retain_graph=learned and rows.stop < mine.stop)  # parts share a learned encoding's graph
             total += loss.detach()
             del loss  # and with it what this part has kept
+        self.ranks.add_up([*(p.grad for p in self._weights if p.grad is not None), total])
         return total
 
     def steps(self, pictures: Batches) -> Iterator[Step]:

@@ -12,9 +12,11 @@ import threading
 from collections import deque
 from typing import Any
 
+from rpe2d_bench.config import Resources
 from rpe2d_bench.errors import UserError
 from rpe2d_bench.ledger import Ledger
 from rpe2d_bench.plan import Plan, Trial
+from rpe2d_bench.runner.several_gpus import processes, train_together
 from rpe2d_bench.stages import MeasureStage
 from rpe2d_bench.surroundings import Surroundings
 
@@ -66,7 +68,8 @@ def start(around: Surroundings) -> None:
     if cluster:
         ray.init(address="auto", **common)
         return
-    slots = resources.trials_in_parallel
+    together = processes(resources)
+    slots = resources.trials_in_parallel * (1 if together == 1 else 1 + together)
     ray.init(
         num_cpus=slots * resources.cpus_per_trial,
         include_dashboard=False,
@@ -94,9 +97,9 @@ class _Queue:
         )
         self._unfinished = {plan.trials[number].stage.key for number in self.untrained}
         resources = around.resources
-        self._task = ray.remote(
-            num_cpus=resources.cpus_per_trial, num_gpus=resources.gpus_per_trial, max_retries=RETRIES
-        )(_measure)
+        self._task = ray.remote(num_cpus=resources.cpus_per_trial, num_gpus=_gpus(resources), max_retries=RETRIES)(
+            _measure
+        )
         for number, trial in enumerate(plan.trials):
             if number not in self.untrained:
                 ledger.trained(trial)
@@ -206,8 +209,12 @@ def _train(queue: _Queue, around: Surroundings) -> None:
 
     def training(config: dict[str, Any]) -> None:
         pin_threads(around)
+        stage = stages[config["trial"]]
         try:
-            stages[config["trial"]].make(around)
+            if several and not around.store.has("train", stage.key):
+                train_together(stage, around)
+            else:
+                stage.make(around)
         except UserError as error:
             tune.report({"done": 0, "failed": str(error)})
         else:
@@ -217,9 +224,10 @@ def _train(queue: _Queue, around: Surroundings) -> None:
         queue.training_ended(queue.trials[number], error)
 
     resources = around.resources
+    several = processes(resources) > 1
     logging.getLogger("ray.tune").setLevel(logging.ERROR)
     tune.Tuner(
-        tune.with_resources(training, {"cpu": resources.cpus_per_trial, "gpu": resources.gpus_per_trial}),
+        tune.with_resources(training, {"cpu": resources.cpus_per_trial, "gpu": 0 if several else _gpus(resources)}),
         tune_config=tune.TuneConfig(search_alg=InOrder(queue.next_training), num_samples=len(queue.untrained)),
         run_config=tune.RunConfig(
             name="tune",
@@ -229,6 +237,11 @@ def _train(queue: _Queue, around: Surroundings) -> None:
             callbacks=[Tell(ended)],
         ),
     ).fit()
+
+
+def _gpus(resources: Resources) -> float:
+    """Of a task that takes one GPU or a share of it."""
+    return min(1, resources.gpus_per_trial) if resources.device == "cuda" else 0
 
 
 def one_line(error: BaseException) -> str:

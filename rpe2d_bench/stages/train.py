@@ -26,7 +26,7 @@ from rpe2d_bench.store import content_key, write_atomically, write_json
 from rpe2d_bench.surroundings import OutOfTime, Surroundings
 
 if TYPE_CHECKING:
-    from rpe2d_bench.train import Training
+    from rpe2d_bench.train import Batches, Training
 
 Resolution = tuple[int, int]
 CHECKPOINT, CURVE = "checkpoint.pt", "curve.jsonl"
@@ -112,20 +112,17 @@ class TrainStage:
 
     def make(self, around: Surroundings) -> Path:
         """Folder with weights.safetensors (the moving average), curve.jsonl and result.json."""
-        return around.store.make(self.name, self.key, lambda partial: self._work(partial, around), around.say)
+        return around.store.make(self.name, self.key, lambda partial: self.work(partial, around), around.say)
 
-    def _work(self, partial: Path, around: Surroundings) -> None:
+    def work(self, partial: Path, around: Surroundings) -> None:
+        """Train to the end in the folder, from the last checkpoint there if there is one."""
         from safetensors.torch import save_file
 
         from rpe2d_bench import data
-        from rpe2d_bench.data.training import MixedPictures
 
         dataset = data.build(self.data)
-        pictures = training_pool(self, dataset, self.resolution, around)
-        if self.mixed:
-            others = [(training_pool(self, dataset, resolution, around), share) for resolution, share in self.mixed]
-            pictures = MixedPictures(pictures, others)
-        training, elapsed = self._started(partial, around)
+        pictures = self.pictures(dataset, around)
+        training, elapsed = self.started(partial, around)
         started = saved = time.perf_counter()
         losses, norms, step_at_line, line_time = [], [], training.step, started
         with (partial / CURVE).open("a") as curve:
@@ -157,7 +154,17 @@ class TrainStage:
         write_json(partial / "result.json", self._result(training, dataset, seconds, around))
         (partial / CHECKPOINT).unlink(missing_ok=True)  # last: until the stage is whole, a failure keeps the training
 
-    def _started(self, partial: Path, around: Surroundings) -> tuple[Training, float]:
+    def pictures(self, dataset: Any, around: Surroundings) -> Batches:
+        """The pool, or pools, that the training draws from."""
+        from rpe2d_bench.data.training import MixedPictures
+
+        pictures = training_pool(self, dataset, self.resolution, around)
+        if not self.mixed:
+            return pictures
+        others = [(training_pool(self, dataset, resolution, around), share) for resolution, share in self.mixed]
+        return MixedPictures(pictures, others)
+
+    def started(self, partial: Path, around: Surroundings) -> tuple[Training, float]:
         """The training at its last checkpoint, or at its beginning, and the seconds spent on it before."""
         import torch
 
@@ -165,7 +172,8 @@ class TrainStage:
 
         def fresh() -> Training:
             denoiser = starting_denoiser(self, around)
-            return Training(denoiser, self.recipe, self.grid, seed=self.seed, device=around.resources.device)
+            device, ranks = around.resources.device, around.ranks
+            return Training(denoiser, self.recipe, self.grid, seed=self.seed, device=device, ranks=ranks)
 
         training, elapsed = fresh(), 0.0
         checkpoint, curve = partial / CHECKPOINT, partial / CURVE
@@ -177,6 +185,8 @@ class TrainStage:
             except Exception as error:  # whatever is wrong with the file, the remedy is the same
                 around.say(f"train {self.key[:8]}: unreadable checkpoint ({type(error).__name__}); starting again")
                 training, elapsed = fresh(), 0.0  # never train on a half-loaded state
+        if around.ranks.rank:  # the first process writes
+            return training, elapsed
         lines = curve.read_text().splitlines() if curve.exists() else []
         kept = [line for line in lines if line.endswith("}") and json.loads(line)["step"] <= training.step]
         curve.write_text("".join(line + "\n" for line in kept))

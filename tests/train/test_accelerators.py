@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -9,6 +11,9 @@ from typing import Any
 import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
+
+from rpe2d_bench.errors import UserError
+from rpe2d_bench.ranks import Ranks
 
 sys.path.insert(0, str(Path(__file__).parent))
 from stripes import Stripes
@@ -71,3 +76,28 @@ def test_no_step_reads_a_number(name: str, optimizer: str) -> None:
     with Counted() as counted:
         step.loss.item()
     assert counted.waits == ["_local_scalar_dense"]  # it can count
+
+
+@pytest.mark.parametrize("name", ["random", "learned"])
+def test_two_processes_compute_what_one_does(name: str, tmp_path: Path) -> None:
+    """Uneven halves of a batch, each in two parts, over gloo: the same losses, and the same weights in both."""
+    script = str(Path(__file__).parent / "two_processes.py")
+    processes = [subprocess.Popen([sys.executable, script, str(rank), str(tmp_path), name]) for rank in (0, 1)]
+    assert [process.wait(timeout=240) for process in processes] == [0, 0]
+    first, second = (json.loads((tmp_path / f"{rank}.json").read_text()) for rank in (0, 1))
+    assert first == second
+    alone = training(SPECS[name], batch_size=7, steps=6, micro_conditioning=name == "random").steps(Stripes())
+    assert first[0] == pytest.approx([step.loss.item() for step in alone], abs=1e-5)
+
+
+def test_parts_of_a_batch_cover_it_once() -> None:
+    for world in range(1, 6):
+        for count in range(world, 20):
+            parts = [Ranks(rank, world).rows(count) for rank in range(world)]
+            assert [row for part in parts for row in part] == list(range(count))
+            assert max(map(len, parts)) - min(map(len, parts)) <= 1
+
+
+def test_more_processes_than_pictures_are_refused() -> None:
+    with pytest.raises(UserError, match="less than the 3 GPUs"):
+        training(batch_size=2, ranks=Ranks(0, 3))

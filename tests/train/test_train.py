@@ -15,6 +15,7 @@ from rpe2d_bench.encodings import Grid, build
 from rpe2d_bench.errors import UserError
 from rpe2d_bench.models import DiT, preset
 from rpe2d_bench.optimizers import Optimizers
+from rpe2d_bench.ranks import Ranks
 from rpe2d_bench.train import Denoiser, Training, compiled, learning_rate
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -23,13 +24,15 @@ from stripes import Stripes
 RANDOM = {"kind": "axial_rope", "positions": {"kind": "random", "max_grid": [8, 8]}}
 
 
-def training(spec: dict[str, Any] | None = None, *, micro_conditioning: bool = False, **recipe: Any) -> Training:
+def training(
+    spec: dict[str, Any] | None = None, *, micro_conditioning: bool = False, ranks: Ranks | None = None, **recipe: Any
+) -> Training:
     torch.manual_seed(0)
     options = preset("DiT-Nano/4", depth=2)
     dit = DiT(options, channels=1, num_classes=2, micro_conditioning=micro_conditioning)
     encoding = build(spec or {"kind": "axial_rope"}, width=options.width, heads=options.heads)
     full = {"steps": 10, "batch_size": 4, "warmup": 3, "lr": 2e-3, **recipe}
-    return Training(Denoiser(dit, encoding), Train.model_validate(full), Grid(4, 4), seed=7)
+    return Training(Denoiser(dit, encoding), Train.model_validate(full), Grid(4, 4), seed=7, ranks=ranks or Ranks())
 
 
 def saved_and_loaded(state: dict[str, Any]) -> dict[str, Any]:

@@ -1,0 +1,80 @@
+"""A training on several GPUs, through Ray Train: one process per GPU, started from inside its Tune trial."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from typing import Any
+
+from rpe2d_bench.config import Resources
+from rpe2d_bench.errors import UserError
+from rpe2d_bench.ranks import Ranks
+from rpe2d_bench.stages import TrainStage
+from rpe2d_bench.surroundings import Surroundings
+
+QUIET = {"RAY_TRAIN_ENABLE_V2_MIGRATION_WARNINGS": "0", "RAY_TRAIN_V2_ENABLED": "1"}
+
+
+def processes(resources: Resources) -> int:
+    """Of one training; gpus_per_trial below 2 is a share of one GPU."""
+    count = resources.gpus_per_trial
+    if count > 1 and count != int(count):
+        raise UserError(f"resources.gpus_per_trial: {count:g} is neither a share of a GPU nor a whole number")
+    return max(1, int(count))
+
+
+def train_together(stage: TrainStage, around: Surroundings) -> None:
+    """Make a training stage by as many processes as gpus_per_trial says; raises UserError for what a process says."""
+    from ray.train import FailureConfig, RunConfig, ScalingConfig
+    from ray.train.torch import TorchConfig, TorchTrainer
+
+    os.environ.update(QUIET)
+    resources = around.resources
+    cuda = resources.device == "cuda"
+    each: dict[str, float] = {"CPU": float(resources.cpus_per_trial), **({"GPU": 1.0} if cuda else {})}
+    trainer = TorchTrainer(
+        _process,
+        train_loop_config={"stage": stage, "around": around},
+        scaling_config=ScalingConfig(num_workers=processes(resources), use_gpu=cuda, resources_per_worker=each),
+        torch_config=TorchConfig(backend="nccl" if cuda else "gloo"),
+        run_config=RunConfig(
+            name=f"train-{stage.key[:8]}",
+            storage_path=str(around.store.root / "ray"),
+            failure_config=FailureConfig(max_failures=0),  # the Tune trial starts again, from the checkpoint
+        ),
+    )
+    try:
+        trainer.fit()
+    except Exception as error:
+        if said := _said(error):
+            raise UserError(said) from None
+        raise
+
+
+def _process(config: dict[str, Any]) -> None:
+    """Runs once per GPU."""
+    import torch
+    from ray.train import get_context
+    from ray.train.torch import get_device
+
+    from rpe2d_bench.stages.together import make_together
+
+    stage, around = config["stage"], config["around"]
+    context = get_context()
+    if around.resources.device == "cuda":
+        torch.cuda.set_device(get_device())  # "cuda" is then this process' own
+    torch.set_num_threads(around.resources.cpus_per_trial)
+    ranks = Ranks(context.get_world_rank(), context.get_world_size())
+    make_together(stage, dataclasses.replace(around, ranks=ranks))
+
+
+def _said(error: BaseException) -> str | None:
+    """The sentence of a UserError in one of the processes."""
+    for failure in getattr(error, "worker_failures", {}).values():
+        cause = getattr(failure, "cause", failure)
+        if isinstance(cause, UserError):
+            return str(cause)
+        for line in str(failure).splitlines():
+            if "UserError: " in line:
+                return line.partition("UserError: ")[2]
+    return None

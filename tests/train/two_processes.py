@@ -1,0 +1,27 @@
+"""One of two processes of a training: python two_processes.py RANK FOLDER SPEC; writes the losses it saw."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import torch.distributed
+
+sys.path.insert(0, str(Path(__file__).parent))
+from stripes import Stripes
+from test_accelerators import SPECS
+from test_train import training
+
+from rpe2d_bench.ranks import Ranks
+
+rank, folder, name = int(sys.argv[1]), Path(sys.argv[2]), sys.argv[3]
+torch.set_num_threads(1)
+torch.distributed.init_process_group("gloo", init_method=f"file://{folder / 'meet'}", rank=rank, world_size=2)
+made = training(
+    SPECS[name], batch_size=7, steps=6, accumulate=2, micro_conditioning=name == "random", ranks=Ranks(rank, 2)
+)
+losses = [step.loss.item() for step in made.steps(Stripes())]
+weights = {key: value.double().sum().item() for key, value in made.ema.state_dict().items()}
+(folder / f"{rank}.json").write_text(json.dumps([losses, weights]))
+torch.distributed.destroy_process_group()
