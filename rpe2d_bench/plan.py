@@ -117,7 +117,7 @@ def make_plan(experiment: Experiment, overrides: tuple[str, ...] = ()) -> Plan:
                 reference = _reference(experiment, dataset, pair.train, resolution)
                 other = dataclasses.replace(reference, start=(1 + number) * reference.count)
                 training = _training(experiment, reference)
-                measure = MeasureStage(other, reference, training, labels=experiment.evaluate.labels)
+                measure = MeasureStage(other, reference, training)
                 floors[resolution, seed, "floor"] = Floor(resolution, seed, measure)
                 if latents is not None:
                     through = dataclasses.replace(measure, generated=dataclasses.replace(other, latents=latents))

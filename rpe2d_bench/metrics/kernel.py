@@ -85,10 +85,14 @@ def kernel_distance(
     seed: int = 0,
     classes_N: np.ndarray | None = None,
     reference_classes_M: np.ndarray | None = None,
+    drawn: bool = False,
 ) -> tuple[float, str]:
-    """KID and, in words, which estimator gave it."""
+    """KID and, in words, which estimator gave it; `drawn`: classes_N are independent draws, the reference's are not."""
     n, m = len(features_ND), len(reference_MD)
     if max(n, m) <= ALL_SAMPLES:
+        if drawn and classes_known(reference_classes_M, reference_classes_M):
+            value = mmd2(features_ND, reference_MD, None, reference_classes_M)
+            return value, f"unbiased for drawn classes and the reference's fixed counts, all pairs of {n} and {m}"
         if classes_known(classes_N, reference_classes_M):
             value = mmd2(features_ND, reference_MD, classes_N, reference_classes_M)
             return value, f"unbiased for fixed class counts, all pairs of {n} and {m}"

@@ -71,11 +71,13 @@ def score(
     metrics: Sequence[str],
     reference_labels: np.ndarray | None = None,
     training: Observations | None = None,
+    drawn: bool = False,
     seed: int = 0,
 ) -> Measurement:
     """The values of metrics on two sets of observations; raises UserError where a value is not defined.
 
-    With the labels of both sides KID is unbiased for the class counts that they fix.
+    With the labels of both sides KID is unbiased for the class counts that they fix; `drawn`: labels of the generated
+    pictures are independent draws, so that only the reference's counts are fixed.
     `training` are observations of training pictures at the same resolution, for the memorization check.
     """
     for other in (reference, training):
@@ -95,7 +97,7 @@ def score(
         for view in views.names_of(metric.needs, generated.views):
             seen, real = generated.views[view], _same_net(reference, view, generated.views[view])
             trained = None if training is None or not metric.training else _same_net(training, view, seen)
-            scores.append(metric.compute(Inputs(seen, real, labels, reference_labels, trained, seed)))
+            scores.append(metric.compute(Inputs(seen, real, labels, reference_labels, trained, seed, drawn)))
         values[key] = float(np.mean([value for value, _ in scores]))
         notes[key] = scores[0][1]
         if metric.needs == "local":

@@ -41,6 +41,7 @@ class Inputs:
     reference_labels: np.ndarray | None
     training: Features | None
     seed: int
+    drawn: bool = False  # labels are independent draws: class counts are not fixed
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,9 @@ def _frechet_infinity(inputs: Inputs) -> Score:
 
 def _kernel(inputs: Inputs) -> Score:
     generated, reference = inputs.generated.features_ND, inputs.reference.features_ND
-    return kernel.kernel_distance(generated, reference, inputs.seed, inputs.labels, inputs.reference_labels)
+    return kernel.kernel_distance(
+        generated, reference, inputs.seed, inputs.labels, inputs.reference_labels, inputs.drawn
+    )
 
 
 def _plain(function: Callable[[np.ndarray, np.ndarray], float]) -> Callable[[Inputs], Score]:

@@ -27,7 +27,7 @@ class MeasureStage:
     reference: ReferenceStage
     training: ReferenceStage | None = None  # training pictures, where a metric asks for them (memorization)
     inside: tuple[str, ...] = ()  # metrics that look into the model
-    labels: str = "balanced"  # or iid: class counts are random, which KID's estimator has to know
+    labels: str = "balanced"  # of generated pictures; iid: their class counts are random, which KID has to know
 
     name = "measure"
     version = 2
@@ -75,8 +75,9 @@ class MeasureStage:
             real,
             labels,
             metrics=self.reference.metrics,
-            reference_labels=real_labels if self.labels == "balanced" else None,
+            reference_labels=real_labels,
             training=known,
+            drawn=self.labels == "iid",
         )
         details = measured.details | {
             "labels": f"{self.labels}; pictures per class: {_counts(labels)} generated, {_counts(real_labels)} real"

@@ -86,3 +86,18 @@ def test_what_is_not_defined_is_said() -> None:
         kernel.mmd2(features(1, 4, 0), features(5, 4, 0))
     with pytest.raises(UserError, match="4 and 5 dimensions"):
         kernel.mmd2(features(9, 4, 0), features(9, 5, 0))
+
+
+def test_drawn_classes_against_a_balanced_reference() -> None:
+    """Features are one-hot classes: between drawn and balanced pictures of one distribution KID is zero on average."""
+    rng = np.random.default_rng(0)
+    features, classes = 3.0 * np.eye(5), np.arange(40) % 5
+    drawn = [rng.integers(0, 5, 30) for _ in range(400)]
+    values = [kernel.kernel_distance(features[each], features[classes], 0, each, classes, True) for each in drawn]
+    mean, error = np.mean([v for v, _ in values]), np.std([v for v, _ in values]) / 20
+    assert abs(mean) < 3 * error
+    assert "drawn classes and the reference's fixed counts" in values[0][1]
+    plain = [kernel.kernel_distance(features[each], features[classes])[0] for each in drawn]
+    assert np.mean(plain) < -10 * error  # the reference's balance taken for independence
+    conditional = [kernel.kernel_distance(features[each], features[classes], 0, each, classes)[0] for each in drawn]
+    assert np.mean(conditional) > 10 * error  # the draw's imbalance taken for the model's
