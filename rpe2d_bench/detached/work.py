@@ -25,7 +25,7 @@ def work(job: Job, store: Store, limit: float, device: str | None, say: Callable
     _check_device(resources.device)
     _check_data(job)
     _pin_threads(resources.cpus_per_trial)
-    around = Surroundings(store, resources, say, _Progress(say), until)
+    around = Surroundings(store, resources, say, _Progress(say), until=until)
     failed: set[str] = set()
     for label, training in job.trainings.items():
         samples = [sample for sample in job.samples if sample.train.key == training.key]
