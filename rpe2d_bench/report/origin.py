@@ -18,6 +18,7 @@ def provenance(results: Results) -> dict[str, Any]:
     commits = sorted({(r.provenance.commit or "unknown") for r in records})
     revisions = sorted({str(r.details["data_revision"]) for r in records if "data_revision" in r.details})
     references = sorted({str(r.details["num_reference"]) for r in records if "num_reference" in r.details})
+    labels = sorted({str(r.details["labels"]) for r in results.find("measure") if "labels" in r.details})
     pairs = [
         ("experiment", results.name),
         ("run", newest.run),
@@ -26,6 +27,7 @@ def provenance(results: Results) -> dict[str, Any]:
         ("commit", ", ".join(commits) + (" (with uncommitted changes)" if dirty else "")),
         ("data", ", ".join(revisions)),
         ("reference", f"{' or '.join(references)} real pictures a cell" if references else ""),
+        ("labels", " / ".join(labels)),
         ("packages", ", ".join(f"{name} {version}" for name, version in newest.provenance.packages.items())),
         ("python", newest.provenance.python),
         ("platform", ", ".join(sorted({r.provenance.platform for r in records}))),
