@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from rich.console import Console
 from torch import Generator
 from toy import EXPERIMENT, kl, pictures, taef2
 
-from rpe2d_bench import data, loading
+from rpe2d_bench import data, loading, report
 from rpe2d_bench.cost import estimate
 from rpe2d_bench.data.crops import build_crops
 from rpe2d_bench.data.latents import Encoder, TrainingLatents
@@ -48,6 +50,9 @@ def test_an_experiment_runs_through_an_autoencoder(folder: Path, kind: str) -> N
     through = [record for record in found if record.stage == "reconstruction"]
     assert {record.test_resolution for record in through} == {(32, 32), (32, 48)}
     assert all(0 < record.details["psnr"] < 60 and "kid_glyphnet" in record.metrics for record in through)
+    shown = Console(width=200, file=io.StringIO())
+    shown.print(report.terminal_table(found, []))
+    assert "real pictures through the autoencoder" in shown.file.getvalue()  # type: ignore[attr-defined]
     for trial in plan.trials:
         for stage in trial.distinct():
             assert isinstance(stage.generated, SampleStage)
