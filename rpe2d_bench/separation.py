@@ -21,6 +21,7 @@ RESAMPLES = 4000
 KINDS = ("kid", "fd")
 FOLDER = "comparisons"
 
+Side = tuple[str, str]  # "first" or "second" run, method
 Cell = dict[str, dict[int, Record]]  # method -> seed -> record, of one train and test resolution
 
 
@@ -40,6 +41,67 @@ def separate(records: Iterable[Record], store: Path, resamples: int = RESAMPLES)
     for (train, test), cell in cells.items():
         where = {"train_resolution": list(train), "test_resolution": list(test)}
         found += [entry | where for entry in _cached(cell, Path(store), resamples)]
+    return found
+
+
+def separate_runs(
+    first: Iterable[Record], second: Iterable[Record], roots: tuple[Path, Path], resamples: int = RESAMPLES
+) -> list[dict[str, Any]]:
+    """Every cell that two runs share, second against first, corrected per metric (Holm) over all such cells.
+
+    Cells without common seeds, with another reference, or whose observations are gone are left out, as are those that
+    are the same pictures. Each entry: metric, method, train_resolution, test_resolution, difference, low, high,
+    p_adjusted, seeds, covers.
+    """
+    cells: dict[tuple[Any, ...], dict[Side, dict[int, Record]]] = {}
+    for side, run, root in (("first", first, roots[0]), ("second", second, roots[1])):
+        for record in run:
+            if record.stage == "measure" and record.status == "ok" and "observations" in record.artifacts:
+                files = {name: str(Path(root).resolve() / path) for name, path in record.artifacts.items()}
+                if not all(Path(files.get(name, "")).is_file() for name in ("observations", "reference_observations")):
+                    continue
+                where = (record.train_resolution, record.test_resolution, record.details.get("reference_key"))
+                by_seed = cells.setdefault(where, {}).setdefault((side, str(record.method)), {})
+                by_seed[int(record.seed or 0)] = record.model_copy(update={"artifacts": files})
+    found: list[dict[str, Any]] = []
+    for (train, test, _), sides in cells.items():
+        both = {method for side, method in sides if (_other(side), method) in sides}
+        sides = {key: by_seed for key, by_seed in sides.items() if key[1] in both}
+        seeds = sorted(set.intersection(*map(set, sides.values()))) if sides else []
+        if seeds:
+            place = {"train_resolution": train, "test_resolution": test}
+            found += [entry | place for entry in _shared(sides, seeds, resamples)]
+    return _corrected(found)
+
+
+def _other(side: str) -> str:
+    return "second" if side == "first" else "first"
+
+
+def _shared(sides: dict[Side, dict[int, Record]], seeds: list[int], resamples: int) -> list[dict[str, Any]]:
+    """Second minus first of every method of one cell; all sets of pictures are resampled once."""
+    names = {f"{side} {method}": (side, method) for side, method in sides}
+    cell = {name: {seed: sides[key][seed] for seed in seeds} for name, key in names.items()}
+    paths = {name: tuple(r.artifacts["observations"] for r in by_seed.values()) for name, by_seed in cell.items()}
+    reference = next(iter(cell.values()))[seeds[0]].artifacts["reference_observations"]
+    found = []
+    for entry in _compare(cell, paths, Path("/"), reference, resamples):
+        (side, method), (_, other) = names[entry["method"]], names[entry["against"]]
+        if method != other:
+            continue
+        if side == "first":
+            entry |= {"difference": -entry["difference"], "low": -entry["high"], "high": -entry["low"]}
+        found.append(entry | {"method": method})
+    return found
+
+
+def _corrected(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    from rpe2d_bench.metrics.compare import holm
+
+    for metric in {entry["metric"] for entry in found}:
+        family = [entry for entry in found if entry["metric"] == metric]
+        for entry, p in zip(family, holm([entry["p"] for entry in family]), strict=True):
+            entry["p_adjusted"] = p
     return found
 
 

@@ -16,7 +16,7 @@ from rpe2d_bench.plan_view import show
 from rpe2d_bench.records import Record
 from rpe2d_bench.runner import Engine, run
 from rpe2d_bench.runner.display import Display, duration
-from rpe2d_bench.separation import separate
+from rpe2d_bench.separation import separate, separate_runs
 from rpe2d_bench.store import Store
 
 PLAIN_WIDTH = 140  # columns of a log
@@ -90,7 +90,8 @@ def write_reports(sources: list[Path], store: Path, reports: Path) -> None:
         raise UserError(f"report takes one or two sources, got {len(runs)}")
     roots = [_root(source, store) for source in sources] or [store.resolve()]
     if len(runs) == 2:
-        page = report.render_comparison(runs[0], runs[1], roots[0], roots[1], reports / _versus(runs))
+        moved = separate_runs(runs[0], runs[1], (roots[0], roots[1]))
+        page = report.render_comparison(runs[0], runs[1], roots[0], roots[1], reports / _versus(runs), moved)
     else:
         compared = separate(runs[0], roots[0])
         page = report.render(runs[0], roots[0], reports / runs[0][0].experiment, compared)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,15 +27,21 @@ def render(records: list[Record], store: Path, out: Path, comparisons: list[dict
 
 
 def render_comparison(
-    first: list[Record], second: list[Record], first_store: Path, second_store: Path, out: Path
+    first: list[Record],
+    second: list[Record],
+    first_store: Path,
+    second_store: Path,
+    out: Path,
+    compared: Sequence[dict[str, Any]] = (),
 ) -> Path:
     """Write the comparison of two runs (second against first) into the folder `out`; returns its index.html.
 
-    Numbers come from the records, pictures from the stores where they are still there.
+    Numbers come from the records, pictures from the stores where they are still there. `compared`: what
+    rpe2d_bench.separation.separate_runs found; without it changes rest on seeds alone.
     """
     from rpe2d_bench.report.versus import write_comparison
 
-    return write_comparison(first, second, out, (first_store, second_store))
+    return write_comparison(first, second, out, (first_store, second_store), compared)
 
 
 def terminal_table(records: list[Record], comparisons: list[dict[str, Any]] | None = None) -> Group:

@@ -4,15 +4,24 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 from rpe2d_bench.errors import UserError
 from rpe2d_bench.records import Resolution
 from rpe2d_bench.report.answer import join
-from rpe2d_bench.report.results import Results
+from rpe2d_bench.report.results import Results, as_resolution
 from rpe2d_bench.report.settings import Change, changed
-from rpe2d_bench.report.statistics import Estimate, estimate
+from rpe2d_bench.report.statistics import Estimate, Gap, estimate
 from rpe2d_bench.report.tables import Cell, Row, Table
 from rpe2d_bench.report.vocabulary import Metric, scale_label, size_label
+
+RESTS = {
+    "seeds": "Student's t, paired by seed",
+    "samples": "paired bootstrap over the pictures, Holm's correction over all cells that both runs have; covers the"
+    " pictures that were drawn from these trained models, not other trainings",
+    "seeds and samples": "paired bootstrap over seeds and pictures, Holm's correction over all cells that both runs"
+    " have",
+}
 
 
 @dataclass(frozen=True)
@@ -21,6 +30,24 @@ class Changes:
 
     first: Results
     second: Results
+    # Paired comparisons by pictures where they could be made: separation.separate_runs.
+    compared: tuple[dict[str, Any], ...] = ()
+
+    @cached_property
+    def _gaps(self) -> dict[tuple[str, str, Resolution, Resolution], Gap]:
+        found = {}
+        for entry in self.compared:
+            where = (as_resolution(entry["train_resolution"]), as_resolution(entry["test_resolution"]))
+            basis = "samples" if entry["covers"] == "samples only" else "seeds and samples"
+            found[entry["metric"], entry["method"], *where] = Gap(
+                entry["difference"], entry["seeds"], entry["low"], entry["high"], entry["p_adjusted"] <= 0.05, basis
+            )
+        return found
+
+    def basis(self, metric: Metric) -> str:
+        """What 'more than noise' rests on for a metric."""
+        kinds = {gap.basis for (key, *_), gap in self._gaps.items() if key == metric.key}
+        return kinds.pop() if len(kinds) == 1 else "seeds"
 
     @cached_property
     def names(self) -> tuple[str, str]:
@@ -58,7 +85,10 @@ class Changes:
         return both
 
     def gap(self, method: str, train: Resolution, test: Resolution, metric: Metric) -> tuple[Estimate | None, bool]:
-        """second - first, paired over the seeds both have, and whether that is more than noise."""
+        """second - first over the seeds both have, and whether that is more than noise."""
+        if known := self._gaps.get((metric.key, method, train, test)):
+            seen = known.times(metric.factor)
+            return Estimate(seen.mean, seen.n, None, seen.low, seen.high), seen.separated
         found = estimate(self.by_seed(method, train, test, metric))
         return found, bool(found and found.excludes_zero and not (found.mean == 0 and not found.spread))
 
@@ -90,9 +120,9 @@ class Changes:
             rows,
             None,
             [
-                "Mean difference over the shared seeds with its 95 % interval (Student's t, paired by seed);"
+                f"Mean difference over the shared seeds with its 95 % interval ({RESTS[self.basis(metric)]});"
                 f" {better.get(metric.better or '', 'no direction known')}. Bold: more than noise."
-                " One shared seed gives no interval and no claim.",
+                + (" One shared seed gives no interval and no claim." if self.basis(metric) == "seeds" else ""),
             ],
         )
 
@@ -147,7 +177,10 @@ class Changes:
         if counts[0] != counts[1]:
             out.append(f"Pictures per cell differ ({counts[0]}, {counts[1]}): distances depend on the count.")
         shared = len(set(self.first.seeds) & set(self.second.seeds))
-        if shared == 2:
+        basis = self.basis(self.metrics[0])
+        if basis != "seeds":
+            out.append(f"More than noise means: {RESTS[basis]}.")
+        elif shared == 2:
             out.append("Two shared seeds: the interval is 13 standard errors wide, so only very large changes count as"
                        " more than noise. Three or more seeds say much more.")  # fmt: skip
         for one, other, name in ((self.first, self.second, self.names[0]), (self.second, self.first, self.names[1])):

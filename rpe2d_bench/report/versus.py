@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from matplotlib.figure import Figure
 
 from rpe2d_bench.records import Record, Resolution
 from rpe2d_bench.report import formats
-from rpe2d_bench.report.changes import Changes
+from rpe2d_bench.report.changes import RESTS, Changes
 from rpe2d_bench.report.context import files_of_table
 from rpe2d_bench.report.drawing import Drawing, drawing
 from rpe2d_bench.report.figures import bar, metric_curve, paper_style
@@ -26,14 +27,18 @@ from rpe2d_bench.report.vocabulary import Metric, scale_label, size_label
 
 
 def write_comparison(
-    first: list[Record], second: list[Record], out: Path, stores: tuple[Path, Path] | None = None
+    first: list[Record],
+    second: list[Record],
+    out: Path,
+    stores: tuple[Path, Path] | None = None,
+    compared: Sequence[dict[str, Any]] = (),
 ) -> Path:
     """Write index.html, the tables and the figures into `out`; an older comparison there is replaced.
 
-    `stores`: where the pictures of the two runs lie.
+    `stores`: where the pictures of the two runs lie. `compared`: what rpe2d_bench.separation.separate_runs found.
     """
     order = tuple(dict.fromkeys([*Results(first).methods, *Results(second).methods]))
-    changes = Changes(Results(first, order=order), Results(second, order=order))
+    changes = Changes(Results(first, order=order), Results(second, order=order), tuple(compared))
     metric = changes.metrics[0]
     out = Path(out)
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -118,9 +123,13 @@ def change_figure(changes: Changes, metric: Metric, train: Resolution) -> Drawin
             (drawn,) = axes.plot([x for x, _ in points], [found.mean for _, found in points], linestyle="none",
                                  color=style.colour, marker=style.marker, label=method)  # fmt: skip
             drawn.set_gid(f"series-{style.index}-change")
-            ends = [(i + shift, *bar(found, each)) for i, test in enumerate(tests)
-                    if (found := changes.gap(method, train, test, metric)[0]) and found.n > 1
-                    and (each := changes.by_seed(method, train, test, metric))]  # fmt: skip
+            ends = []
+            for i, test in enumerate(tests):
+                found, _ = changes.gap(method, train, test, metric)
+                if found and found.low is not None and found.high is not None:
+                    by_pictures = changes.basis(metric) != "seeds"
+                    each = changes.by_seed(method, train, test, metric)
+                    ends.append((i + shift, *((found.low, found.high) if by_pictures else bar(found, each))))
             if ends:
                 bars = axes.vlines(*zip(*ends, strict=True), color=style.colour, linewidth=1.0)
                 bars.set_gid(f"series-{style.index}-changebars")
@@ -135,6 +144,11 @@ def change_figure(changes: Changes, metric: Metric, train: Resolution) -> Drawin
         f"{metric.key}_train_{size_label(train).replace('×', 'x')}_change",
         f"Change of {metric.label}",
         f"{metric.label} of {changes.names[1]} minus {changes.names[0]} for {len(changes.methods)} methods.",
-        f"{metric.label}: second run minus first. Bars: 95 % interval over the shared seeds, with two seeds both"
-        " values (the table has the interval); no bar: one shared seed.",
+        f"{metric.label}: second run minus first. Bars: "
+        + (
+            "95 % interval over the shared seeds, with two seeds both values (the table has the interval); no bar: one"
+            " shared seed."
+            if changes.basis(metric) == "seeds"
+            else f"95 % interval ({RESTS[changes.basis(metric)]})."
+        ),
     )

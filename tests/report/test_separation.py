@@ -12,11 +12,12 @@ from rpe2d_bench.metrics import Observations
 from rpe2d_bench.metrics.features import Features
 from rpe2d_bench.records import Record
 from rpe2d_bench.report.answer import answer
+from rpe2d_bench.report.changes import Changes
 from rpe2d_bench.report.results import Results
 from rpe2d_bench.report.statistics import Gap
 from rpe2d_bench.report.tables import difference_table
 from rpe2d_bench.report.vocabulary import describe
-from rpe2d_bench.separation import FOLDER, separate
+from rpe2d_bench.separation import FOLDER, separate, separate_runs
 
 CHOSEN = {name: METHODS[name] for name in ("extrapolation", "yarn", "rpe2d")}
 MOVED = {"extrapolation": 0.0, "yarn": 0.0, "rpe2d": 1.5}  # the first two share their pictures
@@ -142,3 +143,49 @@ def test_the_answer_claims_only_what_is_significant() -> None:
     assert "rpe2d against yarn: significantly worse at 48 px" in said(5)
     assert "the difference from the next best is a lead at 48 px (rpe2d)" in said(3)
     assert "rpe2d against yarn: trails at 48 px" in said(3)
+
+
+def another_run(records: list[Record]) -> list[Record]:
+    """In which yarn makes the pictures of rpe2d, and the others what they made before."""
+    moved = {(r.seed): r.artifacts for r in records if r.method == "rpe2d"}
+    return [
+        r.model_copy(update={"run": "run1"} | ({"artifacts": moved[r.seed]} if r.method == "yarn" else {}))
+        for r in records
+    ]
+
+
+def test_two_runs_are_compared_picture_by_picture(observed: tuple[Path, list[Record]]) -> None:
+    store, first = observed
+    second = another_run(first)
+    found = separate_runs(first, second, (store, store), resamples=300)
+    assert {(entry["metric"], entry["method"]) for entry in found} == {
+        ("fd_glyphnet", "yarn"),
+        ("kid_glyphnet", "yarn"),
+    }
+    for entry in found:
+        assert entry["difference"] > 0  # second minus first, and the second moved away
+        assert entry["low"] > 0
+        assert entry["p_adjusted"] <= 0.05
+    back = separate_runs(second, first, (store, store), resamples=300)
+    assert {entry["metric"]: -entry["difference"] for entry in back} == pytest.approx(
+        {entry["metric"]: entry["difference"] for entry in found}
+    )
+    changes = Changes(Results(first), Results(second), tuple(found))
+    kid = describe("kid_glyphnet")
+    gap, more = changes.gap("yarn", (32, 32), (48, 48), kid)
+    assert more
+    assert gap is not None
+    assert gap.low is not None
+    assert gap.low > 0
+    assert changes.gap("rpe2d", (32, 32), (48, 48), kid)[1] is False  # the same pictures
+    assert any("not other trainings" in caution for caution in changes.cautions)
+    assert "not other trainings" in changes.table(kid, (32, 32)).notes[0]
+
+
+def test_runs_without_common_ground_are_left_out(observed: tuple[Path, list[Record]]) -> None:
+    store, first = observed
+    second = another_run(first)
+    assert separate_runs(first, [r.model_copy(update={"seed": 7}) for r in second], (store, store), 50) == []
+    elsewhere = [r.model_copy(update={"details": {"reference_key": "other"}}) for r in second]
+    assert separate_runs(first, elsewhere, (store, store), 50) == []
+    assert separate_runs(first, second, (store, store / "gone"), 50) == []
