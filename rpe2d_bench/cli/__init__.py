@@ -1,0 +1,38 @@
+"""The command line: files configure, commands select. The only importer of typer.
+
+Everything heavy is imported inside a command, so that help and mistakes answer at once.
+"""
+
+from __future__ import annotations
+
+import os
+
+import typer
+
+from rpe2d_bench.cli import experiments, names, pictures, tracked  # noqa: F401 - commands register themselves
+from rpe2d_bench.cli.application import app
+from rpe2d_bench.errors import UserError
+
+__all__ = ["app", "main"]
+STOPPED = 130  # the exit code into which typer turns Ctrl-C
+
+
+def main() -> None:
+    """Run a command; what the user can mend is one sentence and exit code 2."""
+    for name, value in {"MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true"}.items():
+        os.environ.setdefault(name, value)
+    try:
+        app()
+    except UserError as error:
+        typer.echo(f"error: {error}", err=True)
+        raise SystemExit(2) from None
+    except OSError as error:  # what was to be written cannot be; the store's own failures are sentences already
+        if error.errno is None or error.filename is None:
+            raise
+        reason = os.strerror(error.errno)
+        typer.echo(f"error: {error.filename}: {reason}; choose another with --store, --reports or --out", err=True)
+        raise SystemExit(2) from None
+    except SystemExit as ended:
+        if ended.code == STOPPED:
+            typer.echo("stopped; the same command continues where this one ended", err=True)
+        raise

@@ -1,0 +1,25 @@
+"""The command line's application and the options that its commands share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(
+    help="Which positional encoding lets a diffusion transformer generate at resolutions it never trained on?",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+ExperimentFile = Annotated[Path, typer.Argument(metavar="EXPERIMENT.yaml", help="An experiment file.")]
+Overrides = Annotated[
+    list[str], typer.Option("--set", metavar="PATH.TO.KEY=VALUE", help="Override a value of the file; VALUE is YAML.")
+]
+Only = Annotated[list[str], typer.Option("--only", metavar="METHOD", help="Keep this method; may be repeated.")]
+StoreFolder = Annotated[Path, typer.Option("--store", metavar="DIR", help="Where results live.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
+DEFAULT_STORE = Path("runs")

@@ -1,0 +1,100 @@
+"""Commands that take an experiment file."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from rpe2d_bench.cli.application import DEFAULT_STORE, AsJson, ExperimentFile, Only, Overrides, StoreFolder, app
+from rpe2d_bench.errors import UserError
+
+
+@app.command()
+def run(
+    experiment: ExperimentFile,
+    overrides: Overrides = [],  # noqa: B006 - typer wants a list
+    only: Only = [],  # noqa: B006
+    store: StoreFolder = DEFAULT_STORE,
+    engine: Annotated[str, typer.Option(help="ray, or local: one stage after the other in this process.")] = "ray",
+    tracking_uri: Annotated[str | None, typer.Option(help="MLflow; by default a SQLite file in the store.")] = None,
+    no_mlflow: Annotated[bool, typer.Option("--no-mlflow", help="Leave MLflow for a later `sync`.")] = False,
+    reports: Annotated[Path, typer.Option(metavar="DIR", help="Where the report is written.")] = Path("reports"),
+) -> None:
+    """Train, sample and measure what is missing, log it to MLflow and write the report."""
+    from rpe2d_bench.session import run_experiment
+
+    if engine not in ("ray", "local"):
+        raise UserError(f"--engine {engine}: write ray or local")
+    run_experiment(
+        experiment,
+        tuple(overrides),
+        tuple(only),
+        store=store,
+        engine=engine,  # type: ignore[arg-type]
+        tracking_uri=None if no_mlflow else tracking_uri or "",
+        reports=reports,
+    )
+
+
+@app.command()
+def plan(
+    experiment: ExperimentFile,
+    overrides: Overrides = [],  # noqa: B006
+    only: Only = [],  # noqa: B006
+    store: StoreFolder = DEFAULT_STORE,
+    as_json: AsJson = False,
+) -> None:
+    """Show the stages of an experiment, which of them are cached, and what the rest will cost."""
+    from rpe2d_bench import plan_view
+    from rpe2d_bench.plan import make_plan
+    from rpe2d_bench.search.known import load
+    from rpe2d_bench.store import Store
+
+    chosen, searching = load(experiment, overrides, only, Store(store))
+    made = make_plan(chosen, tuple(overrides))
+    if as_json:
+        typer.echo(json.dumps(plan_view.as_dict(made, Store(store), searching), indent=1))
+    else:
+        plan_view.show(made, Store(store), searching=searching)
+
+
+@app.command()
+def validate(experiment: ExperimentFile, overrides: Overrides = []) -> None:  # noqa: B006
+    """Check an experiment file without running anything."""
+    from rpe2d_bench import loading
+
+    loaded = loading.load(experiment, overrides)
+    methods, models = len(loaded.methods), len(loaded.models)
+    search = f", after a search of {loaded.search.trials} trials an entry" if loaded.search else ""
+    typer.echo(f"{experiment}: valid; {methods} methods on {models} models, {len(loaded.seeds)} seeds{search}")
+
+
+@app.command()
+def report(
+    sources: Annotated[
+        list[Path] | None,
+        typer.Argument(metavar="[EXPERIMENT.yaml | RECORDS.jsonl]...", help="Two are compared; none: the latest run."),
+    ] = None,
+    store: StoreFolder = DEFAULT_STORE,
+    reports: Annotated[Path, typer.Option(metavar="DIR", help="Where the report is written.")] = Path("reports"),
+) -> None:
+    """Write the report of a run from its records."""
+    from rpe2d_bench.session import write_reports
+
+    write_reports(sources or [], store, reports)
+
+
+@app.command()
+def unpack(
+    files: Annotated[list[Path], typer.Argument(metavar="OUT...", help="The folder that was written, or its files.")],
+    store: StoreFolder = DEFAULT_STORE,
+) -> None:
+    """Put what `python -m rpe2d_bench.detached run` made on another machine into the store."""
+    from rpe2d_bench.detached.packing import unpack as put
+    from rpe2d_bench.store import Store
+
+    new, there = put(files, Store(store))
+    typer.echo(f"{new} stages put into {store}, {there} were there; next: rpe2d-bench run EXPERIMENT.yaml")

@@ -1,0 +1,72 @@
+"""Commands that explain what a name means."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from rpe2d_bench.cli.application import DEFAULT_STORE, AsJson, StoreFolder, app
+
+
+def _kinds(incomplete: str) -> list[str]:
+    """For the shell's completion."""
+    from rpe2d_bench.listing import KINDS
+
+    return [kind for kind in KINDS if kind.startswith(incomplete)]
+
+
+@app.command("ls")
+def ls(
+    kind: Annotated[
+        str | None,
+        typer.Argument(metavar="[KIND]", help="encodings, positions, metrics, ...", autocompletion=_kinds),
+    ] = None,
+    store: StoreFolder = DEFAULT_STORE,
+    as_json: AsJson = False,
+) -> None:
+    """List what can be written in an experiment file, and the runs of the store."""
+    from rpe2d_bench import listing
+
+    if as_json:
+        typer.echo(json.dumps(listing.as_dict(kind, store), indent=1))
+    else:
+        listing.show(kind, store)
+
+
+@app.command()
+def show(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A name that `ls` lists, or records.")],
+    grid: Annotated[str, typer.Option(metavar="HxW", help="Of methods: tokens now.")] = "24x24",
+    train_grid: Annotated[str, typer.Option(metavar="HxW", help="Tokens in training.")] = "16x16",
+    t: Annotated[float, typer.Option(help="Time: 0 = data, 1 = noise.")] = 0.5,
+    head_width: Annotated[int, typer.Option(help="Channels of a head.")] = 64,
+    option: Annotated[list[str], typer.Option("--set", metavar="KEY=VALUE", help="An option of the method.")] = [],  # noqa: B006
+    figure: Annotated[Path | None, typer.Option(metavar="FILE", help="Also write a figure (.png, .svg, .pdf).")] = None,
+    store: StoreFolder = DEFAULT_STORE,
+    as_json: AsJson = False,
+) -> None:
+    """What a name means: data sets, crops, metrics, nets, experiments, runs; of methods also what they really do."""
+    from rpe2d_bench import showing
+
+    asked = (name, grid, train_grid, t, head_width, option, store)
+    if as_json:
+        typer.echo(json.dumps(showing.as_dict(*asked), indent=1))
+    else:
+        showing.show(*asked)
+    if figure is not None:
+        showing.draw(*asked, figure)
+        typer.echo(f"figure: {figure}", err=as_json)
+
+
+@app.command()
+def check(
+    target: Annotated[str, typer.Argument(metavar="NAME | MODULE:CLASS", help="An entry of `ls`, or your own class.")],
+) -> None:
+    """Run the conformance suite on an encoding, a rule of positions, frequencies or logit scale."""
+    from rpe2d_bench.showing import check_method
+
+    if not check_method(target):
+        raise SystemExit(1)

@@ -1,0 +1,40 @@
+"""Commands around MLflow."""
+
+from __future__ import annotations
+
+import os
+from typing import Annotated
+
+import typer
+
+from rpe2d_bench.cli.application import DEFAULT_STORE, StoreFolder, app
+from rpe2d_bench.errors import UserError
+
+
+@app.command()
+def sync(
+    store: StoreFolder = DEFAULT_STORE,
+    tracking_uri: Annotated[str | None, typer.Option(help="MLflow; by default a SQLite file in the store.")] = None,
+) -> None:
+    """Rebuild MLflow from the records of the store."""
+    from rpe2d_bench import records, tracking
+
+    found = records.read(store)
+    failures: list[str] = []
+    tracking.sync(store, tracking_uri or tracking.default_uri(store), found, failures.append)
+    if failures:
+        raise UserError(" ".join(failures[0].split()))
+    typer.echo(f"{len(found)} records in {tracking_uri or tracking.default_uri(store)}; next: rpe2d-bench ui")
+
+
+@app.command()
+def ui(
+    store: StoreFolder = DEFAULT_STORE,
+    port: Annotated[int, typer.Option(help="On this machine only.")] = 5000,
+) -> None:
+    """Open the MLflow UI on the store."""
+    from rpe2d_bench import tracking
+
+    typer.echo(f"MLflow at {tracking.ui_address(store, port)} (Ctrl-C stops it)")
+    command = tracking.ui_command(store, port)
+    os.execve(command[0], command, {**os.environ, **tracking.ENVIRONMENT})
