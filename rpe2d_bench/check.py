@@ -8,7 +8,6 @@ from pathlib import Path
 
 from rpe2d_bench.config import Experiment
 from rpe2d_bench.errors import UserError, suggestion
-from rpe2d_bench.stages.denoiser import WeightsFile
 from rpe2d_bench.yaml_file import Document, Location
 
 
@@ -47,6 +46,8 @@ def _chains(experiment: Experiment, document: Document) -> None:
     used = set(experiment.compared)
     for name, entry in experiment.models.items():
         if entry.checkpoint is not None:
+            from rpe2d_bench.stages.denoiser import WeightsFile  # torch, which most mistakes need not wait for
+
             with _at(document, "models", name, "checkpoint"):
                 WeightsFile.at(entry.checkpoint)
         if not experiment.train_of(name).steps and entry.init is None and entry.checkpoint is None:

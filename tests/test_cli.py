@@ -132,7 +132,7 @@ MISTAKES: list[tuple[str, str]] = [
     ("sample {tiny} --method ntk --resolution 24 --out a.png --count 0", "at least one picture"),
     ("sample {tiny} --method ntk --resolution 24 --out a.png", "rope 16px seed 0 of"),  # is not trained
     ("sample {tiny} --method rpe2d --resolution 64 --out a.png --store {store}", "max_grid 8x8 is smaller"),
-    ("sample {tiny} --method ntk --resolution 25 --out a.png --store {store}", "a multiple of the patch size 4"),
+    ("sample {tiny} --method ntk --resolution 25 --out a.png --store {store}", "a multiple of a token's 4 px"),
     ("show ntk --set theta=[", "the value is not YAML"),
     ("measure absent --reference absent", "no pictures at absent: it does not exist"),
     ("measure folder --reference folder --net glyphnet", "no pictures in folder"),

@@ -21,7 +21,7 @@ EXPERIMENTS = sorted((Path(__file__).parent.parent / "experiments").glob("*.yaml
         ("{kind: ntk}", "{kind: ntk, thetta: 3}", "has no option 'thetta' (did you mean 'theta'?)"),
         ("{kind: axial_rope}}", "{kind: axial_ropes}}", "did you mean 'axial_rope'?"),
         ("steps: 8", "steps: many", "train.steps: input should be a valid integer"),
-        ("steps: 8", "steps: -8", "train.steps: input should be greater than 0"),
+        ("steps: 8", "steps: -8", "train.steps: input should be greater than or equal to 0"),
         ("num_samples: 12", "num_samples: 1", "evaluate.num_samples"),
         ("extrapolation: {model: rope}", "extrapolation: {model: rop}", "did you mean 'rope'?"),
         ("reference_method: ntk", "reference_method: ntkk", "did you mean 'ntk'?"),
