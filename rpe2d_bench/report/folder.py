@@ -59,7 +59,7 @@ def tables_of(results: Results, train: Resolution) -> list[Table]:
     found: list[Table] = []
     for metric in results.metrics:
         found.append(value_table(results, metric, train))
-        if metric.better == "lower":
+        if metric.better == "lower" and metric.has_floor:
             found.append(excess_table(results, metric, train))
         if (against := difference_table(results, metric, train)) is not None:
             found.append(against)

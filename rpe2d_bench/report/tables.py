@@ -101,8 +101,10 @@ def value_table(results: Results, metric: Metric, train: Resolution) -> Table:
     best = {test: results.best(train, test, metric) for test in tests}
     rows = [_row(results, method, train, [_cell(results, method, train, t, metric, best[t]) for t in tests])
             for method in results.methods]  # fmt: skip
-    floors = [results.floor(test, metric) for test in tests]
-    floor = Row("real pictures (floor)", None, [Cell("ok" if f else "missing", f) for f in floors])
+    floor = None
+    if metric.has_floor:
+        floors = [results.floor(test, metric) for test in tests]
+        floor = Row("real pictures (floor)", None, [Cell("ok" if f else "missing", f) for f in floors])
     through = [results.reconstruction(test, metric) for test in tests]
     return Table(
         f"{metric.key}_train_{size_label(train).replace('×', 'x')}",

@@ -25,11 +25,18 @@ class Metric:
         return {"lower": "↓", "higher": "↑"}.get(self.better or "", "")
 
     @property
+    def has_floor(self) -> bool:
+        """Whether real pictures have a value of it: what looks into a model says nothing of them."""
+        return not self.key.startswith(OF_MODELS)
+
+    @property
     def heading(self) -> str:
         """'KID-glyphnet × 1000 ↓'."""
         scale = {1.0: "", 100.0: " (%)"}.get(self.factor, f" × {self.factor:g}")
         return f"{self.label}{scale} {self.arrow}".rstrip()
 
+
+OF_MODELS = ("attention_entropy", "denoising_loss")  # prefixes of metrics that look into the model
 
 # prefix of the recorded name -> (label, better, factor, explanation)
 KINDS: dict[str, tuple[str, str | None, float, str]] = {

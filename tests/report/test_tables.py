@@ -15,6 +15,7 @@ from synthetic import make_records
 
 from rpe2d_bench.errors import UserError
 from rpe2d_bench.report import load_frame, terminal_table
+from rpe2d_bench.report.folder import tables_of
 from rpe2d_bench.report.formats import csv_text, latex, markdown
 from rpe2d_bench.report.frame import COLUMNS
 from rpe2d_bench.report.results import Results
@@ -208,3 +209,17 @@ def test_two_runs_are_not_mixed() -> None:
         Results(make_records(seeds=(0,)) + make_records(seeds=(0,), run="run1"))
     with pytest.raises(UserError, match="no records"):
         Results([])
+
+
+def test_what_looks_into_the_model_has_no_floor() -> None:
+    records = make_records()
+    for record in records:
+        if record.stage == "measure":
+            record.metrics["denoising_loss"] = 0.1 + 0.01 * (record.seed or 0)
+    results = Results(records, [])
+    metric = describe("denoising_loss")
+    assert value_table(results, metric, TRAIN).floor is None
+    names = [table.name for table in tables_of(results, TRAIN)]
+    assert "denoising_loss_train_32" in names
+    assert "denoising_loss_train_32_excess" not in names
+    assert any(name.endswith("_excess") for name in names)
