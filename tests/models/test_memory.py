@@ -34,7 +34,9 @@ def test_no_fresh_pages_for_what_was_freed() -> None:
     shown = subprocess.run([sys.executable, "-c", COUNT], capture_output=True, text=True, check=True).stdout
     by_default, kept, after = map(int, shown.split())
     assert kept
-    assert by_default > 50_000  # 4 KiB each
+    assert after < 2_500
+    if by_default < 50_000:  # pages of 4 KiB; something at the end of the heap can keep it from shrinking
+        pytest.skip("freed memory was kept without the hint, so nothing is seen of it")
     assert after < by_default / 20
 
 
