@@ -71,8 +71,7 @@ def start(around: Surroundings) -> None:
     together = processes(resources)
     slots = resources.trials_in_parallel * (1 if together == 1 else 1 + together)
     ray.init(
-        # Twice the slots, which are counted here: Tune keeps the place of a trial that ended, and with as many CPUs as
-        # slots one of them would stand idle while measurements wait.
+        # Twice the slots, which are counted here: Tune keeps the place of an ended trial, so one slot would stand idle.
         num_cpus=2 * slots * resources.cpus_per_trial,
         include_dashboard=False,
         object_store_memory=OBJECT_STORE,
