@@ -20,6 +20,7 @@ class Ranks:
 
     rank: int = 0
     world: int = 1
+    sharded: bool = False  # the optimizer's state is divided among the processes
 
     def rows(self, count: int) -> range:
         """This process' part of a batch; parts differ by one picture at most."""

@@ -107,7 +107,7 @@ class Training:
             raise UserError(f"train.batch_size {recipe.batch_size} is less than the {ranks.world} GPUs that share it")
         self.denoiser = denoiser.to(device)
         self.ema = copy.deepcopy(self.denoiser).requires_grad_(False)
-        self.optimizers = Optimizers(self.denoiser, recipe)
+        self.optimizers = Optimizers(self.denoiser, recipe, ranks)
         self.rng = Generator(device).manual_seed(seed)
         self.data_rng = Generator("cpu").manual_seed(seed + 1)
         self.step = 0
@@ -180,7 +180,7 @@ class Training:
             yield Step(self.step, loss, grad_norm, lr)
 
     def state_dict(self) -> dict[str, Any]:
-        """Everything needed to continue as if nothing had happened."""
+        """Everything needed to continue as if nothing had happened; sharded, only after `optimizers.gather()`."""
         return {
             "step": self.step,
             "denoiser": self.denoiser.state_dict(),

@@ -64,7 +64,7 @@ def _process(config: dict[str, Any]) -> None:
     if around.resources.device == "cuda":
         torch.cuda.set_device(get_device())  # "cuda" is then this process' own
     torch.set_num_threads(around.resources.cpus_per_trial)
-    ranks = Ranks(context.get_world_rank(), context.get_world_size())
+    ranks = Ranks(context.get_world_rank(), context.get_world_size(), around.resources.sharded)
     make_together(stage, dataclasses.replace(around, ranks=ranks))
 
 

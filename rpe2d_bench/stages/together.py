@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from rpe2d_bench.stages.train import TrainStage
+from rpe2d_bench.stages.train import CURVE_EVERY, TrainStage
 from rpe2d_bench.surroundings import Surroundings
 
 
@@ -30,5 +30,7 @@ def make_together(stage: TrainStage, around: Surroundings) -> None:
 
         pictures = stage.pictures(data.build(stage.data), around)
         training, _ = stage.started(around.store.partial(stage.name, stage.key), around)
-        for _ in training.steps(pictures):
-            pass
+        for step in training.steps(pictures):
+            # where the first process may write a checkpoint
+            if step.step % CURVE_EVERY == 0 and step.step != stage.recipe.steps and ranks.agree(False, device):
+                training.optimizers.gather()

@@ -143,7 +143,9 @@ class TrainStage:
                 if around.progress:
                     around.progress(self.name, self.key, step.step, self.recipe.steps, line)
                 stopping = around.out_of_time
-                if (stopping or now - saved > around.resources.checkpoint_every) and step.step != self.recipe.steps:
+                due = stopping or now - saved > around.resources.checkpoint_every
+                if step.step != self.recipe.steps and around.ranks.agree(due, training.device):
+                    training.optimizers.gather()
                     _save(training, partial, elapsed + now - started)
                     saved = time.perf_counter()
                     if stopping:

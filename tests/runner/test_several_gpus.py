@@ -25,7 +25,8 @@ def test_gpus_are_whole_or_a_share_of_one() -> None:
 
 @pytest.mark.slow
 def test_two_processes_through_ray_train_make_the_model_that_one_makes(tiny: Path, tmp_path: Path) -> None:
-    overrides = ("resources.gpus_per_trial=2", "resources.trials_in_parallel=1", "train.steps=30")
+    several = "resources={gpus_per_trial: 2, trials_in_parallel: 1, sharded: true, checkpoint_every: 0.001}"
+    overrides = (several, "train.steps=60")
     plan = make_plan(loading.load(tiny, overrides, ["rpe2d"]), overrides)
     together, alone = Store(tmp_path / "together"), Store(tmp_path / "alone")
     assert {record.status for record in run(plan, together, engine="ray")} == {"ok"}

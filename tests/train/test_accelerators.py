@@ -78,16 +78,34 @@ def test_no_step_reads_a_number(name: str, optimizer: str) -> None:
     assert counted.waits == ["_local_scalar_dense"]  # it can count
 
 
-@pytest.mark.parametrize("name", ["random", "learned"])
-def test_two_processes_compute_what_one_does(name: str, tmp_path: Path) -> None:
-    """Uneven halves of a batch, each in two parts, over gloo: the same losses, and the same weights in both."""
+@pytest.mark.parametrize(
+    ("name", "optimizer", "sharded"),
+    [("random", "adamw", ""), ("learned", "adamw", ""), ("random", "adamw", "sharded"), ("random", "muon", "sharded")],
+)
+def test_two_processes_compute_what_one_does(name: str, optimizer: str, sharded: str, tmp_path: Path) -> None:
+    """Uneven halves of a batch, each in two parts, over gloo: the same losses, and the same weights in both.
+
+    Sharded, each keeps about half of the moments, and one process alone continues from their checkpoint.
+    """
     script = str(Path(__file__).parent / "two_processes.py")
-    processes = [subprocess.Popen([sys.executable, script, str(rank), str(tmp_path), name]) for rank in (0, 1)]
+    command = [sys.executable, script, "0", str(tmp_path), name, optimizer, sharded]
+    processes = [subprocess.Popen([*command[:2], str(rank), *command[3:]]) for rank in (0, 1)]
     assert [process.wait(timeout=240) for process in processes] == [0, 0]
     first, second = (json.loads((tmp_path / f"{rank}.json").read_text()) for rank in (0, 1))
-    assert first == second
-    alone = training(SPECS[name], batch_size=7, steps=6, micro_conditioning=name == "random").steps(Stripes())
-    assert first[0] == pytest.approx([step.loss.item() for step in alone], abs=1e-5)
+    assert (first["losses"], first["weights"]) == (second["losses"], second["weights"])
+    recipe: dict[str, Any] = {"batch_size": 7, "steps": 6, "optimizer": optimizer}
+    alone = training(SPECS[name], micro_conditioning=name == "random", **recipe)
+    assert first["losses"] == pytest.approx([step.loss.item() for step in alone.steps(Stripes())], abs=1e-5)
+    states = [tensor for part in alone.optimizers.parts for state in part.state.values() for tensor in state.values()]
+    moments = sum(tensor.numel() for tensor in states if tensor.ndim)
+    if sharded:
+        assert first["moments"] + second["moments"] == moments
+        assert max(first["moments"], second["moments"]) < 0.7 * moments
+    else:
+        assert first["moments"] == moments
+    resumed = training(SPECS[name], micro_conditioning=name == "random", **recipe)
+    resumed.load_state_dict(torch.load(tmp_path / "checkpoint.pt", weights_only=True))
+    assert first["losses"][4:] == pytest.approx([step.loss.item() for step in resumed.steps(Stripes())], abs=1e-5)
 
 
 def test_parts_of_a_batch_cover_it_once() -> None:
