@@ -137,6 +137,7 @@ class Ledger:
         return {
             "stage": floor.kind,
             "key": floor.measure.key,
+            "train_resolution": floor.train_resolution,
             "test_resolution": floor.test_resolution,
             "seed": floor.seed,
         }

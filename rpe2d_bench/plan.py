@@ -53,6 +53,7 @@ class Trial:
 class Floor:
     """Real pictures against other real pictures: what a perfect generator would score."""
 
+    train_resolution: Resolution  # which global and local distances are relative to
     test_resolution: Resolution
     seed: int
     measure: MeasureStage
@@ -79,9 +80,13 @@ class Plan:
             matters["evaluate"]["weights"] = net_version(self.experiment.evaluate.features, Path(weights))
         return f"{self.experiment.name}-{content_key('run', 1, matters)[:8]}"
 
+    def distinct_floors(self) -> list[MeasureStage]:
+        """The floors' measurements, once each where train resolutions share them."""
+        return list({floor.measure.key: floor.measure for floor in self.floors}.values())
+
     def measures(self) -> list[MeasureStage]:
         """Every distinct measurement, floors first."""
-        stages = [floor.measure for floor in self.floors]
+        stages = self.distinct_floors()
         stages += [measure for trial in self.trials for measure in trial.distinct()]
         return list({stage.key: stage for stage in stages}.values())
 
@@ -103,7 +108,7 @@ def make_plan(experiment: Experiment, overrides: tuple[str, ...] = ()) -> Plan:
     from rpe2d_bench import data
 
     dataset, latents = data.build(experiment.data), latent_space(experiment)
-    floors = {}
+    floors: list[Floor] = []
     trials: list[Trial] = []
     # The train resolution and the seed come outermost, so that the first partial table compares all methods.
     for pair in experiment.resolutions:
@@ -111,18 +116,19 @@ def make_plan(experiment: Experiment, overrides: tuple[str, ...] = ()) -> Plan:
             for model in experiment.compared:
                 stage = _train_stage(experiment, dataset, model, pair.train, seed)
                 cells = tuple(_cells(experiment, dataset, stage, model, pair))
-                trials += [t for t in _starts(experiment, dataset, model, stage) if t.stage not in map(_stage, trials)]
+                known = [trial.stage for trial in trials]
+                trials += [t for t in _starts(experiment, dataset, model, stage) if t.stage not in known]
                 trials.append(Trial(model, pair.train, seed, stage, cells))
             for resolution in pair.test:
                 reference = _reference(experiment, dataset, pair.train, resolution)
                 other = dataclasses.replace(reference, start=(1 + number) * reference.count)
                 training = _training(experiment, reference)
                 measure = MeasureStage(other, reference, training)
-                floors[resolution, seed, "floor"] = Floor(resolution, seed, measure)
+                floors.append(Floor(pair.train, resolution, seed, measure))
                 if latents is not None:
                     through = dataclasses.replace(measure, generated=dataclasses.replace(other, latents=latents))
-                    floors[resolution, seed, "through"] = Floor(resolution, seed, through, "reconstruction")
-    return Plan(experiment, overrides, tuple(trials), tuple(floors.values()))
+                    floors.append(Floor(pair.train, resolution, seed, through, "reconstruction"))
+    return Plan(experiment, overrides, tuple(trials), tuple(floors))
 
 
 def _train_stage(experiment: Experiment, dataset: Any, model: str, resolution: Resolution, seed: int) -> TrainStage:
@@ -166,10 +172,6 @@ def _starts(experiment: Experiment, dataset: Any, model: str, stage: TrainStage)
         return []
     start = Trial(init.model, stage.start.resolution, stage.seed, stage.start, ())
     return [*_starts(experiment, dataset, init.model, stage.start), start]
-
-
-def _stage(trial: Trial) -> TrainStage:
-    return trial.stage
 
 
 def _reference(experiment: Experiment, dataset: Any, train: Resolution, resolution: Resolution) -> ReferenceStage:

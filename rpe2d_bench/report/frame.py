@@ -23,7 +23,7 @@ COLUMNS = (
     "seed",
     "metric",
     "value",
-    "floor",  # mean over seeds of real against real at the same test resolution
+    "floor",  # mean over seeds of real against real at the same train and test resolution
     "num_samples",
     "metric_version",
     "key",
@@ -42,7 +42,8 @@ def load_frame(records: list[Record]) -> pd.DataFrame:
     for record in records:
         if record.stage == "floor" and record.status == "ok":
             for metric, value in record.metrics.items():
-                floors.setdefault((record.run, record.test_resolution, metric), []).append(value)
+                where = (record.run, record.train_resolution, record.test_resolution)
+                floors.setdefault((*where, metric), []).append(value)
     rows = [row for record in records for row in _rows(record, floors)]
     frame = pd.DataFrame(rows, columns=list(COLUMNS))
     return frame.astype(dict.fromkeys(INTEGERS, "Int64") | {"value": "float64", "floor": "float64"})
@@ -74,7 +75,11 @@ def _rows(record: Record, floors: dict[tuple[Any, ...], list[float]]) -> list[di
         return [shared | {"metric": None, "value": float("nan"), "floor": float("nan"), "metric_version": None}]
     rows = []
     for metric, value in record.metrics.items():
-        real = floors.get((record.run, record.test_resolution, metric)) if record.stage == "measure" else None
+        real: list[float] = []
+        if record.stage == "measure":
+            trains = (record.train_resolution, None)  # floors of before 2026-11-23 name none
+            found = (floors.get((record.run, train, record.test_resolution, metric)) for train in trains)
+            real = next(filter(None, found), [])
         rows.append(
             shared
             | {

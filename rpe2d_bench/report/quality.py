@@ -46,7 +46,7 @@ def _behind(results: Results, model: str, train: Resolution) -> str | None:
     ours = [e.mean for name in methods if (e := results.estimate(name, train, train, main))]
     theirs = results.estimate(reference, train, train, main)
     if ours and theirs and main.better == "lower":
-        floor = results.floor(train, main)
+        floor = results.floor(train, train, main)
         base = floor.mean if floor else 0.0
         ours_excess, reference_excess = min(ours) - base, theirs.mean - base
         best = min(methods, key=lambda name: _mean(results, name, train, main))
@@ -96,8 +96,8 @@ def checks(results: Results) -> list[tuple[str, str]]:
         (m, train, test) for train, tests in results.resolutions.items() for test in tests for m in results.methods
     ]
     states = [results.state(*cell) for cell in cells]
-    sizes = list(dict.fromkeys(test for tests in results.resolutions.values() for test in tests))
-    floors = sum(bool(results.find("floor", test_resolution=test, status="ok")) for test in sizes)
+    pairs = [(train, test) for train, tests in results.resolutions.items() for test in tests]
+    floors = sum(bool(results.floors(*pair)) for pair in pairs)
     shares = [value for _, value, _ in _memorized(results)]
     memorized = "not measured; write evaluate.metrics: [..., memorization]"
     if shares:
@@ -107,7 +107,7 @@ def checks(results: Results) -> list[tuple[str, str]]:
         ("cells", f"{states.count('ok')} of {len(cells)} complete, {len(results.seeds)} seeds asked for"),
         ("failed", str(len(_failed(results)))),
         ("not finite", str(len(_diverged(results)))),
-        ("floors", f"{floors} of {len(sizes)} test resolutions"),
+        ("floors", f"{floors} of {len(pairs)} test resolutions"),
         ("undertrained", f"{len(results.undertrained)} of {len(results.models)} models"),
         ("memorization", memorized),
     ]
@@ -181,7 +181,7 @@ def _provenance(results: Results) -> list[Finding]:
         found.append(Finding("provenance", f"{len(commits)} commits", f"records come from different code: {names}"))
     if any(record.provenance.dirty for record in results.records):
         found.append(Finding("provenance", "uncommitted changes", "code or experiments differed from their commit"))
-    for test in dict.fromkeys(test for tests in results.resolutions.values() for test in tests):
-        if not results.find("floor", test_resolution=test, status="ok"):
+    for train, test in ((train, test) for train, tests in results.resolutions.items() for test in tests):
+        if not results.floors(train, test):
             found.append(Finding("missing", f"floor at {size_label(test)} px", "no real-against-real measurement"))
     return found

@@ -161,16 +161,21 @@ class Results:
     def estimate(self, method: str, train: Resolution, test: Resolution, metric: Metric) -> Estimate | None:
         return estimate(list(self.by_seed(method, train, test, metric).values()))
 
-    def floor(self, test: Resolution, metric: Metric) -> Estimate | None:
-        """Real against real pictures at this size."""
-        return self._real("floor", test, metric)
+    def floors(self, train: Resolution, test: Resolution, stage: str = "floor") -> list[Record]:
+        """Real against real pictures, one record a seed; records from before 2026-11-23 name no train resolution."""
+        found = self.find(stage, test_resolution=test, status="ok")
+        return [r for r in found if r.train_resolution == train] or [r for r in found if r.train_resolution is None]
 
-    def reconstruction(self, test: Resolution, metric: Metric) -> Estimate | None:
+    def floor(self, train: Resolution, test: Resolution, metric: Metric) -> Estimate | None:
+        """Real against real pictures at this size; global and local distances depend on the train resolution."""
+        return self._real("floor", train, test, metric)
+
+    def reconstruction(self, train: Resolution, test: Resolution, metric: Metric) -> Estimate | None:
         """Real pictures after the autoencoder against real ones: what no model behind it can go below."""
-        return self._real("reconstruction", test, metric)
+        return self._real("reconstruction", train, test, metric)
 
-    def _real(self, stage: str, test: Resolution, metric: Metric) -> Estimate | None:
-        found = [r for r in self.find(stage, test_resolution=test, status="ok") if metric.key in r.metrics]
+    def _real(self, stage: str, train: Resolution, test: Resolution, metric: Metric) -> Estimate | None:
+        found = [record for record in self.floors(train, test, stage) if metric.key in record.metrics]
         return estimate([record.metrics[metric.key] * metric.factor for record in found])
 
     def difference(self, method: str, other: str, train: Resolution, test: Resolution, metric: Metric) -> Gap | None:

@@ -99,7 +99,7 @@ def real_strips(results: Results, store: Path, train: Resolution) -> dict[Resolu
     """Test resolution -> real pictures, the first of each class; what a perfect method's rows would look like."""
     found: dict[Resolution, Strip] = {}
     for test in results.resolutions[train]:
-        for record in results.find("floor", test_resolution=test, status="ok"):
+        for record in results.floors(train, test):
             if (samples := read_samples(record, store)) is not None:
                 pictures_NCHW, labels_N = samples
                 keep = choose(labels_N)

@@ -103,9 +103,9 @@ def value_table(results: Results, metric: Metric, train: Resolution) -> Table:
             for method in results.methods]  # fmt: skip
     floor = None
     if metric.has_floor:
-        floors = [results.floor(test, metric) for test in tests]
+        floors = [results.floor(train, test, metric) for test in tests]
         floor = Row("real pictures (floor)", None, [Cell("ok" if f else "missing", f) for f in floors])
-    through = [results.reconstruction(test, metric) for test in tests]
+    through = [results.reconstruction(train, test, metric) for test in tests]
     return Table(
         f"{metric.key}_train_{size_label(train).replace('×', 'x')}",
         f"{metric.heading}, trained at {size_label(train)} px",

@@ -14,7 +14,7 @@ from rpe2d_bench.surroundings import Surroundings
 def run(plan: Plan, around: Surroundings, ledger: Ledger) -> None:
     """Finish the plan; a part that fails is recorded as failed and the rest goes on."""
     torch.set_num_threads(around.resources.cpus_per_trial)
-    floors = [floor.measure for floor in plan.floors]
+    floors = plan.distinct_floors()
     for trial in plan.trials:
         try:
             trial.stage.make(around)

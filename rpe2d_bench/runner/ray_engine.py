@@ -91,7 +91,7 @@ class _Queue:
         self._closed = False
         self._running: dict[Any, MeasureStage] = {}
         self._measures: deque[MeasureStage] = deque()
-        self._floors = [floor.measure for floor in plan.floors]
+        self._floors = plan.distinct_floors()
         self.trials = plan.trials
         self.untrained = deque(
             number for number, trial in enumerate(plan.trials) if not around.store.has("train", trial.stage.key)

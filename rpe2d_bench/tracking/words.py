@@ -31,12 +31,13 @@ def side(resolution: Resolution) -> int:
 
 
 def name(record: Record) -> str:
-    """'rope 32px seed 0', 'yarn 32->48 seed 0', 'real pictures 48px seed 0'."""
+    """'rope 32px seed 0', 'yarn 32->48 seed 0', 'real pictures 32->48 seed 0'."""
     if record.stage == "train":
         return f"{record.model} {size(record.train_resolution)}px seed {record.seed}"
-    if record.stage in NOBODYS:
-        return f"{NOBODYS[record.stage]} {size(record.test_resolution)}px seed {record.seed}"
-    return f"{record.method} {size(record.train_resolution)}->{size(record.test_resolution)} seed {record.seed}"
+    method = NOBODYS.get(record.stage, record.method)
+    if record.train_resolution is None:  # floors of before 2026-11-23
+        return f"{method} {size(record.test_resolution)}px seed {record.seed}"
+    return f"{method} {size(record.train_resolution)}->{size(record.test_resolution)} seed {record.seed}"
 
 
 def tags(record: Record) -> dict[str, str]:
