@@ -19,10 +19,20 @@ def _mix(values: np.ndarray) -> np.ndarray:
     return values ^ (values >> np.uint64(31))
 
 
-def uniform(seed: int, split: Split, indices: np.ndarray, slots: int) -> np.ndarray:
-    """Uniform numbers in [0, 1), float64 [B, slots]; row b depends on (seed, split, indices[b]) only."""
+def streams(seed: int, split: Split, indices: np.ndarray) -> np.ndarray:
+    """What addresses each picture's numbers, uint64 [B]."""
     with np.errstate(over="ignore"):
         stream = _mix(np.array([seed * len(SPLITS) + SPLITS.index(split) + 1], dtype=np.uint64) * _GOLDEN)
-        pictures_B = _mix(stream + (indices.astype(np.uint64) + np.uint64(1)) * _GOLDEN)
-        bits_BS = _mix(pictures_B[:, None] + (np.arange(slots, dtype=np.uint64) + np.uint64(1)) * _GOLDEN)
+        return _mix(stream + (indices.astype(np.uint64) + np.uint64(1)) * _GOLDEN)
+
+
+def numbers(streams_B: np.ndarray, slots: int, first: int = 0) -> np.ndarray:
+    """Uniform numbers in [0, 1), float64 [B, slots], from slot `first` on; row b depends on streams[b] only."""
+    with np.errstate(over="ignore"):
+        bits_BS = _mix(streams_B[:, None] + (np.arange(first, first + slots, dtype=np.uint64) + np.uint64(1)) * _GOLDEN)
     return (bits_BS >> np.uint64(11)).astype(np.float64) * 2.0**-53
+
+
+def uniform(seed: int, split: Split, indices: np.ndarray, slots: int) -> np.ndarray:
+    """Uniform numbers in [0, 1), float64 [B, slots]; row b depends on (seed, split, indices[b]) only."""
+    return numbers(streams(seed, split, indices), slots)

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -22,6 +23,7 @@ import torch
 from torch import Tensor
 
 from rpe2d_bench.data.interface import Resolution, Split
+from rpe2d_bench.data.leaves import SMALLEST, leaves
 from rpe2d_bench.data.outlines import FONTS, masters
 from rpe2d_bench.data.resample import SUPPORT, box_weights, resample, window_weights
 from rpe2d_bench.data.scenes import EXTENT, Scenes, draw_scenes
@@ -45,8 +47,8 @@ class GlyphOptions:
     jitter: float = 0.06  # shift of up to this share of the short side, scale of 1 +- this; above 0.1 frames cut
     size_jitter: float = 0.0  # sizes are multiplied by uniform(1 - this, 1)
     objects: int = 1  # one to this many glyphs of the class, disjoint, in quadrants when there are several
-    texture: Literal["none", "by_class", "random"] = "none"  # inside the glyphs
-    background: Literal["black", "textured"] = "black"
+    texture: Literal["none", "by_class", "random", "leaves"] = "none"  # inside the glyphs
+    background: Literal["black", "textured", "leaves"] = "black"  # leaves: detail at every scale, one field for both
     colour: Literal["white", "random"] = "white"
     channels: Literal[1, 3] = 1
     train_pictures: int = 20_000  # the training split is a fixed pool; the others are unlimited
@@ -92,6 +94,7 @@ class Glyphs:
         self.class_names = tuple(self._characters)
         self.num_classes = len(self._characters)
         self.channels: int = options.channels
+        self._leaves = "leaves" in (options.texture, options.background)
 
     @cached_property
     def revision(self) -> str:
@@ -139,17 +142,21 @@ class Glyphs:
 
     def _layered(self, scenes: Scenes, resolution: Resolution) -> Tensor:
         """Textures: composed on a finer grid with a margin for the filter, then filtered down."""
-        o, margin, fine = self.options, int(SUPPORT), _supersampling(resolution)
+        o, margin, fine = self.options, int(SUPPORT), _supersampling(resolution, self._leaves)
         pitch = 1 / (min(resolution) * fine)
         y, x = (_axis((n + 2 * margin) * fine, pitch) for n in resolution)
         alpha = self._alpha(scenes, y, x, pitch).clamp_(0, 1)[:, None]
+        fallen = leaves(scenes.leaves_B, y, x)[:, None] if self._leaves else torch.zeros(1, 1, 1, 1)
         glyph = torch.ones(1, 1, 1, 1)
         if o.texture != "none":
-            glyph = _DARKEST + (1 - _DARKEST) * texture(scenes.texture_B, scenes.phase_B, y, x)[:, None]
+            inside = texture(scenes.texture_B, scenes.phase_B, y, x)[:, None] if o.texture != "leaves" else fallen
+            glyph = _DARKEST + (1 - _DARKEST) * inside
         glyph = glyph * scenes.colour_BC[:, :, None, None]
         ground = torch.zeros(1, 1, 1, 1)
         if o.background == "textured":
             ground = _DARKEST * texture(scenes.back_texture_B, scenes.back_phase_B, y, x)[:, None]
+        elif o.background == "leaves":
+            ground = _DARKEST * fallen
         rows, columns = (
             window_weights(torch.tensor([margin * fine]), torch.tensor([n * fine]), (n + 2 * margin) * fine, n)
             for n in resolution
@@ -174,7 +181,7 @@ class Glyphs:
         return total
 
     def _chunks(self, count: int, resolution: Resolution, layered: bool) -> Iterator[tuple[int, int]]:
-        fine = _supersampling(resolution) if layered else 1
+        fine = _supersampling(resolution, self._leaves) if layered else 1
         longest, side = (max(resolution) + 4) * fine, _master_side(1 / (min(resolution) * fine))
         step = max(1, _CHUNK // (max(longest, side) * max(longest, side)))
         for start in range(0, count, step):
@@ -190,12 +197,14 @@ def _frame(resolution: Resolution) -> tuple[Tensor, Tensor]:
     return _axis(resolution[0], 1 / min(resolution)), _axis(resolution[1], 1 / min(resolution))
 
 
-def _supersampling(resolution: Resolution) -> int:
+def _supersampling(resolution: Resolution, leaves: bool = False) -> int:
     """Of scenes in which layers are multiplied, because a product has more bandwidth than its factors.
 
     With n pixels on the short side and k samples in each, a glyph's edges reach k n / 2 cycles, a texture 10.3: what
     their product folds back must stay above the picture's n / 2, so (k - 1) n / 2 >= 10.3.
     """
+    if leaves:  # a sample for each of the smallest leaves at least
+        return max(2, math.ceil(1 / (min(resolution) * SMALLEST)))
     return 2 if min(resolution) >= 21 else 4
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from rpe2d_bench.data.draws import uniform
+from rpe2d_bench.data.draws import numbers, streams
 from rpe2d_bench.data.interface import Split
 from rpe2d_bench.data.textures import TEXTURES
 
@@ -24,6 +24,7 @@ _QUADRANTS = torch.tensor([[-0.25, -0.25], [-0.25, 0.25], [0.25, -0.25], [0.25, 
 
 # slots of the random numbers of a picture
 _FONT, _COUNT, _TEXTURE, _BACK_TEXTURE, _PHASE, _BACK_PHASE = range(6)
+_LEAVES = 2**31  # further than the largest seed: numbers of their own
 _QUADRANT, _COLOUR, _OBJECTS, _SLOTS = 6, 10, 13, 13 + 4 * 3
 
 
@@ -42,6 +43,7 @@ class Scenes:
     phase_B: Tensor
     back_phase_B: Tensor
     colour_BC: Tensor
+    leaves_B: Tensor  # addresses the leaves' numbers
 
     def part(self, start: int, stop: int) -> Scenes:
         return Scenes(**{name: getattr(self, name)[start:stop] for name in self.__dataclass_fields__})
@@ -49,10 +51,8 @@ class Scenes:
 
 def draw_scenes(options: GlyphOptions, split: Split, indices: np.ndarray, labels_B: np.ndarray) -> Scenes:
     """Scenes of the indices (int64 [B]); everything but the label is an independent uniform draw."""
-    o = options
-    u = (
-        torch.from_numpy(uniform(o.seed, split, indices, _SLOTS)).float().clamp_(max=1 - 2**-24)
-    )  # float32 may round to 1
+    o, of_pictures = options, streams(options.seed, split, indices)
+    u = torch.from_numpy(numbers(of_pictures, _SLOTS)).float().clamp_(max=1 - 2**-24)  # float32 may round to 1
     labels = torch.from_numpy(labels_B)
     count = 1 + (u[:, _COUNT] * o.objects).long()
     K = o.objects
@@ -77,4 +77,5 @@ def draw_scenes(options: GlyphOptions, split: Split, indices: np.ndarray, labels
         phase_B=u[:, _PHASE],
         back_phase_B=u[:, _BACK_PHASE],
         colour_BC=torch.ones(len(indices), o.channels) if colour is None else colour,
+        leaves_B=torch.from_numpy(streams(o.seed + _LEAVES, split, indices).view(np.int64)),
     )

@@ -2,6 +2,7 @@
 
     python -m rpe2d_bench.metrics.proof proof.csv                       # glyphs at 64 px, train resolution 32
     python -m rpe2d_bench.metrics.proof proof.csv --pictures FOLDER_OR_ZIP  # photographs, CLASS/ID.ext
+    python -m rpe2d_bench.metrics.proof proof.csv --glyphs "{background: leaves}" --net efficientnet-lite0 --metrics kid
 
 Each row gives the value, the mean and standard deviation of the floor (other undamaged real pictures), and the
 excess: how many of these deviations the value lies on the bad side of the floor. `python -m
@@ -13,11 +14,12 @@ from __future__ import annotations
 import argparse
 import csv
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 import numpy as np
+import yaml
 
 from rpe2d_bench.errors import UserError
 from rpe2d_bench.metrics.corruption import CORRUPTIONS, Material
@@ -49,16 +51,24 @@ class Source:
     classes: tuple[str, ...] | None
 
 
-def glyph_source(count: int, floors: int, resolution: int = 64, train: int = 32) -> Source:
-    """Rendered digits from the test stream."""
-    from rpe2d_bench.data.glyphs import GlyphOptions
+def glyph_source(
+    count: int,
+    floors: int,
+    resolution: int = 64,
+    train: int = 32,
+    options: Mapping[str, object] | None = None,
+    net: str = "glyphnet",
+) -> Source:
+    """Rendered glyphs from the test stream, white digits unless the options of `data: {name: glyphs}` say otherwise."""
+    from rpe2d_bench import data
 
-    glyphs = GlyphOptions().build()
+    glyphs = data.build({"name": "glyphs", **(options or {})})
     sets = []
     for index in range(2 + floors):
         indices = np.arange(index * count, (index + 1) * count)
         sets.append((glyphs.pictures("test", indices, (resolution, resolution)), glyphs.labels("test", indices)))
-    return Source(sets, (train, train), "glyphnet", "glyphjudge", glyphs.class_names)
+    judge = "glyphjudge" if net == "glyphnet" else None
+    return Source(sets, (train, train), net, judge, glyphs.class_names if judge else None)
 
 
 def folder_source(path: Path, count: int, floors: int, resolution: int = 128, train: int = 64) -> Source:
@@ -141,6 +151,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description="Damage real pictures at rising strength and see what metrics notice.")
     parser.add_argument("out", type=Path, help="CSV to write")
     parser.add_argument("--pictures", type=Path, help="folder or zip of photographs, CLASS/ID.ext (default: glyphs)")
+    parser.add_argument("--glyphs", type=yaml.safe_load, default={}, help="options of the glyphs, as in `data:`")
+    parser.add_argument("--net", default="glyphnet", help="feature net for glyphs")
+    parser.add_argument("--resolution", type=int, default=64, help="pixels of a side, for glyphs")
+    parser.add_argument("--train-resolution", type=int, default=32, help="which global and local distances refer to")
     parser.add_argument("--count", type=int, default=500, help="pictures in each set")
     parser.add_argument("--floors", type=int, default=5, help="undamaged sets that give the floor's spread")
     parser.add_argument("--metrics", nargs="+", help="default: all that apply")
@@ -150,7 +164,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if options.floors < 2:
         raise UserError("--floors must be at least 2: one set has no spread")
     if options.pictures is None:
-        source = glyph_source(options.count, options.floors)
+        sizes = (options.resolution, options.train_resolution)
+        source = glyph_source(options.count, options.floors, *sizes, options.glyphs, options.net)
     else:
         source = folder_source(options.pictures, options.count, options.floors)
     metrics = options.metrics or (GLYPH_METRICS if options.pictures is None else PHOTOGRAPH_METRICS)
