@@ -1,17 +1,21 @@
 """How long metrics take, against the implementations people use, on the same data in one run.
 
-    python benchmarks/metrics.py                 # small: FD at n = 500 and n = 10,000 with d = 512, about a minute
-    python benchmarks/metrics.py --width 2048    # the sizes of FID; clean-fid's matrix square root takes minutes
+    python -m benchmarks.metrics [--out FILE.json]  # small: FD at n = 500 and n = 10,000 with d = 512, about a minute
+    python -m benchmarks.metrics --width 2048       # the sizes of FID; clean-fid's matrix square root takes minutes
 
-Prints one line per measurement: what, CPU seconds (best of a few), and the ratio to the reference.
+Prints one line per measurement: what, CPU seconds (best of a few), and how many times as fast as the peer.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
+import tempfile
 import time
 import warnings
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,6 +24,7 @@ from rpe2d_bench.errors import UserError
 from rpe2d_bench.metrics import bootstrap, frechet, kernel
 from rpe2d_bench.metrics import precision_recall as pr
 from rpe2d_bench.metrics.efficientnet import EfficientNetLite0
+from rpe2d_bench.metrics.nets import load_net
 from rpe2d_bench.metrics.onnx_backend import OnnxNet, accelerated
 from rpe2d_bench.metrics.resize import cleanfid_resizer, resize
 from rpe2d_bench.metrics.torchvision_import import import_torchvision
@@ -35,7 +40,11 @@ def best(function: Callable[[], object], repeats: int = 3) -> float:
     return min(seconds)
 
 
+LINES: list[dict[str, Any]] = []
+
+
 def line(what: str, seconds: float, reference: float | None = None, note: str = "") -> None:
+    LINES.append({"what": what, "seconds": seconds, "times": reference and reference / seconds, "note": note})
     ratio = f"{reference / seconds:9.1f}x" if reference is not None else " " * 10
     print(f"{what:52} {seconds:10.4f} s {ratio}  {note}", flush=True)
 
@@ -48,12 +57,14 @@ def features(count: int, width: int, seed: int) -> np.ndarray:
 
 
 def distances(width: int, count: int) -> None:
-    """Frechet distance from features to a number, ours and clean-fid's."""
+    """Frechet and kernel distance from features to a number: ours, clean-fid's, torch-fidelity's."""
     from cleanfid.fid import frechet_distance as cleanfid_distance
+    from torch_fidelity.metric_fid import KEY_METRIC_FID, fid_features_to_statistics, fid_statistics_to_metric
+    from torch_fidelity.metric_kid import KEY_METRIC_KID_MEAN, kid_features_to_metric
 
     for n in (500, count):
         one, other = features(n, width, 1), features(n, width, 2)
-        value = [0.0, 0.0]
+        value = [0.0, 0.0, 0.0]
 
         def ours(one: np.ndarray = one, other: np.ndarray = other, value: list[float] = value) -> None:
             value[0] = frechet.frechet_distance(one, other)
@@ -62,11 +73,32 @@ def distances(width: int, count: int) -> None:
             x, y = one.astype(np.float64), other.astype(np.float64)
             value[1] = cleanfid_distance(x.mean(0), np.cov(x.T), y.mean(0), np.cov(y.T))
 
-        fast, slow = best(ours, 2), best(theirs, 1)
-        line(f"FD, n = {n}, d = {width}: clean-fid (sqrtm)", slow)
-        line(f"FD, n = {n}, d = {width}", fast, slow, f"{value[0]:.8g} and {value[1]:.8g}")
-    one, other = features(count, width, 1), features(count, width, 2)
-    line(f"KID, {min(count, 5000)} pictures, all pairs", best(lambda: kernel.mmd2(one[:5000], other[:5000]), 1))
+        def torch_fidelitys(one: np.ndarray = one, other: np.ndarray = other, value: list[float] = value) -> None:
+            statistics = [
+                fid_features_to_statistics(torch.from_numpy(side.astype(np.float64))) for side in (one, other)
+            ]
+            value[2] = fid_statistics_to_metric(*statistics, verbose=False)[KEY_METRIC_FID]
+
+        fast, slow, other_slow = best(ours, 2), best(theirs, 1), best(torch_fidelitys, 1)
+        line(f"FD, n = {n}, d = {width}: torch-fidelity", other_slow, None, f"{value[2]:.8g}")
+        line(f"FD, n = {n}, d = {width}: clean-fid (sqrtm)", slow, None, f"{value[1]:.8g}")
+        line(f"FD, n = {n}, d = {width}", fast, slow, f"{value[0]:.8g}; times clean-fid")
+    one, other = (features(min(count, 5000), width, seed) for seed in (1, 2))
+    value = [0.0, 0.0]
+
+    def subset() -> None:
+        value[1] = kid_features_to_metric(
+            torch.from_numpy(one.astype(np.float64)), torch.from_numpy(other.astype(np.float64)), kid_subsets=1,
+            kid_subset_size=len(one), kid_kernel="poly", kid_kernel_poly_degree=3, kid_kernel_poly_gamma=None,
+            kid_kernel_poly_coef0=1, verbose=False, rng_seed=0,
+        )[KEY_METRIC_KID_MEAN]  # fmt: skip
+
+    def all_pairs() -> None:
+        value[0] = kernel.mmd2(one, other)
+
+    fast, slow = best(all_pairs, 2), best(subset, 1)
+    line(f"KID, {len(one)} pictures, all pairs: torch-fidelity", slow, None, f"{value[1]:.8g}")
+    line(f"KID, {len(one)} pictures, all pairs", fast, slow, f"{value[0]:.8g}; times torch-fidelity")
     line(f"precision, {min(count, 5000)} pictures", best(lambda: pr.precision(one[:5000], other[:5000]), 1))
 
 
@@ -120,18 +152,39 @@ def extraction() -> None:
     line("EfficientNet-Lite0, 16 pictures, ONNX Runtime", seconds, slow, note)
 
 
+def inception() -> None:
+    """The net of FID with random weights, ours and torch-fidelity's."""
+    from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
+
+    torchvision = import_torchvision()
+    made = torchvision.models.inception_v3(num_classes=1008, aux_logits=False, weights=None, init_weights=False)
+    pictures = torch.randint(0, 256, (8, 3, 299, 299), dtype=torch.uint8)
+    with tempfile.TemporaryDirectory() as folder, torch.inference_mode():
+        path = Path(folder) / "pt_inception-2015-12-05-6726825d.pth"
+        torch.save(made.state_dict(), path)
+        theirs, ours = FeatureExtractorInceptionV3("random", ["2048"], str(path)), load_net("inception", path)
+        slow = best(lambda: theirs(pictures))
+        line("Inception, 8 pictures: torch-fidelity", slow, None, f"{8 / slow:.1f} pictures/s")
+        fast = best(lambda: ours.features_and_logits(pictures.float()))
+        line("Inception, 8 pictures", fast, slow, f"{8 / fast:.1f} pictures/s")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--width", type=int, default=512, help="features of the distances")
     parser.add_argument("--count", type=int, default=10_000, help="pictures of the larger distance")
+    parser.add_argument("--out", type=Path, help="write the numbers as JSON")
     options = parser.parse_args()
     warnings.filterwarnings("ignore", category=DeprecationWarning)
     import_torchvision()
     print(f"{torch.get_num_threads()} thread(s)")
     resizing()
     extraction()
+    inception()
     resampling()
     distances(options.width, options.count)
+    if options.out:
+        options.out.write_text(json.dumps(LINES, indent=1) + "\n")
 
 
 if __name__ == "__main__":
