@@ -1,4 +1,4 @@
-"""Quality over training compute, where the methods of a run differ in it."""
+"""Quality over training compute, where the methods of a run differ in it: a figure, and what compute is saved."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from rpe2d_bench.records import Resolution
 from rpe2d_bench.report.drawing import Drawing, drawing
 from rpe2d_bench.report.figures import LOG_FROM, bar, bar_words, logarithmic, paper_style
 from rpe2d_bench.report.palette import COLOURS
+from rpe2d_bench.report.plain import PlainTable
 from rpe2d_bench.report.results import Results
 from rpe2d_bench.report.vocabulary import Metric, size_label
 
@@ -83,3 +84,55 @@ def compute_curve(results: Results, metric: Metric | None, train: Resolution) ->
         "FLOPs of matrix products, forward and backward, with the stages before. Every point is a finished schedule; "
         f"lines join methods whose names differ in the number at the end. {bar_words(results)}.",
     )
+
+
+def compute_needed(results: Results, metric: Metric | None, train: Resolution) -> PlainTable | None:
+    """Share of a model's compute at which each family is as good: between two budgets linear over log FLOPs.
+
+    A column is the longest-trained model of a family, a row a family; None unless a family has several budgets.
+    """
+    if metric is None or metric.better is None or train not in results.resolutions.get(train, []):
+        return None
+    points = families(results, metric, train)
+    goals = {name: found[-1] for name, found in points.items() if len({flops for flops, _ in found}) > 1}
+    if not goals:
+        return None
+    sign = 1.0 if metric.better == "lower" else -1.0
+
+    def means(found: list[tuple[float, str]]) -> list[tuple[float, float]]:
+        estimates = [(flops, results.estimate(method, train, train, metric)) for flops, method in found]
+        return [(flops, sign * estimate.mean) for flops, estimate in estimates if estimate is not None]
+
+    rows = []
+    for name, found in points.items():
+        curve, cells = means(found), []
+        for goal in goals.values():
+            [(budget, aim)] = means([goal])
+            needed, tried = flops_to_reach(curve, aim), curve[-1][0]
+            if needed is None:
+                cells.append(f"not by {100 * tried / budget:.0f} %")
+            else:
+                cells.append(f"{'at most ' if needed == curve[0][0] else ''}{100 * needed / budget:.0f} %")
+        rows.append((name, *cells))
+    return PlainTable(
+        f"compute_needed_train_{size_label(train).replace('×', 'x')}",
+        f"Share of a model's training compute at which another is as good, by {metric.label} at {size_label(train)} px",
+        ("to be as good as", *(method for _, method in goals.values())),
+        rows,
+        numbers=True,
+        note="From the means over seeds, linear between two budgets over the logarithm of FLOPs; with few seeds these "
+        "shares are rough. 'At most': the smallest budget that was tried is as good already.",
+    )
+
+
+def flops_to_reach(curve: list[tuple[float, float]], aim: float) -> float | None:
+    """Least FLOPs at which (FLOPs, value) in rising FLOPs, lower better, comes down to `aim`; None if it does not."""
+    before: tuple[float, float] | None = None
+    for flops, value in curve:
+        if value <= aim:
+            if before is None or before[1] == value:
+                return flops
+            share = (before[1] - aim) / (before[1] - value)
+            return float(before[0] * (flops / before[0]) ** share)
+        before = (flops, value)
+    return None

@@ -151,4 +151,5 @@ def _section(results: Results, section: Section) -> dict[str, Any]:
         "plane": section.plane,
         "ramps": section.ramps,
         "compute": section.compute,
+        "needed": section.needed,
     }

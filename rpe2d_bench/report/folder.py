@@ -11,7 +11,7 @@ from typing import Any
 
 from rpe2d_bench.records import RECORDS_FILE, Record, Resolution
 from rpe2d_bench.report import figures, formats, plain, search, sheets, stability
-from rpe2d_bench.report.compute import compute_curve
+from rpe2d_bench.report.compute import compute_curve, compute_needed
 from rpe2d_bench.report.drawing import Drawing, drawing
 from rpe2d_bench.report.frame import load_frame
 from rpe2d_bench.report.page import Section, write_page
@@ -142,7 +142,11 @@ def _write(results: Results, store: Path, out: Path, inputs: str) -> None:
         compute = compute_curve(results, results.main_metric, train)
         if compute is not None:
             compute.save(out / "figures")
-        sections.append(Section(train, tables, drawn, pictures, real, both, turning, compute, overview))
+        needed = compute_needed(results, results.main_metric, train)
+        if needed is not None:
+            text.append(plain.markdown(needed))
+            _save(out / "tables" / f"{needed.name}.csv", plain.csv_text(needed))
+        sections.append(Section(train, tables, drawn, pictures, real, both, turning, compute, needed, overview))
     chosen = search.how_chosen(results)
     if chosen is not None:
         text.append(search.markdown(chosen))

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from rpe2d_bench.records import Resolution
 from rpe2d_bench.report.drawing import Drawing
+from rpe2d_bench.report.plain import PlainTable
 from rpe2d_bench.report.results import Results
 from rpe2d_bench.report.sheets import Strips
 from rpe2d_bench.report.strips import Strip
@@ -25,6 +26,7 @@ class Section:
     plane: Drawing | None = None
     ramps: Drawing | None = None
     compute: Drawing | None = None
+    needed: PlainTable | None = None  # compute at which one method is as good as another
     overview: dict[str, bytes] = field(default_factory=dict)  # the strips as a figure for papers: format -> content
 
 

@@ -6,7 +6,7 @@ import csv
 import io
 from dataclasses import dataclass
 
-from rpe2d_bench.report.formats import escape_latex, safe_csv
+from rpe2d_bench.report.formats import escape_latex, escape_markdown, safe_csv
 from rpe2d_bench.report.templating import data_uri
 
 
@@ -33,6 +33,14 @@ def csv_text(table: PlainTable) -> str:
     writer.writerow(table.head)
     writer.writerows([safe_csv(cell) for cell in row] for row in table.rows)
     return out.getvalue()
+
+
+def markdown(table: PlainTable) -> str:
+    """A heading, the table, its note."""
+    rule = "| --- |" + (" ---: |" if table.numbers else " --- |") * (len(table.head) - 1)
+    head, *rows = ("| " + " | ".join(map(escape_markdown, row)) + " |" for row in (table.head, *table.rows))
+    lines = [f"### {escape_markdown(table.title)}", "", head, rule, *rows, ""]
+    return "\n".join([*lines, table.note, ""] if table.note else lines)
 
 
 def latex(table: PlainTable) -> str:

@@ -17,7 +17,7 @@ from statistics import fmean
 from typing import Any
 
 from rpe2d_bench.records import Resolution
-from rpe2d_bench.report import formats
+from rpe2d_bench.report import formats, plain
 from rpe2d_bench.report.plain import PlainTable
 from rpe2d_bench.report.results import Results
 from rpe2d_bench.report.tables import number
@@ -221,8 +221,5 @@ def markdown(found: list[Stability]) -> str:
     for entry in found:
         lines += [formats.escape_markdown(f"Trained at {size_label(entry.train)} px: {entry.words}"), ""]
         for table in (entry.agreement, entry.ranks):
-            lines += [f"### {formats.escape_markdown(table.title)}", ""]
-            lines += ["| " + " | ".join(map(formats.escape_markdown, row)) + " |" for row in (table.head, *table.rows)]
-            lines.insert(len(lines) - len(table.rows), "| --- |" + " ---: |" * (len(table.head) - 1))
-            lines += ["", *([table.note, ""] if table.note else [])]
+            lines.append(plain.markdown(table))
     return "\n".join(lines)

@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+import pytest
 from synthetic import make_records
 
-from rpe2d_bench.report.compute import compute_curve, families, family, training_flops
+from rpe2d_bench.report.compute import (
+    compute_curve,
+    compute_needed,
+    families,
+    family,
+    flops_to_reach,
+    training_flops,
+)
 from rpe2d_bench.report.costs import training_cost
+from rpe2d_bench.report.plain import markdown
 from rpe2d_bench.report.results import Results
 
 TRAIN = (32, 32)
@@ -49,6 +58,33 @@ def test_a_family_with_several_budgets_becomes_a_line_over_its_flops() -> None:
     drawn = compute_curve(results, results.main_metric, TRAIN)
     assert drawn is not None
     assert "rope_20: 0.04 TFLOP" in drawn.alternative
+
+
+def test_compute_to_reach_a_quality_lies_on_the_line_over_log_flops() -> None:
+    curve = [(1e12, 0.9), (4e12, 0.5), (8e12, 0.6), (16e12, 0.1)]
+    assert flops_to_reach(curve, 0.5) == pytest.approx(4e12)
+    assert flops_to_reach(curve, 0.7) == pytest.approx(2e12)  # half way down is half way over the logarithm
+    assert flops_to_reach(curve, 0.35) == pytest.approx(8e12 * 2**0.5)  # from the last budget that is not good enough
+    assert flops_to_reach(curve, 0.95) == 1e12
+    assert flops_to_reach(curve, 0.05) is None
+
+
+def test_the_table_says_at_which_share_a_family_is_as_good() -> None:
+    results = budgets({"rope_10": 10, "rope_40": 40, "two_5": 5, "two_20": 20, "alone": 20})
+    values = {"rope_10": 0.9, "rope_40": 0.5, "two_5": 0.7, "two_20": 0.3, "alone": 2.0}
+    for record in results.records:
+        if record.stage == "measure":
+            record.metrics[results.main_metric.key] = values[str(record.method)]  # type: ignore[union-attr]
+    table = compute_needed(results, results.main_metric, TRAIN)
+    assert table is not None
+    assert table.head == ("to be as good as", "rope_40", "two_20")
+    assert table.rows == [
+        ("rope", "100 %", "not by 200 %"),
+        ("two", "25 %", "100 %"),
+        ("alone", "not by 50 %", "not by 100 %"),
+    ]
+    assert "two | 25 % | 100 %" in markdown(table)
+    assert compute_needed(budgets({"rope_10": 10, "rpe2d_10": 10}), results.main_metric, TRAIN) is None
 
 
 def test_models_of_equal_compute_need_no_figure() -> None:
