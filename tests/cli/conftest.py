@@ -1,0 +1,47 @@
+"""The command line in this process, and a store in which the tiny experiment is finished."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+from console import Bench, Said
+
+from rpe2d_bench import cli
+
+
+@pytest.fixture
+def bench(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Bench:
+    """Run a command in this process, as the console script does; anything but an exit is a traceback."""
+    monkeypatch.chdir(tmp_path)
+
+    def call(*arguments: str | Path) -> Said:
+        monkeypatch.setattr(sys, "argv", ["rpe2d-bench", *map(str, arguments)])
+        capsys.readouterr()
+        try:
+            cli.main()
+            code: object = 0
+        except SystemExit as ended:
+            code = 0 if ended.code is None else ended.code
+        captured = capsys.readouterr()
+        assert isinstance(code, int)
+        return Said(code, captured.out, captured.err)
+
+    return call
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store in which the tiny experiment is finished."""
+    from tiny_experiment import TINY
+
+    from rpe2d_bench import loading
+    from rpe2d_bench.plan import make_plan
+    from rpe2d_bench.runner import run
+    from rpe2d_bench.store import Store
+
+    folder = tmp_path_factory.mktemp("trained")
+    (folder / "tiny.yaml").write_text(TINY)
+    run(make_plan(loading.load(folder / "tiny.yaml")), Store(folder / "runs"), engine="local")
+    return folder / "runs"

@@ -1,0 +1,194 @@
+"""What the commands print and write: JSON is JSON, tables fit the terminal, failures have exit codes."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from console import Bench, refused
+
+
+def test_validate_prints_one_line(bench: Bench, tiny: Path) -> None:
+    said = bench("validate", tiny)
+    assert (said.code, said.err) == (0, "")
+    assert said.out == f"{tiny}: valid; 3 methods on 2 models, 1 seeds\n"
+
+
+def test_plan_as_json_says_what_is_cached(bench: Bench, tiny: Path, trained: Path) -> None:
+    fresh = json.loads(bench("plan", tiny, "--json").out)
+    assert [training["cached"] for training in fresh["trainings"]] == [False, False]
+    assert fresh["cost_of_the_rest"]["train_flops"] > 0
+    done = json.loads(bench("plan", tiny, "--json", "--store", trained).out)
+    assert [training["cached"] for training in done["trainings"]] == [True, True]
+    assert {cell["cached"] for cell in done["cells"]} == {True}
+    assert done["cost_of_the_rest"]["train_flops"] == 0
+    assert [training["key"] for training in done["trainings"]] == [training["key"] for training in fresh["trainings"]]
+    cells = {(cell["method"], tuple(cell["test_resolution"])): cell for cell in done["cells"]}
+    assert len(cells) == 9
+    assert cells["ntk", (16, 16)]["coincides_with"] == ["extrapolation"]
+    changed = json.loads(bench("plan", tiny, "--json", "--store", trained, "--set", "evaluate.sampler.steps=3").out)
+    assert [training["cached"] for training in changed["trainings"]] == [True, True]
+    assert {cell["cached"] for cell in changed["cells"]} == {False}
+
+
+def test_plan_for_people_shows_cells_that_coincide(
+    bench: Bench, tiny: Path, trained: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    said = bench("plan", tiny, "--store", trained)
+    assert said.code == 0
+    assert "trainings     2, 2 cached" in said.out
+    rows = [line.split() for line in said.out.splitlines()]
+    assert ["1", "extrapolation", "cached", "cached", "cached"] in rows
+    assert ["2", "ntk", "=", "1", "cached", "cached"] in rows
+    assert "to do" in bench("plan", tiny).out
+
+
+@pytest.mark.parametrize("name", ["res_generalization", "res_generalization_full", "multi_stage"])
+def test_plans_fit_eighty_columns(bench: Bench, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    from rpe2d_bench import loading
+
+    monkeypatch.setenv("COLUMNS", "80")
+    file = Path(__file__).parents[2] / f"experiments/{name}.yaml"
+    said = bench("plan", file).out
+    lines = said[said.index("method ") :].splitlines()
+    assert max(map(len, said.splitlines()[1:])) <= 80
+    assert "…" not in said
+    heads = [line.split()[1:] for line in lines if line.split()[:1] == ["method"]]
+    asked = [test for pair in loading.load(file).resolutions for test in pair.test]
+    assert sum(map(len, heads)) == len(asked)  # every size of every pair is a column, once
+    for method in loading.load(file).methods:
+        assert sum(line.split()[1:2] == [method] for line in lines) in (1, len(heads), len(heads) // 2)
+
+
+def test_ls_as_json_lists_every_kind(bench: Bench, trained: Path) -> None:
+    from rpe2d_bench import listing
+
+    everything = json.loads(bench("ls", "--json", "--store", trained).out)
+    assert set(everything) == set(listing.KINDS)
+    assert {"ntk", "yarn"} <= {row["name"] for row in everything["frequencies"]}
+    assert {"glyphs", "image_folder"} <= {row["name"] for row in everything["data"]}
+    assert [row["experiment"] for row in everything["runs"]] == ["tiny"]
+    assert everything["runs"][0]["failed"] == "0"
+    assert list(json.loads(bench("ls", "metrics", "--json").out)) == ["metrics"]
+
+
+def test_ls_for_people_names_everything(bench: Bench) -> None:
+    said = bench("ls", "frequencies")
+    assert said.code == 0
+    assert "interpolated" in said.out
+    assert "arXiv" in said.out
+
+
+def test_colours_respect_no_color(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    coloured = re.compile(r"\x1b\[[0-9;]*3[0-7]m")
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    assert coloured.search(bench("check", "ntk").out)
+    monkeypatch.setenv("NO_COLOR", "1")
+    plain = bench("check", "ntk").out
+    assert "pass" in plain
+    assert not coloured.search(plain)
+    monkeypatch.delenv("FORCE_COLOR")
+    assert "\x1b" not in bench("check", "ntk").out  # no terminal, no escapes
+
+
+def test_check_fails_with_exit_code_1_and_names_the_demand(
+    bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "broken_method.py").write_text(
+        "from dataclasses import dataclass\nimport torch\n\n"
+        "@dataclass(frozen=True)\nclass Broken:\n"
+        "    def __call__(self, ctx, axis, F):\n        return -torch.ones(1, F)\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    said = bench("check", "broken_method:Broken")
+    assert said.code == 1
+    assert "FAIL" in said.out
+    assert bench("check", "ntk").code == 0
+
+
+def test_show_tells_numbers_and_draws_them(bench: Bench, tmp_path: Path) -> None:
+    said = bench("show", "interpolated", "--grid", "24x16", "--train-grid", "16x16", "--head-width", "16")
+    assert said.code == 0
+    rows = [line.split() for line in said.out.splitlines() if line.startswith(("height ", "width "))]
+    ratios = {axis: {float(row[4]) for row in rows if row[0] == axis and row[1].isdigit()} for axis in ("height",)}
+    assert ratios["height"] == {0.667}  # 16/24 on the height, nothing on the width
+    assert bench("show", "random", "--figure", "positions.svg").code == 0
+    assert (tmp_path / "positions.svg").read_text().lstrip().startswith("<?xml")
+
+
+def test_samples_are_written_as_a_sheet_and_for_evaluators(
+    bench: Bench, tiny: Path, trained: Path, tmp_path: Path
+) -> None:
+    from PIL import Image
+
+    common = ("sample", tiny, "--method", "ntk", "--count", "3", "--store", trained, "--resolution", "16x24")
+    assert bench(*common, "--out", "new/folder/sheet.png").code == 0
+    with Image.open(tmp_path / "new/folder/sheet.png") as sheet:
+        assert sheet.size == (3 * 24 + 2, 16)
+    assert bench(*common, "--out", "samples.npz").code == 0
+    with np.load(tmp_path / "samples.npz") as file:
+        assert file["arr_0"].shape == (3, 16, 24, 3)
+        assert file["arr_0"].dtype == np.uint8
+    scored = bench("measure", "samples.npz", "--reference", "samples.npz", "--net", "glyphnet", "--metrics", "fd",
+                   "--json")  # fmt: skip
+    assert json.loads(scored.out)["values"]["fd_glyphnet"] == pytest.approx(0, abs=1e-3)
+
+
+def test_ui_starts_mlflow_on_the_store(bench: Bench, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    started: list[list[str]] = []
+    monkeypatch.setattr(os, "execve", lambda program, command, environment: started.append(command))
+    refused(bench("ui", "--store", "elsewhere"), "rpe2d-bench sync")
+    database = tmp_path / "elsewhere" / "mlflow.db"
+    database.parent.mkdir()
+    database.touch()
+    said = bench("ui", "--store", "elsewhere", "--port", "5123")
+    assert "http://127.0.0.1:5123" in said.out
+    assert len(started) == 1
+    assert f"sqlite:///{database}" in started[0]
+    assert started[0][-2:] == ["--port", "5123"]
+
+
+def test_ctrl_c_says_how_to_go_on(bench: Bench, tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*arguments: object, **options: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("rpe2d_bench.session.run_experiment", interrupted)
+    said = bench("run", tiny)
+    assert said.code == 130
+    assert "the same command continues" in said.err
+
+
+def test_a_file_in_the_way_is_one_sentence(bench: Bench, tiny: Path, trained: Path, tmp_path: Path) -> None:
+    (tmp_path / "taken").write_text("a file")
+    run = ("run", tiny, "--engine", "local", "--no-mlflow")
+    refused(bench(*run, "--store", "taken"), "taken")
+    refused(bench(*run, "--store", "taken/below"), "taken")
+    refused(bench("report", tiny, "--store", trained, "--reports", "taken"), "--reports")
+    sample = ("sample", tiny, "--method", "ntk", "--resolution", "24", "--count", "2", "--store", trained)
+    refused(bench(*sample, "--out", "taken/a.png"), "taken")
+    assert (tmp_path / "taken").read_text() == "a file"
+
+
+def test_mlflow_that_cannot_be_used_is_not_called_a_success(bench: Bench, trained: Path) -> None:
+    refused(bench("sync", "--store", trained, "--tracking-uri", "ftp://nowhere"), "ftp://nowhere")
+
+
+def test_a_run_with_failed_results_ends_with_exit_code_1(
+    bench: Bench, tiny: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from rpe2d_bench.errors import UserError
+    from rpe2d_bench.stages import TrainStage
+
+    def diverged(*arguments: object) -> None:
+        raise UserError("training diverged")
+
+    monkeypatch.setattr(TrainStage, "make", diverged)
+    said = bench("run", tiny, "--engine", "local", "--no-mlflow", "--only", "ntk")
+    assert said.code == 1
+    assert "training diverged" in " ".join(said.out.split())
