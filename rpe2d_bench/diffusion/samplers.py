@@ -45,7 +45,18 @@ def heun(velocity: Velocity, x: Tensor, ts: list[float]) -> Iterator[Tensor]:
         yield x
 
 
-SAMPLERS = {"euler": euler, "heun": heun}
+def adams_bashforth(velocity: Velocity, x: Tensor, ts: list[float]) -> Iterator[Tensor]:
+    """Adams and Bashforth's second-order method for uneven steps: one evaluation a step, the first step is Euler's."""
+    slope_before, step_before = None, 0.0
+    for t, t_next in pairwise(ts):
+        step, slope = t_next - t, velocity(x, t)
+        moved = slope if slope_before is None else slope + step / (2 * step_before) * (slope - slope_before)
+        x = x + step * moved
+        slope_before, step_before = slope, step
+        yield x
+
+
+SAMPLERS = {"euler": euler, "heun": heun, "adams_bashforth": adams_bashforth}
 
 
 def sampler(name: str) -> Callable[[Velocity, Tensor, list[float]], Iterator[Tensor]]:

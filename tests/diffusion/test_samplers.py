@@ -33,7 +33,7 @@ def error(name: str, num_steps: int) -> float:
     return (x - (MEAN + DEVIATION * z)).abs().max().item()
 
 
-@pytest.mark.parametrize(("name", "order"), [("euler", 1), ("heun", 2)])
+@pytest.mark.parametrize(("name", "order"), [("euler", 1), ("heun", 2), ("adams_bashforth", 2)])
 def test_the_error_falls_with_the_order_of_the_method(name: str, order: int) -> None:
     coarse, fine = error(name, 100), error(name, 200)
     assert math.log2(coarse / fine) == pytest.approx(order, abs=0.15)
