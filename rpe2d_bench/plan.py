@@ -86,8 +86,7 @@ class Plan:
 
     def measures(self) -> list[MeasureStage]:
         """Every distinct measurement, floors first."""
-        stages = self.distinct_floors()
-        stages += [measure for trial in self.trials for measure in trial.distinct()]
+        stages = [*self.distinct_floors(), *(measure for trial in self.trials for measure in trial.distinct())]
         return list({stage.key: stage for stage in stages}.values())
 
     def missing_trainings(self, store: Store) -> list[Trial]:

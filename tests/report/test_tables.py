@@ -79,7 +79,7 @@ def test_table_shows_means_in_shown_units_and_marks_the_best() -> None:
         assert value.mean == pytest.approx(1000 * sum(raw) / 3)
     assert [row.label for row in table.rows if row.cells[column].best] == ["yarn"]
     excess = excess_table(results, metric, TRAIN).rows[0].cells[column].value
-    floor = results.floor((48, 48), metric)
+    floor = results.floor(TRAIN, (48, 48), metric)
     plain = table.rows[0].cells[column].value
     assert excess is not None
     assert floor is not None
