@@ -10,7 +10,7 @@ from rich.console import Console
 
 from rpe2d_bench import loading, records, report, yaml_file
 from rpe2d_bench.config import Experiment
-from rpe2d_bench.errors import UserError
+from rpe2d_bench.errors import UserError, unknown
 from rpe2d_bench.plan import Plan, make_plan
 from rpe2d_bench.plan_view import show
 from rpe2d_bench.records import Record
@@ -83,7 +83,7 @@ def _searched(
 
 
 def write_reports(sources: list[Path], store: Path, reports: Path) -> None:
-    """The report of the latest run, of an experiment's latest run, or of a records file; two sources are compared."""
+    """The report of the latest run, an experiment's latest, a run by name, or a records file; two are compared."""
     console = _console()
     runs = [_records_of(source, store) for source in sources] or [_latest(records.read(store), None)]
     if len(runs) > 2:
@@ -94,7 +94,8 @@ def write_reports(sources: list[Path], store: Path, reports: Path) -> None:
         page = report.render_comparison(runs[0], runs[1], roots[0], roots[1], reports / _versus(runs), moved)
     else:
         compared = separate(runs[0], roots[0])
-        page = report.render(runs[0], roots[0], reports / runs[0][0].experiment, compared)
+        run, experiment = runs[0][0].run, runs[0][0].experiment
+        page = report.render(runs[0], roots[0], reports / (run if run in map(str, sources) else experiment), compared)
         console.print(report.terminal_table(runs[0], compared))
     console.print(f"report: {page}", highlight=False, soft_wrap=True)
 
@@ -108,6 +109,11 @@ def _console() -> Console:
 def _records_of(source: Path, store: Path) -> list[Record]:
     if source.suffix == ".jsonl" or source.is_dir():
         return _latest(records.read(source), None)
+    if not source.suffix and not source.exists():
+        found = records.read(store)
+        if named := [record for record in found if record.run == str(source)]:
+            return named
+        raise unknown("run", str(source), {record.run for record in found})
     name = yaml_file.read(source).data.get("name")
     return _latest(records.read(store), str(name))
 

@@ -76,7 +76,9 @@ def validate(experiment: ExperimentFile, overrides: Overrides = []) -> None:  # 
 def report(
     sources: Annotated[
         list[Path] | None,
-        typer.Argument(metavar="[EXPERIMENT.yaml | RECORDS.jsonl]...", help="Two are compared; none: the latest run."),
+        typer.Argument(
+            metavar="[EXPERIMENT.yaml | RUN | RECORDS.jsonl]...", help="Two are compared; none: the latest run."
+        ),
     ] = None,
     store: StoreFolder = DEFAULT_STORE,
     reports: Annotated[Path, typer.Option(metavar="DIR", help="Where the report is written.")] = Path("reports"),

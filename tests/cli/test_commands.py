@@ -192,3 +192,11 @@ def test_a_run_with_failed_results_ends_with_exit_code_1(
     said = bench("run", tiny, "--engine", "local", "--no-mlflow", "--only", "ntk")
     assert said.code == 1
     assert "training diverged" in " ".join(said.out.split())
+
+
+def test_an_earlier_run_is_reported_by_its_name(bench: Bench, trained: Path, tmp_path: Path) -> None:
+    (name,) = {row["run"] for row in map(json.loads, (trained / "records.jsonl").read_text().splitlines())}
+    said = bench("report", name, "--store", trained)
+    assert said.code == 0
+    assert f"reports/{name}/index.html" in said.out
+    assert (tmp_path / "reports" / name / "index.html").is_file()

@@ -34,6 +34,7 @@ MISTAKES: list[tuple[str, str]] = [
     ("report absent.jsonl", "no records at absent.jsonl"),
     ("report damaged.jsonl", "damaged.jsonl:1: not a record"),
     ("report {tiny} {tiny} {tiny} --store {store}", "report takes one or two sources, got 3"),
+    ("report tiny-00000000 --store {store}", "unknown run 'tiny-00000000'"),
     ("report other.yaml --store {store}", "no records of 'other' yet"),
     ("ls encoding", "did you mean 'encodings'?"),
     ("show ntkk", "unknown name 'ntkk' (did you mean 'ntk'?)"),
