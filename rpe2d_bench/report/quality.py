@@ -51,10 +51,8 @@ def _behind(results: Results, model: str, train: Resolution) -> str | None:
         ours_excess, reference_excess = min(ours) - base, theirs.mean - base
         best = min(methods, key=lambda name: _mean(results, name, train, main))
         gap = results.difference(best, reference, train, train, main)
-        by_pictures = gap is not None and gap.basis != "seeds"
-        if by_pictures and gap is not None and not gap.separated:
-            return None
-        if ours_excess > UNDERTRAINED_EXCESS * max(reference_excess, 0.0):
+        level = gap is not None and gap.basis != "seeds" and not gap.separated
+        if not level and ours_excess > UNDERTRAINED_EXCESS * max(reference_excess, 0.0):
             return (
                 f"at {size_label(train)} px its {main.label} is {ours_excess:.3g} above the floor,"
                 f" {reference}'s is {reference_excess:.3g} (limit: {UNDERTRAINED_EXCESS:g} times that)"

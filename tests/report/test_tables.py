@@ -204,6 +204,22 @@ def test_undertrained_is_said_by_the_record_or_found_by_the_rule() -> None:
     assert {model for model, _ in Results(said).undertrained} == {"rope", "rope_crops", "rpe2d"}
 
 
+def test_a_model_whose_samples_are_not_recognised_is_undertrained_where_its_distance_is_level() -> None:
+    level = {
+        "metric": "kid_glyphnet", "train_resolution": TRAIN, "test_resolution": TRAIN, "method": "rpe2d",
+        "against": "yarn", "difference": 0.0, "low": -0.01, "high": 0.01, "p_adjusted": 0.9, "seeds": 3,
+        "covers": "samples only",
+    }  # fmt: skip
+    for accuracy, expected in ((0.90, {("rpe2d", TRAIN)}), (0.97, set())):
+        changed = {"accuracy_glyphjudge": accuracy, "kid_glyphnet": 0.02}
+        records = [
+            r.model_copy(update={"metrics": r.metrics | changed})
+            if r.stage == "measure" and r.model == "rpe2d" and r.test_resolution == TRAIN else r
+            for r in make_records()
+        ]  # fmt: skip
+        assert set(Results(records, [level]).undertrained) == expected
+
+
 def test_two_runs_are_not_mixed() -> None:
     with pytest.raises(UserError, match="2 runs"):
         Results(make_records(seeds=(0,)) + make_records(seeds=(0,), run="run1"))
