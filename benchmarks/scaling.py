@@ -1,6 +1,6 @@
 """How time and memory grow: with tokens, batch and model of a training step; with methods, sizes, workers of a sweep.
 
-python -m benchmarks.scaling [--out FILE.json] [--figure FILE.svg]
+python -m benchmarks.scaling [--out FILE.json] [--figure FILE.svg] [--curve NAME ...]
 
 Every point runs in a process of its own, so that its peak memory is its own. A sweep is a small experiment run from an
 empty store (`training` and `sampling` are the seconds of its stages, `wall` what a user waits, with start-up and report
@@ -26,7 +26,7 @@ CURVES: dict[str, list[dict[str, Any]]] = {
     "model": [{"model": f"DiT-{name}/4"} for name in ("Nano", "Mini", "Tiny")],
     "methods": [{"methods": n} for n in (1, 2, 4)],
     "test resolutions": [{"sizes": n} for n in (1, 2, 4)],
-    "workers": [{"workers": n, "seeds": 4} for n in (1, 2)],
+    "workers": [{"workers": n, "seeds": 4, "steps": 300} for n in (1, 2)],  # long enough for Ray to have begun
 }
 FREQUENCIES = ("none", "ntk", "yarn", "interpolated")
 STEPS, ROUNDS = 3, 4
@@ -59,7 +59,7 @@ def training_step(tokens: int = 64, batch: int = 16, model: str = "DiT-Mini/4") 
     return {"step": min(rounds), "GFLOP_per_s": flops / min(rounds) / 1e9}
 
 
-def sweep(methods: int = 1, sizes: int = 1, workers: int = 1, seeds: int = 1) -> dict[str, float]:
+def sweep(methods: int = 1, sizes: int = 1, workers: int = 1, seeds: int = 1, steps: int = 60) -> dict[str, float]:
     """A small experiment from an empty store."""
     from rpe2d_bench.config import Experiment
     from rpe2d_bench.plan import make_plan
@@ -71,7 +71,7 @@ def sweep(methods: int = 1, sizes: int = 1, workers: int = 1, seeds: int = 1) ->
     experiment = Experiment.model_validate({
         "schema_version": 1, "name": "scaling", "seeds": list(range(seeds)), "data": {"name": "glyphs"},
         "model": {"preset": "DiT-Mini/4"}, "models": {"rope": model},
-        "train": {"steps": 60, "precision": "bf16", "optimizer": "muon", "num_pictures": 2000},
+        "train": {"steps": steps, "precision": "bf16", "optimizer": "muon", "num_pictures": 2000},
         "methods": {"extrapolation": {"model": "rope"}, **chosen},
         "resolutions": [{"train": 32, "test": [48, 40, 56, 64][:sizes]}],
         "evaluate": {"sampler": {"steps": 8, "precision": "bf16"}, "num_samples": 64, "metrics": ["kid"]},
@@ -131,15 +131,18 @@ def draw(curves: dict[str, list[dict[str, Any]]], path: Path) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, help="write the numbers as JSON")
+    parser.add_argument("--curve", choices=CURVES, action="append", help="only these; the others as in --out")
     parser.add_argument("--figure", type=Path, help="draw the curves")
     parser.add_argument("--case", type=json.loads, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.case is not None:
         print(json.dumps(run_case(arguments.case)))
         return
-    curves = {}
-    for name, cases in CURVES.items():
-        curves[name] = [point(case) for case in cases]
+    curves: dict[str, list[dict[str, Any]]] = {}
+    if arguments.curve and arguments.out and arguments.out.exists():
+        curves = json.loads(arguments.out.read_text())
+    for name in arguments.curve or CURVES:
+        curves[name] = [point(case) for case in CURVES[name]]
         print(f"\n{name}")
         for row in curves[name]:
             print("  " + "  ".join(f"{k} {v:.4g}" if isinstance(v, float) else f"{k} {v}" for k, v in row.items()))
