@@ -116,15 +116,15 @@ def draw(curves: dict[str, list[dict[str, Any]]], path: Path) -> None:
             parts = [part for part in ("step", "wall", "training", "sampling") if part in rows[0]]
             for part in parts:
                 axes.plot(labels, [row[part] for row in rows], marker="o", label=f"{part}, s")
-            axes.set_ylim(bottom=0)
+            axes.set_ylim(0, (1.2 + 0.15 * len(parts)) * max(row[part] for row in rows for part in parts))
             axes.set_xlabel(name)
             beside = axes.twinx()
             beside.plot(
                 labels, [row["peak_MiB"] / 1024 for row in rows], color="#808080", linestyle="--", label="memory"
             )
-            beside.set_ylim(bottom=0)
+            beside.set_ylim(0, (1.1 if len(parts) == 1 else 1.55) * max(row["peak_MiB"] for row in rows) / 1024)
             beside.set_ylabel("peak GiB (dashed)", color="#606060")
-            axes.legend(fontsize=6)
+            axes.legend(fontsize=6, loc="upper left")
         figure.savefig(path)
 
 
