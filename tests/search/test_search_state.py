@@ -7,31 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from searched_experiment import SEARCH
 from tiny_experiment import TINY
 
 from rpe2d_bench import loading
 from rpe2d_bench.search import Asked, Searching
 from rpe2d_bench.store import Store, write_json
 
-SEARCH = """\
-search:
-  trials: 6
-  num_samples: 12
-  resolutions: [16, 24]
-  models:
-    "*": {train.lr: {low: 1.0e-4, high: 1.0e-1, log: true}}
-    rpe2d: {encoding.positions.draw: [integer, real]}
-  methods:
-    ntk: {sampler.shift: {low: 1, high: 3}, frequencies.scale_from: [axis, larger]}
-"""
 World = Callable[[str, dict[str, Any]], float | str | None]  # entry, values -> score; a text fails, None is stopped
-
-
-@pytest.fixture
-def file(tmp_path: Path) -> Path:
-    path = tmp_path / "tiny.yaml"
-    path.write_text(TINY + SEARCH)
-    return path
 
 
 def searching(file: Path, store: Path, *overrides: str, methods: tuple[str, ...] = ()) -> Searching:
@@ -255,34 +238,3 @@ def test_a_chain_is_searched_from_its_beginning(tmp_path: Path) -> None:
     asked = play(state, tmp_path / "runs", best_lr)
     assert [label for label, _ in asked] == ["models rope"] * 6 + ["models second"] * 6
     assert entries(state)["models second"]["judged_by"] == "second"
-
-
-def test_the_written_value_knows_defaults_of_recipes_kinds_and_models(file: Path) -> None:
-    from rpe2d_bench.search.space import written
-
-    experiment = loading.load(
-        file,
-        [
-            "search.models={rpe2d: {train.ema: [0.9, 0.99], encoding.theta: [10, 100], crops.max_zoom: [2, 3]}}",
-            "search.methods={rpe2d: {positions.inference: [mean, even], sampler.guidance: [1, 2]}}",
-        ],
-    )
-    assert written(experiment, "models", "rpe2d") == {
-        "train.ema": 0.999,
-        "encoding.theta": 10000.0,
-        "crops.max_zoom": 2.0,
-    }
-    assert written(experiment, "methods", "rpe2d") == {"positions.inference": "mean", "sampler.guidance": 1.5}
-
-
-def test_an_option_of_a_part_that_the_model_brings_keeps_the_rest_of_the_part(file: Path) -> None:
-    from rpe2d_bench.search.space import applied
-
-    experiment = loading.load(file)
-    changed = applied(experiment, "methods", "rpe2d", {"positions.inference": "even"})
-    assert changed.methods["rpe2d"].positions == {"kind": "random", "max_grid": [8, 8], "inference": "even"}
-    changed = applied(
-        experiment, "models", "rope", {"encoding.logit_scale.value": 1.5, "crops.kind": "resize_and_crop"}
-    )
-    assert changed.models["rope"].encoding == {"kind": "axial_rope", "logit_scale": {"kind": "constant", "value": 1.5}}
-    assert experiment == loading.load(file)  # nothing was changed in place
