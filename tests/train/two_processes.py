@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import sys
 from pathlib import Path
 
-import torch.distributed
+# Before there is a group: default arguments in these would hold it, and its threads would outlive Python and crash it.
+import torch.distributed.nn
+import torch.distributed.optim
 
 sys.path.insert(0, str(Path(__file__).parent))
 from stripes import Stripes
@@ -38,4 +41,6 @@ moments = sum(
 )
 weights = {key: value.double().sum().item() for key, value in made.ema.state_dict().items()}
 (folder / f"{rank}.json").write_text(json.dumps({"losses": losses, "weights": weights, "moments": moments}))
+del made, step  # a sharded optimizer holds the group as well
+gc.collect()
 torch.distributed.destroy_process_group()
