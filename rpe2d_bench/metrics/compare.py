@@ -92,8 +92,6 @@ def replicates(
     seed: int = 0,
 ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
     """Per method, the distance of each seed [S] and its resamples [S, B], drawn alike for all methods."""
-    values: dict[str, np.ndarray] = {}
-    drawn: dict[str, np.ndarray] = {}
     counts = {(len(sets), *(len(x) for x in sets)) for sets in features.values()}
     if len(counts) != 1:
         raise UserError("a paired comparison needs the same seeds and pictures of every method; some are missing")
@@ -109,25 +107,25 @@ def replicates(
     within_B = None
     if metric == "kid":
         within_B = bootstrap.within_replicates(reference_MD, weights_BM, reference_labels)
-    for name, sets in features.items():
-        rows, exact = [], []
-        for index, x_ND in enumerate(sets):
-            classes = strata[index]
-            weights_BN = bootstrap.multinomial_weights(
-                resamples, pictures[index], np.random.default_rng([seed, index + 1]), classes
-            )
+    exact: dict[str, list[float]] = {name: [] for name in features}
+    rows: dict[str, list[np.ndarray]] = {name: [] for name in features}
+    for index, classes in enumerate(strata):  # one seed's weights at a time: they are large, and every method's
+        weights_BN = bootstrap.multinomial_weights(
+            resamples, pictures[index], np.random.default_rng([seed, index + 1]), classes
+        )
+        for name, sets in features.items():
+            x_ND = sets[index]
             if metric == "fd":
-                exact.append(frechet.frechet_distance(x_ND, reference_MD))
-                rows.append(bootstrap.frechet_replicates(x_ND, reference_MD, weights_BN, weights_BM))
+                exact[name].append(frechet.frechet_distance(x_ND, reference_MD))
+                rows[name].append(bootstrap.frechet_replicates(x_ND, reference_MD, weights_BN, weights_BM))
             else:
-                exact.append(kernel.mmd2(x_ND, reference_MD, classes, reference_labels))
-                rows.append(
+                exact[name].append(kernel.mmd2(x_ND, reference_MD, classes, reference_labels))
+                rows[name].append(
                     bootstrap.kernel_replicates(
                         x_ND, reference_MD, weights_BN, weights_BM, classes, reference_labels, within_B
                     )
                 )
-        values[name], drawn[name] = np.array(exact), np.stack(rows)
-    return values, drawn
+    return {name: np.array(of) for name, of in exact.items()}, {name: np.stack(of) for name, of in rows.items()}
 
 
 def compare(
