@@ -15,6 +15,7 @@ from typing import Any
 from rpe2d_bench.config import Resources
 from rpe2d_bench.errors import UserError
 from rpe2d_bench.ledger import Ledger
+from rpe2d_bench.models.memory import ONE_HEAP
 from rpe2d_bench.plan import Plan, Trial
 from rpe2d_bench.runner.several_gpus import processes, train_together
 from rpe2d_bench.stages import MeasureStage
@@ -63,7 +64,7 @@ def start(around: Surroundings) -> None:
     common: dict[str, Any] = {
         "log_to_driver": False,
         "logging_level": logging.ERROR,
-        "runtime_env": {"env_vars": {"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads}},
+        "runtime_env": {"env_vars": {"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads, **ONE_HEAP}},
     }
     if cluster:
         ray.init(address="auto", **common)
