@@ -30,7 +30,6 @@ class Cost:
     memory: float  # bytes per worker: weights, gradients, optimizer, average and activations of a training
     disk: float  # bytes that stay in the store, pools of training pictures or latents included
     coding_flops: float  # of the autoencoder: training pools, samples, the floor of reconstructions
-    host_memory: float  # bytes: the pictures of the largest cell, which are measured in one piece
     device_hours: float  # of one CPU core or one GPU, all work added up
     device: str
     pace: float  # FLOP/s of a device that the times assume for training and sampling
@@ -67,7 +66,6 @@ def estimate(plan: Plan, store: Store) -> Cost:
         memory=max((training_memory(stage, gpus) for stage in trainings), default=0.0),
         disk=pictures + weights + kept,
         coding_flops=coding_flops,
-        host_memory=max((stage.count * _bytes(stage) for stage in samples.values()), default=0.0),
         device_hours=busy / 3600,
         device=resources.device,
         pace=PACE[resources.device],

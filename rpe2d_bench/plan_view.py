@@ -108,8 +108,7 @@ def _words(cost: Cost) -> str:
 
 def _busy(cost: Cost) -> str:
     """What decides whether a machine is large enough."""
-    measuring = f"{in_bytes(cost.host_memory)} of pictures in memory to measure"
     if cost.device == "cpu":
-        return f"{cost.device_hours:.3g} core-hours, {measuring}"
+        return f"{cost.device_hours:.3g} core-hours"
     hours = f"{cost.device_hours:,.0f}" if cost.device_hours >= 100 else f"{cost.device_hours:.2g}"
-    return f"{hours} GPU-hours at {cost.pace / 1e12:.0f} TFLOP/s, {measuring}"
+    return f"{hours} GPU-hours at {cost.pace / 1e12:.0f} TFLOP/s"

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from rich.console import Console
 
-from rpe2d_bench import loading
+from rpe2d_bench import loading, samples_file
 from rpe2d_bench.config import Pair
 from rpe2d_bench.errors import UserError, unknown
 from rpe2d_bench.plan import latent_space, make_plan, size
@@ -62,8 +62,7 @@ def sample_method(
     stage = trial.cells[0].measure.generated
     assert isinstance(stage, SampleStage)
     folder = stage.make(Surroundings(place, experiment.resources))
-    with np.load(folder / "samples.npz") as samples:
-        pictures = samples["pictures"][:count]
+    pictures = samples_file.first(folder / samples_file.NAME, count)
     out.parent.mkdir(parents=True, exist_ok=True)
     if out.suffix == ".npz":
         np.savez(out, arr_0=np.repeat(pictures, 3 // pictures.shape[1], axis=1).transpose(0, 2, 3, 1))

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from rpe2d_bench import samples_file
 from rpe2d_bench.records import Record, Resolution
 
 VERSION = "2"
@@ -185,8 +186,4 @@ def _labels(cell: Cell, store: Path, reference: str) -> tuple[list[np.ndarray] |
     known = (store / reference).with_name("labels.npy")
     if not known.is_file() or len(files) < len(by_seed) or not all(file.is_file() for file in files):
         return None, None
-    labels = []
-    for file in files:
-        with np.load(file) as samples:
-            labels.append(samples["labels"])
-    return labels, np.load(known)
+    return [samples_file.labels(file) for file in files], np.load(known)

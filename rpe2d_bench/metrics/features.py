@@ -71,15 +71,15 @@ class Features:
         return replace(self, features_ND=self.features_ND[index], logits_NK=logits)
 
 
-def check_pictures(pictures: np.ndarray, what: str = "pictures", at_least: int = 1) -> None:
-    """Raise a sentence unless pictures are uint8 [N, 1 or 3, H, W] with N >= at_least."""
+def check_pictures(pictures: np.ndarray, what: str = "pictures") -> None:
+    """Raise a sentence unless pictures are uint8 [N, 1 or 3, H, W] and there are some."""
     if not isinstance(pictures, np.ndarray) or pictures.dtype != np.uint8:
         kind = getattr(pictures, "dtype", type(pictures).__name__)
         raise UserError(f"{what} are {kind}; metrics take uint8 grey levels: round and clip to 0..255 first")
     if pictures.ndim != 4 or pictures.shape[1] not in (1, 3) or 0 in pictures.shape[2:]:
         raise UserError(f"{what} have shape {pictures.shape}; expected [N, C, H, W] with 1 or 3 channels")
-    if len(pictures) < at_least:
-        raise UserError(f"only {len(pictures)} {what}, but {at_least} are needed; generate more or ask for fewer")
+    if not len(pictures):
+        raise UserError(f"no {what}: shape {pictures.shape}; give at least one")
 
 
 def to_channels(pictures_NCHW: Tensor, channels: int) -> tuple[Tensor, str]:

@@ -41,13 +41,12 @@ def observe(
     classes: Classes | None = None,
     batch_size: int = 64,
     device: str = "cpu",
-    expected: int | None = None,
 ) -> Observations:
-    """Everything the metrics need of uint8 pictures [N, C, H, W]; `expected` pictures must really be there.
+    """Everything the metrics need of uint8 pictures [N, C, H, W].
 
     `train_resolution` is what global and local distances are relative to; `classes` are the names of the labels.
     """
-    check_pictures(pictures, at_least=expected or 1)
+    check_pictures(pictures)
     seeing, judging = _loaded(net, classes), None if judge is None else _loaded(judge, classes)
     seen: dict[str, Features] = {}
     needed = {METRICS[name].needs for name in metrics}

@@ -12,13 +12,14 @@ import io
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import IO, Protocol
+from typing import Protocol
 from zipfile import BadZipFile, ZipFile
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from rpe2d_bench.errors import UserError
+from rpe2d_bench.npz import header, rows
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".gif"})
 
@@ -126,8 +127,7 @@ class PictureArray:
         self.path = path
         try:
             self._archive = ZipFile(path)
-            with self._archive.open("arr_0.npy") as file:
-                shape, fortran, dtype = _header(file)
+            shape, fortran, dtype = header(self._archive, "arr_0")
         except KeyError as error:
             names = ", ".join(Path(name).stem for name in self._archive.namelist())
             raise UserError(f"{path} holds no 'arr_0' but {names}; write it with np.savez(path, pictures)") from error
@@ -160,25 +160,13 @@ class PictureArray:
         return labels.astype(np.int64)
 
     def batches(self, batch_size: int, limit: int | None = None) -> Iterator[np.ndarray]:
-        height, width, channels = self._shape
-        left = self.count if limit is None else min(limit, self.count)
-        with self._archive.open("arr_0.npy") as file:
-            _header(file)
-            while left:
-                number = min(batch_size, left)
-                try:
-                    data = file.read(number * height * width * channels)
-                except (BadZipFile, OSError, EOFError) as error:
-                    raise UserError(f"{self.path} is damaged ({error}); write it again") from error
-                if len(data) < number * height * width * channels:
-                    raise UserError(f"{self.path} ends before its {self.count} pictures do; write it again")
-                left -= number
-                self.sizes[height, width] += number
-                batch = np.frombuffer(data, np.uint8).reshape(number, height, width, channels)
-                yield batch.transpose(0, 3, 1, 2).copy()
-
-
-def _header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype]:
-    version = np.lib.format.read_magic(file)
-    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-    return read(file)
+        batches = rows(self._archive, "arr_0", batch_size, limit)
+        while True:
+            try:
+                batch_NHWC = next(batches, None)
+            except (BadZipFile, OSError, EOFError) as error:
+                raise UserError(f"{self.path} is damaged ({error}); write it again") from error
+            if batch_NHWC is None:
+                return
+            self.sizes[self._shape[0], self._shape[1]] += len(batch_NHWC)
+            yield batch_NHWC.transpose(0, 3, 1, 2).copy()

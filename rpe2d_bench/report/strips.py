@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import base64
+import heapq
 import io
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
+from rpe2d_bench import samples_file
 from rpe2d_bench.records import Record, Resolution
 from rpe2d_bench.report.results import Results
 
@@ -59,19 +62,30 @@ def data_uri(image: Image.Image) -> str:
 
 def choose(labels_N: np.ndarray, count: int = PICTURES) -> list[int]:
     """Indices of the first picture of each class, classes in order, then second pictures: never the best ones."""
-    order = sorted(range(len(labels_N)), key=lambda i: (int(np.sum(labels_N[:i] == labels_N[i])), int(labels_N[i]), i))
-    return order[:count]
+    seen: Counter[int] = Counter()
+    order = []
+    for index, label in enumerate(labels_N.tolist()):
+        order.append((seen[label], label, index))
+        seen[label] += 1
+    return [index for *_, index in heapq.nsmallest(count, order)]
 
 
-def read_samples(record: Record, store: Path) -> tuple[np.ndarray, np.ndarray] | None:
-    """(pictures uint8 [N, C, H, W], labels [N]) of a measured cell; None where they are gone or unreadable."""
+def read_samples(
+    record: Record, store: Path, chosen: list[int] | None = None
+) -> tuple[np.ndarray, np.ndarray, list[int]] | None:
+    """Pictures uint8 [N, C, H, W] of a measured cell, their labels [N] and indices; None where they cannot be read.
+
+    Without `chosen`, those that `choose` takes.
+    """
     path = record.artifacts.get("samples")
     if path is None:
         return None
     try:
-        with np.load(store / path, allow_pickle=False) as data:
-            return data["pictures"], data["labels"]
-    except (OSError, KeyError, ValueError):
+        labels_N = samples_file.labels(store / path)
+        chosen = [index for index in chosen or choose(labels_N) if index < len(labels_N)]
+        pictures_NCHW = samples_file.first(store / path, max(chosen, default=-1) + 1)
+        return pictures_NCHW[chosen], labels_N[chosen], chosen
+    except samples_file.UNREADABLE:
         return None
 
 
@@ -83,13 +97,12 @@ def strips(results: Results, store: Path, train: Resolution) -> dict[tuple[str, 
         for test in results.resolutions[train]:
             for method in results.methods:
                 cell = [r for r in results.cell(method, train, test) if r.seed == seed and r.status == "ok"]
-                samples = read_samples(cell[0], store) if cell else None
+                samples = read_samples(cell[0], store, chosen) if cell else None
                 if samples is None:
                     continue
-                pictures_NCHW, labels_N = samples
-                chosen = choose(labels_N) if chosen is None else chosen
-                keep = [index for index in chosen if index < len(labels_N)]
-                found[method, test] = Strip(method, train, test, [int(labels_N[i]) for i in keep], pictures_NCHW[keep])
+                pictures_NCHW, labels_N, indices = samples
+                chosen = chosen or indices
+                found[method, test] = Strip(method, train, test, labels_N.tolist(), pictures_NCHW)
         if found:
             break
     return found
@@ -101,8 +114,7 @@ def real_strips(results: Results, store: Path, train: Resolution) -> dict[Resolu
     for test in results.resolutions[train]:
         for record in results.floors(train, test):
             if (samples := read_samples(record, store)) is not None:
-                pictures_NCHW, labels_N = samples
-                keep = choose(labels_N)
-                found[test] = Strip(REAL, train, test, [int(labels_N[i]) for i in keep], pictures_NCHW[keep])
+                pictures_NCHW, labels_N, _ = samples
+                found[test] = Strip(REAL, train, test, labels_N.tolist(), pictures_NCHW)
                 break
     return found

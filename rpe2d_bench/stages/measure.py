@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from rpe2d_bench import samples_file
 from rpe2d_bench.stages.reference import ReferenceStage
 from rpe2d_bench.stages.sample import SampleStage
 from rpe2d_bench.store import content_key, write_json
@@ -62,12 +63,11 @@ class MeasureStage:
             seen = metrics.load_observations(made / "observations.npz")
             labels = np.load(made / "labels.npy")
         else:
-            with np.load(made / "samples.npz") as samples:
-                pictures, labels = samples["pictures"], samples["labels"]
+            samples = made / samples_file.NAME
+            labels = samples_file.labels(samples)
             if self.generated.resolution != self.reference.resolution:
-                pictures = resized(pictures, self.reference.resolution)
-                np.savez_compressed(partial / "samples.npz", pictures=pictures, labels=labels)
-            seen = self.reference.observe(pictures, around.resources.device)
+                samples = _resized(samples, partial / samples_file.NAME, self.reference.resolution)
+            seen = self.reference.observe(samples_file.pieces(samples), around.resources.device)
             seen.save(partial / "observations.npz")
         real_labels = np.load(reference / "labels.npy")
         measured = metrics.score(
@@ -129,14 +129,24 @@ def _counts(labels: np.ndarray) -> str:
     return str(low) if low == high else f"{low} to {high}"
 
 
-def resized(pictures: np.ndarray, resolution: Resolution) -> np.ndarray:
-    """uint8 pictures at another resolution, by the metrics' own resizer; the control 'generate small, then upscale'."""
+def _resized(source: Path, target: Path, resolution: Resolution) -> Path:
+    """Samples at another resolution, by the metrics' own resizer; the control 'generate small, then upscale'."""
     import torch
 
     from rpe2d_bench.metrics.resize import resize
 
-    grey = resize(torch.from_numpy(pictures), resolution)
-    return grey.round().clamp(0, 255).to(torch.uint8).numpy()
+    count, channels, height, width = samples_file.shape(source)
+    growth = 4 * max(1, resolution[0] * resolution[1] // (height * width))  # float32, and larger than before
+    under_way, done = target.with_name("under_way.npy"), 0
+    pictures = np.lib.format.open_memmap(under_way, "w+", np.uint8, (count, channels, *resolution))
+    for piece in samples_file.pieces(source, growth):
+        grey = resize(torch.tensor(piece), resolution)
+        pictures[done : done + len(piece)] = grey.round().clamp(0, 255).to(torch.uint8).numpy()
+        done += len(piece)
+    samples_file.save(target, pictures, samples_file.labels(source))
+    del pictures
+    under_way.unlink()
+    return target
 
 
 def read_result(folder: Path) -> dict[str, Any]:

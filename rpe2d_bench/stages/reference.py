@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -10,7 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from rpe2d_bench import samples_file
 from rpe2d_bench.autoencoders import LatentSpace
+from rpe2d_bench.errors import UserError
 from rpe2d_bench.stages.latents import reconstruction
 from rpe2d_bench.store import content_key, write_json
 from rpe2d_bench.surroundings import Surroundings
@@ -19,6 +22,7 @@ if TYPE_CHECKING:
     from rpe2d_bench.metrics import Observations
 
 Resolution = tuple[int, int]
+PREVIEW = 64  # pictures that are kept to be looked at
 
 
 @dataclass(frozen=True)
@@ -61,7 +65,7 @@ class ReferenceStage:
         return content_key(self.name, self.version, matters)
 
     def make(self, around: Surroundings) -> Path:
-        """Folder with observations.npz, labels.npy and preview.npy (the first pictures, for strips)."""
+        """Folder with observations.npz, labels.npy and samples.npz (the first pictures, for strips)."""
         return around.store.make(self.name, self.key, lambda partial: self._work(partial, around), around.say)
 
     def _work(self, partial: Path, around: Surroundings) -> None:
@@ -70,31 +74,51 @@ class ReferenceStage:
         started = time.perf_counter()
         dataset = data.build(self.data)
         indices = np.arange(self.start, self.start + self.count)
-        pictures = dataset.pictures(self.split, indices, self.resolution)  # type: ignore[arg-type]
-        result: dict[str, Any] = {"count": self.count}
-        if self.latents is not None:
-            device = around.resources.device
-            pictures, result["psnr"] = reconstruction(self.latents, pictures, device)
-        self.observe(pictures, around.resources.device).save(partial / "observations.npz")
+        device, length = around.resources.device, samples_file.piece_length((dataset.channels, *self.resolution))
+        front: list[np.ndarray] = []
+        closeness: list[float] = []  # of each picture's reconstruction
+
+        def pieces() -> Iterator[np.ndarray]:
+            for start in range(0, self.count, length):
+                piece = indices[start : start + length]
+                pictures = dataset.pictures(self.split, piece, self.resolution)  # type: ignore[arg-type]
+                if self.latents is not None:
+                    pictures, psnr = reconstruction(self.latents, pictures, device)
+                    closeness.extend([psnr] * len(piece))
+                if not front:
+                    front.append(pictures[:PREVIEW].copy())
+                yield pictures
+
+        self.observe(pieces(), device).save(partial / "observations.npz")
         labels = dataset.labels(self.split, indices)  # type: ignore[arg-type]
         np.save(partial / "labels.npy", labels)
-        np.savez_compressed(partial / "samples.npz", pictures=pictures[:64], labels=labels[:64])
-        write_json(partial / "result.json", {"seconds": time.perf_counter() - started, **result})
+        samples_file.save(partial / samples_file.NAME, front[0], labels[:PREVIEW])
+        result: dict[str, Any] = {"psnr": float(np.mean(closeness))} if closeness else {}
+        result |= {"seconds": time.perf_counter() - started, "count": self.count}
+        write_json(partial / "result.json", result)
 
-    def observe(self, pictures: np.ndarray, device: str = "cpu") -> Observations:
-        """Pictures of this resolution as this reference's metrics see them, real or generated."""
+    def observe(self, pieces: Iterable[np.ndarray], device: str = "cpu") -> Observations:
+        """Pictures of this resolution as this reference's metrics see them, real or generated, a piece at a time."""
         from rpe2d_bench import metrics
 
-        return metrics.observe(
-            pictures,
-            metrics=self.metrics,
-            net=metrics.load_net(self.net, None if self.weights is None else Path(self.weights), self.classes),
-            judge=self.judge,
-            train_resolution=self.train_resolution,
-            classes=self.classes,
-            expected=self.count,
-            device=device,
+        net = metrics.load_net(self.net, None if self.weights is None else Path(self.weights), self.classes)
+        seen = metrics.concatenate(
+            [
+                metrics.observe(
+                    piece,
+                    metrics=self.metrics,
+                    net=net,
+                    judge=self.judge,
+                    train_resolution=self.train_resolution,
+                    classes=self.classes,
+                    device=device,
+                )
+                for piece in pieces
+            ]
         )
+        if seen.count < self.count:
+            raise UserError(f"only {seen.count} pictures, but {self.count} are needed; generate more or ask for fewer")
+        return seen
 
 
 def _versions(names: tuple[str, ...], net: str, judge: str | None, weights: str | None) -> dict[str, str]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from rpe2d_bench import samples_file
 from rpe2d_bench.config import Sampler
 from rpe2d_bench.encodings.interface import Grid
 from rpe2d_bench.stages.denoiser import load_denoiser
@@ -100,7 +101,7 @@ class SampleStage:
             if made.done < self.count:
                 around.check_time()
         labels = labels_of(self.labels, self.seed, np.arange(self.count), denoiser.dit.num_classes)
-        np.savez_compressed(partial / "samples.npz", pictures=made.pictures, labels=labels)
+        samples_file.save(partial / samples_file.NAME, made.pictures, labels)
         seconds = made.seconds + time.perf_counter() - started
         made.remove()
         write_json(partial / "result.json", {"seconds": seconds, "count": self.count, "not_finite": broken[0]})

@@ -19,13 +19,14 @@ def strip(record: Record, store: Path) -> Image | None:
     import numpy as np
     from PIL import Image
 
+    from rpe2d_bench import samples_file
+
     path = record.artifacts.get("samples")
     if path is None:
         return None
     try:
-        with np.load(store / path, allow_pickle=False) as data:
-            pictures_NCHW = data["pictures"][: COLUMNS * ROWS]
-    except (OSError, KeyError, ValueError):
+        pictures_NCHW = samples_file.first(store / path, COLUMNS * ROWS)
+    except samples_file.UNREADABLE:
         return None
     if pictures_NCHW.ndim != 4 or not len(pictures_NCHW):
         return None

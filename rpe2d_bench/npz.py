@@ -1,0 +1,38 @@
+"""Arrays of an .npz a few rows at a time: numpy reads a compressed array whole, however large it is."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import IO
+from zipfile import ZipFile
+
+import numpy as np
+
+
+def header(archive: ZipFile, name: str) -> tuple[tuple[int, ...], bool, np.dtype]:
+    """(shape, whether in Fortran's order, dtype) of an array; raises KeyError where there is none of that name."""
+    with archive.open(f"{name}.npy") as file:
+        return _header(file)
+
+
+def rows(archive: ZipFile, name: str, length: int, limit: int | None = None) -> Iterator[np.ndarray]:
+    """The rows of an array in C's order, `length` at a time, at most `limit`; EOFError where the file ends early."""
+    with archive.open(f"{name}.npy") as file:
+        (count, *rest), fortran, dtype = _header(file)
+        if fortran:
+            raise ValueError(f"{name} is in Fortran's order")
+        left = count if limit is None else min(limit, count)
+        while left:
+            number = min(length, left)
+            size = number * math.prod(rest) * dtype.itemsize
+            if len(data := file.read(size)) < size:
+                raise EOFError(f"{name} ends before its {count} rows do")
+            left -= number
+            yield np.frombuffer(data, dtype).reshape(number, *rest)
+
+
+def _header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype]:
+    version = np.lib.format.read_magic(file)
+    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    return read(file)
