@@ -26,7 +26,7 @@ from rpe2d_bench.metrics import precision_recall as pr
 from rpe2d_bench.metrics.efficientnet import EfficientNetLite0
 from rpe2d_bench.metrics.nets import load_net
 from rpe2d_bench.metrics.onnx_backend import OnnxNet, accelerated
-from rpe2d_bench.metrics.resize import cleanfid_resizer, resize
+from rpe2d_bench.metrics.resize import resize
 from rpe2d_bench.metrics.torchvision_import import import_torchvision
 
 
@@ -115,9 +115,11 @@ def resampling() -> None:
 
 def resizing() -> None:
     """The batch resizer against clean-fid's, picture by picture."""
+    from cleanfid.resize import make_resizer
+
     for source, target in ((32, 64), (256, 299)):
         pictures = np.random.default_rng(0).integers(0, 256, (64, 3, source, source), dtype=np.uint8)
-        single = cleanfid_resizer((target, target))
+        single = make_resizer("PIL", False, "bicubic", (target, target))
 
         def theirs(pictures: np.ndarray = pictures, single: Callable[[np.ndarray], np.ndarray] = single) -> None:
             for picture in pictures:

@@ -1,19 +1,19 @@
 """The one resizer of every metric: clean-fid's "clean" mode, PIL's antialiased bicubic filter on floats.
 
 That filter is linear and separable, so small pictures are resized a batch at a time with two matrix products, five
-times faster than one by one. Larger ones go through `cleanfid_resizer`, the reference itself, which skips the zeros
-of those matrices. `tests/metrics/test_resize.py` holds the two together at 1e-4 grey levels.
+times faster than one by one. Larger ones go through Pillow, as in clean-fid, which skips the zeros of those matrices.
+`tests/metrics/test_resize.py` holds both to clean-fid's own resizer at 1e-4 grey levels.
 
 Shapes: N pictures, C channels, H and W input, h and w output.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import lru_cache
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
 
 from rpe2d_bench.errors import UserError
@@ -57,34 +57,25 @@ def resize(pictures_NCHW: np.ndarray | Tensor, size: Size) -> Tensor:
         raise UserError(f"pictures of shape {tuple(pictures.shape)} cannot be resized; expected [N, C, H, W]")
     if min(size) < 1:
         raise UserError(f"cannot resize to {size[0]} x {size[1]} pixels; both must be at least 1")
-    pictures = pictures.to(torch.float32)
     if tuple(pictures.shape[2:]) == tuple(size):
-        return pictures
+        return pictures.to(torch.float32)
     if max(pictures.shape[2:]) > DENSE:
         return _one_by_one(pictures, size)
+    pictures = pictures.to(torch.float32)
     across = weights(pictures.shape[3], size[1]).to(torch.float32)
     down = weights(pictures.shape[2], size[0]).to(torch.float32)
     return (down.T @ (pictures @ across)).clamp_(0.0, 255.0)
 
 
 def _one_by_one(pictures_NCHW: Tensor, size: Size) -> Tensor:
-    """clean-fid's resizer over all channels, three at a time, as it wants them."""
-    planes = pictures_NCHW.reshape(-1, *pictures_NCHW.shape[2:])
-    resizer = cleanfid_resizer(size)
+    """Pillow's filter over one channel after another: no large tensor but the result."""
+    planes = pictures_NCHW.reshape(-1, *pictures_NCHW.shape[2:]).cpu().numpy()
     result = torch.empty(len(planes), *size)
-    for start in range(0, len(planes), 3):
-        three = planes[start : start + 3]
-        padded = three if len(three) == 3 else torch.cat([three, three[:1].expand(3 - len(three), -1, -1)])
-        resized = torch.from_numpy(resizer(padded.permute(1, 2, 0).numpy())).permute(2, 0, 1)
-        result[start : start + 3] = resized[: len(three)]
+    for plane_HW, resized_hw in zip(planes, result.numpy(), strict=True):
+        grey = Image.fromarray(plane_HW.astype(np.float32))
+        resized = np.asarray(grey.resize((size[1], size[0]), Image.Resampling.BICUBIC))
+        np.clip(resized, 0.0, 255.0, out=resized_hw)
     return result.reshape(*pictures_NCHW.shape[:2], *size)
-
-
-def cleanfid_resizer(size: Size) -> Callable[[np.ndarray], np.ndarray]:
-    """clean-fid's own "clean" resizer, for one picture [H, W, 3] at a time: the reference for `resize`."""
-    from cleanfid.resize import make_resizer
-
-    return make_resizer("PIL", False, "bicubic", (size[1], size[0]))
 
 
 def describe(source: Size, target: Size | None) -> str:
