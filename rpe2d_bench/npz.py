@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from typing import IO
 from zipfile import ZipFile
@@ -24,12 +23,14 @@ def rows(archive: ZipFile, name: str, length: int, limit: int | None = None) -> 
             raise ValueError(f"{name} is in Fortran's order")
         left = count if limit is None else min(limit, count)
         while left:
-            number = min(length, left)
-            size = number * math.prod(rest) * dtype.itemsize
-            if len(data := file.read(size)) < size:
-                raise EOFError(f"{name} ends before its {count} rows do")
-            left -= number
-            yield np.frombuffer(data, dtype).reshape(number, *rest)
+            part = np.empty((min(length, left), *rest), dtype)
+            free = part.reshape(-1).view(np.uint8).data
+            while free:
+                if not (number := file.readinto(free)):  # type: ignore[attr-defined]
+                    raise EOFError(f"{name} ends before its {count} rows do")
+                free = free[number:]
+            left -= len(part)
+            yield part
 
 
 def _header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype]:

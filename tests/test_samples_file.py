@@ -71,6 +71,7 @@ def test_a_damaged_file_raises_what_readers_expect(damage: str, tmp_path: Path) 
         samples_file.first(path, 400)
 
 
+@pytest.mark.filterwarnings("error:The given NumPy array")
 def test_measured_in_pieces_as_in_one(tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     overrides = ("train.steps=2", "evaluate.num_samples=150", "methods.upscaled={model: rpe2d, upscale: true}")
     plan = make_plan(loading.load(tiny, overrides, ["rpe2d", "upscaled"]), overrides)

@@ -205,13 +205,13 @@ def _train(queue: _Queue, around: Surroundings) -> None:
     """One Tune trial per missing training."""
     from ray import tune
 
-    from rpe2d_bench.runner.tune_hooks import InOrder, Tell
+    from rpe2d_bench.runner.tune_hooks import Ended, InOrder
 
     stages = [trial.stage for trial in queue.trials]
 
     def training(config: dict[str, Any]) -> None:
         pin_threads(around)
-        stage = stages[config["trial"]]
+        stage = stages[config["number"]]
         try:
             if several and not around.store.has("train", stage.key):
                 train_together(stage, around)
@@ -222,7 +222,7 @@ def _train(queue: _Queue, around: Surroundings) -> None:
         else:
             tune.report({"done": 1})
 
-    def ended(number: int, error: str | None) -> None:
+    def ended(number: int, error: str | None, crashed: bool) -> None:
         queue.training_ended(queue.trials[number], error)
 
     resources = around.resources
@@ -236,7 +236,7 @@ def _train(queue: _Queue, around: Surroundings) -> None:
             storage_path=str(around.store.root / "ray"),
             verbose=0,
             failure_config=tune.FailureConfig(max_failures=RETRIES),
-            callbacks=[Tell(ended)],
+            callbacks=[Ended(ended)],
         ),
     ).fit()
 

@@ -73,7 +73,8 @@ def _on_ray(searching: Searching, first: Asked, around: Surroundings) -> None:
     import ray
     from ray import tune
 
-    from rpe2d_bench.runner.search_hooks import AsAsked, EachEntry, Ended
+    from rpe2d_bench.runner.search_hooks import AsAsked, EachEntry
+    from rpe2d_bench.runner.tune_hooks import Ended
 
     slots = around.resources.trials_in_parallel
     waiting: list[Asked] = [first]

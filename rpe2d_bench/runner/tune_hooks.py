@@ -13,19 +13,11 @@ from ray import tune
 from ray.tune.search import Searcher
 
 
-class InOrder(Searcher):
-    """Hands out the trainings in the plan's order; None from `next_training` means that no slot is free now."""
-
-    def __init__(self, next_training: Callable[[], int | None]) -> None:
-        super().__init__(metric="done", mode="max")
-        self._next = next_training
-
-    def suggest(self, trial_id: str) -> dict[str, Any] | None:
-        number = self._next()
-        return None if number is None else {"trial": number}
+class Given(Searcher):
+    """Trials that somebody else decides on: a subclass hands them out, nothing is learned from them or saved."""
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
-        """Nothing to learn from: `Tell` passes the end on."""
+        """Nothing to learn from: `Ended` passes the end on."""
 
     def save(self, checkpoint_path: str) -> None:
         """Nothing: the store knows what is done."""
@@ -37,20 +29,31 @@ class InOrder(Searcher):
         return {}
 
 
-class Tell(tune.Callback):
-    """Passes on that a trial ended: its number and, if it failed, why."""
+class InOrder(Given):
+    """Hands out the trainings in the plan's order; None from `next_training` means that no slot is free now."""
 
-    def __init__(self, ended: Callable[[int, str | None], None]) -> None:
+    def __init__(self, next_training: Callable[[], int | None]) -> None:
+        super().__init__(metric="done", mode="max")
+        self._next = next_training
+
+    def suggest(self, trial_id: str) -> dict[str, Any] | None:
+        number = self._next()
+        return None if number is None else {"number": number}
+
+
+class Ended(tune.Callback):
+    """Passes on that a trial ended: its number, why it failed, and whether its process did rather than its values."""
+
+    def __init__(self, ended: Callable[[int, str | None, bool], None]) -> None:
         self._ended = ended
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        self._ended(trial.config["trial"], (trial.last_result or {}).get("failed"))
+        self._ended(trial.config["number"], (trial.last_result or {}).get("failed"), False)
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         failure = trial.get_error()
-        self._ended(
-            trial.config["trial"], str(failure).strip().splitlines()[-1] if failure else "its process was killed"
-        )
+        said = str(failure).strip().splitlines()[-1] if failure else "its process was killed"
+        self._ended(trial.config["number"], said, True)
 
     def __getstate__(self) -> dict[str, Any]:
         return {}

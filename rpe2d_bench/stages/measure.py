@@ -140,7 +140,7 @@ def _resized(source: Path, target: Path, resolution: Resolution) -> Path:
     under_way, done = target.with_name("under_way.npy"), 0
     pictures = np.lib.format.open_memmap(under_way, "w+", np.uint8, (count, channels, *resolution))
     for piece in samples_file.pieces(source, growth):
-        grey = resize(torch.tensor(piece), resolution)
+        grey = resize(torch.from_numpy(piece), resolution)
         pictures[done : done + len(piece)] = grey.round().clamp(0, 255).to(torch.uint8).numpy()
         done += len(piece)
     samples_file.save(target, pictures, samples_file.labels(source))
