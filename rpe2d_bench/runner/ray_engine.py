@@ -16,7 +16,7 @@ from rpe2d_bench.config import Resources
 from rpe2d_bench.errors import UserError
 from rpe2d_bench.ledger import Ledger
 from rpe2d_bench.models.memory import ONE_HEAP
-from rpe2d_bench.plan import Plan, Trial
+from rpe2d_bench.plan import Plan
 from rpe2d_bench.runner.several_gpus import processes, train_together
 from rpe2d_bench.stages import MeasureStage
 from rpe2d_bench.surroundings import Surroundings
@@ -131,8 +131,9 @@ class _Queue:
                     return number
             return None
 
-    def training_ended(self, trial: Trial, error: str | None) -> None:
+    def training_ended(self, number: int, error: str | None, crashed: bool) -> None:
         """Free the slot and queue what the training makes possible."""
+        trial = self.trials[number]
         if error is None:
             self._ledger.trained(trial)
         else:
@@ -222,9 +223,6 @@ def _train(queue: _Queue, around: Surroundings) -> None:
         else:
             tune.report({"done": 1})
 
-    def ended(number: int, error: str | None, crashed: bool) -> None:
-        queue.training_ended(queue.trials[number], error)
-
     resources = around.resources
     several = processes(resources) > 1
     logging.getLogger("ray.tune").setLevel(logging.ERROR)
@@ -236,7 +234,7 @@ def _train(queue: _Queue, around: Surroundings) -> None:
             storage_path=str(around.store.root / "ray"),
             verbose=0,
             failure_config=tune.FailureConfig(max_failures=RETRIES),
-            callbacks=[Ended(ended)],
+            callbacks=[Ended(queue.training_ended)],
         ),
     ).fit()
 
