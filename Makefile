@@ -4,6 +4,9 @@ BIN := .venv/bin
 EXPERIMENT ?= experiments/res_generalization.yaml
 export RAY_USAGE_STATS_ENABLED := 0
 export MLFLOW_DISABLE_TELEMETRY := true
+# pip need not compile all of what it installs (half of its time): Python compiles what it imports
+INSTALL := $(BIN)/pip install --quiet --no-compile
+export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: run test install install-dev lint bench clean
 
@@ -30,15 +33,15 @@ install-dev: .venv/installed-dev
 	$(PYTHON) -m venv .venv
 
 .venv/installed: pyproject.toml | .venv/bin/python
-	$(BIN)/pip install --quiet --editable .
+	$(INSTALL) --editable .
 	touch $@
 
 .venv/installed-dev: pyproject.toml | .venv/bin/python
-	$(BIN)/pip install --quiet --editable ".[dev,photographs]"
+	$(INSTALL) --editable ".[dev,photographs]"
 	touch $@ .venv/installed
 
 .venv/installed-bench: pyproject.toml | .venv/bin/python
-	$(BIN)/pip install --quiet --editable ".[dev,photographs,bench]"
+	$(INSTALL) --editable ".[dev,photographs,bench]"
 	touch $@ .venv/installed .venv/installed-dev
 
 clean:

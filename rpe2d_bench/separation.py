@@ -8,11 +8,14 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from collections.abc import Iterable
+import os
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from rpe2d_bench import samples_file
 from rpe2d_bench.records import Record, Resolution
@@ -21,6 +24,7 @@ VERSION = "2"
 RESAMPLES = 4000
 KINDS = ("kid", "fd")
 FOLDER = "comparisons"
+CELLS_AT_ONCE = 4  # at most: with 50,000 pictures each holds several GiB of resamples
 
 Side = tuple[str, str]  # "first" or "second" run, method
 Cell = dict[str, dict[int, Record]]  # method -> seed -> record, of one train and test resolution
@@ -38,11 +42,15 @@ def separate(records: Iterable[Record], store: Path, resamples: int = RESAMPLES)
         if whole and record.train_resolution and record.test_resolution and "observations" in record.artifacts:
             cell = cells.setdefault((record.train_resolution, record.test_resolution), {})
             cell.setdefault(str(record.method), {})[int(record.seed or 0)] = record
-    found: list[dict[str, Any]] = []
-    for (train, test), cell in cells.items():
-        where = {"train_resolution": list(train), "test_resolution": list(test)}
-        found += [entry | where for entry in _cached(cell, Path(store), resamples)]
-    return found
+    places = [{"train_resolution": list(train), "test_resolution": list(test)} for train, test in cells]
+    found = _at_once(lambda cell: _cached(cell, Path(store), resamples), cells.values())
+    return [entry | place for place, entries in zip(places, found, strict=True) for entry in entries]
+
+
+def _at_once(compare: Callable[..., list[dict[str, Any]]], *arguments: Iterable[Any]) -> list[list[dict[str, Any]]]:
+    """Compare several cells at once, each by one thread: a cell's matrices are too small for many."""
+    with threadpool_limits(1), ThreadPoolExecutor(min(CELLS_AT_ONCE, os.cpu_count() or 1)) as pool:
+        return list(pool.map(compare, *arguments))
 
 
 def separate_runs(
@@ -64,23 +72,24 @@ def separate_runs(
                 where = (record.train_resolution, record.test_resolution, record.details.get("reference_key"))
                 by_seed = cells.setdefault(where, {}).setdefault((side, str(record.method)), {})
                 by_seed[int(record.seed or 0)] = record.model_copy(update={"artifacts": files})
-    found: list[dict[str, Any]] = []
+    places, shared = [], []
     for (train, test, _), sides in cells.items():
         both = {method for side, method in sides if (_other(side), method) in sides}
         sides = {key: by_seed for key, by_seed in sides.items() if key[1] in both}
-        seeds = sorted(set.intersection(*map(set, sides.values()))) if sides else []
-        if seeds:
-            place = {"train_resolution": train, "test_resolution": test}
-            found += [entry | place for entry in _shared(sides, seeds, resamples)]
-    return _corrected(found)
+        if sides and set.intersection(*map(set, sides.values())):
+            places.append({"train_resolution": train, "test_resolution": test})
+            shared.append(sides)
+    found = _at_once(lambda sides: _shared(sides, resamples), shared)
+    return _corrected([entry | place for place, entries in zip(places, found, strict=True) for entry in entries])
 
 
 def _other(side: str) -> str:
     return "second" if side == "first" else "first"
 
 
-def _shared(sides: dict[Side, dict[int, Record]], seeds: list[int], resamples: int) -> list[dict[str, Any]]:
+def _shared(sides: dict[Side, dict[int, Record]], resamples: int) -> list[dict[str, Any]]:
     """Second minus first of every method of one cell; all sets of pictures are resampled once."""
+    seeds = sorted(set.intersection(*map(set, sides.values())))
     names = {f"{side} {method}": (side, method) for side, method in sides}
     cell = {name: {seed: sides[key][seed] for seed in seeds} for name, key in names.items()}
     paths = {name: tuple(r.artifacts["observations"] for r in by_seed.values()) for name, by_seed in cell.items()}

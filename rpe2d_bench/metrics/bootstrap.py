@@ -81,15 +81,16 @@ def frechet_replicates(
     weights_BN: np.ndarray,
     weights_BM: np.ndarray,
     method: Literal["linear", "exact"] = "linear",
+    value: float | None = None,
 ) -> np.ndarray:
-    """[B] FD of each resample.
+    """[B] FD of each resample; `value` is the distance itself, where it is known.
 
     `exact` refits both Gaussians per resample: the distance of the drawn pictures themselves, which repeated draws
     bias upwards. `linear` (the infinitesimal jackknife) adds up the influence of each picture on the distance: free
     of that bias and several hundred times faster; `influences` says what it rests on.
     """
     if method == "linear":
-        value = frechet.frechet_distance(features_ND, reference_MD)
+        value = frechet.frechet_distance(features_ND, reference_MD) if value is None else value
         ours, theirs = influences(features_ND, reference_MD)
         return value + weights_BN @ ours / len(ours) + weights_BM @ theirs / len(theirs)
     if method != "exact":

@@ -116,8 +116,9 @@ def replicates(
         for name, sets in features.items():
             x_ND = sets[index]
             if metric == "fd":
-                exact[name].append(frechet.frechet_distance(x_ND, reference_MD))
-                rows[name].append(bootstrap.frechet_replicates(x_ND, reference_MD, weights_BN, weights_BM))
+                value = frechet.frechet_distance(x_ND, reference_MD)
+                exact[name].append(value)
+                rows[name].append(bootstrap.frechet_replicates(x_ND, reference_MD, weights_BN, weights_BM, value=value))
             else:
                 exact[name].append(kernel.mmd2(x_ND, reference_MD, classes, reference_labels))
                 rows[name].append(

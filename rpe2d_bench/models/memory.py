@@ -13,9 +13,8 @@ import platform
 # Of a process whose work is done by another thread than its first, as in Ray's workers: set before it starts. Heaps of
 # other threads give memory back whatever the thresholds say.
 ONE_HEAP = {"MALLOC_ARENA_MAX": "1"}
-_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # malloc.h
+_TRIM_THRESHOLD, _MMAP_MAX = -1, -4  # malloc.h
 _KEPT = 1 << 30  # bytes of freed memory at the end of the heap
-_FROM_HEAP = 32 << 20  # blocks up to this size come from the heap; the most that glibc accepts
 
 
 @functools.cache
@@ -24,4 +23,4 @@ def keep_freed_memory() -> bool:
     if platform.libc_ver()[0] != "glibc":
         return False
     libc = ctypes.CDLL(None)
-    return bool(libc.mallopt(_MMAP_THRESHOLD, _FROM_HEAP) and libc.mallopt(_TRIM_THRESHOLD, _KEPT))
+    return bool(libc.mallopt(_MMAP_MAX, 0) and libc.mallopt(_TRIM_THRESHOLD, _KEPT))
