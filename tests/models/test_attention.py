@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from rpe2d_bench.encodings import Encoding, Grid, rotate
+from rpe2d_bench.models import attention
 from rpe2d_bench.models.attention import attend, lower_right_mask, rotation_of
 
 HEADS, HEAD_WIDTH = 3, 16
@@ -40,17 +41,31 @@ def test_agrees_with_torch(masked: bool, angles: str, scale: float | str) -> Non
 
 
 @pytest.mark.parametrize("masked", [False, True])
-def test_bfloat16_stays_within_its_rounding(masked: bool) -> None:
+@pytest.mark.parametrize("way", ["for training", "at once", "in slices", "without oneDNN"])
+def test_bfloat16_stays_within_its_rounding(masked: bool, way: str, monkeypatch: pytest.MonkeyPatch) -> None:
     rng = torch.Generator().manual_seed(0)
     qkv = torch.randn(8, 64, 3 * HEADS * HEAD_WIDTH, generator=rng)
     encoding = Encoding(angles_BHNF=torch.randn(1, 1, 64, 8, generator=rng), logit_scale=1.2)
     mask = lower_right_mask(Grid(8, 8), qkv.device) if masked else None
     exact = attend(qkv, HEADS, rotation_of(encoding, HEAD_WIDTH, qkv), mask)
-    rounded = qkv.bfloat16()
+    rounded = qkv.bfloat16().requires_grad_(way == "for training")
+    if way == "in slices":
+        monkeypatch.setattr(attention, "IN_CACHE", 3 * HEADS * 64**2)  # 3, 3 and 2 pictures
+    if way == "without oneDNN":
+        monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: False)
     short = attend(rounded, HEADS, rotation_of(encoding, HEAD_WIDTH, rounded), mask)
     assert short.dtype == torch.bfloat16
     # three products of numbers with eight bits: a few times 2**-8 of the typical size
     assert (short.float() - exact).square().mean().sqrt() < 0.02 * exact.square().mean().sqrt()
+
+
+def test_slices_change_no_bit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pictures must not depend on how many of them are attended to together."""
+    qkv = torch.randn(7, 36, 3 * HEADS * HEAD_WIDTH, generator=torch.Generator().manual_seed(0)).bfloat16()
+    rotation = rotation_of(Encoding(), HEAD_WIDTH, qkv)
+    together = attend(qkv, HEADS, rotation)
+    monkeypatch.setattr(attention, "IN_CACHE", 0)  # one by one
+    assert torch.equal(attend(qkv, HEADS, rotation), together)
 
 
 def test_the_mask_hides_what_lies_below_and_to_the_right() -> None:

@@ -10,14 +10,14 @@ import pytest
 
 from rpe2d_bench.models.memory import keep_freed_memory
 
-# Eight tensors of 24 MiB at once, freed, again: as the activations of a few blocks
+# Eight tensors of 48 MiB at once, freed, again: as attention over 1,024 tokens; above 32 MiB glibc's threshold ends
 COUNT = """
 import resource, torch
 from rpe2d_bench.models.memory import keep_freed_memory
 
 def faults():
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-    tensors = [torch.empty(24 << 18).fill_(1.0) for _ in range(8)]
+    tensors = [torch.empty(48 << 18).fill_(1.0) for _ in range(8)]
     del tensors
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
 
