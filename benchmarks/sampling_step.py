@@ -3,8 +3,8 @@
 python -m benchmarks.sampling_step [--out FILE.json] [--device cpu|cuda] [--model NAME/PATCH] [--tokens 64,144,...]
                                    [--steps N] [--rounds N] [--no-peers]
 
-A picture takes `steps` Euler steps of two evaluations, which run in one batch; fewer pictures run together where they
-have more tokens. `over the floor` divides by the time of the matrix products alone. Peers run the same evaluations
+A picture takes `steps` Euler steps of two evaluations, which run in one batch; as many pictures run together as in a
+sweep (resources.sample_batch), fewer where they have more tokens. `over the floor` divides by the time of the matrix products alone. Peers run the same evaluations
 without a sampler or an encoding around them.
 """
 
@@ -23,7 +23,7 @@ import torch
 from torch import nn
 
 from benchmarks.limits import clock, floor, machine
-from rpe2d_bench.config import Sampler
+from rpe2d_bench.config import Resources, Sampler
 from rpe2d_bench.encodings import Grid, build
 from rpe2d_bench.models import DiT, preset
 from rpe2d_bench.sample import sample
@@ -83,7 +83,7 @@ def contenders(
 def measure(arguments: argparse.Namespace, tokens: int) -> list[dict[str, Any]]:
     """One row per contender."""
     grid = Grid(math.isqrt(tokens), math.isqrt(tokens))
-    batch = max(1, 32 * TRAIN_GRID.tokens // tokens)
+    batch = max(1, round(Resources().sample_batch * TRAIN_GRID.tokens / tokens))
     running = list(contenders(arguments, grid, batch))
     times: list[list[float]] = [[] for _ in running]
     for repeat in range(arguments.rounds + 1):  # the first warms up
