@@ -4,8 +4,8 @@ python -m benchmarks.sampling_step [--out FILE.json] [--device cpu|cuda] [--mode
                                    [--steps N] [--rounds N] [--no-peers]
 
 A picture takes `steps` Euler steps of two evaluations, which run in one batch; as many pictures run together as in a
-sweep (resources.sample_batch), fewer where they have more tokens. `over the floor` divides by the time of the matrix products alone. Peers run the same evaluations
-without a sampler or an encoding around them.
+sweep (resources.sample_batch), fewer where they have more tokens. `over the floor` divides by the time of the matrix
+products alone. Peers run the same evaluations without a sampler or an encoding around them.
 """
 
 from __future__ import annotations
