@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -69,12 +70,7 @@ def test_it_is_listed_and_conforms(installed: Path, tmp_path: Path) -> None:
 
 def test_a_name_of_ours_cannot_be_taken(installed: Path, tmp_path: Path) -> None:
     site = tmp_path / "site"
-    site.mkdir()
-    for file in installed.iterdir():
-        if file.is_dir():
-            (site / file.name).mkdir()
-            for inner in file.iterdir():
-                (site / file.name / inner.name).write_text(inner.read_text())
+    shutil.copytree(installed, site, ignore=shutil.ignore_patterns("__pycache__"))
     taken = (PACKAGE / "third_party_method.py").read_text().replace('"root_interpolated"', '"ntk"')
     (site / "third_party_method.py").write_text(taken)
     refused = bench(site, tmp_path, "check", "ntk")
