@@ -41,7 +41,7 @@ def run_experiment(
     show(plan, place, console, brief=True)
     nothing_missing = not (plan.missing_trainings(place) or plan.missing_measures(place))
     display = Display(plan, place, console, experiment.report.main_metric)
-    listeners = [display.heard]
+    listeners = [display.heard, lambda _: report.preload()]
     tracker = None
     if tracking_uri is not None and not nothing_missing:
         from rpe2d_bench.tracking import BackgroundTracker

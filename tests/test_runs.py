@@ -131,7 +131,7 @@ def test_a_killed_worker_of_ray_is_replaced(tiny: Path, tmp_path: Path) -> None:
     deadline = time.time() + 120
     while time.time() < deadline and not list((store / "stages" / "train").glob("*.partial/checkpoint.pt")):
         time.sleep(0.05)
-    victims = _pids_of("ray::ImplicitFunc", process.pid)
+    victims = _pids_of("ray::make_stage", process.pid)
     assert victims
     os.kill(victims[0], signal.SIGKILL)
     output, _ = process.communicate(timeout=240)

@@ -41,10 +41,10 @@ def over_seeds(values: Sequence[float], level: float = 0.95) -> Interval:
     mean = float(array.mean())
     if len(array) == 1:
         return Interval(mean, float("nan"), float("nan"), float("nan"), 1)
-    from scipy.stats import t
+    from scipy.special import stdtrit
 
     spread = float(array.std(ddof=1))
-    half = float(t.ppf((1 + level) / 2, len(array) - 1)) * spread / np.sqrt(len(array))
+    half = float(stdtrit(len(array) - 1, (1 + level) / 2)) * spread / np.sqrt(len(array))
     return Interval(mean, mean - half, mean + half, spread, len(array))
 
 

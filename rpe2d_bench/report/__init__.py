@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import functools
+import importlib
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +15,13 @@ if TYPE_CHECKING:
     import pandas as pd
     from rich.console import Group
 
-__all__ = ["load_frame", "render", "render_comparison", "terminal_table"]
+__all__ = ["load_frame", "preload", "render", "render_comparison", "terminal_table"]
+
+
+@functools.cache
+def preload() -> None:
+    """Import in the background what `render` needs: seconds that a run spends waiting for its workers anyway."""
+    threading.Thread(target=importlib.import_module, args=("rpe2d_bench.report.folder",), daemon=True).start()
 
 
 def render(records: list[Record], store: Path, out: Path, comparisons: list[dict[str, Any]] | None = None) -> Path:

@@ -13,6 +13,7 @@ import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import PlaceHolderLayoutEngine
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullFormatter
 
 from rpe2d_bench.records import Resolution
@@ -36,7 +37,7 @@ def paper_style(**changes: Any) -> Iterator[None]:
 
 def lay_out(figure: Figure) -> None:
     """Fix the layout: otherwise it is solved again for every file, which costs more than drawing."""
-    if figure.get_layout_engine() is not None:
+    if not isinstance(figure.get_layout_engine(), PlaceHolderLayoutEngine | None):
         with paper_style():
             figure.draw_without_rendering()
         figure.set_layout_engine("none")

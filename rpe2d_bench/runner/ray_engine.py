@@ -1,4 +1,4 @@
-"""Ray drives the stages: Tune a trial per training, tasks the measurements as soon as their model is there.
+"""Ray runs the stages: a task per training and per measurement, in workers that stay.
 
 A fixed number of slots is shared by both, measurements first, so that results come early and nothing that Ray starts
 competes with a training. What a stage needs lies in the store; Ray only decides where and when.
@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import os
-import threading
 from collections import deque
 from typing import Any
 
@@ -16,23 +15,19 @@ from rpe2d_bench.config import Resources
 from rpe2d_bench.errors import UserError
 from rpe2d_bench.ledger import Ledger
 from rpe2d_bench.models.memory import ONE_HEAP
-from rpe2d_bench.plan import Plan
+from rpe2d_bench.plan import Plan, Trial
 from rpe2d_bench.runner.several_gpus import processes, train_together
-from rpe2d_bench.stages import MeasureStage
+from rpe2d_bench.stages import MeasureStage, TrainStage
 from rpe2d_bench.surroundings import Surroundings
 
+RETRIES = 2  # of a stage whose process was killed; it continues from its checkpoint
 ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_AUTH_MODE": "disabled",  # of the local cluster that `run` starts; a real cluster keeps its own
     "RAY_TRAIN_ENABLE_V2_MIGRATION_WARNINGS": "0",
-    "RAY_AIR_NEW_OUTPUT": "0",
-    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
-    "TUNE_DISABLE_SIGINT_HANDLER": "1",  # Ctrl-C is ours
-    "TUNE_MAX_PENDING_TRIALS_PG": "64",  # one at a time by default: the second worker would start after the first
-    "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
+    "RAY_task_oom_retries": str(RETRIES),  # without end by default, for a stage that never fits
 }
 OBJECT_STORE = 128 * 2**20  # bytes; stages hand each other paths, not pictures
-RETRIES = 2  # of a stage whose process was killed; it continues from its checkpoint
 
 
 def run(plan: Plan, around: Surroundings, ledger: Ledger) -> None:
@@ -41,19 +36,13 @@ def run(plan: Plan, around: Surroundings, ledger: Ledger) -> None:
     import ray
 
     try:
-        queue = _Queue(plan, around, ledger)
-        collector = threading.Thread(target=queue.collect, daemon=True)
-        collector.start()
-        if queue.untrained:
-            _train(queue, around)
-        queue.close()
-        collector.join()
+        _Queue(plan, around, ledger).finish()
     finally:
         ray.shutdown()
 
 
-def start(around: Surroundings) -> None:
-    """Ray on this machine, or on the cluster that RAY_ADDRESS names."""
+def start(around: Surroundings, *, places: int = 1) -> None:
+    """Ray on this machine, with that many places for each slot, or on the cluster that RAY_ADDRESS names."""
     cluster = os.environ.get("RAY_ADDRESS")
     for name, value in ENVIRONMENT.items():
         if not (cluster and name == "RAY_AUTH_MODE"):
@@ -73,8 +62,7 @@ def start(around: Surroundings) -> None:
     together = processes(resources)
     slots = resources.trials_in_parallel * (1 if together == 1 else 1 + together)
     ray.init(
-        # Twice the slots, which are counted here: Tune keeps the place of an ended trial, so one slot would stand idle.
-        num_cpus=2 * slots * resources.cpus_per_trial,
+        num_cpus=places * slots * resources.cpus_per_trial,
         include_dashboard=False,
         object_store_memory=OBJECT_STORE,
         **common,
@@ -88,29 +76,24 @@ class _Queue:
         import ray
 
         self._ray, self._around, self._ledger = ray, around, ledger
-        self._lock = threading.Lock()
-        self._free = around.resources.trials_in_parallel
-        self._closed = False
-        self._running: dict[Any, MeasureStage] = {}
-        self._measures: deque[MeasureStage] = deque()
-        self._floors = plan.distinct_floors()
-        self.trials = plan.trials
-        self.untrained = deque(
-            number for number, trial in enumerate(plan.trials) if not around.store.has("train", trial.stage.key)
-        )
-        self._unfinished = {plan.trials[number].stage.key for number in self.untrained}
         resources = around.resources
-        self._task = ray.remote(num_cpus=resources.cpus_per_trial, num_gpus=_gpus(resources), max_retries=RETRIES)(
-            _measure
-        )
-        for number, trial in enumerate(plan.trials):
-            if number not in self.untrained:
+        self._free = resources.trials_in_parallel
+        self._running: dict[Any, Trial | MeasureStage] = {}
+        self._untrained: list[Trial] = []
+        measures: list[MeasureStage] = []
+        for trial in plan.trials:
+            if around.store.has("train", trial.stage.key):
                 ledger.trained(trial)
-                self._measures.extend(trial.distinct())
-        self._measures = deque(stage for stage in self._measures if not self._at_hand(stage))
-        self._floors = [stage for stage in self._floors if not self._at_hand(stage)]
-        if not self.untrained:
-            self._measures.extend(self._floors)
+                measures.extend(trial.distinct())
+            else:
+                self._untrained.append(trial)
+        self._unfinished = {trial.stage.key for trial in self._untrained}
+        self._measures = deque(stage for stage in measures if not self._at_hand(stage))
+        self._floors = deque(stage for stage in plan.distinct_floors() if not self._at_hand(stage))
+        several = processes(resources) > 1  # which hold the GPUs; their training only waits, and hears of a kill
+        share: dict[str, Any] = {"num_cpus": resources.cpus_per_trial, "num_gpus": _gpus(resources)}
+        self._measure = ray.remote(max_retries=RETRIES, **share)(make_stage)
+        self._train = self._measure.options(num_gpus=0, retry_exceptions=True) if several else self._measure
 
     def _at_hand(self, stage: MeasureStage) -> bool:
         """Record a measurement that an earlier run finished, without a worker."""
@@ -119,78 +102,63 @@ class _Queue:
         self._ledger.measured(stage)
         return True
 
-    def next_training(self) -> int | None:
-        """Number of the next trial that can start, when there is a slot that no measurement waits for."""
-        with self._lock:
-            if self._measures or not self._free:
-                return None
-            for number in self.untrained:
-                start = self.trials[number].stage.start
-                if start is None or start.key not in self._unfinished:
-                    self._free -= 1
-                    self.untrained.remove(number)
-                    return number
-            return None
-
-    def training_ended(self, number: int, error: str | None, crashed: bool) -> None:
-        """Free the slot and queue what the training makes possible."""
-        trial = self.trials[number]
-        if error is None:
-            self._ledger.trained(trial)
-        else:
-            self._ledger.training_failed(trial, error)
-        with self._lock:
-            self._free += 1
-            self._unfinished.discard(trial.stage.key)
-            if error is None:
-                self._measures.extend(trial.distinct())
-            self._measures.extend(self._floors)
-            self._floors = []
-
-    def close(self) -> None:
-        """No training will follow."""
-        with self._lock:
-            self._measures.extend(self._floors)
-            self._floors = []
-            self._closed = True
-
-    def collect(self) -> None:
-        """Start measurements as slots come free and record them as they finish, until all are done."""
-        while True:
-            with self._lock:
-                while self._free and self._measures:
-                    stage = self._measures.popleft()
-                    self._running[self._task.remote(stage, self._around)] = stage
-                    self._free -= 1
-                if self._closed and not self._running and not self._measures:
-                    return
-                waiting = list(self._running)
-            if not waiting:
-                threading.Event().wait(0.1)
-                continue
-            done, _ = self._ray.wait(waiting, timeout=0.25)
+    def finish(self) -> None:
+        """Start stages as slots come free and record them as they end, until all are done."""
+        self._start()
+        while self._running:
+            done, _ = self._ray.wait(list(self._running), timeout=1)
             for task in done:
-                self._finished(task)
+                self._ended(task)
+            self._start()
 
-    def _finished(self, task: Any) -> None:
-        with self._lock:
-            stage = self._running.pop(task)
-            self._free += 1
+    def _start(self) -> None:
+        while self._free and (work := self._next()) is not None:
+            if isinstance(work, MeasureStage):
+                task = self._measure.remote(work, self._around)
+            else:
+                task = self._train.remote(work.stage, self._around)
+            self._running[task] = work
+            self._free -= 1
+
+    def _next(self) -> Trial | MeasureStage | None:
+        """A measurement, else a training that waits for no other, else a floor, so that no slot stands idle."""
+        if self._measures:
+            return self._measures.popleft()
+        for number, trial in enumerate(self._untrained):
+            start = trial.stage.start
+            if start is None or start.key not in self._unfinished:
+                return self._untrained.pop(number)
+        return self._floors.popleft() if self._floors else None
+
+    def _ended(self, task: Any) -> None:
+        work = self._running.pop(task)
+        self._free += 1
         try:
             error = self._ray.get(task)
         except Exception as raised:  # the worker died more often than it is retried, or a bug: the rest goes on
             error = one_line(raised)
+        if isinstance(work, MeasureStage):
+            self._ledger.measured(work) if error is None else self._ledger.measuring_failed(work, error)
+            return
+        self._unfinished.discard(work.stage.key)
         if error is None:
-            self._ledger.measured(stage)
+            self._ledger.trained(work)
+            self._measures.extend(work.distinct())
         else:
-            self._ledger.measuring_failed(stage, error)
+            self._ledger.training_failed(work, error)
+        self._measures.extend(self._floors)
+        self._floors.clear()
 
 
-def _measure(stage: MeasureStage, around: Surroundings) -> str | None:
+def make_stage(stage: TrainStage | MeasureStage, around: Surroundings) -> str | None:
     """Runs in a worker; what the user can mend comes back as a sentence."""
     pin_threads(around)
+    several = processes(around.resources) > 1
     try:
-        stage.make(around)
+        if isinstance(stage, TrainStage) and several and not around.store.has("train", stage.key):
+            train_together(stage, around)
+        else:
+            stage.make(around)
     except UserError as error:
         return str(error)
     return None
@@ -201,43 +169,6 @@ def pin_threads(around: Surroundings) -> None:
     import torch
 
     torch.set_num_threads(around.resources.cpus_per_trial)
-
-
-def _train(queue: _Queue, around: Surroundings) -> None:
-    """One Tune trial per missing training."""
-    from ray import tune
-
-    from rpe2d_bench.runner.tune_hooks import Ended, InOrder
-
-    stages = [trial.stage for trial in queue.trials]
-
-    def training(config: dict[str, Any]) -> None:
-        pin_threads(around)
-        stage = stages[config["number"]]
-        try:
-            if several and not around.store.has("train", stage.key):
-                train_together(stage, around)
-            else:
-                stage.make(around)
-        except UserError as error:
-            tune.report({"done": 0, "failed": str(error)})
-        else:
-            tune.report({"done": 1})
-
-    resources = around.resources
-    several = processes(resources) > 1
-    logging.getLogger("ray.tune").setLevel(logging.ERROR)
-    tune.Tuner(
-        tune.with_resources(training, {"cpu": resources.cpus_per_trial, "gpu": 0 if several else _gpus(resources)}),
-        tune_config=tune.TuneConfig(search_alg=InOrder(queue.next_training), num_samples=len(queue.untrained)),
-        run_config=tune.RunConfig(
-            name="tune",
-            storage_path=str(around.store.root / "ray"),
-            verbose=0,
-            failure_config=tune.FailureConfig(max_failures=RETRIES),
-            callbacks=[Ended(queue.training_ended)],
-        ),
-    ).fit()
 
 
 def _gpus(resources: Resources) -> float:

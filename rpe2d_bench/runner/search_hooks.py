@@ -1,21 +1,25 @@
-"""What Ray Tune calls during a search: which trial comes next, and which training falls behind."""
+"""What Ray Tune calls during a search: which trial comes next, how one ended, and which training falls behind.
+
+Tune pickles these to restore a search from them. This project restores from its store instead, so what they hold of
+the running process is left out.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
 
+from ray import tune
 from ray.tune.schedulers import AsyncHyperBandScheduler, FIFOScheduler
 from ray.tune.search import Searcher
 
 from rpe2d_bench.config import Experiment
-from rpe2d_bench.runner.tune_hooks import Given
 from rpe2d_bench.search import Asked
 
 FIRST_RUNG = 4  # no training is stopped before this part (1/4) of its steps
 
 
-class AsAsked(Given):
+class AsAsked(Searcher):
     """Hands out what `ask` gives; None means: not now. The trial of the values as written is never stopped."""
 
     def __init__(
@@ -31,6 +35,36 @@ class AsAsked(Given):
         number, asked = given
         stoppable = self._stoppable and asked.number > 0 and asked.entry[0] == "models"
         return {"number": number, "entry": asked.entry[1], "stoppable": stoppable, "asked": asked}
+
+    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
+        """Nothing to learn from: `Ended` passes the end on."""
+
+    def save(self, checkpoint_path: str) -> None:
+        """Nothing: the store knows what is done."""
+
+    def restore(self, checkpoint_path: str) -> None:
+        """Nothing: the store knows what is done."""
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {}
+
+
+class Ended(tune.Callback):
+    """Passes on that a trial ended: its number, why it failed, and whether its process did rather than its values."""
+
+    def __init__(self, ended: Callable[[int, str | None, bool], None]) -> None:
+        self._ended = ended
+
+    def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        self._ended(trial.config["number"], (trial.last_result or {}).get("failed"), False)
+
+    def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        failure = trial.get_error()
+        said = str(failure).strip().splitlines()[-1] if failure else "its process was killed"
+        self._ended(trial.config["number"], said, True)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {}
 
 
 class EachEntry(FIFOScheduler):

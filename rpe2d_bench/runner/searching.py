@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import logging
+import os
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -13,6 +14,14 @@ from rpe2d_bench.progress import ProgressFiles
 from rpe2d_bench.search import Asked, Searching
 from rpe2d_bench.store import Store
 from rpe2d_bench.surroundings import Surroundings
+
+TUNE = {
+    "RAY_AIR_NEW_OUTPUT": "0",
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",  # Ctrl-C is ours
+    "TUNE_MAX_PENDING_TRIALS_PG": "64",  # one at a time by default: the second worker would start after the first
+    "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
+}
 
 
 def search(
@@ -69,12 +78,13 @@ def _on_ray(searching: Searching, first: Asked, around: Surroundings) -> None:
     """One Tune run: trials start as earlier ones make them possible and slots come free."""
     from rpe2d_bench.runner import ray_engine
 
-    ray_engine.start(around)
+    for name, value in TUNE.items():
+        os.environ.setdefault(name, value)
+    ray_engine.start(around, places=2)  # Tune keeps the place of an ended trial, so one slot would stand idle
     import ray
     from ray import tune
 
-    from rpe2d_bench.runner.search_hooks import AsAsked, EachEntry
-    from rpe2d_bench.runner.tune_hooks import Ended
+    from rpe2d_bench.runner.search_hooks import AsAsked, EachEntry, Ended
 
     slots = around.resources.trials_in_parallel
     waiting: list[Asked] = [first]

@@ -1,4 +1,4 @@
-"""A training on several GPUs, through Ray Train: one process per GPU, started from inside its Tune trial."""
+"""A training on several GPUs, through Ray Train: one process per GPU, started from inside its task."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def train_together(stage: TrainStage, around: Surroundings) -> None:
         run_config=RunConfig(
             name=f"train-{stage.key[:8]}",
             storage_path=str(around.store.root / "ray"),
-            failure_config=FailureConfig(max_failures=0),  # the Tune trial starts again, from the checkpoint
+            failure_config=FailureConfig(max_failures=0),  # the training's task starts again, from the checkpoint
         ),
     )
     try:

@@ -14,7 +14,7 @@ from rpe2d_bench.config import Train
 from rpe2d_bench.encodings import Grid, build
 from rpe2d_bench.errors import UserError
 from rpe2d_bench.models import DiT, preset
-from rpe2d_bench.optimizers import Optimizers
+from rpe2d_bench.optimizers import Muon, Optimizers
 from rpe2d_bench.ranks import Ranks
 from rpe2d_bench.train import Denoiser, Training, compiled, learning_rate
 
@@ -150,6 +150,28 @@ def test_muon_takes_the_matrices_of_the_blocks_and_nothing_else() -> None:
     }
     others = sum(len(group["params"]) for group in adamw.param_groups)
     assert others + len(names) == len(list(run.denoiser.parameters()))
+
+
+def test_muon_in_batches_is_torchs_muon() -> None:
+    shapes = [(24, 8), (8, 8), (8, 32), (32, 8), (24, 8), (8, 8)]
+    start = [torch.randn(shape, generator=torch.Generator().manual_seed(i)) for i, shape in enumerate(shapes)]
+    ended = []
+    for kind in (torch.optim.Muon, Muon):
+        weights = [torch.nn.Parameter(weight.clone()) for weight in start]
+        optimizer = kind(weights, lr=0.02, momentum=0.95, weight_decay=0.1, adjust_lr_fn="match_rms_adamw")
+        rng = torch.Generator().manual_seed(3)
+        for step in range(4):
+            for number, weight in enumerate(weights):
+                gradient = torch.randn(weight.shape, generator=rng)
+                weight.grad = None if (step, number) == (1, 4) else gradient  # one has no gradient once
+            optimizer.step()
+        ended.append((weights, optimizer.state_dict()))
+    (theirs, their_state), (ours, our_state) = ended
+    for first, weight, expected in zip(start, ours, theirs, strict=True):
+        moved = (expected - first).norm()
+        assert (weight - expected).norm() < 0.01 * moved  # both in bfloat16
+    for number, moment in our_state["state"].items():
+        torch.testing.assert_close(moment, their_state["state"][number])
 
 
 def test_compiling_without_a_compiler_is_refused_in_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
