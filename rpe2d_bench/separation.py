@@ -47,10 +47,10 @@ def separate(records: Iterable[Record], store: Path, resamples: int = RESAMPLES)
     return [entry | place for place, entries in zip(places, found, strict=True) for entry in entries]
 
 
-def _at_once(compare: Callable[..., list[dict[str, Any]]], *arguments: Iterable[Any]) -> list[list[dict[str, Any]]]:
+def _at_once(compare: Callable[[Any], list[dict[str, Any]]], cells: Iterable[Any]) -> list[list[dict[str, Any]]]:
     """Compare several cells at once, each by one thread: a cell's matrices are too small for many."""
     with threadpool_limits(1), ThreadPoolExecutor(min(CELLS_AT_ONCE, os.cpu_count() or 1)) as pool:
-        return list(pool.map(compare, *arguments))
+        return list(pool.map(compare, cells))
 
 
 def separate_runs(
