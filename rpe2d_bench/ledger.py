@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -35,7 +34,6 @@ class Ledger:
             "overrides": list(plan.overrides),
             "provenance": records.provenance(device),
         }
-        self._lock = threading.Lock()
         self._known: dict[tuple[Any, ...], Record] = {}
         if (store.root / records.RECORDS_FILE).exists():
             self._known = {r.identity: r for r in records.read(store.root) if r.run == plan.run}
@@ -43,8 +41,7 @@ class Ledger:
     @property
     def records(self) -> list[Record]:
         """Everything known of this run, also from earlier attempts."""
-        with self._lock:
-            return list(self._known.values())
+        return list(self._known.values())
 
     def trained(self, trial: Trial) -> None:
         """A model is ready."""
@@ -144,12 +141,11 @@ class Ledger:
 
     def _append(self, **fields: Any) -> None:
         record = Record(**self._common, **fields)
-        with self._lock:
-            known = self._known.get(record.identity)
-            if known is not None and _outcome(known) == _outcome(record):
-                return  # finished by an earlier attempt
-            records.append(self.store.root, record)
-            self._known[record.identity] = record
+        known = self._known.get(record.identity)
+        if known is not None and _outcome(known) == _outcome(record):
+            return  # finished by an earlier attempt
+        records.append(self.store.root, record)
+        self._known[record.identity] = record
         for listener in self.listeners:
             listener(record)
 

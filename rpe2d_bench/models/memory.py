@@ -10,8 +10,8 @@ import ctypes
 import functools
 import platform
 
-# Of a process whose work is done by another thread than its first, as in Ray's workers: set before it starts. Heaps of
-# other threads give memory back whatever the thresholds say.
+# Of a process whose work is done by another thread than its first, as in trials of Ray Tune: set before it starts.
+# Heaps of other threads give memory back whatever the thresholds say.
 ONE_HEAP = {"MALLOC_ARENA_MAX": "1"}
 _TRIM_THRESHOLD, _MMAP_MAX = -1, -4  # malloc.h
 _KEPT = 1 << 30  # bytes of freed memory at the end of the heap
