@@ -135,6 +135,8 @@ class _Queue:
         self._free += 1
         try:
             error = self._ray.get(task)
+        except self._ray.exceptions.OutOfMemoryError:
+            error = "out of memory; lower resources.trials_in_parallel, resources.sample_batch or train.batch_size"
         except Exception as raised:  # the worker died more often than it is retried, or a bug: the rest goes on
             error = one_line(raised)
         if isinstance(work, MeasureStage):
