@@ -4,22 +4,20 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
-
-from rpe2d_bench import loading, records, report, yaml_file
-from rpe2d_bench.config import Experiment
+from rpe2d_bench import records, yaml_file
+from rpe2d_bench.console import Opening, open_console
 from rpe2d_bench.errors import UserError, unknown
-from rpe2d_bench.plan import Plan, make_plan
-from rpe2d_bench.plan_view import show
 from rpe2d_bench.records import Record
 from rpe2d_bench.runner import Engine, run
-from rpe2d_bench.runner.display import Display, duration
-from rpe2d_bench.separation import separate, separate_runs
+from rpe2d_bench.runner.view import duration
 from rpe2d_bench.store import Store
 
-PLAIN_WIDTH = 140  # columns of a log
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from rpe2d_bench.config import Experiment
 
 
 def run_experiment(
@@ -31,16 +29,29 @@ def run_experiment(
     engine: Engine,
     tracking_uri: str | None,
     reports: Path,
+    opening: Opening,
 ) -> None:
     """Run an experiment file to its end. tracking_uri: None leaves MLflow out, '' is the store's own."""
-    console = _console()
-    began = time.time()
-    place = Store(store)
-    experiment, searched = _searched(path, overrides, only, place, engine, console)
-    plan = make_plan(experiment, overrides)
-    show(plan, place, console, brief=True)
-    nothing_missing = not (plan.missing_trainings(place) or plan.missing_measures(place))
-    display = Display(plan, place, console, experiment.report.main_metric)
+    with opening:
+        opening.phase("reading the experiment, importing torch")
+        from rpe2d_bench import loading, report
+        from rpe2d_bench.plan import make_plan
+        from rpe2d_bench.runner.display import Display
+        from rpe2d_bench.separation import separate
+
+        experiment = loading.load(path, overrides, only)
+        searched: dict[str, Any] | None = None
+    console, began, place = opening.console, opening.began, Store(store)
+    if experiment.search is not None:
+        experiment, searched = _searched(path, overrides, only, place, engine, console)
+    with opening:
+        opening.phase("planning")
+        from rpe2d_bench.plan_view import show
+
+        plan = make_plan(experiment, overrides)
+        show(plan, place, console, brief=True)
+        nothing_missing = not (plan.missing_trainings(place) or plan.missing_measures(place))
+    display = Display(plan, place, console, experiment.report.main_metric, began=began)
     listeners = [display.heard, lambda _: report.preload()]
     tracker = None
     if tracking_uri is not None and not nothing_missing:
@@ -48,13 +59,27 @@ def run_experiment(
 
         tracker = BackgroundTracker(tracking_uri, place.root, plan.run, experiment, console.print)
         listeners.append(tracker.log)
+    seeds, early = experiment.seeds, list[Record]()
+    listeners.append(early.append)
+
+    def first_look(seed: int) -> None:
+        console.print(report.terminal_table([record for record in early if record.seed == seed]))
+        complete = seeds.index(seed) + 1
+        console.print(f"seed {seed} is complete, {complete} of {len(seeds)}: a first look", highlight=False)
+
+    display.on_first_look(first_look)
     with display:
         written = yaml_file.read(path).data
-        found = run(plan, place, engine=engine, written=written, listeners=tuple(listeners), searched=searched)
-    compared = separate(found, place.root)
-    page = report.render(found, place.root, reports / experiment.name, compared)
-    if tracker:
-        tracker.finish(page.parent)
+        found = run(
+            plan, place, engine=engine, written=written, listeners=tuple(listeners), searched=searched, watch=display
+        )
+        display.phase("comparing the methods")
+        compared = separate(found, place.root)
+        display.phase("writing the report")
+        page = report.render(found, place.root, reports / experiment.name, compared)
+        if tracker:
+            display.phase("finishing MLflow's view")
+            tracker.finish(page.parent)
     console.print(report.terminal_table(found, compared))
     failed = sum(record.status == "failed" for record in found)
     if failed:
@@ -67,15 +92,14 @@ def run_experiment(
 
 def _searched(
     path: Path, overrides: tuple[str, ...], only: tuple[str, ...], store: Store, engine: Engine, console: Console
-) -> tuple[Experiment, dict[str, Any] | None]:
-    """The experiment with the values of its search, where the file has one, and how they were chosen."""
-    experiment = loading.load(path, overrides, only)
-    if experiment.search is None:
-        return experiment, None
+) -> tuple[Experiment, dict[str, Any]]:
+    """The experiment with the values of its search, and how they were chosen."""
+    from rpe2d_bench import loading
+    from rpe2d_bench.plan import Plan
     from rpe2d_bench.runner.search_display import SearchDisplay
     from rpe2d_bench.runner.searching import search
 
-    whole = loading.load(path, overrides) if only else experiment  # a model is judged by the file's first method on it
+    whole = loading.load(path, overrides)  # a model is judged by the file's first method on it
     display = SearchDisplay(Plan(whole, overrides, (), ()), store, console)
     with display:
         chosen, table = search(whole, store, engine=engine, methods=only, heard=display.said, begun=display.begun)
@@ -84,7 +108,10 @@ def _searched(
 
 def write_reports(sources: list[Path], store: Path, reports: Path) -> None:
     """The report of the latest run, an experiment's latest, a run by name, or a records file; two are compared."""
-    console = _console()
+    from rpe2d_bench import report
+    from rpe2d_bench.separation import separate, separate_runs
+
+    console = open_console()
     runs = [_records_of(source, store) for source in sources] or [_latest(records.read(store), None)]
     if len(runs) > 2:
         raise UserError(f"report takes one or two sources, got {len(runs)}")
@@ -98,12 +125,6 @@ def write_reports(sources: list[Path], store: Path, reports: Path) -> None:
         page = report.render(runs[0], roots[0], reports / (run if run in map(str, sources) else experiment), compared)
         console.print(report.terminal_table(runs[0], compared))
     console.print(f"report: {page}", highlight=False, soft_wrap=True)
-
-
-def _console() -> Console:
-    """The terminal, or lines wide enough for a table where there is none."""
-    console = Console()
-    return console if console.is_terminal else Console(width=PLAIN_WIDTH)
 
 
 def _records_of(source: Path, store: Path) -> list[Record]:

@@ -5,11 +5,21 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from rpe2d_bench.config import Resources
 from rpe2d_bench.ranks import Ranks
 from rpe2d_bench.store import Store
+
+
+class Stage(Protocol):
+    """What is being made."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def key(self) -> str: ...
 
 
 class OutOfTime(Exception):
@@ -26,6 +36,11 @@ class Surroundings:
     progress: Callable[[str, str, int, int, dict[str, Any]], None] | None = None  # stage, key, done, total, facts
     ranks: Ranks = field(default_factory=Ranks)  # where several processes compute a training
     until: float | None = None  # time.monotonic() at which a stage saves what it has and raises OutOfTime
+
+    def doing(self, stage: Stage, phase: str, done: int = 0, total: int = 0) -> None:
+        """Tell whoever watches what a stage does before or after its own count, so that no phase is silent."""
+        if self.progress and not self.ranks.rank:
+            self.progress(stage.name, stage.key, done, total, {"phase": phase})
 
     @property
     def out_of_time(self) -> bool:

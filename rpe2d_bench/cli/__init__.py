@@ -13,6 +13,7 @@ import typer
 
 from rpe2d_bench.cli import experiments, names, pictures, tracked  # noqa: F401 - commands register themselves
 from rpe2d_bench.cli.application import app
+from rpe2d_bench.console import survive_narrow_encodings
 from rpe2d_bench.errors import UserError
 
 __all__ = ["app", "main"]
@@ -23,6 +24,7 @@ def main() -> None:
     """Run a command; what the user can mend is one sentence and exit code 2."""
     for name, value in {"MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true"}.items():
         os.environ.setdefault(name, value)
+    survive_narrow_encodings()
     atexit.register(gc.freeze)  # Python would look through all of torch's and matplotlib's objects before it ends: 2 s
     try:
         app()

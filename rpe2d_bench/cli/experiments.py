@@ -24,10 +24,14 @@ def run(
     reports: Annotated[Path, typer.Option(metavar="DIR", help="Where the report is written.")] = Path("reports"),
 ) -> None:
     """Train, sample and measure what is missing, log it to MLflow and write the report."""
-    from rpe2d_bench.session import run_experiment
+    from rpe2d_bench.console import Opening, open_console
 
     if engine not in ("ray", "local"):
         raise UserError(f"--engine {engine}: write ray or local")
+    opening = Opening(open_console())
+    with opening:
+        opening.phase(f"rpe2d-bench run {experiment}")
+        from rpe2d_bench.session import run_experiment
     run_experiment(
         experiment,
         tuple(overrides),
@@ -36,7 +40,20 @@ def run(
         engine=engine,  # type: ignore[arg-type]
         tracking_uri=None if no_mlflow else tracking_uri or "",
         reports=reports,
+        opening=opening,
     )
+
+
+@app.command()
+def status(
+    store: Annotated[
+        Path, typer.Argument(metavar="[STORE]", help="Where the results of the run live.")
+    ] = DEFAULT_STORE,
+) -> None:
+    """Show how far the runs of a store are, from another terminal."""
+    from rpe2d_bench.runner.status import show
+
+    show(store)
 
 
 @app.command()

@@ -8,10 +8,11 @@ import json
 import os
 import shutil
 import tempfile
+import time
 import zlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
@@ -19,9 +20,10 @@ from rpe2d_bench.data.interface import Dataset, Resolution, Split
 
 _VERSION = 1
 _CHUNK = 1024  # pictures rendered at a time
+POLL = 0.2  # seconds between two looks at the lock of an array that another process works on
 _ARRAY, _CHECKSUM, _DONE = "pictures.npy", "checksum.json", "done.json"
 
-Between = Callable[[int, int], None]  # called with rows done and rows in all; what it raises interrupts
+Between = Callable[[int, int], None]  # called with rows done and rows in all, first of all; what it raises interrupts
 
 
 def cached_pictures(
@@ -68,14 +70,39 @@ def cached_array(
     if found is not None:
         return found
     with (directory / f"{key}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+        between = between or (lambda done, total: None)
+        _wait(lock, final, shape[0], between)
         found = _open(final, shape, dtype)
         if found is None:
-            _make(final, shape, dtype, make, chunk, between or (lambda done, total: None))
+            _make(final, shape, dtype, make, chunk, between)
             found = _open(final, shape, dtype)
     if found is None:
         raise OSError(f"{final}: what was just written cannot be read back")
     return found
+
+
+def _wait(lock: IO[str], final: Path, total: int, between: Between) -> None:
+    """Take the lock; while another process works on the array, say how far that one is."""
+    while True:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            between(_count(final), total)
+            time.sleep(POLL)
+        else:
+            return
+
+
+def _count(final: Path) -> int:
+    """Rows that are done of an array under way."""
+    try:
+        return int(json.loads((_partial(final) / _DONE).read_text())[0])
+    except (OSError, ValueError, TypeError):
+        return 0
+
+
+def _partial(final: Path) -> Path:
+    return final.with_name(f"{final.name}.partial")
 
 
 def _make(
@@ -86,9 +113,10 @@ def _make(
     chunk: int,
     between: Between,
 ) -> None:
-    partial = final.with_name(f"{final.name}.partial")
+    partial = _partial(final)
     array, done, checksum = _begun(partial, shape, dtype)
     try:
+        between(done, shape[0])
         for start in range(done, shape[0], chunk):
             stop = min(start + chunk, shape[0])
             rows = np.ascontiguousarray(make(start, stop), dtype)

@@ -70,7 +70,9 @@ class _Progress:
         if time.monotonic() - self._told > EVERY:
             self._told = time.monotonic()
             numbers = ", ".join(f"{name} {facts[name]:.4g}" for name in ("loss", "images_per_second") if name in facts)
-            self._say(f"  {stage} {key[:8]}: {done} of {total}, {numbers}")
+            count = f"{done} of {total}" if total else ""
+            said = ", ".join(part for part in (str(facts.get("phase", "")), count, numbers) if part)
+            self._say(f"  {stage} {key[:8]}: {said}")
 
 
 def _check_device(device: str) -> None:

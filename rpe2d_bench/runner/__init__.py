@@ -1,20 +1,22 @@
-"""An experiment, run: plan, engine, live progress, records, MLflow."""
+"""An experiment, run: plan, engine, live progress, records, MLflow.
+
+Light to import: what runs a plan is imported when one is run, so that `rpe2d-bench status` answers at once.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from rpe2d_bench.ledger import Ledger
-from rpe2d_bench.plan import Plan, make_plan
-from rpe2d_bench.progress import ProgressFiles
-from rpe2d_bench.records import Record
-from rpe2d_bench.store import Store
-from rpe2d_bench.surroundings import Surroundings
+if TYPE_CHECKING:
+    from rpe2d_bench.plan import Plan
+    from rpe2d_bench.records import Record
+    from rpe2d_bench.runner.jobs import Watch
+    from rpe2d_bench.store import Store
 
 Engine = Literal["ray", "local"]
 
-__all__ = ["Engine", "Plan", "make_plan", "run"]
+__all__ = ["Engine", "run"]
 
 
 def run(
@@ -25,22 +27,39 @@ def run(
     written: dict[str, Any] | None = None,
     listeners: tuple[Callable[[Record], None], ...] = (),
     searched: dict[str, Any] | None = None,
+    watch: Watch | None = None,
 ) -> list[Record]:
     """Finish what of a plan is missing in the store; returns the records of the run, also those of earlier attempts.
 
-    searched: how values of the experiment were chosen, for the records (runner.searching.search).
-    A run of which nothing is missing starts neither workers nor Ray. Raises UserError where the plan was made without
-    the pictures or without the autoencoder.
+    searched: how values of the experiment were chosen, for the records (runner.searching.search). watch: hears what
+    begins and ends. A run of which nothing is missing starts neither workers nor Ray. Raises UserError where the plan
+    was made without the pictures or without the autoencoder, or where Ray does not start.
     """
+    from rpe2d_bench.ledger import Ledger
+    from rpe2d_bench.progress import ProgressFiles
+    from rpe2d_bench.runner.jobs import Nobody, work_of
+    from rpe2d_bench.runner.queue import Queue
+    from rpe2d_bench.surroundings import Surroundings
+
+    watch = watch or Nobody()
     for trial in plan.trials:
         trial.stage.check_inputs()
     files = ProgressFiles(store)
     around = Surroundings(store, plan.experiment.resources, files.say, files)
     ledger = Ledger(plan, store, written or {}, plan.experiment.resources.device, searched)
     ledger.listeners.extend(listeners)
-    if engine == "local" or not (plan.missing_trainings(store) or plan.missing_measures(store)):
+    watch.phase("checking what the store has")
+    for trial in plan.trials:
+        store.fetch("train", trial.stage.key, files.say)  # what is damaged goes, and is missing then
+    for stage in plan.measures():
+        store.fetch("measure", stage.key, files.say)
+    queue = Queue(plan, work_of(plan, store), around, ledger, watch)
+    if engine == "local" or not queue.order.waiting:
         from rpe2d_bench.runner.local import run as finish
     else:
         from rpe2d_bench.runner.ray_engine import run as finish
-    finish(plan, around, ledger)
+    try:
+        finish(queue)
+    finally:
+        files.close()
     return ledger.records

@@ -1,21 +1,22 @@
 """Ray runs the stages: a task per training and per measurement, in workers that stay.
 
-A fixed number of slots is shared by both, measurements first, so that results come early and nothing that Ray starts
-competes with a training. What a stage needs lies in the store; Ray only decides where and when.
+A fixed number of slots is shared by both, in the order of runner.order, so that nothing that Ray starts competes with
+a training. What a stage needs lies in the store; Ray only decides where.
 """
 
 from __future__ import annotations
 
 import logging
 import os
-from collections import deque
+import tempfile
 from typing import Any
 
 from rpe2d_bench.config import Resources
 from rpe2d_bench.errors import UserError
-from rpe2d_bench.ledger import Ledger
 from rpe2d_bench.models.memory import ONE_HEAP
-from rpe2d_bench.plan import Plan, Trial
+from rpe2d_bench.progress import ProgressFiles
+from rpe2d_bench.runner.order import Job
+from rpe2d_bench.runner.queue import Queue
 from rpe2d_bench.runner.several_gpus import processes, train_together
 from rpe2d_bench.stages import MeasureStage, TrainStage
 from rpe2d_bench.surroundings import Surroundings
@@ -27,16 +28,20 @@ ENVIRONMENT = {
     "RAY_TRAIN_ENABLE_V2_MIGRATION_WARNINGS": "0",
     "RAY_task_oom_retries": str(RETRIES),  # without end by default, for a stage that never fits
 }
+SOCKET_PATH = 107  # bytes that a Unix socket's path may have
+SOCKET = "session_2026-01-01_00-00-00_000000_4194304/sockets/plasma_store"  # the longest, below Ray's folder
+SHORT = "/tmp"
 OBJECT_STORE = 128 * 2**20  # bytes; stages hand each other paths, not pictures
 
 
-def run(plan: Plan, around: Surroundings, ledger: Ledger) -> None:
-    """Finish the plan on a local Ray, or on the cluster that RAY_ADDRESS names."""
-    start(around)
+def run(queue: Queue) -> None:
+    """Finish the work on a local Ray, or on the cluster that RAY_ADDRESS names."""
+    queue.watch.phase("starting Ray")
+    start(queue.around)
     import ray
 
     try:
-        _Queue(plan, around, ledger).finish()
+        _Engine(queue).finish()
     finally:
         ray.shutdown()
 
@@ -47,7 +52,6 @@ def start(around: Surroundings, *, places: int = 1) -> None:
     for name, value in ENVIRONMENT.items():
         if not (cluster and name == "RAY_AUTH_MODE"):
             os.environ.setdefault(name, value)
-    import ray
 
     resources = around.resources
     threads = str(resources.cpus_per_trial)
@@ -57,11 +61,12 @@ def start(around: Surroundings, *, places: int = 1) -> None:
         "runtime_env": {"env_vars": {"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads, **ONE_HEAP}},
     }
     if cluster:
-        ray.init(address="auto", **common)
+        _init(address="auto", **common)
         return
+    _make_room_for_sockets(around)
     together = processes(resources)
     slots = resources.trials_in_parallel * (1 if together == 1 else 1 + together)
-    ray.init(
+    _init(
         num_cpus=places * slots * resources.cpus_per_trial,
         include_dashboard=False,
         object_store_memory=OBJECT_STORE,
@@ -69,69 +74,64 @@ def start(around: Surroundings, *, places: int = 1) -> None:
     )
 
 
-class _Queue:
-    """Trainings and measurements that are still to do, and the slots they run in."""
+def _init(**options: Any) -> None:
+    """ray.init, whose failures are one sentence."""
+    import ray
 
-    def __init__(self, plan: Plan, around: Surroundings, ledger: Ledger) -> None:
+    try:
+        ray.init(**options)
+    except Exception as error:  # of any kind: sockets, ports, disk, a cluster that does not answer
+        where = f"at RAY_ADDRESS={os.environ['RAY_ADDRESS']}" if "address" in options else "on this machine"
+        raise UserError(
+            f"Ray did not start {where} ({one_line(error)}); set RAY_TMPDIR to a short path of a folder that can be "
+            "written, or leave Ray out with --engine local"
+        ) from error
+
+
+def _make_room_for_sockets(around: Surroundings) -> None:
+    """Ray puts its sockets below TMPDIR, and the system cuts their paths at 107 bytes: where that is too long, /tmp."""
+    if "RAY_TMPDIR" in os.environ:
+        return
+    longest = f"{tempfile.gettempdir()}/ray/{SOCKET}"
+    if len(os.fsencode(longest)) > SOCKET_PATH:
+        os.environ["RAY_TMPDIR"] = SHORT
+        around.say(f"TMPDIR is too long for the sockets of Ray, whose files go to {SHORT}/ray (RAY_TMPDIR chooses)")
+
+
+class _Engine:
+    """The tasks that run, and the slots they run in."""
+
+    def __init__(self, queue: Queue) -> None:
         import ray
 
-        self._ray, self._around, self._ledger = ray, around, ledger
-        resources = around.resources
+        self._ray, self._queue = ray, queue
+        resources = queue.around.resources
         self._free = resources.trials_in_parallel
-        self._running: dict[Any, Trial | MeasureStage] = {}
-        self._untrained: list[Trial] = []
-        measures: list[MeasureStage] = []
-        for trial in plan.trials:
-            if around.store.has("train", trial.stage.key):
-                ledger.trained(trial)
-                measures.extend(trial.distinct())
-            else:
-                self._untrained.append(trial)
-        self._unfinished = {trial.stage.key for trial in self._untrained}
-        self._measures = deque(stage for stage in measures if not self._at_hand(stage))
-        self._floors = deque(stage for stage in plan.distinct_floors() if not self._at_hand(stage))
+        self._running: dict[Any, Job] = {}
         several = processes(resources) > 1  # which hold the GPUs; their training only waits, and hears of a kill
         share: dict[str, Any] = {"num_cpus": resources.cpus_per_trial, "num_gpus": _gpus(resources)}
         self._measure = ray.remote(max_retries=RETRIES, **share)(make_stage)
         self._train = self._measure.options(num_gpus=0, retry_exceptions=True) if several else self._measure
-
-    def _at_hand(self, stage: MeasureStage) -> bool:
-        """Record a measurement that an earlier run finished, without a worker."""
-        if self._around.store.fetch("measure", stage.key, self._around.say) is None:
-            return False
-        self._ledger.measured(stage)
-        return True
 
     def finish(self) -> None:
         """Start stages as slots come free and record them as they end, until all are done."""
         self._start()
         while self._running:
             done, _ = self._ray.wait(list(self._running), timeout=1)
-            for task in done:
-                self._ended(task)
+            ended = [self._ended(task) for task in done]
             self._start()
+            for job, error in ended:  # watching takes no worker's time
+                self._queue.told(job, error)
 
     def _start(self) -> None:
-        while self._free and (work := self._next()) is not None:
-            if isinstance(work, MeasureStage):
-                task = self._measure.remote(work, self._around)
-            else:
-                task = self._train.remote(work.stage, self._around)
-            self._running[task] = work
+        while self._free and (work := self._queue.next()) is not None:
+            job, stage = work
+            function = self._train if isinstance(stage, TrainStage) else self._measure
+            self._running[function.remote(stage, self._queue.around)] = job
             self._free -= 1
 
-    def _next(self) -> Trial | MeasureStage | None:
-        """A measurement, else a training that waits for no other, else a floor, so that no slot stands idle."""
-        if self._measures:
-            return self._measures.popleft()
-        for number, trial in enumerate(self._untrained):
-            start = trial.stage.start
-            if start is None or start.key not in self._unfinished:
-                return self._untrained.pop(number)
-        return self._floors.popleft() if self._floors else None
-
-    def _ended(self, task: Any) -> None:
-        work = self._running.pop(task)
+    def _ended(self, task: Any) -> tuple[Job, str | None]:
+        job = self._running.pop(task)
         self._free += 1
         try:
             error = self._ray.get(task)
@@ -139,31 +139,28 @@ class _Queue:
             error = "out of memory; lower resources.trials_in_parallel, resources.sample_batch or train.batch_size"
         except Exception as raised:  # the worker died more often than it is retried, or a bug: the rest goes on
             error = one_line(raised)
-        if isinstance(work, MeasureStage):
-            self._ledger.measured(work) if error is None else self._ledger.measuring_failed(work, error)
-            return
-        self._unfinished.discard(work.stage.key)
-        if error is None:
-            self._ledger.trained(work)
-            self._measures.extend(work.distinct())
-        else:
-            self._ledger.training_failed(work, error)
-        self._measures.extend(self._floors)
-        self._floors.clear()
+        self._queue.ended(job, error)
+        return job, error
 
 
 def make_stage(stage: TrainStage | MeasureStage, around: Surroundings) -> str | None:
     """Runs in a worker; what the user can mend comes back as a sentence."""
     pin_threads(around)
-    several = processes(around.resources) > 1
+    assert isinstance(around.progress, ProgressFiles)
     try:
-        if isinstance(stage, TrainStage) and several and not around.store.has("train", stage.key):
-            train_together(stage, around)
-        else:
-            stage.make(around)
+        with around.progress.working(stage.key):
+            _make(stage, around)
     except UserError as error:
         return str(error)
     return None
+
+
+def _make(stage: TrainStage | MeasureStage, around: Surroundings) -> None:
+    several = processes(around.resources) > 1
+    if isinstance(stage, TrainStage) and several and not around.store.has("train", stage.key):
+        train_together(stage, around)
+    else:
+        stage.make(around)
 
 
 def pin_threads(around: Surroundings) -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import time
+from urllib.parse import unquote
 
 from rich.console import Console
 from rich.text import Text
 
 from rpe2d_bench.plan import Plan
-from rpe2d_bench.runner.display import Display, duration
+from rpe2d_bench.runner.display import Display
+from rpe2d_bench.runner.view import duration, worker
 from rpe2d_bench.search import Searching
 from rpe2d_bench.search.known import cost_of_rest
 from rpe2d_bench.store import Store
@@ -36,7 +37,10 @@ class SearchDisplay(Display):
         """One line per trial and per choice."""
         self._console.print(Text(line), soft_wrap=True)
 
-    def _summary(self) -> str:
-        elapsed = duration(time.time() - self._began)
+    def _counts(self) -> str:
         ended, trials = self._searching.counts if self._searching else (0, 0)
-        return f"{elapsed}, search: {ended}/{trials} trials"
+        return f"search, {ended} of {trials} trials"
+
+    def _workers(self) -> list[str]:
+        """A line for each trial that is under way."""
+        return [worker(unquote(progress.key), progress) for progress in self._files.all()]

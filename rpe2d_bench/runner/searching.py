@@ -7,6 +7,7 @@ import logging
 import os
 from collections.abc import Callable, Iterable
 from typing import Any
+from urllib.parse import quote
 
 from rpe2d_bench.config import Experiment
 from rpe2d_bench.errors import UserError
@@ -50,31 +51,35 @@ def search(
         files = ProgressFiles(store)
         around = Surroundings(store, experiment.resources, files.say, files)
         begun(searching)
-        (_here if engine == "local" else _on_ray)(searching, first, around)
+        (_here if engine == "local" else _on_ray)(searching, first, around, files)
     return searching.experiment, searching.table()
 
 
-def work(asked: Asked, around: Surroundings) -> str | None:
+def work(asked: Asked, around: Surroundings, files: ProgressFiles) -> str | None:
     """Do the stages of a trial; what the values or the user are to blame for comes back as a sentence."""
+    key = quote(f"{asked.entry[1]} trial {asked.number}", safe="")
     try:
-        for measure in asked.measures:
-            measure.make(around)
+        with files.working(key):
+            for measure in asked.measures:
+                measure.make(around)
     except UserError as error:
         return str(error)
+    finally:
+        files.ended(key)
     return None
 
 
-def _here(searching: Searching, first: Asked, around: Surroundings) -> None:
+def _here(searching: Searching, first: Asked, around: Surroundings, files: ProgressFiles) -> None:
     import torch
 
     torch.set_num_threads(around.resources.cpus_per_trial)
     asked: Asked | None = first
     while asked is not None:
-        searching.ended(asked, work(asked, around))
+        searching.ended(asked, work(asked, around, files))
         asked = searching.next()
 
 
-def _on_ray(searching: Searching, first: Asked, around: Surroundings) -> None:
+def _on_ray(searching: Searching, first: Asked, around: Surroundings, files: ProgressFiles) -> None:
     """One Tune run: trials start as earlier ones make them possible and slots come free."""
     from rpe2d_bench.runner import ray_engine
 
@@ -106,15 +111,14 @@ def _on_ray(searching: Searching, first: Asked, around: Surroundings) -> None:
 
     def trial(config: dict[str, Any]) -> None:
         ray_engine.pin_threads(around)
-        asked, progress = config["asked"], around.progress
+        asked = config["asked"]
 
         def told(stage: str, key: str, done: int, total: int, facts: dict[str, Any]) -> None:
-            if progress:
-                progress(stage, key, done, total, facts)
-            if config["stoppable"] and key == asked.trains:
+            files(stage, key, done, total, facts)
+            if config["stoppable"] and key == asked.trains and "loss" in facts:
                 tune.report({"failed": None, "step": done, "loss": facts["loss"]})
 
-        error = work(asked, Surroundings(around.store, around.resources, around.say, told))
+        error = work(asked, Surroundings(around.store, around.resources, around.say, told), files)
         tune.report({"failed": error, "finished": 1})
 
     assert searching.experiment.search is not None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -27,9 +28,7 @@ def training_pool(stage: TrainStage, dataset: Dataset, resolution: Resolution, a
     from rpe2d_bench.data.latents import TrainingLatents
     from rpe2d_bench.data.training import TrainingPictures
 
-    def between(done: int, total: int) -> None:
-        around.check_time()
-
+    between = _Watch(stage, around)
     crops, number, device = build_crops(stage.crops), stage.recipe.num_pictures, around.resources.device
     cache = around.store.root / "cache"
     if stage.latents is None:
@@ -40,6 +39,23 @@ def training_pool(stage: TrainStage, dataset: Dataset, resolution: Resolution, a
     return TrainingLatents(
         dataset, resolution, crops, encoder, num_pictures=number, cache_dir=cache, device=device, between=between
     )
+
+
+@dataclass
+class _Watch:
+    """Called with how far a pool is: tells whoever watches, and interrupts when the time is over and a part is done."""
+
+    stage: TrainStage
+    around: Surroundings
+    last: int | None = None
+
+    def __call__(self, done: int, total: int) -> None:
+        decoded = self.stage.data["name"] == "image_folder"
+        verb = "encoding" if self.stage.latents else "reading" if decoded else "rendering"
+        self.around.doing(self.stage, f"{verb} training images", done, total)
+        if self.last is not None and done > self.last:
+            self.around.check_time()
+        self.last = done
 
 
 def encoder_of(space: LatentSpace, device: str) -> Encoder:

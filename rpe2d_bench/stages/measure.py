@@ -67,9 +67,11 @@ class MeasureStage:
             labels = samples_file.labels(samples)
             if self.generated.resolution != self.reference.resolution:
                 samples = _resized(samples, partial / samples_file.NAME, self.reference.resolution)
+            around.doing(self, "features")
             seen = self.reference.observe(samples_file.pieces(samples), around.resources.device)
             seen.save(partial / "observations.npz")
         real_labels = np.load(reference / "labels.npy")
+        around.doing(self, "scoring")
         measured = metrics.score(
             seen,
             real,
@@ -89,6 +91,7 @@ class MeasureStage:
             details["warnings"] = [*details["warnings"], said]
         values, versions = dict(measured.values), dict(measured.versions)
         if self.inside and isinstance(self.generated, SampleStage):
+            around.doing(self, "looking into the model")
             values |= self._looked_inside(self.generated, details, around)
             versions |= {name: metrics.METRICS[name].version for name in self.inside}
         if isinstance(self.generated, ReferenceStage) and self.generated.latents is not None:

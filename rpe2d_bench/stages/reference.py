@@ -80,6 +80,8 @@ class ReferenceStage:
 
         def pieces() -> Iterator[np.ndarray]:
             for start in range(0, self.count, length):
+                if around.progress:
+                    around.progress(self.name, self.key, start, self.count, {})
                 piece = indices[start : start + length]
                 pictures = dataset.pictures(self.split, piece, self.resolution)  # type: ignore[arg-type]
                 if self.latents is not None:

@@ -67,11 +67,14 @@ class SampleStage:
 
         started = time.perf_counter()
         device = around.resources.device
+        around.doing(self, "loading the model")
         denoiser = load_denoiser(self.train, self.train.make(around), self.replacements).to(device)
         grid, train_grid = self.grid, self.train.grid
         batch = max(1, round(around.resources.sample_batch * train_grid.tokens / grid.tokens))
         made = Parts(partial, (self.count, self.train.channels, *self.resolution), around.resources.checkpoint_every)
         first = made.done
+        if around.progress:
+            around.progress(self.name, self.key, first, self.count, {})
         broken = [0]  # pictures that are not finite; to_uint8 and decoders make these pixels mid-grey
         plain = to_uint8 if self.train.latents is None else decoder_of(self.train.latents, device)
 

@@ -120,9 +120,12 @@ class TrainStage:
 
         from rpe2d_bench import data
 
+        around.doing(self, "opening the data")
         dataset = data.build(self.data)
         pictures = self.pictures(dataset, around)
+        around.doing(self, "building the model")
         training, elapsed = self.started(partial, around)
+        around.doing(self, "compiling, first step" if self.recipe.compile else "first step")
         started = saved = time.perf_counter()
         losses, norms, step_at_line, line_time = [], [], training.step, started
         with (partial / CURVE).open("a") as curve:
@@ -131,6 +134,8 @@ class TrainStage:
                 norms.append(step.grad_norm)
                 now = time.perf_counter()
                 if step.step % CURVE_EVERY and step.step != self.recipe.steps:
+                    if around.progress:
+                        around.progress(self.name, self.key, step.step, self.recipe.steps, {})
                     continue
                 loss, norm = float(sum(losses) / len(losses)), float(sum(norms) / len(norms))
                 if not math.isfinite(loss):
@@ -151,6 +156,7 @@ class TrainStage:
                     if stopping:
                         raise OutOfTime
         seconds = elapsed + time.perf_counter() - started
+        around.doing(self, "validation loss")
         trained = training.ema.to("cpu")
         save_file({name: value.contiguous() for name, value in trained.state_dict().items()}, partial / WEIGHTS)
         write_json(partial / "result.json", self._result(training, dataset, seconds, around))

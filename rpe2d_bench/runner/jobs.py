@@ -1,0 +1,112 @@
+"""From a plan to the jobs that are missing in the store, and who watches them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from rpe2d_bench.cost import PACE, flops_of_samples, flops_per_step
+from rpe2d_bench.plan import Plan, Trial, size
+from rpe2d_bench.runner.order import Job, Part
+from rpe2d_bench.stages import MeasureStage, ReferenceStage, SampleStage, TrainStage
+from rpe2d_bench.store import Store
+
+# Of one worker, for what is not counted in FLOPs: seconds for starting, and per real or generated image through the
+# nets of the metrics. Measured on two cores; what a run shows takes their place at once.
+FEATURES, SCORES, PER_IMAGE = 0.2, 0.2, 2e-3
+
+
+class Watch(Protocol):
+    """Hears of a run while it goes on."""
+
+    def planned(self, work: Work) -> None:
+        """What the run will do."""
+
+    def phase(self, text: str) -> None:
+        """What the driver does."""
+
+    def begun(self, job: Job) -> None:
+        """A worker was given a job."""
+
+    def ended(self, job: Job) -> None:
+        """A job has ended, well or not, and its records are written."""
+
+
+class Nobody:
+    """Watches nothing."""
+
+    def planned(self, work: Work) -> None: ...
+
+    def phase(self, text: str) -> None: ...
+
+    def begun(self, job: Job) -> None: ...
+
+    def ended(self, job: Job) -> None: ...
+
+
+@dataclass(frozen=True)
+class Work:
+    """What a run has to do, once each, in the order of the plan; keys are those of the stages."""
+
+    jobs: list[Job]
+    trainings: dict[str, list[Trial]] = field(default_factory=dict)  # equal trainings of several entries are one job
+    measures: dict[str, MeasureStage] = field(default_factory=dict)
+
+
+def work_of(plan: Plan, store: Store) -> Work:
+    """What a store lacks of a plan."""
+    work, seeds = Work([]), list(plan.experiment.seeds)
+    device = plan.experiment.resources.device
+    missing = {stage.key for stage in plan.missing_measures(store)}
+    untrained = {trial.stage.key for trial in plan.missing_trainings(store)}
+    for trial in plan.trials:
+        stage = trial.stage
+        if stage.key in untrained:
+            if stage.key not in work.trainings:
+                after = None if stage.start is None else stage.start.key
+                parts = (Part(stage.key, "compute/train", seconds_of(stage, device)),)
+                label = f"train {trial.label}"
+                work.jobs.append(Job(stage.key, label, "training", seeds.index(trial.seed), after, parts))
+            work.trainings.setdefault(stage.key, []).append(trial)
+        for cell in trial.cells:
+            measure = cell.measure
+            if measure.key in missing and measure.key not in work.measures:
+                label = f"{cell.method} {size(cell.test_resolution)} seed {cell.seed}"
+                parts = _parts(measure, store, device)
+                work.jobs.append(Job(measure.key, label, "cell", seeds.index(cell.seed), stage.key, parts))
+                work.measures[measure.key] = measure
+    for floor in plan.floors:
+        measure = floor.measure
+        if measure.key in missing and measure.key not in work.measures:
+            label = f"real images {size(floor.test_resolution)} seed {floor.seed}"
+            parts = _parts(measure, store, device)
+            work.jobs.append(Job(measure.key, label, "floor", seeds.index(floor.seed), None, parts))
+            work.measures[measure.key] = measure
+    return work
+
+
+def _parts(measure: MeasureStage, store: Store, device: str) -> tuple[Part, ...]:
+    sources = (measure.reference, measure.training, measure.generated)
+    absent = [stage for stage in sources if stage is not None and not store.has(stage.name, stage.key)]
+    parts = [Part(stage.key, kind_of(stage), seconds_of(stage, device)) for stage in absent]
+    return (*parts, Part(measure.key, kind_of(measure), seconds_of(measure, device)))
+
+
+def kind_of(stage: TrainStage | SampleStage | ReferenceStage | MeasureStage) -> str:
+    """What has about the same pace: a path, the more alike the longer the common prefix."""
+    if isinstance(stage, TrainStage):
+        return "compute/train"
+    if isinstance(stage, SampleStage):
+        return f"compute/sample/{size(stage.resolution)}"
+    return "data/features" if isinstance(stage, ReferenceStage) else "data/scores"
+
+
+def seconds_of(stage: TrainStage | SampleStage | ReferenceStage | MeasureStage, device: str) -> float:
+    """Planned seconds of one worker. The one place that turns FLOPs into time for the display."""
+    if isinstance(stage, TrainStage):
+        return stage.recipe.steps * flops_per_step(stage) / PACE[device]
+    if isinstance(stage, SampleStage):
+        return flops_of_samples(stage) / PACE[device]
+    if isinstance(stage, ReferenceStage):
+        return FEATURES + stage.count * PER_IMAGE
+    return SCORES + stage.generated.count * PER_IMAGE
