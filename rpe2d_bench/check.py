@@ -10,6 +10,8 @@ from rpe2d_bench.config import Experiment
 from rpe2d_bench.errors import UserError, suggestion
 from rpe2d_bench.yaml_file import Document, Location
 
+MOST_TOKENS = 2**18  # of one image: 512 x 512; attention over more takes hours an image
+
 
 def check(experiment: Experiment, document: Document) -> None:
     """Raises UserError, with file and line, for the first thing that cannot work."""
@@ -142,10 +144,22 @@ def _resolutions(experiment: Experiment, document: Document) -> None:
             places.append((("models", name, "init", "resolution"), entry.init.resolution))
     for at, resolution in places:
         for patch in patches:
+            _tokens(document, at, resolution, patch)
             for side in resolution:
                 if side % patch:
                     near = f"{max(patch, side // patch * patch)} or {(side // patch + 1) * patch}"
                     raise document.error(at, f"resolution {side} is not a multiple of the {what} {patch}; write {near}")
+
+
+def _tokens(document: Document, at: Location, resolution: tuple[int, int], patch: int) -> None:
+    """Before anything is computed for a resolution whose encoding alone would fill the memory."""
+    height, width = (side // patch for side in resolution)
+    if height * width > MOST_TOKENS:
+        raise document.error(
+            at,
+            f"{resolution[0]}x{resolution[1]} px are {height * width:,} tokens ({height:,} x {width:,}, patches of "
+            f"{patch} px), more than the {MOST_TOKENS:,} that are supported; write a smaller resolution",
+        )
 
 
 def _downsampling(experiment: Experiment) -> int:

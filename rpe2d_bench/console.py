@@ -38,7 +38,7 @@ def open_console() -> Console:
 
 
 class Opening:
-    """Context manager: what a command does before its work begins, a line each in a log, one that changes on a terminal.
+    """Context manager: what a command does before its work begins; in a log a line each, on a terminal one.
 
     `began` is when the command was started, as far as this process knows: time.time().
     """

@@ -59,13 +59,13 @@ def run_experiment(
 
         tracker = BackgroundTracker(tracking_uri, place.root, plan.run, experiment, console.print)
         listeners.append(tracker.log)
-    seeds, early = experiment.seeds, list[Record]()
-    listeners.append(early.append)
+    seeds = experiment.seeds
 
     def first_look(seed: int) -> None:
-        console.print(report.terminal_table([record for record in early if record.seed == seed]))
-        complete = seeds.index(seed) + 1
-        console.print(f"seed {seed} is complete, {complete} of {len(seeds)}: a first look", highlight=False)
+        early = [record for record in records.read(place.root) if record.run == plan.run and record.seed == seed]
+        told = f"seed {seed} is complete, {seeds.index(seed) + 1} of {len(seeds)}: a first look"
+        console.print(told, style="bold", highlight=False)
+        console.print(report.terminal_table([_alone(record) for record in early]))
 
     display.on_first_look(first_look)
     with display:
@@ -102,8 +102,16 @@ def _searched(
     whole = loading.load(path, overrides)  # a model is judged by the file's first method on it
     display = SearchDisplay(Plan(whole, overrides, (), ()), store, console)
     with display:
-        chosen, table = search(whole, store, engine=engine, methods=only, heard=display.said, begun=display.begun)
+        chosen, table = search(
+            whole, store, engine=engine, methods=only, heard=display.said, begun=display.search_begun
+        )
     return loading.keep(chosen, only) if only else chosen, table
+
+
+def _alone(record: Record) -> Record:
+    """The record as of an experiment of its seed alone."""
+    config = {**record.config, "experiment": {**record.config["experiment"], "seeds": [record.seed]}}
+    return record.model_copy(update={"config": config})
 
 
 def write_reports(sources: list[Path], store: Path, reports: Path) -> None:

@@ -149,10 +149,11 @@ class Display:
             except UserError:
                 key = None
             if key is not None:
-                metric = describe(key)
-                factor = "" if metric.factor in (1.0, 100.0) else f" × {metric.factor:g}"
+                metric, value = describe(key), record.metrics[key]
+                thousand = metric.factor == 1000.0 and abs(value) < 1  # as the report has it, for small distances
+                factor = 1.0 if metric.factor == 1000.0 and not thousand else metric.factor
                 unit = f" {metric.unit}" if metric.unit else ""
-                found.append((f"{metric.label}{factor}", f"{metric.factor * record.metrics[key]:.3g}{unit}"))
+                found.append((metric.label + (" × 1000" if thousand else ""), f"{factor * value:.3g}{unit}"))
         return found
 
     def _say(self, line: str) -> None:

@@ -64,9 +64,9 @@ def work_of(plan: Plan, store: Store) -> Work:
         if stage.key in untrained:
             if stage.key not in work.trainings:
                 after = None if stage.start is None else stage.start.key
-                parts = (Part(stage.key, "compute/train", seconds_of(stage, device)),)
+                part = Part(stage.key, kind_of(stage), seconds_of(stage, device))
                 label = f"train {trial.label}"
-                work.jobs.append(Job(stage.key, label, "training", seeds.index(trial.seed), after, parts))
+                work.jobs.append(Job(stage.key, label, "training", seeds.index(trial.seed), after, (part,)))
             work.trainings.setdefault(stage.key, []).append(trial)
         for cell in trial.cells:
             measure = cell.measure

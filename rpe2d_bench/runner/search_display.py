@@ -16,13 +16,13 @@ from rpe2d_bench.store import Store
 
 
 class SearchDisplay(Display):
-    """Context manager around a search; `said` hears of each trial and `begun` of the search itself."""
+    """Context manager around a search; `said` hears of each trial and `search_begun` of the search itself."""
 
     def __init__(self, plan: Plan, store: Store, console: Console) -> None:
         super().__init__(plan, store, console, plan.experiment.report.main_metric)
         self._searching: Searching | None = None
 
-    def begun(self, searching: Searching) -> None:
+    def search_begun(self, searching: Searching) -> None:
         """There is work to do."""
         self._searching = searching
         ended, trials = searching.counts

@@ -7,9 +7,10 @@ import logging
 import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import unquote
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -37,7 +38,8 @@ NOTE = """To compare methods: filter `tags.stage = "mean"`, chart view; `curves`
 
 def default_uri(store: Path) -> str:
     """SQLite in the store. Absolute: MLflow would look for a relative file wherever it happens to be started."""
-    return f"sqlite:///{Path(store).resolve() / DATABASE}"
+    path = str(Path(store).resolve() / DATABASE)
+    return f"sqlite:///{path.replace('%', '%25').replace('?', '%3F')}"  # SQLAlchemy reads these two as its own
 
 
 def connect(uri: str) -> MlflowClient:
@@ -53,17 +55,22 @@ def connect(uri: str) -> MlflowClient:
     if path is None:
         return MlflowClient(tracking_uri=uri)
     path.parent.mkdir(parents=True, exist_ok=True)
+    quoted = Path(uri.removeprefix("sqlite:///")).parent
+    stray = None if quoted.exists() else quoted  # MLflow makes the folder as it is quoted, beside the real one
     with alone(path):  # several processes that open a new SQLite store together break it for good
         client = MlflowClient(tracking_uri=uri)
         client.search_experiments(max_results=1)
         with sqlite3.connect(path, timeout=5) as database:
             database.execute("PRAGMA journal_mode=WAL")
+    if stray is not None:
+        with suppress(OSError):  # not empty: somebody's own
+            stray.rmdir()
     return client
 
 
 def sqlite_path(uri: str) -> Path | None:
     """The file behind a sqlite:/// URI."""
-    return Path(uri.removeprefix("sqlite:///")) if uri.startswith("sqlite:///") else None
+    return Path(unquote(uri.removeprefix("sqlite:///"))) if uri.startswith("sqlite:///") else None
 
 
 @contextmanager
