@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from rpe2d_bench.runner import Engine, run
 from rpe2d_bench.runner.display import Display, duration
 from rpe2d_bench.separation import separate, separate_runs
 from rpe2d_bench.store import Store
+from rpe2d_bench.verified import verified
 
 PLAIN_WIDTH = 140  # columns of a log
 
@@ -48,10 +50,11 @@ def run_experiment(
 
         tracker = BackgroundTracker(tracking_uri, place.root, plan.run, experiment, console.print)
         listeners.append(tracker.log)
+
     with display:
         written = yaml_file.read(path).data
         found = run(plan, place, engine=engine, written=written, listeners=tuple(listeners), searched=searched)
-    compared = separate(found, place.root)
+    compared = separate(found, place.root, say=partial(_say, console))
     page = report.render(found, place.root, reports / experiment.name, compared)
     if tracker:
         tracker.finish(page.parent)
@@ -89,11 +92,13 @@ def write_reports(sources: list[Path], store: Path, reports: Path) -> None:
     if len(runs) > 2:
         raise UserError(f"report takes one or two sources, got {len(runs)}")
     roots = [_root(source, store) for source in sources] or [store.resolve()]
+
+    runs = [verified(found, Store(root), partial(_say, console)) for found, root in zip(runs, roots, strict=True)]
     if len(runs) == 2:
-        moved = separate_runs(runs[0], runs[1], (roots[0], roots[1]))
+        moved = separate_runs(runs[0], runs[1], (roots[0], roots[1]), say=partial(_say, console))
         page = report.render_comparison(runs[0], runs[1], roots[0], roots[1], reports / _versus(runs), moved)
     else:
-        compared = separate(runs[0], roots[0])
+        compared = separate(runs[0], roots[0], say=partial(_say, console))
         run, experiment = runs[0][0].run, runs[0][0].experiment
         page = report.render(runs[0], roots[0], reports / (run if run in map(str, sources) else experiment), compared)
         console.print(report.terminal_table(runs[0], compared))
@@ -104,6 +109,10 @@ def _console() -> Console:
     """The terminal, or lines wide enough for a table where there is none."""
     console = Console()
     return console if console.is_terminal else Console(width=PLAIN_WIDTH)
+
+
+def _say(console: Console, sentence: str) -> None:
+    console.print(sentence, style="yellow", highlight=False, markup=False, soft_wrap=True)
 
 
 def _records_of(source: Path, store: Path) -> list[Record]:

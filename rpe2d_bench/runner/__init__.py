@@ -36,7 +36,7 @@ def run(
         trial.stage.check_inputs()
     files = ProgressFiles(store)
     around = Surroundings(store, plan.experiment.resources, files.say, files)
-    ledger = Ledger(plan, store, written or {}, plan.experiment.resources.device, searched)
+    ledger = Ledger(plan, store, written or {}, plan.experiment.resources.device, searched, files.say)
     ledger.listeners.extend(listeners)
     if engine == "local" or not (plan.missing_trainings(store) or plan.missing_measures(store)):
         from rpe2d_bench.runner.local import run as finish

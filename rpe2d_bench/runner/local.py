@@ -8,6 +8,7 @@ from rpe2d_bench.errors import UserError
 from rpe2d_bench.ledger import Ledger
 from rpe2d_bench.plan import Plan
 from rpe2d_bench.stages import MeasureStage
+from rpe2d_bench.store import Unwritable
 from rpe2d_bench.surroundings import Surroundings
 
 
@@ -18,6 +19,8 @@ def run(plan: Plan, around: Surroundings, ledger: Ledger) -> None:
     for trial in plan.trials:
         try:
             trial.stage.make(around)
+        except Unwritable:  # nothing else could be kept, either
+            raise
         except UserError as error:
             ledger.training_failed(trial, str(error))
             continue
@@ -33,6 +36,8 @@ def run(plan: Plan, around: Surroundings, ledger: Ledger) -> None:
 def _measure(stage: MeasureStage, around: Surroundings, ledger: Ledger) -> None:
     try:
         stage.make(around)
+    except Unwritable:
+        raise
     except UserError as error:
         ledger.measuring_failed(stage, str(error))
     else:

@@ -18,6 +18,7 @@ from rpe2d_bench.models.memory import ONE_HEAP
 from rpe2d_bench.plan import Plan, Trial
 from rpe2d_bench.runner.several_gpus import processes, train_together
 from rpe2d_bench.stages import MeasureStage, TrainStage
+from rpe2d_bench.store import Unwritable
 from rpe2d_bench.surroundings import Surroundings
 
 RETRIES = 2  # of a stage whose process was killed; it continues from its checkpoint
@@ -137,6 +138,8 @@ class _Queue:
             error = self._ray.get(task)
         except self._ray.exceptions.OutOfMemoryError:
             error = "out of memory; lower resources.trials_in_parallel, resources.sample_batch or train.batch_size"
+        except Unwritable as raised:
+            raise Unwritable(str(getattr(raised, "cause", raised))) from None
         except Exception as raised:  # the worker died more often than it is retried, or a bug: the rest goes on
             error = one_line(raised)
         if isinstance(work, MeasureStage):
@@ -161,6 +164,8 @@ def make_stage(stage: TrainStage | MeasureStage, around: Surroundings) -> str | 
             train_together(stage, around)
         else:
             stage.make(around)
+    except Unwritable:  # ends the run: nothing else could be kept, either
+        raise
     except UserError as error:
         return str(error)
     return None

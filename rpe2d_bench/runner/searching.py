@@ -12,7 +12,7 @@ from rpe2d_bench.config import Experiment
 from rpe2d_bench.errors import UserError
 from rpe2d_bench.progress import ProgressFiles
 from rpe2d_bench.search import Asked, Searching
-from rpe2d_bench.store import Store
+from rpe2d_bench.store import Store, Unwritable
 from rpe2d_bench.surroundings import Surroundings
 
 TUNE = {
@@ -59,6 +59,8 @@ def work(asked: Asked, around: Surroundings) -> str | None:
     try:
         for measure in asked.measures:
             measure.make(around)
+    except Unwritable:  # not the values' fault
+        raise
     except UserError as error:
         return str(error)
     return None
