@@ -22,7 +22,10 @@ class Ledger:
         written: dict[str, Any],
         device: str = "cpu",
         searched: dict[str, Any] | None = None,
+        say: Callable[[str], None] = lambda _: None,
     ) -> None:
+        """say: told of lines that can't be read, and of results that are not those of their stages."""
+        self._say = say
         self.plan, self.store = plan, store
         self.listeners: list[Callable[[Record], None]] = []
         self._common: dict[str, Any] = {
@@ -36,6 +39,7 @@ class Ledger:
         }
         self._known: dict[tuple[Any, ...], Record] = {}
         if (store.root / records.RECORDS_FILE).exists():
+            records.set_aside(store.root, say)
             self._known = {r.identity: r for r in records.read(store.root) if r.run == plan.run}
 
     @property
@@ -144,6 +148,9 @@ class Ledger:
         known = self._known.get(record.identity)
         if known is not None and _outcome(known) == _outcome(record):
             return  # finished by an earlier attempt
+        changed = "" if known is None else _changed(known, record)
+        if changed:
+            self._say(f"record of {_called(record)}: {changed} is not what its stage holds; written again")
         records.append(self.store.root, record)
         self._known[record.identity] = record
         for listener in self.listeners:
@@ -152,4 +159,18 @@ class Ledger:
 
 def _outcome(record: Record) -> tuple[Any, ...]:
     """What makes a result worth a new record; how it is to be reported counts, how it was scheduled does not."""
-    return record.key, record.status, record.error, record.config.get("experiment", {}).get("report")
+    reported = record.config.get("experiment", {}).get("report")
+    return record.key, record.status, record.error, reported, record.metrics, record.num_samples
+
+
+def _changed(known: Record, record: Record) -> str:
+    """The names of the numbers that differ between two records of one stage, where it was made both times."""
+    if known.key != record.key or not known.status == record.status == "ok":
+        return ""
+    before, now = known.metrics, record.metrics
+    names = [name for name in {**before, **now} if before.get(name) != now.get(name)]
+    return ", ".join(names + ["num_samples"] * (known.num_samples != record.num_samples))
+
+
+def _called(record: Record) -> str:
+    return f"{record.method or record.model or 'real images'}, seed {record.seed}"

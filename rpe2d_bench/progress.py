@@ -8,6 +8,7 @@ runs/progress/notices.log    sentences of workers, which have no terminal
 from __future__ import annotations
 
 import json
+import logging
 import os
 import platform
 import time
@@ -19,6 +20,7 @@ from typing import Any
 
 from rpe2d_bench.store import Store
 
+LOG = logging.getLogger("rpe2d_bench.progress")
 EVERY = 1.0  # seconds between two writes within one phase
 NOTICES = "notices.log"
 SILENT = 60.0  # seconds after which a driver that did not touch its file is taken for dead
@@ -109,9 +111,9 @@ class ProgressFiles:
     def read(self, key: str) -> Progress | None:
         """A piece of work of this run, if it was begun."""
         try:
-            phases, facts, updated = json.loads((self.folder / f"{self.run}-{key}.json").read_text())
-            return Progress(key, [Phase(**phase) for phase in phases], facts, updated)
-        except (OSError, ValueError, TypeError):
+            phases, facts, updated = json.loads((self.folder / f"{self.run}-{key}.json").read_bytes())
+            return Progress(key, [Phase(**phase) for phase in phases], dict(facts), float(updated))
+        except (OSError, ValueError, TypeError, AttributeError, RecursionError):  # just replaced or removed, or damaged
             return None
 
     def all(self) -> list[Progress]:
@@ -133,17 +135,20 @@ class ProgressFiles:
 
     def say(self, message: str) -> None:
         """Leave a sentence for whoever watches; workers have no terminal of their own."""
-        with suppress(OSError):
+        try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            with (self.folder / NOTICES).open("a") as file:
-                file.write(message + "\n")
+            with (self.folder / NOTICES).open("a", encoding="utf-8", errors="replace") as file:
+                file.write(message.replace("\n", " ") + "\n")
+        except OSError:  # a full or read-only disk: at least the terminal of this process has it
+            LOG.warning(message)
 
     def notices(self) -> list[str]:
         """Every sentence since the last run that was alone began."""
         try:
-            return (self.folder / NOTICES).read_text().splitlines()
+            text = (self.folder / NOTICES).read_bytes().decode("utf-8", "replace")
         except OSError:
             return []
+        return text.split("\n")[:-1]
 
     def clear(self) -> None:
         """Forget what dead drivers and their workers left; runs that go on in this store keep theirs."""
@@ -152,12 +157,14 @@ class ProgressFiles:
             if path.name == NOTICES and living:
                 continue
             if not any(path.name.startswith(run) for run in living):
-                path.unlink(missing_ok=True)
+                with suppress(OSError):  # a store that can't be written
+                    path.unlink(missing_ok=True)
 
     def close(self) -> None:
         """This run has ended: nothing of it is under way."""
         for path in self.folder.glob(f"{self.run}*"):
-            path.unlink(missing_ok=True)
+            with suppress(OSError):
+                path.unlink(missing_ok=True)
 
 
 def runs(store: Store) -> list[tuple[Path, bool, dict[str, Any]]]:

@@ -2,26 +2,32 @@
 
 A store (``runs/`` by default) holds ``records.jsonl``: one Record a line, appended, never edited.
 A later line with the same identity (run, stage, model, method, resolutions, seed) supersedes an earlier one when read.
+How lines are written, read and set aside is in `record_lines.py`; `append` and `read` are here, too.
 """
 
 from __future__ import annotations
 
-import fcntl
+import logging
+import math
 import os
 import platform
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from datetime import UTC, datetime
 from functools import lru_cache
 from importlib import metadata
 from pathlib import Path
-from typing import IO, Any, Literal
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from rpe2d_bench import record_lines
 from rpe2d_bench.errors import UserError
+from rpe2d_bench.store import disk_errors
 
+LOG = logging.getLogger("rpe2d_bench.records")
 RECORDS_FILE = "records.jsonl"
 PACKAGES = ("rpe2d-bench", "torch", "numpy", "ray", "mlflow", "clean-fid")
 # The dirty flag looks at what can change a number, not at documents.
@@ -77,6 +83,24 @@ class Record(BaseModel):
     artifacts: dict[str, str] = {}  # name -> path below the store: curve, checkpoint, samples, strip
     provenance: Provenance = Provenance()
 
+    @model_validator(mode="before")
+    @classmethod
+    def _numbers_only(cls, given: Any) -> Any:
+        """A result that is not a number is none: the record says so and has failed; what else it holds is kept.
+
+        JSON has no NaN, so older versions wrote null for it.
+        """
+        if not isinstance(given, dict) or not isinstance(given.get("metrics"), dict):
+            return given
+        if isinstance(given.get("timings"), dict):
+            given = given | {"timings": {name: value for name, value in given["timings"].items() if _is_number(value)}}
+        broken = [name for name, value in given["metrics"].items() if not _is_number(value)]
+        if not broken:
+            return given
+        kept = {name: value for name, value in given["metrics"].items() if name not in broken}
+        error = given.get("error") or f"not a number: {', '.join(map(str, broken))}"
+        return given | {"metrics": kept, "status": "failed", "error": error}
+
     @property
     def identity(self) -> tuple[Any, ...]:
         """What makes a record the newer version of an older one."""
@@ -84,56 +108,71 @@ class Record(BaseModel):
 
 
 def append(store: Path, record: Record) -> None:
-    """Append one record as one line; safe with several writers on one machine, and after a kill in mid-line."""
-    store.mkdir(parents=True, exist_ok=True)
-    line = record.model_dump_json().encode() + b"\n"
-    with (store / RECORDS_FILE).open("a+b") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        _drop_torn_line(file)
-        file.write(line)
-        file.flush()
-        os.fsync(file.fileno())
+    """Append one record as one line; safe with several writers on one machine, and after a kill in mid-line.
+
+    Raises Unwritable where the disk is full; then the file is as it was.
+    """
+    with disk_errors(store):
+        record_lines.append(store / RECORDS_FILE, line_of(record))
 
 
-def _drop_torn_line(file: IO[bytes]) -> None:
-    """Cut what a kill left behind the last line feed, so that the next line stands alone."""
-    end = whole = file.seek(0, os.SEEK_END)
-    while whole:
-        start = max(0, whole - 4096)
-        file.seek(start)
-        found = file.read(whole - start).rfind(b"\n")
-        if found >= 0:
-            whole = start + found + 1
-            break
-        whole = start
-    if whole < end:
-        file.truncate(whole)
-    file.seek(0, os.SEEK_END)
+def line_of(record: Record) -> bytes:
+    """A record as a line of a file, with its digest."""
+    return record_lines.line_of(record.model_dump(mode="json"))
 
 
-def read(source: Path) -> list[Record]:
+def read(source: Path, say: Callable[[str], None] | None = None) -> list[Record]:
     """All records of a store (or of a .jsonl file), newest version of each identity, in order of first appearance.
 
-    A torn last line, as a kill can leave, is skipped; damage elsewhere is an error that names the line.
+    A line that can't be read is left out and named: to `say`, or once per process as a warning.
+    Raises UserError where there is no such file.
     """
     path = source / RECORDS_FILE if source.is_dir() else source
     if not path.exists():
         raise UserError(f"no records at {path}; run an experiment first: rpe2d-bench run experiments/NAME.yaml")
     newest: dict[tuple[Any, ...], Record] = {}
-    for record in _parse(path):
-        newest[record.identity] = record
+    try:
+        for line in record_lines.read(path):
+            record, damage = _record_in(line)
+            if record is None:
+                (say or _warn)(f"{path}:{line.number} {damage}; it is left out, and the next `run` sets it aside")
+            else:
+                newest[record.identity] = record
+    except OSError as error:
+        raise UserError(f"{path}: {os.strerror(error.errno or 0)}; records cannot be read") from error
     return list(newest.values())
 
 
-def _parse(path: Path) -> Iterator[Record]:
-    lines = path.read_text().splitlines(keepends=True)
-    for number, line in enumerate(lines, start=1):
-        if not line.endswith("\n"):
-            return  # torn by a kill; `append` cuts it off
-        try:
-            yield Record.model_validate_json(line)
-        except ValueError as error:
-            raise UserError(f"{path}:{number}: not a record; remove the line or restore the file") from error
+def set_aside(store: Path, say: Callable[[str], None]) -> None:
+    """Move lines that can't be read out of the records, into a file beside; those of a later version stay."""
+    path = store / RECORDS_FILE
+    with suppress(OSError):  # a store that can't be written: readers leave the lines out all the same
+        moved = record_lines.set_aside(path, lambda line: _record_in(line)[0] is None and not line.vouched)
+        beside = record_lines.rejected_file(path).name
+        for line in moved:
+            say(f"{path}:{line.number} {_record_in(line)[1]}; it is kept in {beside}, and what it said is made again")
+
+
+def _record_in(line: record_lines.Line) -> tuple[Record | None, str]:
+    """The record of a line, or why there is none."""
+    if line.document is None:
+        return None, str(line.damage)
+    try:
+        return Record.model_validate(line.document), ""
+    except ValueError as error:
+        first = error.errors()[0] if isinstance(error, ValidationError) else {"loc": (), "msg": str(error)}
+        where = ".".join(map(str, first["loc"]))
+        return None, f"is not a record of this version ({where}: {first['msg']})"
+
+
+@lru_cache(maxsize=1000)
+def _warn(sentence: str) -> None:
+    LOG.warning(sentence)
+
+
+def _is_number(value: Any) -> bool:
+    """Whether it is one, or something that the field's own type judges."""
+    return value is not None and not (isinstance(value, float) and not math.isfinite(value))
 
 
 def latest_run(records: Iterable[Record], experiment: str | None = None) -> str | None:

@@ -6,8 +6,6 @@ Results are plain dictionaries, so that the report, which imports no metrics, ca
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-import json
 import os
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -18,22 +16,26 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from rpe2d_bench import samples_file
+from rpe2d_bench.kept_comparison import Comparison
 from rpe2d_bench.records import Record, Resolution
+from rpe2d_bench.store import Store
 
 VERSION = "2"
 RESAMPLES = 4000
 KINDS = ("kid", "fd")
-FOLDER = "comparisons"
 CELLS_AT_ONCE = 4  # at most: with 50,000 pictures each holds several GiB of resamples
 
 Side = tuple[str, str]  # "first" or "second" run, method
 Cell = dict[str, dict[int, Record]]  # method -> seed -> record, of one train and test resolution
 
 
-def separate(records: Iterable[Record], store: Path, resamples: int = RESAMPLES) -> list[dict[str, Any]]:
+def separate(
+    records: Iterable[Record], store: Path, resamples: int = RESAMPLES, say: Callable[[str], None] = lambda _: None
+) -> list[dict[str, Any]]:
     """Every pair of methods at every test resolution, corrected per metric and resolution (Holm) over its pairs.
 
-    Methods that lack a seed which others have are left out of that resolution, as are observations that are gone.
+    Methods that lack a seed which others have are left out of that resolution, as are observations that are gone or
+    damaged, unless what they gave is known from before; `say` hears which.
     Each entry: metric (recorded name), train_resolution, test_resolution and the fields of metrics.compare.Comparison.
     """
     cells: dict[tuple[Resolution, Resolution], Cell] = {}
@@ -43,7 +45,7 @@ def separate(records: Iterable[Record], store: Path, resamples: int = RESAMPLES)
             cell = cells.setdefault((record.train_resolution, record.test_resolution), {})
             cell.setdefault(str(record.method), {})[int(record.seed or 0)] = record
     places = [{"train_resolution": list(train), "test_resolution": list(test)} for train, test in cells]
-    found = _at_once(lambda cell: _cached(cell, Path(store), resamples), cells.values())
+    found = _at_once(lambda cell: _cached(cell, Path(store), resamples, say), cells.values())
     return [entry | place for place, entries in zip(places, found, strict=True) for entry in entries]
 
 
@@ -54,20 +56,26 @@ def _at_once(compare: Callable[[Any], list[dict[str, Any]]], cells: Iterable[Any
 
 
 def separate_runs(
-    first: Iterable[Record], second: Iterable[Record], roots: tuple[Path, Path], resamples: int = RESAMPLES
+    first: Iterable[Record],
+    second: Iterable[Record],
+    roots: tuple[Path, Path],
+    resamples: int = RESAMPLES,
+    say: Callable[[str], None] = lambda _: None,
 ) -> list[dict[str, Any]]:
     """Every cell that two runs share, second against first, corrected per metric (Holm) over all such cells.
 
     Cells without common seeds, with another reference, or whose observations are gone are left out, as are those that
-    are the same pictures. Each entry: metric, method, train_resolution, test_resolution, difference, low, high,
-    p_adjusted, seeds, covers.
+    are the same pictures; `say` hears of observations that are gone. Each entry: metric, method, train_resolution,
+    test_resolution, difference, low, high, p_adjusted, seeds, covers.
     """
     cells: dict[tuple[Any, ...], dict[Side, dict[int, Record]]] = {}
     for side, run, root in (("first", first, roots[0]), ("second", second, roots[1])):
         for record in run:
             if record.stage == "measure" and record.status == "ok" and "observations" in record.artifacts:
                 files = {name: str(Path(root).resolve() / path) for name, path in record.artifacts.items()}
-                if not all(Path(files.get(name, "")).is_file() for name in ("observations", "reference_observations")):
+                needed = [files.get(name, name) for name in ("observations", "reference_observations")]
+                if gone := [path for path in needed if not Path(path).is_file()]:
+                    say(f"{gone[0]} is missing; {record.method} is left out of the comparison by samples there")
                     continue
                 where = (record.train_resolution, record.test_resolution, record.details.get("reference_key"))
                 by_seed = cells.setdefault(where, {}).setdefault((side, str(record.method)), {})
@@ -115,29 +123,32 @@ def _corrected(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return found
 
 
-def _cached(cell: Cell, store: Path, resamples: int) -> list[dict[str, Any]]:
+def _cached(cell: Cell, store: Path, resamples: int, say: Callable[[str], None]) -> list[dict[str, Any]]:
     seeds = set.union(*(set(by_seed) for by_seed in cell.values()))
     paths = {
         method: tuple(by_seed[seed].artifacts["observations"] for seed in sorted(seeds))
         for method, by_seed in cell.items()
-        if set(by_seed) == seeds and all((store / r.artifacts["observations"]).is_file() for r in by_seed.values())
+        if set(by_seed) == seeds
     }
     references = {r.artifacts.get("reference_observations") for by_seed in cell.values() for r in by_seed.values()}
     reference = references.pop() if len(references) == 1 else None
-    if reference is None or not (store / reference).is_file() or len(set(paths.values())) < 2:
+    if reference is None or len(set(paths.values())) < 2:
         return []
-    question = json.dumps([VERSION, resamples, sorted(paths.items()), reference])  # content addresses: labels are in
-    file = store / FOLDER / f"{hashlib.sha256(question.encode()).hexdigest()[:32]}.json"
-    try:
-        known: list[dict[str, Any]] = json.loads(file.read_text())
-        return known
-    except (OSError, ValueError):
-        pass  # absent or torn: work it out
+    known = Comparison(Store(store), VERSION, resamples, paths, reference)
+    if (entries := known.read(say)) is not None:
+        return entries
+    damage = known.damage()
+    for path, reason in damage.items():
+        users = ", ".join(method for method, observed in paths.items() if path in observed) or "everything"
+        say(f"{path}: {reason}; {users} is left out of the comparisons until `run` makes it again")
+    paths = {method: observed for method, observed in paths.items() if not set(observed) & set(damage)}
+    if reference in damage or len(set(paths.values())) < 2:
+        return []
+    known = Comparison(Store(store), VERSION, resamples, paths, reference)
+    if damage and (entries := known.read(say)) is not None:
+        return entries
     found = _compare(cell, paths, store, reference, resamples)
-    file.parent.mkdir(parents=True, exist_ok=True)
-    partial = file.with_suffix(".partial")
-    partial.write_text(json.dumps(found))
-    partial.replace(file)
+    known.write(found)
     return found
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ from rpe2d_bench.records import Record
 from rpe2d_bench.runner import Engine, run
 from rpe2d_bench.runner.view import duration
 from rpe2d_bench.store import Store
+from rpe2d_bench.verified import verified
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -74,7 +76,7 @@ def run_experiment(
             plan, place, engine=engine, written=written, listeners=tuple(listeners), searched=searched, watch=display
         )
         display.phase("comparing the methods")
-        compared = separate(found, place.root)
+        compared = separate(found, place.root, say=partial(_say, console))
         display.phase("writing the report")
         page = report.render(found, place.root, reports / experiment.name, compared)
         if tracker:
@@ -124,15 +126,21 @@ def write_reports(sources: list[Path], store: Path, reports: Path) -> None:
     if len(runs) > 2:
         raise UserError(f"report takes one or two sources, got {len(runs)}")
     roots = [_root(source, store) for source in sources] or [store.resolve()]
+
+    runs = [verified(found, Store(root), partial(_say, console)) for found, root in zip(runs, roots, strict=True)]
     if len(runs) == 2:
-        moved = separate_runs(runs[0], runs[1], (roots[0], roots[1]))
+        moved = separate_runs(runs[0], runs[1], (roots[0], roots[1]), say=partial(_say, console))
         page = report.render_comparison(runs[0], runs[1], roots[0], roots[1], reports / _versus(runs), moved)
     else:
-        compared = separate(runs[0], roots[0])
+        compared = separate(runs[0], roots[0], say=partial(_say, console))
         run, experiment = runs[0][0].run, runs[0][0].experiment
         page = report.render(runs[0], roots[0], reports / (run if run in map(str, sources) else experiment), compared)
         console.print(report.terminal_table(runs[0], compared))
     console.print(f"report: {page}", highlight=False, soft_wrap=True)
+
+
+def _say(console: Console, sentence: str) -> None:
+    console.print(sentence, style="yellow", highlight=False, markup=False, soft_wrap=True)
 
 
 def _records_of(source: Path, store: Path) -> list[Record]:

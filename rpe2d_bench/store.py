@@ -11,6 +11,7 @@ import fcntl
 import hashlib
 import json
 import os
+import re
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -58,12 +59,34 @@ class Store:
         folder = self.folder(stage, key)
         if not folder.exists():
             return None
-        damage = _damage(folder)
-        if damage is None:
+        if _damage(folder) is None:
             return folder
-        say(f"{stage} {key[:8]}: {damage}; computing it again")
-        shutil.rmtree(folder, ignore_errors=True)
-        return None
+        try:
+            with self._lock(f"{stage}-{key}", say):
+                return self._whole(stage, key, say)
+        except OSError:  # a store that can't be written: what is damaged stays and is not used
+            return None
+
+    def damage_of(self, path: Path) -> str | None:
+        """What is wrong with one file of a finished stage, or None; nothing is removed.
+
+        A file outside finished stages has no checksum and nothing is wrong with it as long as it is there.
+        """
+        path = path.resolve()
+        if not path.is_file():
+            return f"{path.name} is missing"
+        inside = path.relative_to(self.root).parts if path.is_relative_to(self.root) else ()
+        if len(inside) != 4 or inside[0] != "stages":
+            return None
+        expected = _sums(path.parent)
+        if expected is None:
+            return "its manifest is missing or unreadable"
+        return None if expected.get(path.name) == _checksum(path) else f"{path.name} does not match its checksum"
+
+    def checksum_of(self, path: Path) -> str | None:
+        """What a file of a finished stage was when the stage was finished; None for any other file."""
+        found = (_sums(path.parent) or {}).get(path.name)
+        return found if isinstance(found, str) else None
 
     def make(
         self, stage: str, key: str, work: Callable[[Path], None], say: Callable[[str], None] = lambda _: None
@@ -71,20 +94,37 @@ class Store:
         """Folder of the stage, worked out in its partial folder unless it is there; one process at a time.
 
         `work` finds what an interrupted attempt left in the folder it is given, and leaves the result there.
-        Raises UserError when the disk is full or cannot be written.
+        A stage that is there needs no lock, so that a store that can't be written can be read.
+        Raises Unwritable when the disk is full or cannot be written.
         """
-        with _disk_errors(self.root), self._lock(f"{stage}-{key}", say):
-            folder = self.fetch(stage, key, say)
-            if folder is not None:
-                return folder
+        folder = self.folder(stage, key)
+        if folder.exists() and _damage(folder) is None:
+            return folder
+        with disk_errors(self.root), self._lock(f"{stage}-{key}", say):
+            whole = self._whole(stage, key, say)
+            if whole is not None:
+                return whole
             partial = self.partial(stage, key)
             partial.mkdir(parents=True, exist_ok=True)
+            for left in partial.glob(".*"):  # half-written files of a killed attempt: write_atomically names them so
+                left.unlink()
             work(partial)
             _seal(partial)
-            folder = self.folder(stage, key)
             partial.rename(folder)
             _sync(folder.parent)
             return folder
+
+    def _whole(self, stage: str, key: str, say: Callable[[str], None]) -> Path | None:
+        """As `fetch`, by the holder of the stage's lock: nobody else puts a whole one there while this removes it."""
+        folder = self.folder(stage, key)
+        if not folder.exists():
+            return None
+        damage = _damage(folder)
+        if damage is None:
+            return folder
+        say(f"{stage} {key[:8]}: {damage}; computing it again")
+        shutil.rmtree(folder, ignore_errors=True)
+        return None
 
     @contextmanager
     def _lock(self, name: str, say: Callable[[str], None]) -> Iterator[None]:
@@ -119,18 +159,34 @@ def _dump(path: Path, data: Any) -> None:
     path.write_text(json.dumps(data, indent=1))
 
 
+class Unwritable(UserError):
+    """The store cannot be written: nothing that is still to do can be done, and nothing finished is lost."""
+
+
 @contextmanager
-def _disk_errors(root: Path) -> Iterator[None]:
+def disk_errors(root: Path) -> Iterator[None]:
+    """Turns what a full, limited or read-only disk raises into one sentence: Unwritable."""
     try:
         yield
-    except OSError as error:
-        if error.errno is None:
+    except (UserError, KeyboardInterrupt, SystemExit):
+        raise
+    except Exception as error:
+        number = error.errno if isinstance(error, OSError) else _errno_in(str(error))
+        if number is None:
             raise
-        reason = os.strerror(error.errno)
-        raise UserError(
-            f"the store {root} cannot be written ({reason}); free space or choose another with --store DIR, "
-            "then run the same command again: nothing finished is lost"
+        named = getattr(error, "filename", None)
+        if isinstance(named, str) and not Path(named).absolute().is_relative_to(root):  # such as an image of the user's
+            raise UserError(f"{named}: {os.strerror(number)}") from error
+        raise Unwritable(
+            f"the store {root} cannot be written ({os.strerror(number)}); free space or choose another with "
+            "--store DIR, then run the same command again: nothing finished is lost"
         ) from error
+
+
+def _errno_in(message: str) -> int | None:
+    """The number in what safetensors' writer raises, which is no OSError."""
+    found = re.search(r"\(os error (\d+)\)", message)
+    return int(found[1]) if found else None
 
 
 def _seal(partial: Path) -> None:
@@ -144,9 +200,8 @@ def _seal(partial: Path) -> None:
 
 def _damage(folder: Path) -> str | None:
     """What is wrong with a finished stage, or None."""
-    try:
-        sums = json.loads((folder / MANIFEST).read_text())["sha256"]
-    except (OSError, ValueError, KeyError, TypeError):
+    sums = _sums(folder)
+    if sums is None:
         return "its manifest is missing or unreadable"
     for name, expected in sums.items():
         if not (folder / name).is_file():
@@ -154,6 +209,15 @@ def _damage(folder: Path) -> str | None:
         if _checksum(folder / name) != expected:
             return f"{name} does not match its checksum"
     return None
+
+
+def _sums(folder: Path) -> dict[str, str] | None:
+    """File -> checksum, as the manifest has it."""
+    try:
+        sums = json.loads((folder / MANIFEST).read_bytes())["sha256"]
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return None
+    return sums if isinstance(sums, dict) and sums else None
 
 
 def _checksum(path: Path) -> str:

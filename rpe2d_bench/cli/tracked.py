@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import Annotated
 
 import typer
@@ -20,6 +19,8 @@ def sync(
     from rpe2d_bench import records, tracking
 
     found = records.read(store)
+    if tracking_uri is None and (beside := tracking.set_aside(store / tracking.DATABASE)) is not None:
+        typer.echo(f"the MLflow database was damaged; it is kept as {beside.name}, and a new one is made")
     failures: list[str] = []
     tracking.sync(store, tracking_uri or tracking.default_uri(store), found, failures.append)
     if failures:
@@ -36,5 +37,4 @@ def ui(
     from rpe2d_bench import tracking
 
     typer.echo(f"MLflow at {tracking.ui_address(store, port)} (Ctrl-C stops it)")
-    command = tracking.ui_command(store, port)
-    os.execve(command[0], command, {**os.environ, **tracking.ENVIRONMENT})
+    raise SystemExit(tracking.serve_ui(store, port))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import json
+import logging
 import os
 import shutil
 import tempfile
@@ -17,7 +18,9 @@ from typing import IO, Any
 import numpy as np
 
 from rpe2d_bench.data.interface import Dataset, Resolution, Split
+from rpe2d_bench.rows_file import RowsFile
 
+LOG = logging.getLogger("rpe2d_bench.data")
 _VERSION = 1
 _CHUNK = 1024  # pictures rendered at a time
 POLL = 0.2  # seconds between two looks at the lock of an array that another process works on
@@ -60,7 +63,8 @@ def cached_array(
     """An array of which make(start, stop) gives rows; identity is what its content depends on.
 
     Made in a folder of its own and renamed; a lock lets one process work while others wait; what an interrupted
-    attempt finished is kept; a checksum is compared on opening, and what does not match is made anew.
+    attempt finished is kept; a checksum is compared on opening and on going on, and what does not match is made anew
+    and said so. Raises OSError where the disk is full.
     """
     directory = Path(cache_dir)
     directory.mkdir(parents=True, exist_ok=True)
@@ -69,6 +73,8 @@ def cached_array(
     found = _open(final, shape, dtype)
     if found is not None:
         return found
+    if final.exists():
+        LOG.warning("%s does not match its checksum; making it again", final)
     with (directory / f"{key}.lock").open("w") as lock:
         between = between or (lambda done, total: None)
         _wait(lock, final, shape[0], between)
@@ -114,22 +120,22 @@ def _make(
     between: Between,
 ) -> None:
     partial = _partial(final)
-    array, done, checksum = _begun(partial, shape, dtype)
     try:
-        between(done, shape[0])
-        for start in range(done, shape[0], chunk):
-            stop = min(start + chunk, shape[0])
-            rows = np.ascontiguousarray(make(start, stop), dtype)
-            array[start:stop] = rows
-            checksum = zlib.crc32(_bytes(rows), checksum)
-            array.flush()
-            _write_synced(partial / _DONE, json.dumps([stop, checksum]))
-            between(stop, shape[0])
+        array, done, checksum = _begun(partial, shape, dtype)
+        with array:
+            between(done, shape[0])
+            for start in range(done, shape[0], chunk):
+                stop = min(start + chunk, shape[0])
+                rows = np.ascontiguousarray(make(start, stop), dtype)
+                array.write(start, rows)
+                checksum = zlib.crc32(_bytes(rows), checksum)
+                array.sync()
+                _write_synced(partial / _DONE, json.dumps([stop, checksum]))
+                between(stop, shape[0])
     except BaseException:
         if not (partial / _DONE).exists():  # nothing to continue from
             shutil.rmtree(partial, ignore_errors=True)
         raise
-    del array
     _write_synced(partial / _CHECKSUM, json.dumps({"crc32": checksum, "shape": shape}))
     (partial / _DONE).unlink(missing_ok=True)
     if final.exists():  # damaged: moved away first, since a directory is not replaced by a rename
@@ -139,19 +145,22 @@ def _make(
     partial.rename(final)
 
 
-def _begun(partial: Path, shape: tuple[int, ...], dtype: np.dtype[Any]) -> tuple[np.memmap[Any, Any], int, int]:
+def _begun(partial: Path, shape: tuple[int, ...], dtype: np.dtype[Any]) -> tuple[RowsFile, int, int]:
     """The array under way, how many rows it has and their checksum."""
     path = partial / _ARRAY
     try:
-        done, checksum = json.loads((partial / _DONE).read_text())
-        array = np.lib.format.open_memmap(path, mode="r+")
-        if array.shape == shape and array.dtype == dtype:
-            return array, int(done), int(checksum)
-    except (OSError, ValueError, TypeError):
+        done, checksum = json.loads((partial / _DONE).read_bytes())
+        array = RowsFile(path, shape, dtype, keep=True)
+        if type(done) is int and 0 < done <= shape[0] and _crc32(array.read(), done) == checksum:
+            return array, done, checksum
+        array.close()
+    except (OSError, ValueError, TypeError, EOFError):
         pass  # nothing, or nothing usable
+    if (partial / _DONE).exists():
+        LOG.warning("%s does not match its checksum; starting it again", partial)
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
-    return np.lib.format.open_memmap(path, mode="w+", dtype=dtype, shape=shape), 0, 0
+    return RowsFile(path, shape, dtype), 0, 0
 
 
 def _write_synced(path: Path, text: str) -> None:
@@ -166,16 +175,24 @@ def _write_synced(path: Path, text: str) -> None:
 def _open(final: Path, shape: tuple[int, ...], dtype: np.dtype[Any]) -> np.ndarray | None:
     """The array, or None when it is absent or does not match its checksum."""
     try:
-        expected = json.loads((final / _CHECKSUM).read_text())
+        expected = json.loads((final / _CHECKSUM).read_bytes())
         array = np.load(final / _ARRAY, mmap_mode="c")
     except (OSError, ValueError, EOFError):
         return None
-    if array.shape != shape or array.dtype != dtype or list(shape) != expected.get("shape"):
+    if not isinstance(expected, dict) or array.shape != shape or array.dtype != dtype:
         return None
+    if list(shape) != expected.get("shape"):
+        return None
+    return array if _crc32(array, shape[0]) == expected.get("crc32") else None
+
+
+def _crc32(array: np.ndarray, count: int) -> int:
+    """Of the first rows."""
     checksum = 0
-    for start in range(0, shape[0], _CHUNK):
-        checksum = zlib.crc32(_bytes(np.ascontiguousarray(array[start : start + _CHUNK])), checksum)
-    return array if checksum == expected.get("crc32") else None
+    for start in range(0, count, _CHUNK):
+        rows = array[start : min(start + _CHUNK, count)]
+        checksum = zlib.crc32(_bytes(np.ascontiguousarray(rows)), checksum)
+    return checksum
 
 
 def _bytes(rows: np.ndarray) -> memoryview:

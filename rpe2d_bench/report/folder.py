@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import shutil
 import tempfile
 from pathlib import Path
 from typing import Any
 
-from rpe2d_bench.records import RECORDS_FILE, Record, Resolution
+from rpe2d_bench.digests import Damaged, read_stamped, stamped
+from rpe2d_bench.records import RECORDS_FILE, Record, Resolution, line_of
 from rpe2d_bench.report import figures, formats, plain, search, sheets, stability
 from rpe2d_bench.report.compute import compute_curve, compute_needed
 from rpe2d_bench.report.drawing import Drawing, drawing
@@ -22,6 +24,7 @@ from rpe2d_bench.report.strips import real_strips, strips
 from rpe2d_bench.report.tables import Table, difference_table, excess_table, value_table
 from rpe2d_bench.report.vocabulary import Metric, size_label
 
+LOG = logging.getLogger("rpe2d_bench.report")
 MANIFEST = "report.json"
 
 
@@ -30,13 +33,16 @@ def write_report(
 ) -> Path:
     """Everything about one run in the folder `out`; an older report there is replaced as a whole.
 
-    Nothing is drawn again when a report of the same records, artifacts and code is there already.
+    Nothing is drawn again when a report of the same records, artifacts and code is there already, as it was written.
     """
     results = Results(records, list(comparisons or []))
     out = Path(out)
     inputs = fingerprint(results, Path(store))
     if _inputs_of(out) == inputs:
-        return out / "index.html"
+        changed = changed_file(out)
+        if changed is None:
+            return out / "index.html"
+        LOG.warning("%s is not as it was written; the report is made again", out / changed)
     out.parent.mkdir(parents=True, exist_ok=True)
     fresh = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
     try:
@@ -95,19 +101,34 @@ def fingerprint(results: Results, store: Path) -> str:
     return seen.hexdigest()
 
 
+def changed_file(out: Path) -> str | None:
+    """The first file of a report that is not as it was written, or is gone; None where all are."""
+    try:
+        written: dict[str, str] = read_stamped(out / MANIFEST)["files"]
+        now = _checksums(out)
+    except (OSError, KeyError, Damaged):
+        return MANIFEST
+    return next((name for name, checksum in written.items() if now.get(name) != checksum), None)
+
+
 def _inputs_of(out: Path) -> str | None:
     """The fingerprint of the report that is in the folder, if one is."""
     try:
-        made = json.loads((out / MANIFEST).read_text())
+        made = json.loads((out / MANIFEST).read_bytes())
         return str(made["inputs_sha256"]) if (out / "index.html").is_file() else None
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
 
+def _checksums(out: Path) -> dict[str, str]:
+    """File -> sha256, of everything in a report but its manifest."""
+    files = sorted(path for path in out.rglob("*") if path.is_file() and path != out / MANIFEST)
+    return {path.relative_to(out).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+
 def _write(results: Results, store: Path, out: Path, inputs: str) -> None:
     load_frame(results.records).to_csv(out / "results.csv", index=False)
-    lines = [record.model_dump_json() + "\n" for record in results.records]
-    (out / RECORDS_FILE).write_text("".join(lines))
+    (out / RECORDS_FILE).write_bytes(b"".join(line_of(record) for record in results.records))
     if results.comparisons:
         _save(out / "comparisons.json", json.dumps(results.comparisons, indent=1) + "\n")
     sections, text = [], [f"# {formats.escape_markdown(results.name)}\n"]
@@ -165,8 +186,8 @@ def _write(results: Results, store: Path, out: Path, inputs: str) -> None:
         "newest_record": results.newest.created,
         "inputs_sha256": inputs,
     }
-    _save(out / MANIFEST, json.dumps(made, indent=2) + "\n")
     write_page(results, store, sections, out / "index.html")
+    _save(out / MANIFEST, json.dumps(stamped(made | {"files": _checksums(out)}), indent=2) + "\n")
 
 
 def _save(path: Path, text: str) -> None:

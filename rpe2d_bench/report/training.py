@@ -24,7 +24,7 @@ def read_curve(record: Record, store: Path) -> list[dict[str, float]]:
     if path is None or not (store / path).is_file():
         return []
     steps: dict[int, dict[str, float]] = {}
-    for line in (store / path).read_text().splitlines():
+    for line in (store / path).read_bytes().split(b"\n"):
         try:
             entry = json.loads(line)
             steps[int(entry["step"])] = entry

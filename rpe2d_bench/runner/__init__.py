@@ -46,7 +46,7 @@ def run(
         trial.stage.check_inputs()
     files = ProgressFiles(store)
     around = Surroundings(store, plan.experiment.resources, files.say, files)
-    ledger = Ledger(plan, store, written or {}, plan.experiment.resources.device, searched)
+    ledger = Ledger(plan, store, written or {}, plan.experiment.resources.device, searched, files.say)
     ledger.listeners.extend(listeners)
     watch.phase("checking what the store has")
     for trial in plan.trials:

@@ -227,6 +227,8 @@ class Display:
 
     def _notices(self) -> None:
         notices = self._files.notices()
+        if len(notices) < self._told:  # another run on this store has begun, and cleared them
+            self._told = 0
         for notice in notices[self._told :]:
             self._console.print(Text(notice, style="yellow"))
         self._told = len(notices)

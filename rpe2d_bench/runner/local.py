@@ -7,6 +7,7 @@ import torch
 from rpe2d_bench.errors import UserError
 from rpe2d_bench.progress import ProgressFiles
 from rpe2d_bench.runner.queue import Queue
+from rpe2d_bench.store import Unwritable
 
 
 def run(queue: Queue) -> None:
@@ -20,6 +21,8 @@ def run(queue: Queue) -> None:
         try:
             with around.progress.working(job.key):
                 stage.make(around)
+        except Unwritable:  # nothing else could be kept, either
+            raise
         except UserError as raised:
             error = str(raised)
         queue.ended(job, error)

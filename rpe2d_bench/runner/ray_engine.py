@@ -19,6 +19,7 @@ from rpe2d_bench.runner.order import Job
 from rpe2d_bench.runner.queue import Queue
 from rpe2d_bench.runner.several_gpus import processes, train_together
 from rpe2d_bench.stages import MeasureStage, TrainStage
+from rpe2d_bench.store import Unwritable
 from rpe2d_bench.surroundings import Surroundings
 
 RETRIES = 2  # of a stage whose process was killed; it continues from its checkpoint
@@ -137,6 +138,8 @@ class _Engine:
             error = self._ray.get(task)
         except self._ray.exceptions.OutOfMemoryError:
             error = "out of memory; lower resources.trials_in_parallel, resources.sample_batch or train.batch_size"
+        except Unwritable as raised:
+            raise Unwritable(str(getattr(raised, "cause", raised))) from None
         except Exception as raised:  # the worker died more often than it is retried, or a bug: the rest goes on
             error = one_line(raised)
         self._queue.ended(job, error)
@@ -150,6 +153,8 @@ def make_stage(stage: TrainStage | MeasureStage, around: Surroundings) -> str | 
     try:
         with around.progress.working(stage.key):
             _make(stage, around)
+    except Unwritable:  # ends the run: nothing else could be kept, either
+        raise
     except UserError as error:
         return str(error)
     return None

@@ -13,7 +13,7 @@ from rpe2d_bench.config import Experiment
 from rpe2d_bench.errors import UserError
 from rpe2d_bench.progress import ProgressFiles
 from rpe2d_bench.search import Asked, Searching
-from rpe2d_bench.store import Store
+from rpe2d_bench.store import Store, Unwritable
 from rpe2d_bench.surroundings import Surroundings
 
 TUNE = {
@@ -62,6 +62,8 @@ def work(asked: Asked, around: Surroundings, files: ProgressFiles) -> str | None
         with files.working(key):
             for measure in asked.measures:
                 measure.make(around)
+    except Unwritable:  # not the values' fault
+        raise
     except UserError as error:
         return str(error)
     finally:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from rpe2d_bench import samples_file
+from rpe2d_bench.rows_file import RowsFile
 from rpe2d_bench.stages.reference import ReferenceStage
 from rpe2d_bench.stages.sample import SampleStage
 from rpe2d_bench.store import content_key, write_json
@@ -141,13 +142,12 @@ def _resized(source: Path, target: Path, resolution: Resolution) -> Path:
     count, channels, height, width = samples_file.shape(source)
     growth = 4 * max(1, resolution[0] * resolution[1] // (height * width))  # float32, and larger than before
     under_way, done = target.with_name("under_way.npy"), 0
-    pictures = np.lib.format.open_memmap(under_way, "w+", np.uint8, (count, channels, *resolution))
-    for piece in samples_file.pieces(source, growth):
-        grey = resize(torch.from_numpy(piece), resolution)
-        pictures[done : done + len(piece)] = grey.round().clamp(0, 255).to(torch.uint8).numpy()
-        done += len(piece)
-    samples_file.save(target, pictures, samples_file.labels(source))
-    del pictures
+    with RowsFile(under_way, (count, channels, *resolution), np.uint8) as rows:
+        for piece in samples_file.pieces(source, growth):
+            grey = resize(torch.from_numpy(piece), resolution)
+            rows.write(done, grey.round().clamp(0, 255).to(torch.uint8).numpy())
+            done += len(piece)
+        samples_file.save(target, rows.read(), samples_file.labels(source))
     under_way.unlink()
     return target
 

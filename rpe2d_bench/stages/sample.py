@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -71,7 +72,8 @@ class SampleStage:
         denoiser = load_denoiser(self.train, self.train.make(around), self.replacements).to(device)
         grid, train_grid = self.grid, self.train.grid
         batch = max(1, round(around.resources.sample_batch * train_grid.tokens / grid.tokens))
-        made = Parts(partial, (self.count, self.train.channels, *self.resolution), around.resources.checkpoint_every)
+        shape = (self.count, self.train.channels, *self.resolution)
+        made = Parts(partial, shape, around.resources.checkpoint_every, self._say(around))
         first = made.done
         if around.progress:
             around.progress(self.name, self.key, first, self.count, {})
@@ -108,6 +110,9 @@ class SampleStage:
         seconds = made.seconds + time.perf_counter() - started
         made.remove()
         write_json(partial / "result.json", {"seconds": seconds, "count": self.count, "not_finite": broken[0]})
+
+    def _say(self, around: Surroundings) -> Callable[[str], None]:
+        return lambda sentence: around.say(f"sample {self.key[:8]}: {sentence}")
 
     @property
     def grid(self) -> Grid:

@@ -17,19 +17,21 @@ from typing import TYPE_CHECKING, Any
 from rpe2d_bench.autoencoders import LatentSpace
 from rpe2d_bench.config import Model, Train
 from rpe2d_bench.data.announced import ABSENT, absent
+from rpe2d_bench.digests import Damaged
 from rpe2d_bench.encodings.interface import Grid
 from rpe2d_bench.errors import UserError
+from rpe2d_bench.stages import checkpoint
+from rpe2d_bench.stages.checkpoint import CHECKPOINT, CURVE
 from rpe2d_bench.stages.denoiser import WEIGHTS, WeightsFile, starting_denoiser
 from rpe2d_bench.stages.latents import encoder_of, training_pool
 from rpe2d_bench.stages.validation import validation_loss
-from rpe2d_bench.store import content_key, write_atomically, write_json
+from rpe2d_bench.store import content_key, write_json
 from rpe2d_bench.surroundings import OutOfTime, Surroundings
 
 if TYPE_CHECKING:
     from rpe2d_bench.train import Batches, Training
 
 Resolution = tuple[int, int]
-CHECKPOINT, CURVE = "checkpoint.pt", "curve.jsonl"
 CURVE_EVERY = 25  # steps a line of the curve averages over
 
 
@@ -128,7 +130,9 @@ class TrainStage:
         around.doing(self, "compiling, first step" if self.recipe.compile else "first step")
         started = saved = time.perf_counter()
         losses, norms, step_at_line, line_time = [], [], training.step, started
-        with (partial / CURVE).open("a") as curve:
+        with (partial / CURVE).open("a+") as curve:
+            curve.seek(0)
+            drawn = curve.read()
             for step in training.steps(pictures):
                 losses.append(step.loss)
                 norms.append(step.grad_norm)
@@ -142,6 +146,7 @@ class TrainStage:
                     raise UserError(f"training diverged: the loss is {loss} at step {step.step}; lower train.lr")
                 rate = (step.step - step_at_line) * self.recipe.batch_size / (now - line_time)
                 line = {"step": step.step, "loss": loss, "grad_norm": norm, "lr": step.lr, "images_per_second": rate}
+                drawn += json.dumps(line) + "\n"
                 curve.write(json.dumps(line) + "\n")
                 curve.flush()
                 losses, norms, step_at_line, line_time = [], [], step.step, now
@@ -151,7 +156,7 @@ class TrainStage:
                 due = stopping or now - saved > around.resources.checkpoint_every
                 if step.step != self.recipe.steps and around.ranks.agree(due, training.device):
                     training.optimizers.gather()
-                    _save(training, partial, elapsed + now - started)
+                    checkpoint.save(training, partial, elapsed + now - started, drawn)
                     saved = time.perf_counter()
                     if stopping:
                         raise OutOfTime
@@ -174,8 +179,6 @@ class TrainStage:
 
     def started(self, partial: Path, around: Surroundings) -> tuple[Training, float]:
         """The training at its last checkpoint, or at its beginning, and the seconds spent on it before."""
-        import torch
-
         from rpe2d_bench.train import Training
 
         def fresh() -> Training:
@@ -183,21 +186,20 @@ class TrainStage:
             device, ranks = around.resources.device, around.ranks
             return Training(denoiser, self.recipe, self.grid, seed=self.seed, device=device, ranks=ranks)
 
-        training, elapsed = fresh(), 0.0
-        checkpoint, curve = partial / CHECKPOINT, partial / CURVE
-        if checkpoint.exists():
+        training, elapsed, drawn = fresh(), 0.0, ""
+        if (partial / CHECKPOINT).exists():
             try:
-                state = torch.load(checkpoint, map_location=training.device, weights_only=True)
-                training.load_state_dict(state["training"])
-                elapsed = state["elapsed"]
+                state, elapsed, kept, vouched = checkpoint.load(partial, training.device)
+                training.load_state_dict(state)
+                drawn = checkpoint.lines_until(training.step, partial / CURVE) if kept is None else kept
+                if not vouched:
+                    around.say(f"train {self.key[:8]}: {CHECKPOINT} has no digest, as older versions left it; going on")
             except Exception as error:  # whatever is wrong with the file, the remedy is the same
-                around.say(f"train {self.key[:8]}: unreadable checkpoint ({type(error).__name__}); starting again")
-                training, elapsed = fresh(), 0.0  # never train on a half-loaded state
-        if around.ranks.rank:  # the first process writes
-            return training, elapsed
-        lines = curve.read_text().splitlines() if curve.exists() else []
-        kept = [line for line in lines if line.endswith("}") and json.loads(line)["step"] <= training.step]
-        curve.write_text("".join(line + "\n" for line in kept))
+                why = str(error) if isinstance(error, Damaged) else f"is unreadable ({type(error).__name__})"
+                around.say(f"train {self.key[:8]}: {CHECKPOINT} {why}; starting again")
+                training, elapsed, drawn = fresh(), 0.0, ""  # never train on a half-loaded state
+        if not around.ranks.rank:  # the first process writes
+            (partial / CURVE).write_text(drawn)
         return training, elapsed
 
     def _result(self, training: Training, dataset: Any, seconds: float, around: Surroundings) -> dict[str, Any]:
@@ -229,13 +231,6 @@ class TrainStage:
             },
             "seconds": {"train": seconds},
         }
-
-
-def _save(training: Training, partial: Path, elapsed: float) -> None:
-    import torch
-
-    state = {"training": training.state_dict(), "elapsed": elapsed}
-    write_atomically(partial / CHECKPOINT, lambda path: torch.save(state, path))
 
 
 def _flops(folder: Path) -> float:

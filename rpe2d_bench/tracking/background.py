@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from rpe2d_bench.records import Record
-from rpe2d_bench.tracking.system import Sampler
+from rpe2d_bench.tracking.system import Sample, Sampler
 from rpe2d_bench.tracking.tracker import LOG, Tracker
 
 FINISH_WITHIN = 120.0  # seconds that the end of a run waits for MLflow
@@ -29,7 +29,7 @@ class BackgroundTracker:
         self._thread = threading.Thread(target=self._loop, name="mlflow", daemon=True)
         self._thread.start()
         self._work.put(lambda: self._tracker.start(str(config["name"]), run, config))
-        self._sampler = Sampler(store, lambda sample: self._work.put(lambda: self._tracker.sampled(sample)))
+        self._sampler = Sampler(store, self._sampled, warn=warn)
 
     @property
     def alive(self) -> bool:
@@ -38,6 +38,9 @@ class BackgroundTracker:
 
     def log(self, record: Record) -> None:
         self._work.put(lambda: self._tracker.log(record))
+
+    def _sampled(self, sample: Sample) -> None:
+        self._work.put(lambda: self._tracker.sampled(sample))
 
     def finish(self, report: Path | None = None) -> None:
         """Wait until everything is in MLflow, at most two minutes."""

@@ -7,10 +7,12 @@ import logging
 import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
+
+from rpe2d_bench.errors import UserError
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -57,6 +59,7 @@ def connect(uri: str) -> MlflowClient:
     path.parent.mkdir(parents=True, exist_ok=True)
     quoted = Path(uri.removeprefix("sqlite:///")).parent
     stray = None if quoted.exists() else quoted  # MLflow makes the folder as it is quoted, beside the real one
+    check_database(path)
     with alone(path):  # several processes that open a new SQLite store together break it for good
         client = MlflowClient(tracking_uri=uri)
         client.search_experiments(max_results=1)
@@ -66,6 +69,40 @@ def connect(uri: str) -> MlflowClient:
         with suppress(OSError):  # not empty: somebody's own
             stray.rmdir()
     return client
+
+
+def check_database(path: Path) -> None:
+    """Raises UserError for a file that SQLite finds damaged. Values within its pages have no checksum there."""
+    if not path.is_file() or not path.stat().st_size:
+        return
+    reason = "not whole"
+    try:
+        with closing(sqlite3.connect(f"file:{quote(str(path.resolve()))}?mode=ro", uri=True, timeout=5)) as database:
+            if database.execute("PRAGMA quick_check(1)").fetchone() == ("ok",):
+                return
+    except sqlite3.OperationalError as error:
+        if "malformed" not in str(error):
+            return  # locked, or a read-only folder: no damage
+        reason = str(error)
+    except sqlite3.DatabaseError as error:
+        reason = str(error)
+    raise UserError(
+        f"the MLflow database {path} is damaged ({reason}); it is only a view of the records: `rpe2d-bench sync` puts"
+        " it aside and makes a new one"
+    )
+
+
+def set_aside(path: Path) -> Path | None:
+    """Put a damaged database aside; returns where to, or None where nothing is wrong with it."""
+    try:
+        check_database(path)
+    except UserError:
+        beside = path.with_name(f"{path.name}.damaged")
+        path.replace(beside)
+        for ending in ("-wal", "-shm"):
+            path.with_name(path.name + ending).unlink(missing_ok=True)
+        return beside
+    return None
 
 
 def sqlite_path(uri: str) -> Path | None:

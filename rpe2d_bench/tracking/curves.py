@@ -14,7 +14,7 @@ def curve(record: Record, store: Path) -> dict[tuple[str, int], float]:
     if path is None or not (store / path).is_file():
         return {}
     points: dict[tuple[str, int], float] = {}
-    for line in (store / path).read_text().splitlines():
+    for line in (store / path).read_bytes().split(b"\n"):
         try:
             entry = json.loads(line)
             step = int(entry.pop("step"))

@@ -33,9 +33,15 @@ class Sampler:
     """A thread that samples the machine until it is stopped; `heard` is told of each sample."""
 
     def __init__(
-        self, store: Path, heard: Callable[[Sample], None], after: float = AFTER, every: float = EVERY
+        self,
+        store: Path,
+        heard: Callable[[Sample], None],
+        after: float = AFTER,
+        every: float = EVERY,
+        warn: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._file, self._heard, self._after, self._every = Path(store) / FILE, heard, after, every
+        self._warn = warn
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._loop, name="system-metrics", daemon=True)
         self._thread.start()
@@ -56,8 +62,8 @@ class Sampler:
                     with self._file.open("a") as file:
                         file.write(json.dumps({"time": round(sample[0], 1)} | sample[1]) + "\n")
                 self._heard(sample)
-        except Exception:  # a full disk, a driver that went away: what is not measured is not shown, the run goes on
-            return
+        except Exception as error:  # a full disk, a driver that went away
+            self._warn(f"system metrics end here ({type(error).__name__}: {error}); the run goes on without them")
 
     def _another_samples(self) -> bool:
         """Whether another run on this store has just written: samples are of the machine, one writer is enough."""
@@ -93,7 +99,7 @@ def _measured(monitors: list[Any]) -> dict[str, float]:
 def during(store: Path, start: float, end: float, points: int = POINTS) -> list[Sample]:
     """The samples of a stretch of time (seconds since the epoch), averaged where there are more than `points`."""
     try:
-        lines = (Path(store) / FILE).read_text().splitlines()
+        lines = (Path(store) / FILE).read_bytes().split(b"\n")
     except OSError:
         return []
     found: list[Sample] = []
@@ -103,7 +109,7 @@ def during(store: Path, start: float, end: float, points: int = POINTS) -> list[
             when = float(entry.pop("time"))
             if start <= when <= end:
                 found.append((when, {name: float(value) for name, value in entry.items()}))
-        except (ValueError, KeyError, TypeError, AttributeError):
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             continue  # a kill can tear the last line
     size = -(-len(found) // points)
     return [_average(found[at : at + size]) for at in range(0, len(found), size)] if found else []

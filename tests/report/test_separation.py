@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from synthetic import METHODS, make_records
 
+from rpe2d_bench.kept_comparison import FOLDER
 from rpe2d_bench.metrics import Observations
 from rpe2d_bench.metrics.features import Features
 from rpe2d_bench.records import Record
@@ -17,7 +18,7 @@ from rpe2d_bench.report.results import Results
 from rpe2d_bench.report.statistics import Gap
 from rpe2d_bench.report.tables import difference_table
 from rpe2d_bench.report.vocabulary import describe
-from rpe2d_bench.separation import FOLDER, separate, separate_runs
+from rpe2d_bench.separation import separate, separate_runs
 
 CHOSEN = {name: METHODS[name] for name in ("extrapolation", "yarn", "rpe2d")}
 MOVED = {"extrapolation": 0.0, "yarn": 0.0, "rpe2d": 1.5}  # the first two share their pictures
