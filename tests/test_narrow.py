@@ -75,7 +75,7 @@ def test_a_narrow_pass_stops_where_it_is_none(ratio: float, tmp_path: Path) -> N
     )
     (tmp_path / "test_nothing.py").write_text("def test_nothing(): pass\n")
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "--narrow", "--rootdir", str(tmp_path), str(tmp_path), "-p", "no:cacheprovider"],
+        [sys.executable, "-m", "pytest", "--narrow", "--rootdir", str(tmp_path), str(tmp_path)],
         cwd=tmp_path, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == (0 if ratio < 1 else 1)
