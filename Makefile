@@ -1,48 +1,98 @@
 # Everything a fresh machine needs: `make run` for the main experiment, `make test` for the checks.
+# Which machines and versions, and the variables below: docs/machines.md.
 PYTHON ?= python3
-BIN := .venv/bin
+VENV ?= .venv
+BIN := $(VENV)/bin
 EXPERIMENT ?= experiments/res_generalization.yaml
+# Versions that were tested together; `CONSTRAINTS=` takes the newest that pyproject.toml allows
+CONSTRAINTS ?= constraints.txt
+# An index of PyTorch builds for this machine, such as PyTorch's own for processors without a GPU; empty: none
+TORCH_INDEX ?=
+# uv, where it is installed, chooses the build of PyTorch by the GPU that it finds; `UV=` takes pip
+UV ?= $(shell command -v uv 2>/dev/null)
 export RAY_USAGE_STATS_ENABLED := 0
 export MLFLOW_DISABLE_TELEMETRY := true
-# pip need not compile all of what it installs (half of its time): Python compiles what it imports
-INSTALL := $(BIN)/pip install --quiet --no-compile
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: run test install install-dev lint bench clean
+FROM := $(if $(CONSTRAINTS),--constraint $(CONSTRAINTS)) $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
+ifeq ($(strip $(UV)),)
+# pip need not compile all of what it installs (half of its time): Python compiles what it imports
+INSTALL = $(BIN)/python -m pip install --quiet --no-compile $(FROM)
+else
+ifeq ($(strip $(TORCH_INDEX)),)
+export UV_TORCH_BACKEND ?= auto
+endif
+INSTALL = $(UV) pip install --quiet --python $(BIN)/python $(FROM) $(if $(TORCH_INDEX),--index-strategy unsafe-best-match)
+endif
+PYTEST = $(BIN)/python -m pytest -n 2 --dist worksteal
+# What an ordinary processor lacks, switched off in PyTorch, oneDNN and MKL; tests/narrow.py measures that it is
+NARROW := ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 MKL_ENABLE_INSTRUCTIONS=AVX2
+NUMERIC := tests/encodings tests/models tests/diffusion tests/metrics tests/train tests/test_narrow.py
 
-run: .venv/installed
+.PHONY: run test test-slow test-avx2 test-lowest test-newest lock install install-dev lint bench clean
+
+run: $(VENV)/installed
 	$(BIN)/rpe2d-bench run $(EXPERIMENT)
 
-test: .venv/installed-dev lint
-	$(BIN)/python -m pytest -n 2 --dist worksteal
+test: $(VENV)/installed-dev lint
+	$(PYTEST) -m "not slow"
 	$(BIN)/rpe2d-bench run experiments/smoke.yaml --store runs/smoke --reports runs/smoke/reports
 
-lint: .venv/installed-dev
+test-slow: $(VENV)/installed-dev
+	$(PYTEST) -m slow
+
+test-avx2: $(VENV)/installed-dev
+	$(NARROW) $(PYTEST) -m "not slow" --narrow $(NUMERIC)
+
+# The lowest versions that pyproject.toml allows of what the package itself asks for, and the newest, each in an
+# environment of its own: every quick test, without lint and types (their tools are the tested ones' matter)
+test-lowest:
+	$(MAKE) VENV=.venv-lowest CONSTRAINTS=constraints-lowest.txt test-versions
+test-newest:
+	$(MAKE) VENV=.venv-newest CONSTRAINTS= test-versions
+.PHONY: test-versions
+test-versions: $(VENV)/installed-dev
+	$(BIN)/python -c "import sys, torch; print('Python', sys.version.split()[0], 'torch', torch.__version__)"
+	$(PYTEST) -m "not slow"
+
+lint: $(VENV)/installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: .venv/installed-bench
+bench: $(VENV)/installed-bench
 	$(BIN)/python -m benchmarks
 
-install: .venv/installed
-install-dev: .venv/installed-dev
+install: $(VENV)/installed
+install-dev: $(VENV)/installed-dev
 
-.venv/bin/python:
-	$(PYTHON) -m venv .venv
+# Writes constraints.txt anew from the newest of everything, with this PyTorch: `make lock TORCH=2.13.0`
+lock:
+	rm -rf .venv-lock
+	$(PYTHON) -m venv .venv-lock
+	.venv-lock/bin/pip install --quiet --no-compile $(if $(TORCH),torch==$(TORCH)) --editable ".[dev,photographs,latents,search,bench]"
+	.venv-lock/bin/python scripts/lock.py > constraints.txt.new
+	mv constraints.txt.new constraints.txt
+	rm -rf .venv-lock
 
-.venv/installed: pyproject.toml | .venv/bin/python
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/installed: pyproject.toml $(CONSTRAINTS) | $(VENV)/bin/python
 	$(INSTALL) --editable .
+	@$(BIN)/python scripts/torch_build.py
 	touch $@
 
-.venv/installed-dev: pyproject.toml | .venv/bin/python
+$(VENV)/installed-dev: pyproject.toml $(CONSTRAINTS) | $(VENV)/bin/python
 	$(INSTALL) --editable ".[dev,photographs]"
-	touch $@ .venv/installed
+	@$(BIN)/python scripts/torch_build.py
+	touch $@ $(VENV)/installed
 
-.venv/installed-bench: pyproject.toml | .venv/bin/python
+$(VENV)/installed-bench: pyproject.toml $(CONSTRAINTS) | $(VENV)/bin/python
 	$(INSTALL) --editable ".[dev,photographs,bench]"
-	touch $@ .venv/installed .venv/installed-dev
+	@$(BIN)/python scripts/torch_build.py
+	touch $@ $(VENV)/installed $(VENV)/installed-dev
 
 clean:
-	rm -rf .venv runs .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-* runs .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,4 +1,4 @@
-"""What several test files share: a tiny experiment that trains in a second."""
+"""What several test files share: a tiny experiment that trains in a second, and the pass without wide instructions."""
 
 from __future__ import annotations
 
@@ -9,6 +9,26 @@ import pytest
 from tiny_experiment import TINY
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--narrow", action="store_true", help="stop unless the wide instructions are off, as make test-avx2 has it"
+    )
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Before a narrow pass: measure that it is one, and say what was found. xdist's workers inherit the variables."""
+    if not session.config.getoption("--narrow") or hasattr(session.config, "workerinput"):
+        return
+    from narrow import measured, refusal
+
+    rates = measured()
+    if why := refusal(rates):
+        pytest.exit(why, returncode=1)
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    if reporter is not None:
+        reporter.write_line(f"the wide instructions are off: {rates}")
 
 
 @pytest.fixture

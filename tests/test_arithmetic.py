@@ -31,6 +31,6 @@ OLD = {"architecture": "x86_64", "avx512_bf16": False, "amx_bf16": False}
 def test_the_warning_says_what_to_write(
     tiny: Path, monkeypatch: pytest.MonkeyPatch, able: dict[str, object], overrides: list[str], said: str | None
 ) -> None:
-    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: able)
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: able, raising=False)
     found = slow_arithmetic(loading.load(tiny, overrides))
     assert found is None if said is None else found is not None and found.endswith(said)

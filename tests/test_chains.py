@@ -63,7 +63,7 @@ def test_the_models_that_others_start_from_come_first_and_once(chain: Path) -> N
     ]
 
 
-@pytest.mark.parametrize("engine", ["local", "ray"])
+@pytest.mark.parametrize("engine", ["local", pytest.param("ray", marks=pytest.mark.slow)])
 def test_a_second_stage_starts_from_the_averaged_weights_of_the_first(chain: Path, tmp_path: Path, engine: str) -> None:
     plan, store = planned(chain), Store(tmp_path / "runs")
     found = run(plan, store, engine=engine)  # type: ignore[arg-type]

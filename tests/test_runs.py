@@ -95,7 +95,6 @@ def test_ray_and_this_process_give_the_same_numbers(tiny: Path, tmp_path: Path) 
     }
 
 
-@pytest.mark.slow
 def test_killed_at_random_moments_a_run_ends_with_the_same_bits(tiny: Path, tmp_path: Path) -> None:
     plan = planned(tiny, *LONGER)
     whole, killed = tmp_path / "whole", tmp_path / "killed"

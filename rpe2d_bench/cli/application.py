@@ -23,3 +23,20 @@ Only = Annotated[list[str], typer.Option("--only", metavar="METHOD", help="Keep 
 StoreFolder = Annotated[Path, typer.Option("--store", metavar="DIR", help="Where results live.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
 DEFAULT_STORE = Path("runs")
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        from importlib.metadata import version
+
+        typer.echo(f"rpe2d-bench {version('rpe2d-bench')}")
+        raise typer.Exit
+
+
+@app.callback()
+def before_any_command(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and leave.")
+    ] = False,
+) -> None:
+    """Which positional encoding lets a diffusion transformer generate at resolutions it never trained on?"""

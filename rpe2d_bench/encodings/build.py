@@ -28,7 +28,8 @@ def build(spec: Spec, *, width: int, heads: int) -> PositionalEncoding:
     """The encoding of a mapping, for a model of that width and number of heads. Raises UserError as `validate`."""
     cls, options = resolve(spec)
     model = {"width": width, "head_width": width // heads, "heads": heads}
-    return cls(**options, **{name: model[name] for name in schema(cls) if name in FROM_MODEL})
+    encoding: PositionalEncoding = cls(**options, **{name: model[name] for name in schema(cls) if name in FROM_MODEL})
+    return encoding
 
 
 def validate(spec: Spec, where: str = "encoding") -> None:

@@ -115,7 +115,7 @@ def is_relative(encoding: PositionalEncoding) -> str | None:
 
 
 def angles(encoding: PositionalEncoding, grid: Grid) -> Tensor:
-    found = encoding(context(grid)).angles_BHNF
+    found: Tensor | None = encoding(context(grid)).angles_BHNF
     assert found is not None
     return found
 

@@ -21,7 +21,8 @@ def scale(ctx: Context, axis: int, source: ScaleFrom = "axis", clamp: bool = Tru
     """
     s_h, s_w = ctx.scale_factor(0), ctx.scale_factor(1)
     s = {"axis": (s_h, s_w)[axis], "larger": max(s_h, s_w), "area": (s_h * s_w) ** 0.5}[source]
-    return max(s, 1.0) if clamp else s
+    factor: float = max(s, 1.0) if clamp else s
+    return factor
 
 
 def device_of(ctx: Context) -> torch.device:

@@ -53,7 +53,8 @@ def kernel_replicates(
     cross = ((weights_BN @ cubic_kernel(x, y)) * weights_BM).sum(axis=1) / (weights_BN.sum(1) * weights_BM.sum(1))
     if reference_within_B is None:
         reference_within_B = within_replicates(y, weights_BM, reference_classes_M)
-    return within_replicates(x, weights_BN, classes_N) + reference_within_B - 2.0 * cross
+    distances_B: np.ndarray = within_replicates(x, weights_BN, classes_N) + reference_within_B - 2.0 * cross
+    return distances_B
 
 
 def within_replicates(x_ND: np.ndarray, weights_BN: np.ndarray, classes_N: np.ndarray | None) -> np.ndarray:
@@ -72,7 +73,8 @@ def within_replicates(x_ND: np.ndarray, weights_BN: np.ndarray, classes_N: np.nd
         # nothing but one picture drawn in a class: rare and only in tiny classes; it has no pair
         mean_B += np.where(pairs_B > 0, same_B / np.maximum(pairs_B, 1.0), 0.0) * (len(members) / len(x_ND)) ** 2
         total_B = total_B - same_B
-    return mean_B + total_B / len(x_ND) ** 2
+    kernels_B: np.ndarray = mean_B + total_B / len(x_ND) ** 2
+    return kernels_B
 
 
 def frechet_replicates(
@@ -92,7 +94,8 @@ def frechet_replicates(
     if method == "linear":
         value = frechet.frechet_distance(features_ND, reference_MD) if value is None else value
         ours, theirs = influences(features_ND, reference_MD)
-        return value + weights_BN @ ours / len(ours) + weights_BM @ theirs / len(theirs)
+        moved_B: np.ndarray = value + weights_BN @ ours / len(ours) + weights_BM @ theirs / len(theirs)
+        return moved_B
     if method != "exact":
         raise UserError(f"unknown bootstrap {method!r} of the Frechet distance; write 'linear' or 'exact'")
     x, y = features_ND.astype(np.float64), reference_MD.astype(np.float64)
@@ -136,4 +139,5 @@ def _influence(x_ND: np.ndarray, own: frechet.Gaussian, other: frechet.Gaussian)
     coordinates = centred @ inverse @ left  # [N, R]
     transported = np.square(coordinates) @ singular
     value = 2.0 * centred @ (own.mean_D - other.mean_D) + np.square(centred).sum(axis=1) - transported
-    return value - value.mean()
+    centred_N: np.ndarray = value - value.mean()
+    return centred_N

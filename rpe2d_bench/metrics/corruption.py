@@ -44,7 +44,8 @@ class Corruption:
 
 
 def _quantised(pictures: np.ndarray) -> np.ndarray:
-    return np.clip(np.rint(pictures), 0, 255).astype(np.uint8)
+    rounded: np.ndarray = np.clip(np.rint(pictures), 0, 255).astype(np.uint8)
+    return rounded
 
 
 def _resized(pictures: np.ndarray, size: Size) -> np.ndarray:

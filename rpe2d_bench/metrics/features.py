@@ -63,7 +63,8 @@ class Features:
         """The most likely class of each picture."""
         if self.logits_NK is None:
             raise UserError(f"{self.net} has no classes; choose a classifier as judge")
-        return self.logits_NK.argmax(axis=1)
+        classes_N: np.ndarray = self.logits_NK.argmax(axis=1)
+        return classes_N
 
     def subset(self, index: np.ndarray | slice) -> Features:
         """The same features of some of the pictures."""

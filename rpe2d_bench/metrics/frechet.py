@@ -81,7 +81,8 @@ def _cross(one_RD: np.ndarray, other_RD: np.ndarray) -> np.ndarray:
     width = one_RD.shape[1]
     if one_RD.shape == other_RD.shape == (width, width) and not np.tril(one_RD, -1).any():
         return np.asarray(linalg.blas.dtrmm(1.0, one_RD, other_RD.T))
-    return one_RD @ other_RD.T
+    product_RR: np.ndarray = one_RD @ other_RD.T
+    return product_RR
 
 
 def nuclear_norm(matrix: np.ndarray, large: int = LARGE) -> float:

@@ -53,7 +53,8 @@ class Layers:
 
     def spatial(self, x_NCHW: Tensor) -> Tensor:
         """[N, S], place by place of the first seven channels."""
-        return self.first_branch(self.middle(x_NCHW))[:, :SPATIAL_CHANNELS].flatten(1)
+        features_ND: Tensor = self.first_branch(self.middle(x_NCHW))[:, :SPATIAL_CHANNELS].flatten(1)
+        return features_ND
 
     def to(self, device: torch.device) -> Layers:
         """Moves in place, as modules do; the last layer's weights anew."""

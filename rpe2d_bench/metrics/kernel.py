@@ -27,7 +27,8 @@ def cubic_kernel(one_ND: np.ndarray, other_MD: np.ndarray) -> np.ndarray:
     values = one_ND @ other_MD.T
     values /= one_ND.shape[1]
     values += 1.0
-    return values * values * values
+    cubes: np.ndarray = values * values * values
+    return cubes
 
 
 def _sum(one_ND: np.ndarray, other_MD: np.ndarray) -> float:

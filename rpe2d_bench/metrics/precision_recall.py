@@ -41,7 +41,8 @@ def radii(features_ND: np.ndarray, k: int) -> np.ndarray:
         itself = np.arange(max(rows.start, columns.start), min(rows.stop, columns.stop))
         block[itself - rows.start, itself - columns.start] = np.inf
         nearest[rows] = np.partition(np.hstack([nearest[rows], block]), k - 1, axis=1)[:, :k]
-    return nearest.max(axis=1)
+    radii: np.ndarray = nearest.max(axis=1)
+    return radii
 
 
 def _in_balls(points_ND: np.ndarray, centres_MD: np.ndarray, k: int) -> tuple[float, float]:

@@ -72,7 +72,8 @@ def _allowed(height: int, width: int) -> np.ndarray:
     """[P, Q] shifts of at least a quarter of one side and at most six tenths of each; Q in FFT order."""
     down = np.arange(height)[:, None] / height
     across = np.abs(np.fft.fftfreq(2 * width, 1.0 / (2 * width)))[None] / width
-    return (np.maximum(down, across) >= SHIFTS[0]) & (down <= SHIFTS[1]) & (across <= SHIFTS[1])
+    inside: np.ndarray = (np.maximum(down, across) >= SHIFTS[0]) & (down <= SHIFTS[1]) & (across <= SHIFTS[1])
+    return inside
 
 
 def repetition(scores_N: np.ndarray, real_scores_M: np.ndarray, false_alarms: float = FALSE_ALARMS) -> float:

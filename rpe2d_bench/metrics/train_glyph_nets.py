@@ -149,7 +149,8 @@ def train(name: str, steps: int) -> glyph_nets.GlyphNet | glyph_nets.GlyphJudge:
     """A trained net with its norms still in place, its features standardised on undamaged pictures."""
     torch.manual_seed(SEED[name])
     rng = Generator().manual_seed(SEED[name])
-    net = glyph_nets.NETS[name](norm=True).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    net: glyph_nets.GlyphNet | glyph_nets.GlyphJudge = glyph_nets.NETS[name](norm=True)
+    net = net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     heads = Heads(net.num_features) if name == "glyphnet" else None
     parameters = [*net.parameters(), *(heads.parameters() if heads else [])]
     optimizer = torch.optim.AdamW(parameters, lr=3e-3, weight_decay=0.02)

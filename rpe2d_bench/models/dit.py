@@ -85,7 +85,8 @@ class Block(nn.Module):
         attended_BND = attend(self.qkv(modulate(x_BND, shift_a, scale_a)), self.heads, rotation, mask_NN)
         x_BND = x_BND + gate_a.unsqueeze(1) * self.projection(attended_BND)
         hidden = F.gelu(self.mlp_in(modulate(x_BND, shift_m, scale_m)), approximate=self.gelu)
-        return x_BND + gate_m.unsqueeze(1) * self.mlp_out(hidden)
+        out_BND: Tensor = x_BND + gate_m.unsqueeze(1) * self.mlp_out(hidden)
+        return out_BND
 
 
 class DiT(nn.Module):
@@ -137,7 +138,8 @@ class DiT(nn.Module):
 
     def condition(self, t_B: Tensor, labels_B: Tensor, crop_B3: Tensor | None) -> Tensor:
         """Condition vector [B, D] from time, class and crop; no crop means the complete picture, (0, 0, 0)."""
-        condition_BD = self.time_embedding(self.time_features(t_B.unsqueeze(-1))) + self.class_embedding(labels_B)
+        condition_BD: Tensor = self.time_embedding(self.time_features(t_B.unsqueeze(-1)))
+        condition_BD = condition_BD + self.class_embedding(labels_B)
         if self.crop_embedding is not None:
             crop_B3 = t_B.new_zeros(1, 3) if crop_B3 is None else crop_B3
             condition_BD = condition_BD + self.crop_embedding(self.crop_features(crop_B3))

@@ -56,7 +56,8 @@ def test_plans_fit_eighty_columns(bench: Bench, monkeypatch: pytest.MonkeyPatch,
     file = Path(__file__).parents[2] / f"experiments/{name}.yaml"
     said = bench("plan", file).out
     lines = said[said.index("method ") :].splitlines()
-    assert max(map(len, said.splitlines()[1:])) <= 80
+    ours = [line for line in said.splitlines()[1:] if not line.lstrip().startswith("note")]  # a note is the machine's
+    assert max(map(len, ours)) <= 80
     assert "…" not in said
     heads = [line.split()[1:] for line in lines if line.split()[:1] == ["method"]]
     asked = [test for pair in loading.load(file).resolutions for test in pair.test]

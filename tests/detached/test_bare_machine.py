@@ -34,6 +34,7 @@ def bare(*arguments: object) -> list[str]:
     return [sys.executable, str(BARE), *map(str, arguments)]
 
 
+@pytest.mark.slow
 def test_killed_stopped_resumed_brought_back_and_measured(tiny: Path, tmp_path: Path) -> None:
     plan, job = planned(tiny, *LONGER), tmp_path / "job.json"
     overrides = [part for override in LONGER for part in ("--set", override)]

@@ -14,7 +14,7 @@ from synthetic import METHODS, make_records
 
 from rpe2d_bench.report import render, render_comparison
 
-pytestmark = needs_browser
+pytestmark = [needs_browser, pytest.mark.slow]
 EVIL = "<script>window.hacked = 1</script>"
 
 

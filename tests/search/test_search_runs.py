@@ -135,6 +135,7 @@ def test_the_search_never_renders_a_test_picture(
     assert {split for split, _ in seen} == {"train", "validation"}
 
 
+@pytest.mark.slow
 def test_ray_chooses_the_same_bits(
     done: tuple[Path, Experiment, Table, list[Record], Store], planted: Path, tmp_path: Path
 ) -> None:

@@ -80,7 +80,12 @@ def test_no_step_reads_a_number(name: str, optimizer: str) -> None:
 
 @pytest.mark.parametrize(
     ("name", "optimizer", "sharded"),
-    [("random", "adamw", ""), ("learned", "adamw", ""), ("random", "adamw", "sharded"), ("random", "muon", "sharded")],
+    [
+        pytest.param("random", "adamw", "", marks=pytest.mark.slow),
+        pytest.param("learned", "adamw", "", marks=pytest.mark.slow),
+        pytest.param("random", "adamw", "sharded", marks=pytest.mark.slow),
+        ("random", "muon", "sharded"),
+    ],
 )
 def test_two_processes_compute_what_one_does(name: str, optimizer: str, sharded: str, tmp_path: Path) -> None:
     """Uneven halves of a batch, each in two parts, over gloo: the same losses, and the same weights in both.
