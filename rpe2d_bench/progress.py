@@ -75,6 +75,8 @@ class ProgressFiles:
 
     def say(self, message: str) -> None:
         """Leave a sentence for whoever watches; workers have no terminal of their own."""
+        if message in self.notices():
+            return  # every stage that reads the same images converts the same
         self._folder.mkdir(parents=True, exist_ok=True)
         with (self._folder / NOTICES).open("a") as file:
             file.write(message + "\n")
