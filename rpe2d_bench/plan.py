@@ -70,6 +70,8 @@ class Plan:
     overrides: tuple[str, ...]
     trials: tuple[Trial, ...]
     floors: tuple[Floor, ...]
+    data: str = ""  # what was found, in one line
+    labels: str = ""  # of which classes generated images are, in words
 
     @property
     def run(self) -> str:
@@ -129,7 +131,8 @@ def make_plan(experiment: Experiment, overrides: tuple[str, ...] = ()) -> Plan:
                 if latents is not None:
                     through = dataclasses.replace(measure, generated=dataclasses.replace(other, latents=latents))
                     floors.append(Floor(pair.train, resolution, seed, through, "reconstruction"))
-    return Plan(experiment, overrides, tuple(trials), tuple(floors))
+    found, labels = data.summary(dataset), _labels_in_words(experiment, dataset)
+    return Plan(experiment, overrides, tuple(trials), tuple(floors), found, labels)
 
 
 def _train_stage(experiment: Experiment, dataset: Any, model: str, resolution: Resolution, seed: int) -> TrainStage:
@@ -210,6 +213,23 @@ def class_labels(experiment: Experiment, dataset: Any) -> tuple[str, tuple[int, 
     if size is None or dataset.revision == ABSENT or evaluate.labels == "balanced":
         return "balanced" if evaluate.labels == "reference" else evaluate.labels, None
     return evaluate.labels, class_counts(dataset, evaluate.split, np.arange(min(size, evaluate.num_samples)))
+
+
+def _labels_in_words(experiment: Experiment, dataset: Any) -> str:
+    from rpe2d_bench.data.announced import ABSENT
+
+    kind, counts = class_labels(experiment, dataset)
+    if dataset.size(experiment.evaluate.split) is None or dataset.revision == ABSENT:
+        if dataset.revision == ABSENT and kind == "balanced" != experiment.evaluate.labels:
+            return "as often as in the reference, which is not there yet"
+        return "every class equally often" if kind == "balanced" else "drawn for each image, all classes alike"
+    if counts is None:
+        return "every class equally often, in the reference, too"
+    low, high = min(counts), max(counts)
+    numbers = f"{low}" if low == high else f"{low} to {high}"
+    if kind == "iid":
+        return f"drawn for each image by the class frequencies of the reference ({numbers} of a class)"
+    return f"as often as in the reference, {numbers} of a class"
 
 
 def _training(dataset: Any, reference: ReferenceStage) -> ReferenceStage | None:
