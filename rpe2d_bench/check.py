@@ -77,16 +77,18 @@ def _chains(experiment: Experiment, document: Document) -> None:
 
 def _tables(experiment: Experiment, document: Document) -> None:
     from rpe2d_bench import autoencoders, data, diffusion, encodings, metrics
+    from rpe2d_bench.data.announced import ABSENT
     from rpe2d_bench.data.crops import build_crops
+    from rpe2d_bench.data.subsets import even_subset
     from rpe2d_bench.encodings import replaced
     from rpe2d_bench.models import preset
 
     with _at(document, "data"):
-        data.validate(experiment.data)
+        dataset = data.build(experiment.data)
     if experiment.autoencoder is not None:
         with _at(document, "autoencoder"):
             autoencoders.describe(experiment.autoencoder)
-            if data.build(experiment.data).channels != 3:
+            if dataset.channels != 3:
                 raise UserError("an autoencoder takes pictures of three channels; write data.channels: 3")
     for name, entry in experiment.models.items():
         with _at(document, "models", name, "encoding"):
@@ -106,7 +108,6 @@ def _tables(experiment: Experiment, document: Document) -> None:
     evaluate = experiment.evaluate
     with _at(document, "evaluate", "metrics"):
         metrics.validate(evaluate.metrics, evaluate.features, evaluate.judge, model=True)
-        dataset = data.build(experiment.data)
         if "accuracy" in evaluate.metrics and evaluate.judge is not None:
             metrics.load_net(evaluate.judge, classes=tuple(dataset.class_names))  # raises where it cannot judge these
     with _at(document, "evaluate", "features" if evaluate.weights is None else "weights"):
@@ -116,9 +117,17 @@ def _tables(experiment: Experiment, document: Document) -> None:
     if size is not None and size < sides * evaluate.num_samples:
         raise document.error(
             ("evaluate", "num_samples"),
-            f"the {evaluate.split} split has {size} pictures; a reference and a floor per seed need "
-            f"{sides} x num_samples = {sides * evaluate.num_samples}; write num_samples: {size // sides} or less",
+            f"the {evaluate.split} split has {size} images; a reference and a floor per seed (other real images, without "
+            f"which nothing says what a perfect score is) need {sides} x num_samples = {sides * evaluate.num_samples}; "
+            + (
+                f"write num_samples: {size // sides} or less"
+                if size // sides > 1
+                else f"give more images or a larger share to {evaluate.split}, or write fewer seeds"
+            ),
         )
+    if size is not None and evaluate.labels == "balanced" and dataset.revision != ABSENT:
+        with _at(document, "evaluate", "labels"):
+            even_subset(dataset, evaluate.split, 0, sides * evaluate.num_samples)
     main = experiment.report.main_metric
     if main not in evaluate.metrics:
         hint = suggestion(main, evaluate.metrics) or f"; measured: {', '.join(evaluate.metrics)}"

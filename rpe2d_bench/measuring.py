@@ -6,6 +6,7 @@ import dataclasses
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.progress import Progress
@@ -28,6 +29,7 @@ class Request:
     train_resolution: tuple[int, int] | None = None
     training: Path | None = None
     count: int | None = None
+    seed: int = 0  # of the images that `count` draws, and of metrics that draw
     device: str = "cpu"
 
 
@@ -54,7 +56,7 @@ def measure_files(request: Request, as_json: bool) -> None:
         measured = measure_paths(
             request.samples, request.reference, request.metrics, request.features, judge=request.judge,
             weights=request.weights, train_resolution=request.train_resolution, training=request.training,
-            count=request.count, device=request.device, progress=progress,
+            count=request.count, seed=request.seed, device=request.device, progress=progress,
         )  # fmt: skip
     console = Console()
     if as_json:
@@ -62,6 +64,18 @@ def measure_files(request: Request, as_json: bool) -> None:
         return
     for name, value in measured.values.items():
         console.print(f"{name:28} {value:.6g}   version {measured.versions[name]}", highlight=False)
+    for side, source in measured.details["sources"].items():
+        console.print(_account(side, source, request.seed), highlight=False, markup=False, soft_wrap=True)
     for name, detail in measured.details.items():
-        if detail:
+        if detail and name != "sources":
             console.print(f"{name}: {detail}", highlight=False, markup=False, soft_wrap=True)
+
+
+def _account(side: str, source: dict[str, Any], seed: int) -> str:
+    """What was read of one side, in one line."""
+    told = f"{source['used']:,} images"
+    if source["used"] != source["found"]:
+        told += f" drawn of {source['found']:,} (seed {seed})"
+    told += f", {', '.join(f'{size}: {number:,}' for size, number in source['sizes'].items())}"
+    told += "".join(f"; {number:,} {note}" for note, number in source["notes"].items())
+    return f"{side}: {told}; {'; '.join(f'{view} {resize}' for view, resize in source['resize'].items())}"

@@ -15,6 +15,13 @@ def header(archive: ZipFile, name: str) -> tuple[tuple[int, ...], bool, np.dtype
         return _header(file)
 
 
+def held_bytes(archive: ZipFile, name: str) -> int:
+    """Bytes of an array's numbers that the archive has, whatever its header claims."""
+    with archive.open(f"{name}.npy") as file:
+        _header(file)
+        return archive.getinfo(f"{name}.npy").file_size - file.tell()
+
+
 def rows(archive: ZipFile, name: str, length: int, limit: int | None = None) -> Iterator[np.ndarray]:
     """The rows of an array in C's order, `length` at a time, at most `limit`; EOFError where the file ends early."""
     with archive.open(f"{name}.npy") as file:

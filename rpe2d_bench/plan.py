@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
+
 from rpe2d_bench.autoencoders import LatentSpace
 from rpe2d_bench.config import Experiment, Pair, Sampler
 from rpe2d_bench.stages import MeasureStage, ReferenceStage, SampleStage, TrainStage
@@ -68,6 +70,8 @@ class Plan:
     overrides: tuple[str, ...]
     trials: tuple[Trial, ...]
     floors: tuple[Floor, ...]
+    data: str = ""  # what was found, in one line
+    labels: str = ""  # of which classes generated images are, in words
 
     @property
     def run(self) -> str:
@@ -121,13 +125,14 @@ def make_plan(experiment: Experiment, overrides: tuple[str, ...] = ()) -> Plan:
             for resolution in pair.test:
                 reference = _reference(experiment, dataset, pair.train, resolution)
                 other = dataclasses.replace(reference, start=(1 + number) * reference.count)
-                training = _training(experiment, reference)
+                training = _training(dataset, reference)
                 measure = MeasureStage(other, reference, training)
                 floors.append(Floor(pair.train, resolution, seed, measure))
                 if latents is not None:
                     through = dataclasses.replace(measure, generated=dataclasses.replace(other, latents=latents))
                     floors.append(Floor(pair.train, resolution, seed, through, "reconstruction"))
-    return Plan(experiment, overrides, tuple(trials), tuple(floors))
+    found, labels = data.summary(dataset), _labels_in_words(experiment, dataset)
+    return Plan(experiment, overrides, tuple(trials), tuple(floors), found, labels)
 
 
 def _train_stage(experiment: Experiment, dataset: Any, model: str, resolution: Resolution, seed: int) -> TrainStage:
@@ -177,6 +182,7 @@ def _reference(experiment: Experiment, dataset: Any, train: Resolution, resoluti
     from rpe2d_bench.metrics import split
 
     evaluate = experiment.evaluate
+    limited = dataset.size(evaluate.split) is not None
     return ReferenceStage(
         data=experiment.data,
         revision=dataset.revision,
@@ -190,16 +196,51 @@ def _reference(experiment: Experiment, dataset: Any, train: Resolution, resoluti
         judge=evaluate.judge if "accuracy" in evaluate.metrics else None,
         train_resolution=train,
         classes=tuple(dataset.class_names),
+        even=limited and evaluate.labels == "balanced",
     )
 
 
-def _training(experiment: Experiment, reference: ReferenceStage) -> ReferenceStage | None:
+def class_labels(experiment: Experiment, dataset: Any) -> tuple[str, tuple[int, ...] | None]:
+    """How classes of generated images are chosen, and the images of each class in the reference that they follow.
+
+    An endless stream has all classes equally often, so that to follow it is to be balanced.
+    """
+    from rpe2d_bench.data.announced import ABSENT
+    from rpe2d_bench.data.subsets import class_counts
+
+    evaluate = experiment.evaluate
+    size = dataset.size(evaluate.split)
+    if size is None or dataset.revision == ABSENT or evaluate.labels == "balanced":
+        return "balanced" if evaluate.labels == "reference" else evaluate.labels, None
+    return evaluate.labels, class_counts(dataset, evaluate.split, np.arange(min(size, evaluate.num_samples)))
+
+
+def _labels_in_words(experiment: Experiment, dataset: Any) -> str:
+    from rpe2d_bench.data.announced import ABSENT
+
+    kind, counts = class_labels(experiment, dataset)
+    if dataset.size(experiment.evaluate.split) is None or dataset.revision == ABSENT:
+        if dataset.revision == ABSENT and kind == "balanced" != experiment.evaluate.labels:
+            return "as often as in the reference, which is not there yet"
+        return "every class equally often" if kind == "balanced" else "drawn for each image, all classes alike"
+    if counts is None:
+        return "every class equally often, in the reference, too"
+    low, high = min(counts), max(counts)
+    numbers = f"{low}" if low == high else f"{low} to {high}"
+    if kind == "iid":
+        return f"drawn for each image by the class frequencies of the reference ({numbers} of a class)"
+    return f"as often as in the reference, {numbers} of a class"
+
+
+def _training(dataset: Any, reference: ReferenceStage) -> ReferenceStage | None:
     """Training pictures at a test resolution, where a metric asks for them."""
     from rpe2d_bench.metrics import METRICS
 
     if not any(METRICS[name].training for name in reference.metrics):
         return None
-    return dataclasses.replace(reference, split="train", start=0)
+    size = dataset.size("train")
+    count = reference.count if size is None else min(reference.count, size)
+    return dataclasses.replace(reference, split="train", start=0, count=count, even=False)
 
 
 def _cells(experiment: Experiment, dataset: Any, stage: TrainStage, model: str, pair: Pair) -> Iterator[Cell]:
@@ -207,17 +248,18 @@ def _cells(experiment: Experiment, dataset: Any, stage: TrainStage, model: str, 
 
     evaluate = experiment.evaluate
     inside = split(evaluate.metrics, evaluate.features, evaluate.judge)[1]
+    labels, class_counts = class_labels(experiment, dataset)
     chosen = [(name, method) for name, method in experiment.methods.items() if method.model == model]
     for resolution in pair.test:
         reference = _reference(experiment, dataset, pair.train, resolution)
-        training = _training(experiment, reference)
+        training = _training(dataset, reference)
         cells = []
         for name, method in chosen:
             generated = stage.resolution if method.upscale else resolution
             sampler = experiment.sampler_of(name)
             sample = _sample_stage(stage, method.replacements, sampler, generated, reference.count, method.conditioning)
-            sample = dataclasses.replace(sample, labels=evaluate.labels)
-            measure = MeasureStage(sample, reference, training, inside, evaluate.labels)
+            sample = dataclasses.replace(sample, labels=labels, class_counts=class_counts)
+            measure = MeasureStage(sample, reference, training, inside, labels)
             cells.append(Cell(name, model, pair.train, resolution, stage.seed, measure))
         for cell in cells:
             same = tuple(c.method for c in cells if c.measure.key == cell.measure.key and c.method != cell.method)

@@ -25,6 +25,8 @@ def as_dict(plan: Plan, store: Store, searching: Searching | None = None) -> dic
     return search | {
         "run": plan.run,
         "store": str(store.root),
+        "data": plan.data,
+        "labels": plan.labels,
         "trainings": [
             {"label": trial.label, "key": trial.stage.key, "cached": store.has("train", trial.stage.key)}
             for trial in plan.trials
@@ -64,6 +66,8 @@ def show(
     console.print(f"{plan.experiment.name}  (run {plan.run}, store {store.root})", highlight=False, soft_wrap=True)
     if searching:
         _show_search(searching, store, console)
+    console.print(f"  data          {plan.data}", highlight=False, markup=False, soft_wrap=True)
+    console.print(f"  labels        of generated images: {plan.labels}", highlight=False, soft_wrap=True)
     console.print(f"  trainings     {models}, {cached} cached", highlight=False)
     console.print(
         f"  measurements  {len(measures)}, {ready} cached; {cells} cells (methods x sizes x seeds), "

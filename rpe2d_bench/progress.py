@@ -135,6 +135,8 @@ class ProgressFiles:
 
     def say(self, message: str) -> None:
         """Leave a sentence for whoever watches; workers have no terminal of their own."""
+        if message in self.notices():
+            return  # every stage that reads the same images converts the same
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             with (self.folder / NOTICES).open("a", encoding="utf-8", errors="replace") as file:

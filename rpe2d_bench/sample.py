@@ -15,6 +15,7 @@ import torch
 from torch import Generator, Tensor
 
 from rpe2d_bench.config import Sampler
+from rpe2d_bench.data.subsets import labels_by_counts
 from rpe2d_bench.diffusion import guided, sampler, times
 from rpe2d_bench.encodings.interface import Context, Grid, PositionalEncoding
 from rpe2d_bench.models import DiT
@@ -30,13 +31,21 @@ def noise(seed: int, indices: np.ndarray, shape: tuple[int, int, int]) -> Tensor
     return torch.stack(pictures)
 
 
-def labels_of(kind: str, seed: int, indices: np.ndarray, num_classes: int) -> np.ndarray:
-    """Labels of pictures, the same for every method: 'balanced' in turn, so that every class comes equally often;
-    'iid' drawn evenly for each picture from (seed, index) alone."""
-    if kind == "balanced":
+def labels_of(
+    kind: str, seed: int, indices: np.ndarray, num_classes: int, counts: tuple[int, ...] | None = None
+) -> np.ndarray:
+    """Labels of images, the same for every method: 'balanced' in turn, so that every class comes equally often;
+    'reference' as often as `counts` says; 'iid' drawn for each image from (seed, index) alone, evenly or by `counts`."""
+    if kind == "reference" and counts is not None:
+        return labels_by_counts(counts, indices)
+    if kind in ("balanced", "reference"):
         return indices % num_classes
     digests = (hashlib.blake2b(f"label {seed} {index}".encode(), digest_size=8).digest() for index in indices)
-    return np.array([int.from_bytes(digest, "big") % num_classes for digest in digests], dtype=np.int64)
+    drawn = [int.from_bytes(digest, "big") for digest in digests]
+    if counts is None:
+        return np.array([number % num_classes for number in drawn], dtype=np.int64)
+    ends = np.cumsum(counts)
+    return np.searchsorted(ends, [number % int(ends[-1]) for number in drawn], side="right").astype(np.int64)
 
 
 def shift_of(options: Sampler, grid: Grid, train_grid: Grid) -> float:
@@ -69,6 +78,7 @@ def sample(
     downsampling: int = 1,
     decode: Callable[[Tensor], np.ndarray] = to_uint8,
     labels: str = "balanced",
+    class_counts: tuple[int, ...] | None = None,
 ) -> Iterator[np.ndarray]:
     """Yield pictures [B, C, Y, X] uint8 in the order of `indices`, all with the same options.
 
@@ -83,7 +93,7 @@ def sample(
 
     for start in range(0, len(indices), batch_size):
         chosen = indices[start : start + batch_size]
-        labels_B = torch.from_numpy(labels_of(labels, seed, chosen, dit.num_classes)).to(device)
+        labels_B = torch.from_numpy(labels_of(labels, seed, chosen, dit.num_classes, class_counts)).to(device)
         if with_guidance:
             labels_B = torch.cat((labels_B, torch.full_like(labels_B, dit.no_class)))
 

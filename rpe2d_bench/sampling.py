@@ -27,8 +27,9 @@ def sample_method(
     seed: int | None,
     store: Path,
 ) -> None:
-    """Write `count` pictures as a .png grid, or as .npz with arr_0 [N, Y, X, 3] as ADM's evaluator reads it."""
-    if out.suffix not in (".png", ".npz"):
+    """Write `count` images as a .png grid, or as .npz with arr_0 [N, Y, X, 3] and labels in arr_1, as ADM's evaluator
+    and `measure` read it."""
+    if out.suffix.lower() not in (".png", ".npz"):
         raise UserError(f"--out {out}: write a file that ends in .png (a grid) or .npz (for evaluators)")
     if count < 1:
         raise UserError(f"--count {count}: ask for at least one picture")
@@ -64,8 +65,10 @@ def sample_method(
     folder = stage.make(Surroundings(place, experiment.resources))
     pictures = samples_file.first(folder / samples_file.NAME, count)
     out.parent.mkdir(parents=True, exist_ok=True)
-    if out.suffix == ".npz":
-        np.savez(out, arr_0=np.repeat(pictures, 3 // pictures.shape[1], axis=1).transpose(0, 2, 3, 1))
+    if out.suffix.lower() == ".npz":
+        labels = samples_file.labels(folder / samples_file.NAME)[:count]
+        with out.open("wb") as file:  # np.savez would add .npz to a name that ends in .NPZ
+            np.savez(file, arr_0=np.repeat(pictures, 3 // pictures.shape[1], axis=1).transpose(0, 2, 3, 1), arr_1=labels)
     else:
         _grid(pictures).save(out)
     Console().print(f"{len(pictures)} pictures of {method} at {size(test)}: {out}", highlight=False, soft_wrap=True)

@@ -83,7 +83,7 @@ def test_mixed_sizes_are_said_or_refused(measure: Measure) -> None:
     assert "generated pictures are 24x24 pixels, references 16x16 pixels" in refused
 
 
-def test_grey_and_opaque_pictures_are_counted_and_transparent_ones_refused(measure: Measure) -> None:
+def test_conversions_are_counted(measure: Measure) -> None:
     opaque = Image.fromarray(pictures(1, channels=3)[0]).convert("RGBA")
     place = folder("colours", [*(grey() for _ in range(39)), opaque])
     found = measure(place, "--metrics", "kid")["details"]["sources"]["samples"]
@@ -92,16 +92,17 @@ def test_grey_and_opaque_pictures_are_counted_and_transparent_ones_refused(measu
     assert found["used"] == 40
     opaque.putpixel((3, 3), (0, 0, 0, 10))
     opaque.save(Path(place) / "last.png")
-    assert "colours/last.png is transparent in places" in measure(place)
+    found = measure(place, "--metrics", "kid")["details"]["sources"]["samples"]
+    assert found["notes"] == {"opaque alpha channel dropped": 1, "transparency composited on white": 1}
 
 
 def test_damaged_pictures_are_named(measure: Measure) -> None:
     place = folder("damaged", [grey((64, 64)) for _ in range(4)])
     whole = (Path(place) / "002.png").read_bytes()
     (Path(place) / "002.png").write_bytes(whole[: len(whole) // 2])
-    assert "damaged/002.png cannot be read" in measure(place)
+    assert "damaged/002.png cannot be decoded" in measure(place)
     (Path(place) / "002.png").write_bytes(b"")
-    assert "damaged/002.png is not a picture" in measure(place)
+    assert "damaged/002.png is empty" in measure(place)
     content = Path("fake.npz").read_bytes()
     Path("torn.npz").write_bytes(content[: len(content) // 2])
     assert "torn.npz is not a readable .npz" in measure("torn.npz")

@@ -37,7 +37,8 @@ def measure(
     judge: Annotated[str | None, typer.Option(help="Classifier of the accuracy; classes are arr_1.")] = None,
     train_resolution: Annotated[str | None, typer.Option(metavar="HxW", help="For global and local metrics.")] = None,
     training: Annotated[Path | None, typer.Option(metavar="DIR_OR_NPZ", help="For the memorization check.")] = None,
-    count: Annotated[int | None, typer.Option(help="Pictures of each side; by default all.")] = None,
+    count: Annotated[int | None, typer.Option(help="Images drawn of each side; by default all.")] = None,
+    seed: Annotated[int, typer.Option(help="Of that draw, and of metrics that draw.")] = 0,
     device: Annotated[str, typer.Option(help="cpu, cuda or mps.")] = "cpu",
     as_json: AsJson = False,
 ) -> None:
@@ -47,4 +48,5 @@ def measure(
 
     train = None if train_resolution is None else parse_resolution(train_resolution)
     names = [name.strip() for name in metrics.split(",")]
-    measure_files(Request(samples, reference, names, features, weights, judge, train, training, count, device), as_json)
+    request = Request(samples, reference, names, features, weights, judge, train, training, count, seed, device)
+    measure_files(request, as_json)

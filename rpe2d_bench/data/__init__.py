@@ -16,7 +16,18 @@ DATASETS: dict[str, type[DatasetOptions]] = {
     "image_folder": ImageFolderOptions,
 }
 
-__all__ = ["DATASETS", "SPLITS", "Dataset", "DatasetOptions", "Resolution", "Split", "build", "validate"]
+__all__ = [
+    "DATASETS",
+    "SPLITS",
+    "Dataset",
+    "DatasetOptions",
+    "Resolution",
+    "Split",
+    "build",
+    "conversions",
+    "summary",
+    "validate",
+]
 
 
 def validate(spec: Mapping[str, Any]) -> DatasetOptions:
@@ -34,3 +45,17 @@ def validate(spec: Mapping[str, Any]) -> DatasetOptions:
 def build(spec: Mapping[str, Any]) -> Dataset:
     """The data set that `data: {name: ..., ...}` describes."""
     return validate(spec).build()
+
+
+def summary(dataset: Dataset) -> str:
+    """A data set in one line: images, classes, splits, and what was left out."""
+    told: str | None = getattr(dataset, "summary", None)
+    if told is not None:
+        return told
+    sizes = ", ".join(f"{s} {'endless' if (n := dataset.size(s)) is None else format(n, ',')}" for s in SPLITS)
+    return f"{dataset.num_classes:,} classes: {sizes}"
+
+
+def conversions(dataset: Dataset) -> str:
+    """What reading images of a data set has converted so far, in one line; empty where nothing was."""
+    return str(getattr(dataset, "conversions", ""))

@@ -22,6 +22,14 @@ class AnnouncedFolder:
         self.channels, self.num_classes = channels, classes
         self.class_names = tuple(f"class {number:04d}" for number in range(classes))
 
+    @property
+    def summary(self) -> str:
+        """What is known of it."""
+        return (
+            f"{self._path} is not there yet; as announced "
+            f"{self.num_classes:,} classes: {', '.join(f'{split} {size:,}' for split, size in self._sizes.items())}"
+        )
+
     def size(self, split: Split) -> int:
         return self._sizes[split]
 

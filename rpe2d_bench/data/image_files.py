@@ -1,29 +1,56 @@
-"""Files of a folder or a zip, by name; and one file to an array of pixels."""
+"""Files of a folder or a zip, by name, with all that lies there counted; and an image cut to a resolution."""
 
 from __future__ import annotations
 
-import io
+import lzma
+import os
+import stat
+import threading
 import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image
 
+from rpe2d_bench.data.decoding import EXTENSIONS, decode
 from rpe2d_bench.data.interface import Resolution
 from rpe2d_bench.errors import UserError
 
-EXTENSIONS = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".gif")
+__all__ = ["EXTENSIONS", "Entries", "Files", "Folder", "Zip", "decode", "fit", "open_files"]
+
+MAX_BYTES = 2**29  # of one file, unpacked: an image of MAX_PIXELS with 16 bits fits
+_METHODS = {9: "Deflate64, which Windows Explorer writes above 2 GB", 93: "Zstandard", 95: "XZ", 98: "PPMd", 99: "AES"}
+# What zipfile raises for archives that are damaged, cut off, encrypted or packed by a method it does not know.
+_BROKEN = (
+    OSError, ValueError, EOFError, RuntimeError, OverflowError, LookupError, zipfile.BadZipFile, zlib.error,
+    lzma.LZMAError,
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Entries:
+    """What lies in a folder or a zip; names use '/' and are sorted."""
+
+    files: list[str]
+    folders: list[str]
+    broken: list[str] = field(default_factory=list)  # links that lead nowhere, or back to a folder they lie in
+    special: list[str] = field(default_factory=list)  # neither file nor folder: sockets, pipes, devices
 
 
 class Files(Protocol):
-    """Named files that can be read; names use '/'."""
+    """Named files that can be read."""
 
     path: Path
 
-    def names(self) -> list[str]: ...
+    def entries(self) -> Entries: ...
+
+    def check(self, names: Sequence[str]) -> None:
+        """Raises UserError, without reading them, where one of the files cannot be read."""
 
     def checksums(self, names: Sequence[str]) -> Iterator[int]:
         """CRC-32 of the content of each file."""
@@ -32,23 +59,62 @@ class Files(Protocol):
 
 
 class Folder:
-    """Files below a folder."""
+    """Files below a folder; links are followed, as subsets of large sets are made of them."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
 
-    def names(self) -> list[str]:
-        return sorted(p.relative_to(self.path).as_posix() for p in self.path.rglob("*") if p.is_file())
+    def entries(self) -> Entries:
+        found = Entries([], [])
+        status = self.path.stat()
+        self._walk(self.path, "", {(status.st_dev, status.st_ino)}, found)
+        for names in (found.files, found.folders, found.broken, found.special):
+            names.sort()
+        return found
+
+    def _walk(self, folder: Path, prefix: str, above: set[tuple[int, int]], found: Entries) -> None:
+        """`above` are the folders on the way here: a link to one of them would never end."""
+        try:
+            with os.scandir(folder) as listed:
+                inside = list(listed)
+        except OSError as error:
+            raise UserError(f"{folder} cannot be read ({error.strerror})") from None
+        for entry in inside:
+            name = prefix + entry.name
+            try:
+                if entry.is_file():
+                    found.files.append(name)
+                elif entry.is_dir():
+                    status = entry.stat()
+                    here = (status.st_dev, status.st_ino)
+                    if here in above:
+                        found.broken.append(name)
+                        continue
+                    found.folders.append(name)
+                    if not entry.name.startswith("."):  # hidden: nothing in it is used
+                        self._walk(folder / entry.name, f"{name}/", above | {here}, found)
+                elif entry.is_symlink() and not os.path.exists(entry.path):
+                    found.broken.append(name)
+                else:
+                    found.special.append(name)
+            except OSError:  # a link to itself
+                found.broken.append(name)
+
+    def check(self, names: Sequence[str]) -> None:
+        """Nothing to find out before reading."""
 
     def checksums(self, names: Sequence[str]) -> Iterator[int]:
         return (zlib.crc32(content) for content in self.read(names))
 
     def read(self, names: Sequence[str]) -> Iterator[bytes]:
         for name in names:
+            path = self.path / name
             try:
-                yield (self.path / name).read_bytes()
+                if path.stat().st_size > MAX_BYTES:
+                    raise _too_large(f"{path}", path.stat().st_size)
+                yield path.read_bytes()
             except OSError as error:
-                raise UserError(f"data: {self.path / name} cannot be read ({error.strerror})") from None
+                raise UserError(f"{path} cannot be read ({error.strerror})") from None
 
 
 class Zip:
@@ -56,58 +122,120 @@ class Zip:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        with self._open() as archive:
-            self._checksums = {item.filename: item.CRC for item in archive.infolist() if not item.is_dir()}
+        self._archive()
 
-    def _open(self) -> zipfile.ZipFile:
+    def _archive(self) -> _Archive:
+        """Opened once a process and content: a child that was forked must not share the parent's place in the file."""
         try:
-            return zipfile.ZipFile(self.path)
-        except (OSError, zipfile.BadZipFile) as error:
-            raise UserError(f"data: {self.path} cannot be opened as a zip ({error})") from None
+            status = self.path.stat()
+            return _opened(str(self.path.resolve()), status.st_mtime_ns, status.st_size, os.getpid())
+        except (*_BROKEN, NotImplementedError) as error:
+            raise UserError(
+                f"{self.path} cannot be opened as a zip ({error}); if it was copied or downloaded, do that again"
+            ) from None
 
-    def names(self) -> list[str]:
-        return sorted(self._checksums)
+    def entries(self) -> Entries:
+        archive = self._archive()
+        return Entries(sorted(archive.files), sorted(archive.folders), sorted(archive.links))
+
+    def check(self, names: Sequence[str]) -> None:
+        archive, methods = self._archive(), set()
+        for name in names:
+            item = archive.files[name]
+            self._check(name, item)
+            if item.compress_type not in methods:
+                methods.add(item.compress_type)
+                try:
+                    archive.zip.open(item).close()
+                except (*_BROKEN, NotImplementedError) as error:
+                    raise self._unreadable(name, item, error) from None
+
+    def _check(self, name: str, item: zipfile.ZipInfo) -> None:
+        if item.flag_bits & 0x41:  # encrypted, or strongly so
+            raise UserError(f"{name} in {self.path} is encrypted; unpack it and zip it without a password")
+        if item.file_size > MAX_BYTES:
+            raise _too_large(f"{name} in {self.path}", item.file_size)
 
     def checksums(self, names: Sequence[str]) -> Iterator[int]:
-        return (self._checksums[name] for name in names)
+        files = self._archive().files
+        return (files[name].CRC for name in names)
 
     def read(self, names: Sequence[str]) -> Iterator[bytes]:
-        with self._open() as archive:
-            for name in names:
-                try:
-                    yield archive.read(name)
-                except (OSError, zipfile.BadZipFile, zlib.error) as error:
-                    raise UserError(f"data: {name} in {self.path} cannot be read ({error})") from None
+        archive = self._archive()
+        for name in names:
+            item = archive.files[name]
+            self._check(name, item)
+            try:
+                content = archive.zip.read(item)
+            except (*_BROKEN, NotImplementedError) as error:
+                raise self._unreadable(name, item, error) from None
+            yield content
+
+    def _unreadable(self, name: str, item: zipfile.ZipInfo, error: BaseException) -> UserError:
+        if isinstance(error, NotImplementedError) or item.compress_type in _METHODS:
+            method = _METHODS.get(item.compress_type, f"method {item.compress_type}")
+            return UserError(
+                f"{name} in {self.path} is compressed with {method}, which cannot be read here; unpack it and zip "
+                "it again, best without compression: zip -0 -r"
+            )
+        return UserError(f"{name} in {self.path} cannot be read ({error or type(error).__name__})")
+
+
+class _Archive:
+    """An open zip and its index by normalised names."""
+
+    def __init__(self, path: str) -> None:
+        self.zip = zipfile.ZipFile(path)
+        self.files: dict[str, zipfile.ZipInfo] = {}
+        self.folders: set[str] = set()
+        self.links: list[str] = []
+        for item in self.zip.infolist():
+            name = item.filename.replace("\\", "/")  # some tools on Windows write these
+            parts = [part for part in name.split("/") if part not in ("", ".")]
+            if name.startswith("/") or ".." in parts or (parts and parts[0].endswith(":")):
+                raise UserError(f"{path} holds {item.filename!r}, which leads out of it; zip the folder again")
+            if not parts:
+                continue
+            name = "/".join(parts)
+            for end in range(1, len(parts)):
+                if (folder := "/".join(parts[:end])) not in self.folders:
+                    self.folders.add(folder)
+            if item.is_dir() or item.filename.endswith("\\"):
+                self.folders.add(name)
+            elif stat.S_ISLNK(item.external_attr >> 16):
+                self.links.append(name)
+            elif name in self.files:
+                raise UserError(f"{path} holds {name!r} twice, and which one is meant cannot be known; zip again")
+            else:
+                self.files[name] = item
+
+
+_OPENING = threading.Lock()
+
+
+def _opened(path: str, modified: int, size: int, process: int) -> _Archive:
+    with _OPENING:
+        return _cached(path, modified, size, process)
+
+
+@lru_cache(maxsize=4)  # an index of a million entries takes seconds to parse; the key names content and process
+def _cached(path: str, modified: int, size: int, process: int) -> _Archive:
+    return _Archive(path)
+
+
+def _too_large(where: str, size: int) -> UserError:
+    return UserError(
+        f"{where} holds {size / 2**30:.1f} GiB unpacked; one image has at most {MAX_BYTES // 2**20} MiB here"
+    )
 
 
 def open_files(path: Path) -> Files:
-    """A folder or a zip; UserError when there is neither."""
+    """A folder or a zip; raises UserError where there is neither."""
     if path.is_dir():
         return Folder(path)
     if path.is_file():
         return Zip(path)
     raise UserError(f"data.path: {path} does not exist; give a folder or a zip of CLASS/ID.ext")
-
-
-def decode(content: bytes, name: str) -> Image.Image:
-    """One picture as RGB, turned as its EXIF data say, the first frame of several, transparency on white."""
-    try:
-        with Image.open(io.BytesIO(content)) as opened:
-            opened.load()
-            picture = ImageOps.exif_transpose(opened)
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise UserError(
-            f"data: {name} is not a picture that can be decoded ({error}); replace or remove the file"
-        ) from None
-    if picture.mode.startswith(("I", "F")):
-        if picture.mode == "F" or np.asarray(picture).max(initial=0) > 65535:
-            raise UserError(f"data: {name} has floating-point or 32-bit pixels; convert it to 8 or 16 bits")
-        # 16 bits per pixel: Pillow's own conversion would clip at 255 instead of scaling
-        picture = Image.fromarray((np.asarray(picture).astype(np.float64) / 257).round().astype(np.uint8))
-    if "A" in picture.getbands() or "transparency" in picture.info:
-        picture = picture.convert("RGBA")
-        picture = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture)
-    return picture.convert("RGB")
 
 
 def fit(picture: Image.Image, resolution: Resolution, channels: int, name: str, *, upscale: bool) -> np.ndarray:
@@ -120,7 +248,7 @@ def fit(picture: Image.Image, resolution: Resolution, channels: int, name: str, 
     wide, tall = side * min(1.0, width / height), side * min(1.0, height / width)
     if (tall < height - 0.5 or wide < width - 0.5) and not upscale:
         raise UserError(
-            f"data: {name} is {picture.height}x{picture.width} px, too small for {height}x{width} px; remove it, lower "
+            f"{name} is {picture.height}x{picture.width} px, too small for {height}x{width} px; remove it, lower "
             "the resolution or set data.upscale: true"
         )
     left, top = (picture.width - wide) / 2, (picture.height - tall) / 2

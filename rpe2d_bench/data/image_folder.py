@@ -1,9 +1,9 @@
 """Photographs from a folder or a zip of CLASS/ID.ext, split so that no source is on two sides.
 
-Every picture is cut to its centred square; frames that are not square show the centred band of that square. One
-antialiased filter makes every resolution from the file itself. Nothing is left out in silence: a file in a class
-folder that is no picture, cannot be decoded or is too small is an error that names it. Hidden files and files outside
-class folders (a licence, a list of labels) are no pictures.
+Every image is cut to its centred square; frames that are not square show the centred band of that square. One
+antialiased filter makes every resolution from the file itself. Nothing is left out in silence: what is no image is
+counted in `summary`, what was converted in `conversions`, and what cannot be decoded or is too small is an error that
+names the file.
 """
 
 from __future__ import annotations
@@ -20,11 +20,14 @@ from typing import Literal
 import numpy as np
 
 from rpe2d_bench.data.announced import AnnouncedFolder
-from rpe2d_bench.data.image_files import EXTENSIONS, Files, decode, fit, open_files
+from rpe2d_bench.data.decoding import read_image
+from rpe2d_bench.data.image_files import Files, fit, open_files
 from rpe2d_bench.data.interface import SPLITS, Resolution, Split
+from rpe2d_bench.data.listing import Arranged, account, arrange, sift
+from rpe2d_bench.data.subsets import mixed_order
 from rpe2d_bench.errors import UserError, unknown
 
-VERSION = 1  # of splitting, decoding and resizing; raise it when a pixel or a split changes
+VERSION = 2  # of splitting, order, decoding and resizing; raise it when a pixel or a split changes
 
 
 @dataclass(frozen=True)
@@ -38,6 +41,7 @@ class ImageFolderOptions:
     test_share: float = 0.2
     channels: Literal[1, 3] = 3
     flip: bool = False  # the training split holds every picture twice, the second time mirrored
+    bits: int | None = None  # that 16-bit files use; by default 16, and files that use 12 or fewer are refused
     upscale: bool = False  # allow pictures smaller than a resolution
     classes: int | None = None  # expected number; with `files`, `plan` can count before the pictures are there
     files: int | None = None  # expected number of pictures in all splits, without mirrored ones
@@ -48,6 +52,8 @@ class ImageFolderOptions:
             open_files(Path(self.path))
         if self.validation_share <= 0 or self.test_share <= 0 or self.validation_share + self.test_share >= 1:
             raise UserError("data.validation_share and data.test_share must be above 0 and their sum below 1")
+        if self.bits is not None and not 8 < self.bits <= 16:
+            raise UserError(f"data.bits is how many bits 16-bit files use: 9 to 16, not {self.bits}")
         if self.split_by is not None and self.labels is None:
             raise UserError("data.split_by names a column: give its file with data.labels")
 
@@ -68,36 +74,72 @@ class ImageFolderOptions:
 
 
 class ImageFolder:
-    """Pictures of class folders; the class is the folder's name, classes are in alphabetical order."""
+    """Images of class folders; the class is the folder's name, classes are in alphabetical order.
+
+    Within a split images have a mixed order (subsets.py), so that any consecutive ones show all classes as often as the
+    split does.
+    """
 
     def __init__(self, options: ImageFolderOptions) -> None:
         options.check()
         self.options = options
         self.channels: int = options.channels
         self._files = open_files(Path(options.path))
-        names = _pictures(self._files)
-        groups = _groups(self._files, names, options)
-        classes = [PurePosixPath(name).parent.name for name in names]
+        sifted = sift(self._files, () if options.labels is None else (options.labels,))
+        arranged = arrange(sifted, options.path)
+        names, classes = arranged.images, arranged.classes
+        if not names:
+            raise UserError(f"data.path: {options.path} has no images of the form CLASS/ID.ext")
         self.class_names = tuple(sorted(set(classes)))
         self.num_classes = len(self.class_names)
-        for what, found, expected in (
+        for what, number, expected in (
             ("classes", self.num_classes, options.classes),
             ("files", len(names), options.files),
         ):
-            if expected not in (None, found):
-                raise UserError(f"data.{what}: {expected} expected, {options.path} has {found}")
-        self._names: dict[Split, list[str]] = {split: [] for split in SPLITS}
-        for name in names:
-            self._names[_side(groups[name], options)].append(name)
-        for split, members in self._names.items():
-            if not members:
+            if expected not in (None, number):
                 raise UserError(
-                    f"data: none of the {len(names)} pictures in {options.path} falls into the {split} split; give "
-                    "more pictures (or sources), or a larger share"
+                    f"data.{what}: {expected} expected, {options.path} has {number}{account(arranged.left_out)}"
                 )
-        number = {name: at for at, name in enumerate(self.class_names)}
-        label = {name: number[c] for name, c in zip(names, classes, strict=True)}
-        self._labels = {s: np.array([label[n] for n in members], dtype=np.int64) for s, members in self._names.items()}
+        sides = _sides(_groups(self._files, names, options), arranged, options)
+        self._names: dict[Split, list[str]] = {}
+        self._labels: dict[Split, np.ndarray] = {}
+        number_of = {name: at for at, name in enumerate(self.class_names)}
+        for split in SPLITS:
+            chosen = [at for at, side in enumerate(sides) if side == split]
+            if not chosen:
+                raise UserError(
+                    f"data: none of the {len(names)} images in {options.path} falls into the {split} split; give "
+                    "more images (or sources), or a larger share"
+                )
+            order = mixed_order([classes[at] for at in chosen], [names[at] for at in chosen])
+            self._names[split] = [names[chosen[at]] for at in order]
+            self._labels[split] = np.array([number_of[classes[chosen[at]]] for at in order], dtype=np.int64)
+        self._arranged = arranged
+        self._converted: dict[str, set[str]] = {}  # files by what was converted while decoding
+
+    @property
+    def summary(self) -> str:
+        """What was found, in one line: classes, splits, and what was left out."""
+        arranged, total = self._arranged, sum(map(len, self._names.values()))
+        counts = np.bincount(np.concatenate(list(self._labels.values())))
+        low, high = int(counts.min()), int(counts.max())
+        told = f"{total:,} images in {self.num_classes:,} {'class' if self.num_classes == 1 else 'classes'}"
+        told += f" of {low:,}" if low == high else f" of {low:,} to {high:,}"
+        told += ": " + ", ".join(f"{split} {len(names):,}" for split, names in self._names.items())
+        told += " (the set's own folders)" if arranged.splits is not None else ""
+        if arranged.nested:
+            told += f"; {arranged.nested:,} in folders within their class's"
+        untrained = np.setdiff1d(np.arange(self.num_classes), self._labels["train"])
+        if len(untrained):
+            some = ", ".join(self.class_names[at] for at in untrained[:3])
+            told += f"; {len(untrained)} classes without an image in the train split ({some})"
+        return told + account(arranged.left_out)
+
+    @property
+    def conversions(self) -> str:
+        """What decoding has converted so far, in one line; empty where nothing was."""
+        told = sorted(f"{len(names):,} {what}" for what, names in self._converted.items())
+        return f"of the images read so far: {'; '.join(told)}" if told else ""
 
     @cached_property
     def revision(self) -> str:
@@ -106,9 +148,9 @@ class ImageFolder:
         options = {key: value for key, value in asdict(self.options).items() if key not in ("path", "classes", "files")}
         digest = hashlib.sha256(json.dumps(options, sort_keys=True).encode())
         for name, checksum in zip(names, self._files.checksums(names), strict=True):
-            digest.update(f"{name} {checksum:08x}\n".encode())
+            digest.update(f"{name} {checksum:08x}\n".encode(errors="surrogateescape"))
         for split in SPLITS:  # the labels file decides who is where
-            digest.update(hashlib.sha256("\n".join(self._names[split]).encode()).digest())
+            digest.update(hashlib.sha256("\n".join(self._names[split]).encode(errors="surrogateescape")).digest())
         return f"image_folder-v{VERSION}-{digest.hexdigest()[:16]}"
 
     def size(self, split: Split) -> int:
@@ -128,8 +170,11 @@ class ImageFolder:
         names = self.files(split, indices)
         result = np.empty((len(names), self.channels, *resolution), dtype=np.uint8)
         for at, (name, content) in enumerate(zip(names, self._files.read(names), strict=True)):
-            picture = decode(content, name)
-            result[at] = fit(picture, resolution, self.channels, name, upscale=self.options.upscale)
+            decoded = read_image(content, f"data: {name}", bits=self.options.bits)
+            for note in decoded.notes:
+                self._converted.setdefault(note, set()).add(name)
+            image = decoded.image.convert("RGB")
+            result[at] = fit(image, resolution, self.channels, name, upscale=self.options.upscale)
         if self._mirrors(split):
             mirrored = np.asarray(indices) >= len(self._names[split])
             result[mirrored] = result[mirrored, :, :, ::-1]
@@ -148,27 +193,11 @@ class ImageFolder:
         return indices % len(self._names[split])
 
 
-def _pictures(files: Files) -> list[str]:
-    """Names of the pictures, all of the form [.../]CLASS/ID.ext."""
-    found = []
-    for name in files.names():
-        parts = PurePosixPath(name).parts
-        if len(parts) < 2 or any(part.startswith((".", "__MACOSX")) for part in parts):
-            continue
-        if PurePosixPath(name).suffix.lower() in EXTENSIONS:
-            found.append(name)
-        elif len(parts) == 2:
-            raise UserError(f"data: {name} in {files.path} is not a picture ({', '.join(EXTENSIONS)}); remove it")
-    if not found:
-        raise UserError(f"data.path: {files.path} has no pictures of the form CLASS/ID.ext")
-    return found
-
-
 def _groups(files: Files, names: list[str], options: ImageFolderOptions) -> dict[str, str]:
     """What must stay on one side, for each picture."""
     if options.labels is None or options.split_by is None:
         return {name: PurePosixPath(name).stem for name in names}
-    if options.labels not in files.names():
+    if options.labels not in files.entries().files:
         raise UserError(f"data.labels: {options.labels} is not in {files.path}")
     text = next(iter(files.read([options.labels]))).decode("utf-8-sig", errors="replace")
     reader = csv.DictReader(io.StringIO(text))
@@ -186,9 +215,17 @@ def _groups(files: Files, names: list[str], options: ImageFolderOptions) -> dict
     return groups
 
 
+def _sides(groups: dict[str, str], arranged: Arranged, options: ImageFolderOptions) -> list[Split]:
+    """The split of each image: its folder's, where folders are splits; what has no folder is cut from train."""
+    own = arranged.splits or ["train"] * len(arranged.images)
+    cut = set(SPLITS) - set(own)
+    drawn = [_side(groups[name], options) if side == "train" else side for name, side in zip(arranged.images, own)]
+    return [new if new in cut else old for new, old in zip(drawn, own, strict=True)]
+
+
 def _side(group: str, options: ImageFolderOptions) -> Split:
     """The split of a source: a hash of its name, so that adding pictures moves none."""
-    u = int.from_bytes(hashlib.sha256(group.encode()).digest()[:8], "big") / 2**64
+    u = int.from_bytes(hashlib.sha256(group.encode(errors="surrogateescape")).digest()[:8], "big") / 2**64
     if u < options.test_share:
         return "test"
     return "validation" if u < options.test_share + options.validation_share else "train"

@@ -97,7 +97,8 @@ def replicates(
         raise UserError("a paired comparison needs the same seeds and pictures of every method; some are missing")
     _, *pictures = counts.pop()
     strata: list[np.ndarray | None] = [None] * len(pictures)
-    if labels is not None and all(kernel.classes_known(each, reference_labels) for each in labels):
+    if labels is not None and reference_labels is not None:
+        labels, reference_labels = [kernel.with_pairs(each) for each in labels], kernel.with_pairs(reference_labels)
         strata = list(labels)
     else:
         reference_labels = None

@@ -5,7 +5,9 @@ mean over `SUBSETS` seeded subsets of `SUBSET_SIZE`, the protocol of the paper. 
 
 Where each class has a fixed number of pictures, samples are not independent, and the plain estimator is below zero
 even between two real sets: of n - 1 partners of a picture too few share its class. With the classes given, pairs of
-one class are weighted by n_a / (n_a - 1) instead, which is unbiased for fixed class counts.
+one class are weighted by n_a / (n_a - 1) instead, which is unbiased for fixed class counts. Classes of a single image
+have no pair: they are taken together, or with the smallest other class (collapsed strata, Cochran, Sampling Techniques,
+5A.12), which is off by their distance over n^2 only, where dropping all classes would be off by that of all over n.
 
 Shapes: N, M samples; D features.
 """
@@ -54,11 +56,16 @@ def _mean_within(one_ND: np.ndarray, classes_N: np.ndarray | None) -> float:
     return total / count**2
 
 
-def classes_known(one_N: np.ndarray | None, other_M: np.ndarray | None) -> bool:
-    """Whether the classes of both sides are known, with at least two pictures in each that occurs."""
-    if one_N is None or other_M is None:
-        return False
-    return all(np.unique(each, return_counts=True)[1].min() > 1 for each in (one_N, other_M))
+def with_pairs(classes_N: np.ndarray) -> np.ndarray:
+    """The classes, those of a single image put together, or with the smallest other one where only one is single."""
+    names, numbers = np.unique(classes_N, return_counts=True)
+    single = names[numbers == 1]
+    if not len(single) or len(names) == 1:
+        return classes_N
+    if len(single) == 1:
+        larger = numbers > 1
+        single = np.array([single[0], names[larger][numbers[larger].argmin()]])
+    return np.where(np.isin(classes_N, single), single[0], classes_N)
 
 
 def mmd2(
@@ -91,11 +98,13 @@ def kernel_distance(
     """KID and, in words, which estimator gave it; `drawn`: classes_N are independent draws, the reference's are not."""
     n, m = len(features_ND), len(reference_MD)
     if max(n, m) <= ALL_SAMPLES:
-        if drawn and classes_known(reference_classes_M, reference_classes_M):
+        if reference_classes_M is not None:
+            reference_classes_M = with_pairs(reference_classes_M)
+        if drawn and reference_classes_M is not None:
             value = mmd2(features_ND, reference_MD, None, reference_classes_M)
             return value, f"unbiased for drawn classes and the reference's fixed counts, all pairs of {n} and {m}"
-        if classes_known(classes_N, reference_classes_M):
-            value = mmd2(features_ND, reference_MD, classes_N, reference_classes_M)
+        if classes_N is not None and reference_classes_M is not None:
+            value = mmd2(features_ND, reference_MD, with_pairs(classes_N), reference_classes_M)
             return value, f"unbiased for fixed class counts, all pairs of {n} and {m}"
         return mmd2(features_ND, reference_MD), f"unbiased, all pairs of {n} and {m}"
     size = min(n, m, SUBSET_SIZE)

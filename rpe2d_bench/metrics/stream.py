@@ -15,7 +15,7 @@ from rpe2d_bench.metrics.features import FeatureNet, Features
 from rpe2d_bench.metrics.measure import Measurement, observe, score
 from rpe2d_bench.metrics.nets import load_net
 from rpe2d_bench.metrics.observations import Observations
-from rpe2d_bench.metrics.pictures import PictureSource, open_pictures
+from rpe2d_bench.metrics.pictures import PictureSource, open_pictures, random_subset
 from rpe2d_bench.metrics.resize import Size
 from rpe2d_bench.metrics.table import METRICS, validate
 
@@ -48,7 +48,7 @@ def observe_source(
     net: FeatureNet,
     judge: FeatureNet | None = None,
     train_resolution: Size | None = None,
-    limit: int | None = None,
+    chosen: np.ndarray | None = None,
     batch_size: int = 64,
     device: str = "cpu",
     progress: Callable[[int], None] | None = None,
@@ -59,7 +59,7 @@ def observe_source(
     done = 0
     modes: dict[str, dict[str, None]] = {}
     judged = {"whole"} if "inception_score" in metrics else set()  # views whose logits are kept
-    for batch in source.batches(batch_size, limit):
+    for batch in source.batches(batch_size, chosen):
         part = observe(
             batch, metrics=metrics, net=net, judge=judge, train_resolution=train_resolution,
             batch_size=batch_size, device=device,
@@ -120,8 +120,8 @@ def measure_paths(
 ) -> Measurement:
     """Metrics of the pictures at `samples` against those at `reference` (folder, zip or .npz).
 
-    `training` are training pictures, for the memorization check. `count` takes that many of each side, in order, and is
-    an error where there are fewer. What was read, converted, resized and counted stands in `details`.
+    `training` are training images, for the memorization check. `count` takes that many of each side, a draw seeded by
+    `seed`, and is an error where there are fewer. What was read, converted, resized and counted stands in `details`.
     """
     names = validate(metrics, net, judge)
     if count is not None and count < 1:
@@ -138,7 +138,10 @@ def measure_paths(
     for side, source in sources.items():
         if count is not None and source.count < count:
             raise UserError(f"{paths[side]} holds {source.count} pictures, but {count} were asked for; ask for fewer")
-    labels, real_labels = (_labels(sources[side], count) for side in ("samples", "reference"))
+    chosen = {
+        side: None if count is None else random_subset(source.count, count, seed) for side, source in sources.items()
+    }
+    labels, real_labels = (_labels(sources[side], chosen[side]) for side in ("samples", "reference"))
     if judging is not None and labels is None and "accuracy" in names:
         raise UserError(
             f"accuracy needs the class each picture shows: write it as arr_1 of an .npz; {samples} has none"
@@ -151,7 +154,7 @@ def measure_paths(
             total = source.count if count is None else count
             observed[side] = observe_source(
                 source, folder, metrics=names, net=seeing, judge=judging, train_resolution=train_resolution,
-                limit=count, batch_size=batch_size, device=device,
+                chosen=chosen[side], batch_size=batch_size, device=device,
                 progress=None if progress is None else _for_side(progress, side, total),
             )  # fmt: skip
         if all(METRICS[name].needs in ANY_SIZE for name in names):
@@ -173,9 +176,9 @@ def _check_views(names: Sequence[str], train_resolution: Size | None) -> None:
         raise UserError(f"{relative[0]} is relative to the train resolution: give --train-resolution, or leave it out")
 
 
-def _labels(source: PictureSource, count: int | None) -> np.ndarray | None:
+def _labels(source: PictureSource, chosen: np.ndarray | None) -> np.ndarray | None:
     labels: np.ndarray | None = getattr(source, "labels", None)
-    return None if labels is None else labels[:count]
+    return labels if labels is None or chosen is None else labels[chosen]
 
 
 def _sizes(sources: dict[str, PictureSource]) -> list[str]:

@@ -38,7 +38,7 @@ def look_inside(
 
     device, train, folder = around.resources.device, stage.train, stage.train.make(around)
     dataset = data.build(reference.data)
-    indices = np.arange(reference.start, reference.start + min(measure.PICTURES, reference.count))
+    indices = reference.indices(dataset)[: measure.PICTURES]
     labels = dataset.labels(reference.split, indices)  # type: ignore[arg-type]
     ts = measure.nearest(times(stage.sampler.steps, float(stage.sampler.shift))[:-1])
     seen = []

@@ -28,7 +28,7 @@ def denoise(stage: SampleStage, reference: ReferenceStage, around: Surroundings)
     device, train = around.resources.device, stage.train
     denoiser = load_denoiser(train, train.make(around), stage.replacements).to(device)
     dataset = data.build(reference.data)
-    indices = np.arange(reference.start, reference.start + min(measure.PICTURES, reference.count))
+    indices = reference.indices(dataset)[: measure.PICTURES]
     pictures = dataset.pictures(reference.split, indices, stage.resolution)  # type: ignore[arg-type]
     x_BCYX = model_space(stage, pictures, device)
     labels_B = torch.from_numpy(dataset.labels(reference.split, indices)).to(device)  # type: ignore[arg-type]

@@ -29,7 +29,7 @@ class MeasureStage:
     reference: ReferenceStage
     training: ReferenceStage | None = None  # training pictures, where a metric asks for them (memorization)
     inside: tuple[str, ...] = ()  # metrics that look into the model
-    labels: str = "balanced"  # of generated pictures; iid: their class counts are random, which KID has to know
+    labels: str = "balanced"  # of generated images, as SampleStage has it; iid: their class counts are random, which KID has to know
 
     name = "measure"
     version = 2
@@ -43,7 +43,7 @@ class MeasureStage:
             from rpe2d_bench.metrics import METRICS
 
             matters["inside"] = {name: METRICS[name].version for name in self.inside}
-        if self.labels != "balanced":
+        if self.labels == "iid":
             matters["labels"] = self.labels
         return content_key(self.name, self.version, matters)
 

@@ -13,12 +13,14 @@ import numpy as np
 
 from rpe2d_bench import samples_file
 from rpe2d_bench.autoencoders import LatentSpace
+from rpe2d_bench.data.subsets import even_subset
 from rpe2d_bench.errors import UserError
 from rpe2d_bench.stages.latents import reconstruction
 from rpe2d_bench.store import content_key, write_json
 from rpe2d_bench.surroundings import Surroundings
 
 if TYPE_CHECKING:
+    from rpe2d_bench.data import Dataset
     from rpe2d_bench.metrics import Observations
 
 Resolution = tuple[int, int]
@@ -33,7 +35,7 @@ class ReferenceStage:
     revision: str
     split: str
     resolution: Resolution
-    start: int  # index of the first picture
+    start: int  # index of the first image, in the order of the data set, which mixes classes
     count: int
     metrics: tuple[str, ...]
     net: str
@@ -41,6 +43,7 @@ class ReferenceStage:
     train_resolution: Resolution  # what global and local distances are relative to
     classes: tuple[str, ...]
     weights: str | None = None  # file of the net's weights, where the package ships none; its content matters
+    even: bool = False  # every class equally often, instead of as often as in the split
     latents: LatentSpace | None = None  # pictures pass through this autoencoder and back: the floor of models behind it
 
     name = "reference"
@@ -62,7 +65,15 @@ class ReferenceStage:
             matters["train_resolution"] = self.train_resolution
         if self.latents is not None:
             matters["latents"] = self.latents.revision
+        if self.even:
+            matters["even"] = True
         return content_key(self.name, self.version, matters)
+
+    def indices(self, dataset: Dataset) -> np.ndarray:
+        """Which images of the split these are, int64 [count]."""
+        if self.even:
+            return even_subset(dataset, self.split, self.start, self.count)  # type: ignore[arg-type]
+        return np.arange(self.start, self.start + self.count)
 
     def make(self, around: Surroundings) -> Path:
         """Folder with observations.npz, labels.npy and samples.npz (the first pictures, for strips)."""
@@ -73,7 +84,7 @@ class ReferenceStage:
 
         started = time.perf_counter()
         dataset = data.build(self.data)
-        indices = np.arange(self.start, self.start + self.count)
+        indices = self.indices(dataset)
         device, length = around.resources.device, samples_file.piece_length((dataset.channels, *self.resolution))
         front: list[np.ndarray] = []
         closeness: list[float] = []  # of each picture's reconstruction
@@ -97,6 +108,9 @@ class ReferenceStage:
         samples_file.save(partial / samples_file.NAME, front[0], labels[:PREVIEW])
         result: dict[str, Any] = {"psnr": float(np.mean(closeness))} if closeness else {}
         result |= {"seconds": time.perf_counter() - started, "count": self.count}
+        if converted := data.conversions(dataset):
+            result["converted"] = converted
+            around.say(f"{self.data.get('path', 'data')}: {converted}")
         write_json(partial / "result.json", result)
 
     def observe(self, pieces: Iterable[np.ndarray], device: str = "cpu") -> Observations:

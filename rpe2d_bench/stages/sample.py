@@ -39,7 +39,8 @@ class SampleStage:
     count: int
     seed: int
     conditioning: tuple[float, float, float] = (0.0, 0.0, 0.0)
-    labels: str = "balanced"  # or iid
+    labels: str = "balanced"  # or reference, or iid
+    class_counts: tuple[int, ...] | None = None  # of the reference, which labels follow; None: all classes alike
 
     name = "sample"
     version = 1
@@ -57,6 +58,8 @@ class SampleStage:
         }
         if self.labels != "balanced":
             matters["labels"] = self.labels
+        if self.class_counts is not None:
+            matters["class_counts"] = self.class_counts
         return content_key(self.name, self.version, matters)
 
     def make(self, around: Surroundings) -> Path:
@@ -97,6 +100,7 @@ class SampleStage:
             device=device,
             downsampling=self.train.downsampling,
             labels=self.labels,
+            class_counts=self.class_counts,
             decode=decode,
         ):
             made.add(part, around.out_of_time)
@@ -105,7 +109,8 @@ class SampleStage:
                 around.progress(self.name, self.key, made.done, self.count, {"images_per_second": rate})
             if made.done < self.count:
                 around.check_time()
-        labels = labels_of(self.labels, self.seed, np.arange(self.count), denoiser.dit.num_classes)
+        indices, num_classes = np.arange(self.count), denoiser.dit.num_classes
+        labels = labels_of(self.labels, self.seed, indices, num_classes, self.class_counts)
         samples_file.save(partial / samples_file.NAME, made.pictures, labels)
         seconds = made.seconds + time.perf_counter() - started
         made.remove()

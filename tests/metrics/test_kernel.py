@@ -52,14 +52,31 @@ def test_fixed_class_counts_are_unbiased_only_with_the_classes() -> None:
     assert abs(classed.mean()) < 4 * classed.std() / np.sqrt(len(classed))
 
 
-def test_one_class_is_the_plain_estimator_and_lonely_pictures_fall_back() -> None:
+def test_one_class_is_the_plain_estimator_and_single_images_are_taken_together() -> None:
     one, other = features(30, 4, 1), features(20, 4, 2, 0.2)
     same = np.zeros(30, int), np.zeros(20, int)
     assert kernel.mmd2(one, other, *same) == pytest.approx(kernel.mmd2(one, other), rel=1e-9)
     lonely = np.minimum(np.arange(30), 1), np.arange(20) % 3  # class 0 has one picture
     value, words = kernel.kernel_distance(one, other, 0, *lonely)
-    assert value == kernel.mmd2(one, other)
-    assert words.startswith("unbiased, all pairs")
+    assert value == kernel.mmd2(one, other, np.zeros(30, int), lonely[1])
+    assert words.startswith("unbiased for fixed class counts")
+    assert kernel.with_pairs(np.array([3, 3, 1, 2, 2, 2])).tolist() == [1, 1, 1, 2, 2, 2]
+    assert kernel.with_pairs(np.array([3, 4, 5, 2, 2])).tolist() == [3, 3, 3, 2, 2]
+    assert kernel.with_pairs(np.arange(4)).tolist() == [0] * 4
+
+
+def test_rare_classes_do_not_bias_a_stratified_distance() -> None:
+    """Two images of a class, or one: real against real is zero on average; the plain estimator is below it."""
+    classes = np.array([0, *[1] * 2, *[2] * 12, *[3] * 15])
+    rng = np.random.default_rng(0)
+    aware, plain = [], []
+    for _ in range(400):
+        sides = [(0.3 * rng.normal(size=(30, 3)) + 0.5 * classes[:, None]).astype(np.float32) for _ in range(2)]
+        aware.append(kernel.kernel_distance(*sides, 0, classes, classes)[0])
+        plain.append(kernel.mmd2(*sides))
+    error = np.std(aware) / 20
+    assert abs(np.mean(aware)) < 3 * error
+    assert np.mean(plain) < -10 * error
 
 
 def test_blocks_and_permutations_do_not_change_it(monkeypatch: pytest.MonkeyPatch) -> None:

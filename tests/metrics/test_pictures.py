@@ -21,8 +21,8 @@ def save(folder: Path, name: str, image: Image.Image) -> None:
     image.save(folder / name)
 
 
-def read(path: Path, batch_size: int = 4, limit: int | None = None) -> list[np.ndarray]:
-    return list(open_pictures(path).batches(batch_size, limit))
+def read(path: Path, batch_size: int = 4, chosen: np.ndarray | None = None) -> list[np.ndarray]:
+    return list(open_pictures(path).batches(batch_size, chosen))
 
 
 def test_a_folder_is_read_whole_and_in_order(tmp_path: Path) -> None:
@@ -34,7 +34,7 @@ def test_a_folder_is_read_whole_and_in_order(tmp_path: Path) -> None:
     order = [0, 2, 4, 1, 3, 5]
     expected = np.stack([np.asarray(images[i]).transpose(2, 0, 1) for i in order])
     assert np.array_equal(np.concatenate(batches), expected)
-    assert np.array_equal(np.concatenate(read(tmp_path, 3, limit=5)), expected[:5])
+    assert np.array_equal(np.concatenate(read(tmp_path, 3, np.array([0, 2, 5]))), expected[[0, 2, 5]])
 
 
 def test_a_zip_gives_the_same_as_its_folder(tmp_path: Path) -> None:
@@ -74,8 +74,8 @@ def test_conversions_are_counted(tmp_path: Path) -> None:
     source = open_pictures(tmp_path)
     assert source.count == sum(len(batch) for batch in source.batches(1)) == 3
     assert source.notes == {
-        "opaque alpha channel dropped": 1, "P converted to RGB": 1, "CMYK converted to RGB": 1,
-        "ignored, not a picture (.txt)": 1,
+        "opaque alpha channel dropped": 1, "palette converted to RGB": 1, "CMYK converted to RGB": 1,
+        "left out: files that are no images (.txt)": 1,
     }  # fmt: skip
 
 
@@ -108,11 +108,9 @@ def animated() -> bytes:
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("a.png", b"not a picture", "a.png is not a picture although"),
-        ("a.png", truncated(), "a.png cannot be read"),
-        ("a.png", transparent(), "transparent in places; flatten"),
+        ("a.png", b"not a picture", "a.png is no image of a kind"),
+        ("a.png", truncated(), r"a.png cannot be decoded .image file is truncated"),
         ("a.png", deep(), "more than 8 bits a channel"),
-        ("a.gif", animated(), "has 2 frames"),
     ],
 )
 def test_pictures_that_cannot_be_used_are_named(tmp_path: Path, name: str, content: bytes, message: str) -> None:
@@ -125,10 +123,10 @@ def test_pictures_that_cannot_be_used_are_named(tmp_path: Path, name: str, conte
 def test_places_without_pictures_are_said(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="does not exist"):
         open_pictures(tmp_path / "nowhere")
-    with pytest.raises(UserError, match="none of its 0 files"):
+    with pytest.raises(UserError, match="has no images"):
         open_pictures(tmp_path)
     (tmp_path / "a.zip").write_bytes(b"PK nothing")
-    with pytest.raises(UserError, match="not a readable zip"):
+    with pytest.raises(UserError, match="cannot be opened as a zip"):
         open_pictures(tmp_path / "a.zip")
     (tmp_path / "a.tar").write_bytes(b"")
     with pytest.raises(UserError, match="neither a folder"):
@@ -140,7 +138,7 @@ def test_places_without_pictures_are_said(tmp_path: Path) -> None:
     [
         ({"arr_0": np.zeros((2, 4, 4, 3), np.float32)}, "float32 .*expected uint8"),
         ({"arr_0": np.zeros((2, 3, 4, 4), np.uint8)}, "expected uint8 .N, H, W, C."),
-        ({"pictures": np.zeros((2, 4, 4, 3), np.uint8)}, "no 'arr_0' but pictures"),
+        ({"mu": np.zeros(4)}, "no 'arr_0' but mu"),
     ],
 )
 def test_arrays_that_are_not_pictures_are_said(tmp_path: Path, arrays: dict[str, np.ndarray], message: str) -> None:
