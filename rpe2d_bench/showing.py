@@ -13,7 +13,8 @@ from rich.text import Text
 
 from rpe2d_bench.errors import UserError
 from rpe2d_bench.explaining import METHODS, Explanation, explain
-from rpe2d_bench.yaml_file import parse_value, shown
+from rpe2d_bench.printable import shown
+from rpe2d_bench.yaml_file import parse_value
 
 if TYPE_CHECKING:
     from rpe2d_bench.encodings.describe import Realised

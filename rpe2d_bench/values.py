@@ -6,11 +6,12 @@ anything is computed.
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Any, Literal, get_args
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
-from rpe2d_bench.yaml_file import shown, unprintable
+from rpe2d_bench.printable import shown, unprintable
 
 
 def square(value: Any) -> Any:
@@ -32,6 +33,13 @@ def allows_bool(annotation: Any) -> bool:
 def holds_bool(value: Any) -> bool:
     """Whether a value is a truth value, or a list with one."""
     return isinstance(value, bool) or (isinstance(value, list | tuple) and any(map(holds_bool, value)))
+
+
+def holds_infinite(value: Any) -> bool:
+    """Whether a value is infinite or no number, or a list with one that is."""
+    if isinstance(value, list | tuple):
+        return any(map(holds_infinite, value))
+    return isinstance(value, float) and not math.isfinite(value)
 
 
 def shift(value: Any) -> Any:

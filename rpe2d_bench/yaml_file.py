@@ -6,7 +6,6 @@ often as they are used, nesting has a largest depth, keys are text, numbers fit 
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Any
 import yaml
 
 from rpe2d_bench.errors import UserError
+from rpe2d_bench.printable import named, shown, unprintable
 
 Location = tuple[str | int, ...]
 
@@ -25,9 +25,6 @@ MAX_INTEGER = 2**63  # what 64 bits hold
 _CORE = "tag:yaml.org,2002:"
 _TOO_DEEP = f"nested more than {MAX_DEPTH} deep; an experiment is nested less"
 _TOO_MANY = f"more than {MAX_VALUES:,} values, aliases counted where they are used; an experiment has fewer"
-# What text cannot hold: control characters, directions and joiners that do not show, halves of surrogate pairs, code
-# points that nobody has assigned, and line separators that YAML and JSON count differently.
-_UNPRINTABLE = {"Cc", "Cf", "Cn", "Cs", "Zl", "Zp"}
 
 
 class _Loader(yaml.SafeLoader):
@@ -262,24 +259,6 @@ def _require_plain(node: yaml.ScalarNode) -> None:
             raise _Refused(f"{shown(node.value)} is no number; write decimal digits", line) from None
     elif node.tag == _CORE + "bool" and node.value.lower() not in yaml.SafeLoader.bool_values:
         raise _Refused(f"{shown(node.value)} is no truth value; write true or false", line)
-
-
-def unprintable(text: str) -> str:
-    """The first character that text of an experiment cannot have, in words; empty where all of it prints."""
-    return next((named(c) for c in text if unicodedata.category(c) in _UNPRINTABLE), "")
-
-
-def named(character: str | int) -> str:
-    """A character in words: 'the control character U+0007'."""
-    code = character if isinstance(character, int) else ord(character)
-    kinds = {"Cc": "the control character", "Cs": "half of a surrogate pair,", "Cf": "the invisible character"}
-    return f"{kinds.get(unicodedata.category(chr(code)), 'the character')} U+{code:04X}"
-
-
-def shown(text: str) -> str:
-    """A text for an error: escaped where it does not print, and cut where it is long."""
-    cut = text if len(text) <= 60 else text[:57] + "..."
-    return "".join(c if unicodedata.category(c) not in _UNPRINTABLE else f"\\u{{{ord(c):X}}}" for c in cut)
 
 
 def _short(tag: str) -> str:
