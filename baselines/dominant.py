@@ -11,6 +11,7 @@ from torch import Tensor
 
 from rpe2d_bench.encodings.frequencies import geometric
 from rpe2d_bench.encodings.interface import Context
+from rpe2d_bench.encodings.ranges import Theta, Tokens
 from rpe2d_bench.encodings.scaling import device_of
 from rpe2d_bench.encodings.source import Source
 
@@ -30,8 +31,8 @@ class Dominant:
         clamp="nothing at s <= 1",
     )
 
-    theta: float = 10_000.0
-    rounds: int = 1
+    theta: Theta = 10_000.0
+    rounds: Tokens = 1
 
     def __call__(self, ctx: Context, axis: int, F: int) -> Tensor:
         n, L = ctx.grid.axis(axis), ctx.train_grid.axis(axis)

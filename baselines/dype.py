@@ -13,6 +13,7 @@ from torch import Tensor
 from baselines.ntk import ntk_base
 from rpe2d_bench.encodings.frequencies import geometric
 from rpe2d_bench.encodings.interface import Context
+from rpe2d_bench.encodings.ranges import Exponent, Theta
 from rpe2d_bench.encodings.scaling import ScaleFrom, scale, time_of
 from rpe2d_bench.encodings.source import Source
 
@@ -28,9 +29,9 @@ class DyPENTK:
         clamp="s >= 1; clamp: false for none",
     )
 
-    theta: float = 10_000.0
-    magnitude: float = 2.0
-    exponent: float = 2.0
+    theta: Theta = 10_000.0
+    magnitude: Exponent = 2.0
+    exponent: Exponent = 2.0
     scale_from: ScaleFrom = "axis"
     clamp: bool = True
 
@@ -50,9 +51,9 @@ class DyPEInterpolated:
         clamp="s >= 1; clamp: false for none",
     )
 
-    theta: float = 10_000.0
-    magnitude: float = 2.0
-    exponent: float = 2.0
+    theta: Theta = 10_000.0
+    magnitude: Exponent = 2.0
+    exponent: Exponent = 2.0
     scale_from: ScaleFrom = "axis"
     clamp: bool = True
 

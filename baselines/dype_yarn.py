@@ -16,6 +16,7 @@ from torch import Tensor
 from baselines.ntk import ntk_base
 from rpe2d_bench.encodings.frequencies import geometric
 from rpe2d_bench.encodings.interface import Context
+from rpe2d_bench.encodings.ranges import Exponent, Theta, Turns, require_order
 from rpe2d_bench.encodings.scaling import ScaleFrom, scale, time_of
 from rpe2d_bench.encodings.source import Source
 
@@ -24,14 +25,18 @@ from rpe2d_bench.encodings.source import Source
 class MovingParts(ABC):
     """What both forms share: NTK-by-parts whose four bounds, in turns over the train grid, depend on t."""
 
-    theta: float = 10_000.0
-    beta_0: float = 1.25
-    beta_1: float = 0.75
-    gamma_0: float = 16.0
-    gamma_1: float = 2.0
+    theta: Theta = 10_000.0
+    beta_0: Turns = 1.25
+    beta_1: Turns = 0.75
+    gamma_0: Turns = 16.0
+    gamma_1: Turns = 2.0
     scale_from: ScaleFrom = "axis"
     clamp: bool = True
     bounds: Literal["held", "code"] = "held"
+
+    def __post_init__(self) -> None:
+        require_order("frequencies dype_yarn", beta_0=self.beta_0, beta_1=self.beta_1)
+        require_order("frequencies dype_yarn", gamma_0=self.gamma_0, gamma_1=self.gamma_1)
 
     @abstractmethod
     def moved(self, turns: float, t_B1: Tensor) -> Tensor:
@@ -75,7 +80,7 @@ class DyPEYaRN(MovingParts):
         clamp="s >= 1; clamp: false for none",
     )
 
-    exponent: float = 2.0
+    exponent: Exponent = 2.0
 
     def moved(self, turns: float, t_B1: Tensor) -> Tensor:
         return turns * t_B1**self.exponent
@@ -93,8 +98,8 @@ class DyPEYaRN2025(MovingParts):
         clamp="s >= 1; clamp: false for none",
     )
 
-    magnitude: float = 2.0
-    exponent: float = 2.0
+    magnitude: Exponent = 2.0
+    exponent: Exponent = 2.0
 
     def moved(self, turns: float, t_B1: Tensor) -> Tensor:
         return turns ** (self.magnitude * t_B1**self.exponent)

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from rpe2d_bench.encodings.frequencies import geometric
 from rpe2d_bench.encodings.interface import Context
+from rpe2d_bench.encodings.ranges import Theta
 from rpe2d_bench.encodings.scaling import ScaleFrom, device_of, scale
 from rpe2d_bench.encodings.source import Source
 
@@ -27,7 +28,7 @@ class Interpolated:
         clamp="s >= 1; clamp: false for none",
     )
 
-    theta: float = 10_000.0
+    theta: Theta = 10_000.0
     scale_from: ScaleFrom = "axis"
     span: Literal["cells", "ends"] = "cells"
     clamp: bool = True

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from rpe2d_bench.encodings.interface import Context, Encoding, LogitScale, PositionalEncoding, Positions
 from rpe2d_bench.encodings.logit_scales import Constant
 from rpe2d_bench.encodings.positions import GridPositions
+from rpe2d_bench.encodings.ranges import Theta
 from rpe2d_bench.encodings.source import Source
 from rpe2d_bench.errors import UserError
 
@@ -37,7 +38,7 @@ class MixedRoPE(PositionalEncoding):
         heads: int,
         positions: Positions = GridPositions(),  # noqa: B008  (frozen values)
         logit_scale: LogitScale = Constant(),  # noqa: B008
-        theta: float = 10.0,
+        theta: Theta = 10.0,
     ) -> None:
         super().__init__()
         if head_width < 4 or head_width % 4:

@@ -11,6 +11,7 @@ from baselines.ntk import ntk_base
 from baselines.yarn import index_range, kept_by_index
 from rpe2d_bench.encodings.frequencies import geometric
 from rpe2d_bench.encodings.interface import Context
+from rpe2d_bench.encodings.ranges import Theta, Turns, require_order
 from rpe2d_bench.encodings.scaling import ScaleFrom, device_of, scale
 from rpe2d_bench.encodings.source import Source
 
@@ -28,13 +29,17 @@ class NTKByParts:
         clamp="s >= 1; clamp: false for none",
     )
 
-    theta: float = 10_000.0
-    beta_0: float = 1.25
-    beta_1: float = 0.75
-    gamma_0: float = 16.0
-    gamma_1: float = 2.0
+    theta: Theta = 10_000.0
+    beta_0: Turns = 1.25
+    beta_1: Turns = 0.75
+    gamma_0: Turns = 16.0
+    gamma_1: Turns = 2.0
     scale_from: ScaleFrom = "axis"
     clamp: bool = True
+
+    def __post_init__(self) -> None:
+        require_order("frequencies ntk_by_parts", beta_0=self.beta_0, beta_1=self.beta_1)
+        require_order("frequencies ntk_by_parts", gamma_0=self.gamma_0, gamma_1=self.gamma_1)
 
     def __call__(self, ctx: Context, axis: int, F: int) -> Tensor:
         s, L = scale(ctx, axis, self.scale_from, self.clamp), ctx.train_grid.axis(axis)

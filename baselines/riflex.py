@@ -11,6 +11,7 @@ from torch import Tensor
 
 from rpe2d_bench.encodings.frequencies import geometric
 from rpe2d_bench.encodings.interface import Context
+from rpe2d_bench.encodings.ranges import Factor, Theta, Tokens
 from rpe2d_bench.encodings.scaling import device_of
 from rpe2d_bench.encodings.source import Source
 
@@ -31,9 +32,9 @@ class RIFLEx:
         clamp="nothing at s <= 1",
     )
 
-    theta: float = 10_000.0
-    repetition: int | None = None
-    margin: float = 0.9
+    theta: Theta = 10_000.0
+    repetition: Tokens | None = None
+    margin: Factor = 0.9
 
     def __call__(self, ctx: Context, axis: int, F: int) -> Tensor:
         n, L = ctx.grid.axis(axis), ctx.train_grid.axis(axis)

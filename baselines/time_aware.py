@@ -13,6 +13,7 @@ from torch import Tensor
 
 from rpe2d_bench.encodings.frequencies import geometric
 from rpe2d_bench.encodings.interface import Context
+from rpe2d_bench.encodings.ranges import Share, Theta
 from rpe2d_bench.encodings.scaling import ScaleFrom, scale, time_of
 from rpe2d_bench.encodings.source import Source
 
@@ -32,8 +33,8 @@ class TimeAware:
         clamp="s >= 1; clamp: false for none",
     )
 
-    theta: float = 10_000.0
-    watershed: float = 0.3
+    theta: Theta = 10_000.0
+    watershed: Share = 0.3
     scale_from: ScaleFrom = "area"
     clamp: bool = True
 

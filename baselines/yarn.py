@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import torch
+from pydantic import Field
 from torch import Tensor
 
 from rpe2d_bench.encodings.frequencies import geometric
 from rpe2d_bench.encodings.interface import Context
+from rpe2d_bench.encodings.ranges import Theta, Turns, require_order
 from rpe2d_bench.encodings.scaling import ScaleFrom, device_of, scale
 from rpe2d_bench.encodings.source import Source
 
@@ -33,11 +35,14 @@ class YaRN:
         clamp="s >= 1; clamp: false for none",
     )
 
-    theta: float = 10_000.0
-    beta_fast: float = 32.0
-    beta_slow: float = 1.0
+    theta: Theta = 10_000.0
+    beta_fast: Turns = 32.0
+    beta_slow: Turns = 1.0
     scale_from: ScaleFrom = "axis"
     clamp: bool = True
+
+    def __post_init__(self) -> None:
+        require_order("frequencies yarn", beta_fast=self.beta_fast, beta_slow=self.beta_slow)
 
     def __call__(self, ctx: Context, axis: int, F: int) -> Tensor:
         s = scale(ctx, axis, self.scale_from, self.clamp)
@@ -82,7 +87,7 @@ class YaRNLogitScale:
         clamp="s >= 1; clamp: false for none",
     )
 
-    factor: float = 0.1
+    factor: Annotated[float, Field(ge=0, le=10)] = 0.1
     scale_from: ScaleFrom = "larger"
     clamp: bool = True
 

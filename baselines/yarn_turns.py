@@ -10,8 +10,10 @@ from torch import Tensor
 
 from rpe2d_bench.encodings.frequencies import geometric
 from rpe2d_bench.encodings.interface import Context
+from rpe2d_bench.encodings.ranges import Theta, Turns
 from rpe2d_bench.encodings.scaling import ScaleFrom, device_of, scale
 from rpe2d_bench.encodings.source import Source
+from rpe2d_bench.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -28,11 +30,15 @@ class YaRNTurns:
         clamp="s >= 1; clamp: false for none",
     )
 
-    theta: float = 10_000.0
-    alpha: float = 1.0
-    beta: float = 32.0
+    theta: Theta = 10_000.0
+    alpha: Turns = 1.0
+    beta: Turns = 32.0
     scale_from: ScaleFrom = "axis"
     clamp: bool = True
+
+    def __post_init__(self) -> None:
+        if not self.alpha < self.beta:
+            raise UserError(f"frequencies yarn_turns: alpha {self.alpha:g} must lie below beta {self.beta:g}")
 
     def __call__(self, ctx: Context, axis: int, F: int) -> Tensor:
         s = scale(ctx, axis, self.scale_from, self.clamp)

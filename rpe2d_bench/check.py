@@ -28,7 +28,7 @@ def _at(document: Document, *location: str | int) -> Iterator[None]:
     try:
         yield
     except UserError as error:
-        raise document.error(location, str(error)) from None
+        raise document.error((*location, *getattr(error, "place", ())), str(error)) from None
 
 
 def _references(experiment: Experiment, document: Document) -> None:

@@ -1,28 +1,32 @@
 """What an experiment file may say. Importing this imports neither torch nor ray.
 
 Models are frozen and reject unknown keys; a default is written once, at its field. Options of encodings, data sets,
-crops and metrics belong to their own tables and are checked there (see check.py).
+crops and metrics belong to their own tables and are checked there (see check.py). Over 250 lines, since every field of
+the file stands here.
 """
 
 from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator, model_validator
+
+from rpe2d_bench.values import Crop, Decay, Guidance, Name, Resolution, Seed, Shift, allows_bool, holds_bool
 
 Options = dict[str, Any]  # {kind: ..., option: value}: the schema lives with the table that knows the kind
 
 
-def _square(value: Any) -> Any:
-    return (value, value) if isinstance(value, int) else value
-
-
-Side = Annotated[int, Field(gt=0)]
-Resolution = Annotated[tuple[Side, Side], BeforeValidator(_square)]  # height, width; a single number is a square
-
-
 class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    """Frozen, without unknown keys, infinite numbers, or truth values where numbers belong."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_truth_values(cls, value: Any, info: ValidationInfo) -> Any:
+        if holds_bool(value) and not allows_bool(cls.model_fields[str(info.field_name)].annotation):
+            raise ValueError(f"{info.field_name}: true and false are no value here, got {value!r}")
+        return value
 
 
 class Model(_Part):
@@ -37,23 +41,25 @@ class Train(_Part):
     """The recipe; equal for every model of an experiment unless an entry says otherwise."""
 
     path: str = "linear"  # from data to noise
-    steps: int = Field(ge=0)
-    batch_size: int = Field(64, gt=0)
+    steps: int = Field(ge=0, le=1_000_000_000)
+    batch_size: int = Field(64, gt=0, le=1_000_000)
     optimizer: Literal["adamw", "muon"] = "adamw"  # muon: matrices by Muon, the rest by AdamW
-    lr: float = Field(1e-3, gt=0)  # peak learning rate
-    betas: tuple[float, float] = (0.9, 0.99)
-    weight_decay: float = Field(0.0, ge=0)
-    warmup: int = Field(100, ge=0)  # steps of linear warm-up
+    lr: float = Field(1e-3, gt=0, le=10)  # peak learning rate
+    betas: tuple[Decay, Decay] = (0.9, 0.99)
+    weight_decay: float = Field(0.0, ge=0, le=100)
+    warmup: int = Field(100, ge=0, le=1_000_000_000)  # steps of linear warm-up
     decay: float = Field(0.3, ge=0, le=1)  # last share of the steps, over which the rate falls linearly to zero
     ema: float = Field(0.999, ge=0, lt=1)  # decay of the averaged weights, which are what is sampled
-    grad_clip: float = Field(1.0, gt=0)  # largest gradient norm
+    grad_clip: float = Field(1.0, gt=0, le=1e6)  # largest gradient norm
     class_dropout: float = Field(0.1, ge=0, lt=1)  # share of labels replaced by "no class", for guidance
-    time_mean: float = 0.0  # logit-normal times
-    time_std: float = Field(1.0, gt=0)  # of the normal before the sigmoid
-    num_pictures: int | None = Field(None, gt=0)  # of the training split; by default all
+    time_mean: float = Field(0.0, ge=-10, le=10)  # logit-normal times
+    time_std: float = Field(1.0, gt=0, le=100)  # of the normal before the sigmoid
+    num_pictures: int | None = Field(None, gt=0, le=1_000_000_000)  # of the training split; by default all
     precision: Literal["float32", "bf16"] = "float32"
     compile: bool = False
-    accumulate: int = Field(1, gt=0)  # parts that a batch is computed in, one after the other, to save memory
+    accumulate: int = Field(
+        1, gt=0, le=1_000_000
+    )  # parts that a batch is computed in, one after the other, to save memory
 
 
 class Init(_Part):
@@ -93,9 +99,9 @@ class ModelEntry(_Part):
 
 class Sampler(_Part):
     kind: str = "euler"
-    steps: int = Field(25, gt=0)
-    guidance: float = 1.5  # 1.0 = none
-    shift: float | Literal["sqrt_tokens"] = 1.0  # of timesteps; sqrt_tokens: sqrt(tokens / trained), at least 1
+    steps: int = Field(25, gt=0, le=100_000)
+    guidance: Guidance = 1.5  # 1.0 = none
+    shift: Shift = 1.0  # of timesteps; sqrt_tokens: sqrt(tokens / trained), at least 1
     precision: Literal["float32", "bf16"] = "float32"  # of the model's passes; the integration is in float32
 
 
@@ -108,11 +114,7 @@ class MethodEntry(_Part):
     logit_scale: Options | None = None
     sampler: Options = {}
     upscale: bool = False  # generate at the train resolution and resize: the control that every method must beat
-    conditioning: tuple[float, float, float] = (
-        0.0,
-        0.0,
-        0.0,
-    )  # log2 zoom, centre y, x; zeros: complete pictures
+    conditioning: tuple[Crop, Crop, Crop] = (0.0, 0.0, 0.0)  # log2 zoom, centre y, x; zeros: complete pictures
 
     @property
     def replacements(self) -> Options:
@@ -130,11 +132,11 @@ class Pair(_Part):
 
 class Evaluate(_Part):
     sampler: Sampler = Sampler()
-    num_samples: int = Field(500, gt=1)  # pictures per cell, and in its reference
+    num_samples: int = Field(500, gt=1, le=10_000_000)  # pictures per cell, and in its reference
     metrics: tuple[str, ...] = ("kid", "fd", "precision", "recall", "accuracy")
     features: str = "glyphnet"  # net of the distances; its name becomes part of theirs
     weights: str | None = None  # file of that net's weights, where the package ships none
-    guidance: tuple[float, ...] = ()  # every method once more at each of these, as NAME-wX, to see whether order holds
+    guidance: tuple[Guidance, ...] = ()  # every method once more at each of these, as NAME-wX: does order hold?
     labels: Literal["reference", "balanced", "iid"] = "reference"  # classes of generated images: as often as in the
     # reference; balanced: each equally often, in the reference, too; iid: drawn for each image by those frequencies
     judge: str | None = "glyphjudge"  # independent classifier of the accuracy
@@ -144,13 +146,13 @@ class Evaluate(_Part):
 class Resources(_Part):
     """How it is run; never enters a hash."""
 
-    trials_in_parallel: int = Field(2, gt=0)  # slots for trainings and measurements
-    cpus_per_trial: int = Field(1, gt=0)
-    gpus_per_trial: float = Field(0, ge=0)  # a share of one, or that many for each training
+    trials_in_parallel: int = Field(2, gt=0, le=100_000)  # slots for trainings and measurements
+    cpus_per_trial: int = Field(1, gt=0, le=100_000)
+    gpus_per_trial: float = Field(0, ge=0, le=100_000)  # a share of one, or that many for each training
     sharded: bool = False  # the GPUs of a training divide the optimizer's state among them
     device: Literal["cpu", "cuda", "mps"] = "cpu"
-    sample_batch: int = Field(64, gt=0)  # pictures generated together, fewer on larger grids
-    checkpoint_every: float = Field(20.0, gt=0)  # seconds between training checkpoints
+    sample_batch: int = Field(64, gt=0, le=1_000_000)  # pictures generated together, fewer on larger grids
+    checkpoint_every: float = Field(20.0, gt=0, le=1e7)  # seconds between training checkpoints
 
 
 class Report(_Part):
@@ -195,11 +197,13 @@ Spaces = dict[str, dict[str, Choices]]  # entry, or '*' for all -> path of an op
 class Search(_Part):
     """Values tried before the comparison, equally often for every entry, on validation pictures only."""
 
-    trials: int = Field(gt=1)  # of every entry with anything to search; the first is the entry as it is written
+    trials: int = Field(
+        gt=1, le=100_000
+    )  # of every entry with anything to search; the first is the entry as it is written
     algorithm: Literal["random", "optuna"] = "random"  # optuna: its tree-structured Parzen estimator
     scheduler: Literal["none", "asha"] = "none"  # asha: trainings whose loss falls behind are stopped; only with Ray
-    seed: int = 0  # of the values, of the trainings, and of noise that no comparison uses
-    num_samples: int = Field(100, gt=1)  # pictures per trial and resolution, and in their reference
+    seed: Seed = 0  # of the values, of the trainings, and of noise that no comparison uses
+    num_samples: int = Field(100, gt=1, le=10_000_000)  # pictures per trial and resolution, and in their reference
     resolutions: tuple[Resolution, ...] = Field(min_length=1)  # a trial is judged by its mean over these
     models: Spaces = {}  # options of trained models, such as train.lr; judged by the first method that uses the model
     methods: Spaces = {}  # options of methods, such as frequencies.alpha, on the model as chosen
@@ -209,14 +213,16 @@ class Experiment(_Part):
     """One experiment file."""
 
     schema_version: Literal[1]  # of this format
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")  # also of its report folder and MLflow experiment
-    seeds: tuple[int, ...] = Field((0,), min_length=1)  # each trains every model once
+    name: str = Field(
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=100
+    )  # also of its report folder and MLflow experiment
+    seeds: tuple[Seed, ...] = Field((0,), min_length=1)  # each trains every model once
     data: Options  # what pictures show
     autoencoder: Options | None = None  # models work on its latents; resolutions stay pixels
     model: Model
     train: Train
-    models: dict[str, ModelEntry] = Field(min_length=1)
-    methods: dict[str, MethodEntry] = Field(min_length=1)
+    models: dict[Name, ModelEntry] = Field(min_length=1)
+    methods: dict[Name, MethodEntry] = Field(min_length=1)
     resolutions: tuple[Pair, ...] = Field(min_length=1)
     search: Search | None = None  # before the comparison
     evaluate: Evaluate = Evaluate()

@@ -10,6 +10,14 @@ class UserError(Exception):
     """Bad input: the message says what is wrong, where, and what to write instead."""
 
 
+class OptionError(UserError):
+    """A wrong option; place says where below the part that was read, such as ("frequencies", "theta")."""
+
+    def __init__(self, message: str, place: tuple[str, ...] = ()) -> None:
+        super().__init__(message)
+        self.place = place
+
+
 def suggestion(name: str, choices: Iterable[str]) -> str:
     """' (did you mean X?)' when a choice is close to the name, else an empty string."""
     close = get_close_matches(name, list(choices), n=1, cutoff=0.6)

@@ -12,6 +12,7 @@ from rpe2d_bench import yaml_file
 from rpe2d_bench.check import check
 from rpe2d_bench.config import Experiment, Model, Options, Sampler, Train
 from rpe2d_bench.errors import UserError, suggestion
+from rpe2d_bench.values import short
 
 
 def load(path: Path, overrides: Sequence[str] = (), only: Sequence[str] = ()) -> Experiment:
@@ -108,7 +109,7 @@ def explain(error: ValidationError, model: type[BaseModel]) -> tuple[tuple[str |
     message = first["msg"].removeprefix("Value error, ")
     if first["type"] == "value_error":
         return loc, message
-    return loc, f"{name}: {message[0].lower()}{message[1:]}, got {first['input']!r}"
+    return loc, f"{name}: {message[0].lower()}{message[1:]}, got {short(first['input'])}"
 
 
 def _fields_at(model: type[BaseModel], loc: tuple[str | int, ...]) -> list[str]:

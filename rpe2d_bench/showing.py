@@ -6,13 +6,15 @@ import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import yaml
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
 from rpe2d_bench.errors import UserError
 from rpe2d_bench.explaining import METHODS, Explanation, explain
+from rpe2d_bench.printable import shown
+from rpe2d_bench.yaml_file import parse_value
 
 if TYPE_CHECKING:
     from rpe2d_bench.encodings.describe import Realised
@@ -70,10 +72,7 @@ def _realised(method: str, grid: str, train_grid: str, t: float, head_width: int
         key, equals, value = option.partition("=")
         if not equals:
             raise UserError(f"--set {option}: write KEY=VALUE, for example --set theta=100")
-        try:
-            spec = with_option(spec, key, yaml.safe_load(value))
-        except yaml.YAMLError:
-            raise UserError(f"--set {option}: the value is not YAML") from None
+        spec = with_option(spec, key, parse_value(value, f"--set {shown(option)}"))
     return describe(spec, parse_grid(grid), parse_grid(train_grid), t, head_width)
 
 
@@ -103,7 +102,7 @@ def check_method(target: str) -> bool:
     console = Console()
     for finding in findings:
         mark = "[green]pass[/]" if finding.passed else "[red]FAIL[/]"
-        console.print(mark, f"{finding.kind} {finding.method}: {finding.demand}", highlight=False)
+        console.print(mark, escape(f"{finding.kind} {finding.method}: {finding.demand}"), highlight=False)
         if finding.detail and not finding.passed:
             console.print(f"     {finding.detail}", highlight=False, markup=False)
     failed = sum(not finding.passed for finding in findings)

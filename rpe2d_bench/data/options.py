@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import fields
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_type_hints
 
 from pydantic import TypeAdapter, ValidationError
 
-from rpe2d_bench.errors import UserError, unknown
+from rpe2d_bench.errors import OptionError, UserError, unknown
+from rpe2d_bench.values import allows_bool, holds_bool, holds_infinite, short
 
 T = TypeVar("T")
 
@@ -19,6 +20,11 @@ def parse_options(kind: type[T], options: Mapping[str, Any], place: str, what: s
     for key in options:
         if key not in known:
             raise unknown(f"option of {what}", str(key), known)
+    hints = get_type_hints(kind)
+    for key, value in options.items():
+        if holds_infinite(value) or (holds_bool(value) and not allows_bool(hints[key])):
+            wanted = "must be finite" if holds_infinite(value) else "true and false are no value here"
+            raise OptionError(f"{place}.{key}: {wanted}, not {short(value)}", (key,))
     try:
         return TypeAdapter(kind).validate_python(dict(options))
     except ValidationError as error:
@@ -26,4 +32,5 @@ def parse_options(kind: type[T], options: Mapping[str, Any], place: str, what: s
         where = ".".join(str(part) for part in (place, *first["loc"]))
         if first["type"] == "missing":
             raise UserError(f"{where} is required by {what}") from None
-        raise UserError(f"{where}: {first['msg']}, not {first['input']!r}") from None
+        place_below = tuple(str(part) for part in first["loc"])
+        raise OptionError(f"{where}: {first['msg']}, not {short(first['input'])}", place_below) from None

@@ -107,6 +107,7 @@ def _pydantic() -> None:
 
     module: Any = ModuleType("pydantic")
     module.BaseModel, module.Field, module.TypeAdapter, module.ConfigDict = _Model, _Field, _Adapter, dict
+    module.ValidationInfo = object
     module.field_validator = module.model_validator = unchanged
     module.BeforeValidator = module.AfterValidator = lambda function: function
     module.ValidationError = type("ValidationError", (ValueError,), {})

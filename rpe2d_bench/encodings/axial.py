@@ -24,6 +24,7 @@ from rpe2d_bench.encodings.interface import (
 )
 from rpe2d_bench.encodings.logit_scales import Constant
 from rpe2d_bench.encodings.positions import GridPositions
+from rpe2d_bench.encodings.ranges import Theta, Tokens
 from rpe2d_bench.encodings.source import Source
 from rpe2d_bench.errors import UserError
 
@@ -56,8 +57,8 @@ class Axial(PositionalEncoding):
         positions: Positions,
         frequencies: Frequencies,
         logit_scale: LogitScale,
-        theta: float | None,
-        scale_reference: tuple[int, int] | None,
+        theta: Theta | None,
+        scale_reference: tuple[Tokens, Tokens] | None,
     ) -> None:
         super().__init__()
         self.positions, self.logit_scale = positions, logit_scale
@@ -100,8 +101,8 @@ class AxialRoPE(Axial):
         positions: Positions = GridPositions(),  # noqa: B008  (frozen values)
         frequencies: Frequencies = Geometric(),  # noqa: B008
         logit_scale: LogitScale = Constant(),  # noqa: B008
-        theta: float | None = None,
-        scale_reference: tuple[int, int] | None = None,
+        theta: Theta | None = None,
+        scale_reference: tuple[Tokens, Tokens] | None = None,
     ) -> None:
         super().__init__(positions, frequencies, logit_scale, theta, scale_reference)
         if head_width < 4 or head_width % 4:
@@ -132,8 +133,8 @@ class AxialSinCos(Axial):
         positions: Positions = GridPositions(),  # noqa: B008
         frequencies: Frequencies = Geometric(),  # noqa: B008
         logit_scale: LogitScale = Constant(),  # noqa: B008
-        theta: float | None = None,
-        scale_reference: tuple[int, int] | None = None,
+        theta: Theta | None = None,
+        scale_reference: tuple[Tokens, Tokens] | None = None,
     ) -> None:
         super().__init__(positions, frequencies, logit_scale, theta, scale_reference)
         if width < 4 or width % 4:

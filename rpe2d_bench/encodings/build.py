@@ -17,7 +17,8 @@ from pydantic import TypeAdapter, ValidationError
 
 from rpe2d_bench.encodings.interface import Frequencies, LogitScale, PositionalEncoding, Positions
 from rpe2d_bench.encodings.table import ENCODINGS, FREQUENCIES, LOGIT_SCALES, POSITIONS, Table
-from rpe2d_bench.errors import UserError, suggestion
+from rpe2d_bench.errors import OptionError, UserError, suggestion
+from rpe2d_bench.values import allows_bool, holds_bool, holds_infinite, short
 
 Spec = Mapping[str, Any]
 RULES: dict[type, Table] = {Positions: POSITIONS, Frequencies: FREQUENCIES, LogitScale: LOGIT_SCALES}
@@ -60,6 +61,7 @@ def resolve(spec: Spec, where: str = "encoding") -> tuple[Callable[..., Any], di
     values = {name: rule(rules[name], options[name], f"{where}.{name}") for name in options if name in rules}
     for name, p in plain.items():
         if name in options:
+            require_sensible(p.annotation, options[name], f"{where}.{name}")
             values[name] = checked(TypeAdapter(p.annotation), options[name], f"{where}.{name}")
         elif p.default is p.empty:
             raise UserError(f"{where} {spec['kind']!r} needs the option {name!r}")
@@ -77,6 +79,9 @@ def rule(table: Table, spec: Spec, where: str) -> Any:
     if not dataclasses.is_dataclass(cls):
         raise UserError(f"{where} {spec['kind']!r}: a rule is a frozen dataclass, {cls!r} is not")
     reject_unknown(options, [f.name for f in dataclasses.fields(cls) if f.init], f"{where} {spec['kind']!r}")
+    hints = typing.get_type_hints(cls, include_extras=True)
+    for name, value in options.items():
+        require_sensible(hints[name], value, f"{where}.{name}")
     return checked(TypeAdapter(cls), options, where)
 
 
@@ -102,15 +107,23 @@ def checked(adapter: TypeAdapter[Any], value: Any, where: str) -> Any:
         return adapter.validate_python(value)
     except ValidationError as e:
         problem = e.errors()[0]
-        place = ".".join([where, *(str(part) for part in problem["loc"])])
-        if problem["type"] == "missing":
-            raise UserError(f"{place} is missing") from None
-        raise UserError(f"{place}: {problem['msg'][0].lower()}{problem['msg'][1:]}, got {problem['input']!r}") from None
+        parts = [*where.split("."), *(str(part) for part in problem["loc"])]
+        message = f"{problem['msg'][0].lower()}{problem['msg'][1:]}, got {short(problem['input'])}"
+        said = " is missing" if problem["type"] == "missing" else f": {message}"
+        raise OptionError(".".join(parts) + said, tuple(parts[1:])) from None
+
+
+def require_sensible(annotation: Any, value: Any, where: str) -> None:
+    """Raises OptionError for a truth value where numbers belong, and for a number that is not finite."""
+    if holds_bool(value) and not allows_bool(annotation):
+        raise OptionError(f"{where}: true and false are no value here", tuple(where.split(".")[1:]))
+    if holds_infinite(value):
+        raise OptionError(f"{where}: must be finite, got {short(value)}", tuple(where.split(".")[1:]))
 
 
 def schema(cls: Callable[..., Any]) -> dict[str, inspect.Parameter]:
     """An encoding's parameters with evaluated annotations, without self."""
     init = cls.__init__
-    hints = typing.get_type_hints(init)
+    hints = typing.get_type_hints(init, include_extras=True)
     parameters = list(inspect.signature(init).parameters.values())[1:]
     return {p.name: p.replace(annotation=hints.get(p.name, Any)) for p in parameters}

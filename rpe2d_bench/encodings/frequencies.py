@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from rpe2d_bench.encodings.interface import Context
+from rpe2d_bench.encodings.ranges import Theta
 from rpe2d_bench.encodings.scaling import device_of
 from rpe2d_bench.encodings.source import Source
 
@@ -37,7 +38,7 @@ class Geometric:
         clamp="nothing depends on s",
     )
 
-    theta: float = 10_000.0
+    theta: Theta = 10_000.0
 
     def __call__(self, ctx: Context, axis: int, F: int) -> Tensor:
         return geometric(F, self.theta, device_of(ctx)).float()

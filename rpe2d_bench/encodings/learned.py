@@ -5,15 +5,18 @@ Shape suffixes: B batch, N tokens, D model width, Y rows, X columns.
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 
 from rpe2d_bench.encodings.interface import Context, Encoding, Grid, LogitScale, PositionalEncoding
 from rpe2d_bench.encodings.logit_scales import Constant
 from rpe2d_bench.encodings.source import Source
+
+Side = Annotated[int, Field(ge=1, le=1024)]  # tokens, each with a vector of its own
 
 
 class LearnedTable(PositionalEncoding):
@@ -32,7 +35,7 @@ class LearnedTable(PositionalEncoding):
 
     example: ClassVar[dict[str, tuple[int, int]]] = {"grid": (8, 8)}
 
-    def __init__(self, width: int, grid: tuple[int, int], logit_scale: LogitScale = Constant()) -> None:  # noqa: B008
+    def __init__(self, width: int, grid: tuple[Side, Side], logit_scale: LogitScale = Constant()) -> None:  # noqa: B008
         super().__init__()
         self.grid, self.logit_scale = Grid(*grid), logit_scale
         self.table_BDYX = nn.Parameter(torch.randn(1, width, *grid) * 0.02)

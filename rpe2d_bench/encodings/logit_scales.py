@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from rpe2d_bench.encodings.interface import Context
+from rpe2d_bench.encodings.ranges import Factor
 from rpe2d_bench.encodings.source import Source
 
 
@@ -15,7 +16,7 @@ class Constant:
 
     source: ClassVar[Source] = Source(paper="ordinary attention", clamp="nothing depends on s")
 
-    value: float = 1.0
+    value: Factor = 1.0
 
     def __call__(self, ctx: Context) -> float:
         return self.value

@@ -16,6 +16,7 @@ import torch
 from torch import Generator, Tensor
 
 from rpe2d_bench.encodings.interface import Context, Grid
+from rpe2d_bench.encodings.ranges import Seed, Tokens
 from rpe2d_bench.encodings.scaling import device_of
 from rpe2d_bench.encodings.source import Source
 from rpe2d_bench.errors import UserError
@@ -47,12 +48,12 @@ class RandomPositions:
     identity_at_train_grid: ClassVar[bool] = False
     example: ClassVar[dict[str, tuple[int, int]]] = {"max_grid": (64, 64)}
 
-    max_grid: tuple[int, int]
+    max_grid: tuple[Tokens, Tokens]
     draw: Draw = "integer"
     per: Literal["sample", "batch"] = "sample"
     tied: bool = False
     inference: Layout = "mean"
-    seed: int = 0
+    seed: Seed = 0
     jitter: float = 0.5
 
     def __post_init__(self) -> None:
