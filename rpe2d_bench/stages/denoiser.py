@@ -62,6 +62,21 @@ def fresh_denoiser(stage: TrainStage) -> Denoiser:
         return Denoiser(dit, build(stage.encoding, width=options.width, heads=options.heads))
 
 
+def draws_of_its_own(stage: TrainStage) -> bool:
+    """Whether the stage's model draws random numbers in training: random positions and a stem do, the grid does not."""
+    import torch
+
+    from rpe2d_bench.encodings import build
+    from rpe2d_bench.encodings.randomness import draws
+    from rpe2d_bench.models import preset
+
+    if stage.model.stem != "none":
+        return True
+    options = preset(stage.model.preset)
+    with torch.random.fork_rng(devices=[]):  # a learned table starts at random
+        return draws(build(stage.encoding, width=options.width, heads=options.heads), stage.grid)
+
+
 def starting_denoiser(stage: TrainStage, around: Surroundings) -> Denoiser:
     """The model as its training starts: with the averaged weights of another model, from a file, or untrained."""
     from safetensors import SafetensorError

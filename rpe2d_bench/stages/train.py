@@ -19,7 +19,7 @@ from rpe2d_bench.config import Model, Train
 from rpe2d_bench.data.announced import ABSENT, absent
 from rpe2d_bench.encodings.interface import Grid
 from rpe2d_bench.errors import UserError
-from rpe2d_bench.stages.denoiser import WEIGHTS, WeightsFile, starting_denoiser
+from rpe2d_bench.stages.denoiser import WEIGHTS, WeightsFile, draws_of_its_own, starting_denoiser
 from rpe2d_bench.stages.latents import encoder_of, training_pool
 from rpe2d_bench.stages.validation import validation_loss
 from rpe2d_bench.store import content_key, write_atomically, write_json
@@ -68,6 +68,8 @@ class TrainStage:
             "resolution": self.resolution,
             "seed": self.seed,
         }
+        if draws_of_its_own(self):
+            matters["encoding_generator"] = 1  # before, such draws moved what batches, times and noise come from
         if self.start is not None:
             matters["start"] = self.start.key
         if self.weights is not None:
