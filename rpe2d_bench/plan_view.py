@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from typing import Any
 
 from rich.console import Console
@@ -29,6 +30,7 @@ def as_dict(plan: Plan, store: Store, searching: Searching | None = None) -> dic
             {"label": trial.label, "key": trial.stage.key, "cached": store.has("train", trial.stage.key)}
             for trial in plan.trials
         ],
+        "weights": plan.remarks(),
         "cells": [
             {
                 "method": cell.method,
@@ -65,6 +67,9 @@ def show(
     if searching:
         _show_search(searching, store, console)
     console.print(f"  trainings     {models}, {cached} cached", highlight=False)
+    for model, said in plan.remarks().items():
+        lines = textwrap.wrap(f"{model}: {said}", max(20, console.width - 16))
+        console.print("  weights       " + f"\n{'':16}".join(lines), highlight=False, markup=False)
     console.print(
         f"  measurements  {len(measures)}, {ready} cached; {cells} cells (methods x sizes x seeds), "
         f"{len(plan.floors)} floors",

@@ -22,6 +22,7 @@ from rpe2d_bench.errors import UserError
 from rpe2d_bench.stages.denoiser import WEIGHTS, WeightsFile, draws_of_its_own, starting_denoiser
 from rpe2d_bench.stages.latents import encoder_of, training_pool
 from rpe2d_bench.stages.validation import validation_loss
+from rpe2d_bench.stages.weights_file import metadata_of, recipe_of
 from rpe2d_bench.store import content_key, write_atomically, write_json
 from rpe2d_bench.surroundings import OutOfTime, Surroundings
 
@@ -123,12 +124,13 @@ class TrainStage:
         from rpe2d_bench import data
 
         dataset = data.build(self.data)
-        pictures = self.pictures(dataset, around)
+        # Weights that are taken as they are need no training images
+        pictures = self.pictures(dataset, around) if self.recipe.steps else None
         training, elapsed = self.started(partial, around)
         started = saved = time.perf_counter()
         losses, norms, step_at_line, line_time = [], [], training.step, started
         with (partial / CURVE).open("a") as curve:
-            for step in training.steps(pictures):
+            for step in training.steps(pictures) if pictures is not None else ():
                 losses.append(step.loss)
                 norms.append(step.grad_norm)
                 now = time.perf_counter()
@@ -154,7 +156,8 @@ class TrainStage:
                         raise OutOfTime
         seconds = elapsed + time.perf_counter() - started
         trained = training.ema.to("cpu")
-        save_file({name: value.contiguous() for name, value in trained.state_dict().items()}, partial / WEIGHTS)
+        weights = {name: value.contiguous() for name, value in trained.state_dict().items()}
+        save_file(weights, partial / WEIGHTS, metadata=metadata_of(recipe_of(self)))
         write_json(partial / "result.json", self._result(training, dataset, seconds, around))
         (partial / CHECKPOINT).unlink(missing_ok=True)  # last: until the stage is whole, a failure keeps the training
 
