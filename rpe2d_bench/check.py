@@ -20,6 +20,7 @@ def check(experiment: Experiment, document: Document) -> None:
     _tables(experiment, document)
     _resolutions(experiment, document)
     _encodings_at_every_grid(experiment, document)
+    _weights(experiment, document)
 
 
 @contextmanager
@@ -51,7 +52,7 @@ def _chains(experiment: Experiment, document: Document) -> None:
             from rpe2d_bench.stages.denoiser import WeightsFile  # torch, which most mistakes need not wait for
 
             with _at(document, "models", name, "checkpoint"):
-                WeightsFile.at(entry.checkpoint)
+                WeightsFile.at(entry.checkpoint.path)
         if not experiment.train_of(name).steps and entry.init is None and entry.checkpoint is None:
             raise document.error(
                 ("models", name), f"model {name!r} has train.steps: 0 and no init or checkpoint; give it weights"
@@ -198,3 +199,18 @@ def _encodings_at_every_grid(experiment: Experiment, document: Document) -> None
             for grid in grids:
                 with _at(document, "models", method.model, "encoding"), torch.inference_mode():
                     encoding(Context(grid, grids[0], torch.ones(1)))
+
+
+def _weights(experiment: Experiment, document: Document) -> None:
+    """Weights from files fit, and are used as they were trained unless the file says to trust them."""
+    for name, entry in experiment.models.items():
+        if entry.checkpoint is None:
+            continue
+        from rpe2d_bench.plan import trainings_of
+        from rpe2d_bench.stages.denoiser import fits
+        from rpe2d_bench.stages.weights_file import refuse
+
+        with _at(document, "models", name, "checkpoint"):
+            for stage in trainings_of(experiment, name):
+                refuse(stage, entry.checkpoint.path)
+                fits(stage)

@@ -76,6 +76,28 @@ class Mixed(_Part):
     share: float = Field(gt=0, lt=1)  # of the steps
 
 
+def _path(value: Any) -> Any:
+    return {"path": value} if isinstance(value, str) else value
+
+
+class Checkpoint(_Part):
+    """A file of weights. A path alone means {path: PATH}; it is looked for beside the experiment file first."""
+
+    path: str  # of a safetensors file, seen from the experiment file's folder, then from the working directory
+    format: Literal["ours"] = "ours"  # whose names and conventions the weights follow
+    trust: bool = False  # use them as they are although they were trained under something else; reports say so
+
+    @field_validator("format", mode="before")
+    @classmethod
+    def _supported(cls, value: Any) -> Any:
+        if value in ("sit", "dit", "fit"):
+            raise ValueError(f"checkpoint.format: {value} is not supported yet; only weights of this project are: ours")
+        return value
+
+
+WeightsPath = Annotated[Checkpoint, BeforeValidator(_path)]
+
+
 class ModelEntry(_Part):
     """What is trained: one checkpoint per entry, train resolution and seed."""
 
@@ -86,7 +108,18 @@ class ModelEntry(_Part):
     resolution: Resolution | None = None  # trained at this one instead of the pair's, as a control
     mixed: tuple[Mixed, ...] = ()  # resolutions that take turns with it, a batch each
     init: Init | None = None  # starts from another entry's model
-    checkpoint: str | None = None  # starts from a safetensors file of a DiT's weights
+    checkpoint: WeightsPath | None = None  # starts from a file's weights; null takes this entry's steps: 0 away with it
+
+    @model_validator(mode="before")
+    @classmethod
+    def _left_out(cls, data: Any) -> Any:
+        """`steps: 0` belongs to the weights that are taken: without them the file's recipe trains."""
+        if not isinstance(data, dict) or "checkpoint" not in data or data["checkpoint"] is not None or data.get("init"):
+            return data
+        train = data.get("train")
+        if not isinstance(train, dict) or train.get("steps") != 0:
+            return data
+        return {**data, "train": {name: value for name, value in train.items() if name != "steps"}}
 
     @model_validator(mode="after")
     def _consistent(self) -> ModelEntry:

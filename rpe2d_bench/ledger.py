@@ -9,6 +9,7 @@ from rpe2d_bench import records
 from rpe2d_bench.plan import Cell, Floor, Plan, Trial
 from rpe2d_bench.records import Record
 from rpe2d_bench.stages import MeasureStage, ReferenceStage, read_result
+from rpe2d_bench.stages.weights_file import told
 from rpe2d_bench.store import Store
 
 
@@ -55,7 +56,7 @@ class Ledger:
             **self._of(trial),
             metrics=result["values"],
             timings=result["seconds"],
-            details=result["details"] | {"data_revision": trial.stage.revision},
+            details=result["details"] | {"data_revision": trial.stage.revision} | _weights(trial),
             artifacts={"curve": f"{folder}/curve.jsonl", "checkpoint": f"{folder}/weights.safetensors"},
         )
 
@@ -155,6 +156,12 @@ class Ledger:
         self._known[record.identity] = record
         for listener in self.listeners:
             listener(record)
+
+
+def _weights(trial: Trial) -> dict[str, Any]:
+    """Where a model's weights came from a file: which, and what they were trained under."""
+    stage = trial.stage
+    return {} if stage.weights is None else {"weights": told(stage.weights, stage)}
 
 
 def _outcome(record: Record) -> tuple[Any, ...]:

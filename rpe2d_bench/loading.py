@@ -23,7 +23,7 @@ def load(path: Path, overrides: Sequence[str] = (), only: Sequence[str] = ()) ->
     document = yaml_file.read(path)
     for override in overrides:
         document.override(override)
-    experiment = _validated(document)
+    experiment = _located(_validated(document), document.path.parent)
     if experiment.search is not None:
         from rpe2d_bench.search.check import check as check_search
 
@@ -54,6 +54,16 @@ def keep(experiment: Experiment, only: Sequence[str]) -> Experiment:
     if report.reference_method not in methods:
         report = report.model_copy(update={"reference_method": None})
     return experiment.model_copy(update={"methods": methods, "models": models, "report": report})
+
+
+def _located(experiment: Experiment, folder: Path) -> Experiment:
+    """Paths of weights as seen from the working directory: what lies beside the experiment file comes first."""
+    models = dict(experiment.models)
+    for name, entry in models.items():
+        if entry.checkpoint is not None and (beside := folder / entry.checkpoint.path).is_file():
+            found = entry.checkpoint.model_copy(update={"path": str(beside)})
+            models[name] = entry.model_copy(update={"checkpoint": found})
+    return experiment.model_copy(update={"models": models})
 
 
 def _chain(experiment: Experiment, model: str) -> Iterator[str]:

@@ -11,9 +11,9 @@ from typing import Any, Literal
 import numpy as np
 
 from rpe2d_bench.autoencoders import LatentSpace
-from rpe2d_bench.config import Experiment, Pair, Sampler
+from rpe2d_bench.config import Checkpoint, Experiment, Pair, Sampler
 from rpe2d_bench.stages import MeasureStage, ReferenceStage, SampleStage, TrainStage
-from rpe2d_bench.stages.denoiser import WeightsFile
+from rpe2d_bench.stages.weights_file import WeightsFile, remark
 from rpe2d_bench.store import Store, content_key
 
 Resolution = tuple[int, int]
@@ -82,6 +82,9 @@ class Plan:
             from rpe2d_bench.metrics import net_version
 
             matters["evaluate"]["weights"] = net_version(self.experiment.evaluate.features, Path(weights))
+        for name, entry in self.experiment.models.items():
+            if entry.checkpoint is not None:
+                matters["models"][name]["checkpoint"] = WeightsFile.at(entry.checkpoint.path).digest
         return f"{self.experiment.name}-{content_key('run', 1, matters)[:8]}"
 
     def distinct_floors(self) -> list[MeasureStage]:
@@ -92,6 +95,11 @@ class Plan:
         """Every distinct measurement, floors first."""
         stages = [*self.distinct_floors(), *(measure for trial in self.trials for measure in trial.distinct())]
         return list({stage.key: stage for stage in stages}.values())
+
+    def remarks(self) -> dict[str, str]:
+        """Model entry -> what must be known of the file that its weights come from; most have none."""
+        found = {trial.model: remark(trial.stage) for trial in self.trials}
+        return {model: said for model, said in found.items() if said is not None}
 
     def missing_trainings(self, store: Store) -> list[Trial]:
         return [trial for trial in self.trials if not store.has("train", trial.stage.key)]
@@ -156,10 +164,22 @@ def _train_stage(experiment: Experiment, dataset: Any, model: str, resolution: R
         resolution=resolution,
         seed=seed,
         start=start,
-        weights=None if entry.checkpoint is None else WeightsFile.at(entry.checkpoint),
+        weights=_weights(entry.checkpoint),
         mixed=tuple((part.resolution, part.share) for part in entry.mixed),
         latents=latent_space(experiment),
     )
+
+
+def _weights(checkpoint: Checkpoint | None) -> WeightsFile | None:
+    return None if checkpoint is None else WeightsFile.at(checkpoint.path, checkpoint.trust)
+
+
+def trainings_of(experiment: Experiment, model: str) -> list[TrainStage]:
+    """The trainings of a model entry with the first seed, one for every train resolution."""
+    from rpe2d_bench import data
+
+    dataset, seed = data.build(experiment.data), experiment.seeds[0]
+    return [_train_stage(experiment, dataset, model, pair.train, seed) for pair in experiment.resolutions]
 
 
 def latent_space(experiment: Experiment) -> LatentSpace | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from typing import Any
 
 from rich.console import Console
@@ -31,6 +32,7 @@ def as_dict(plan: Plan, store: Store, searching: Searching | None = None) -> dic
             {"label": trial.label, "key": trial.stage.key, "cached": store.has("train", trial.stage.key)}
             for trial in plan.trials
         ],
+        "weights": plan.remarks(),
         "cells": [
             {
                 "method": cell.method,
@@ -69,6 +71,9 @@ def show(
     console.print(f"  data          {plan.data}", highlight=False, markup=False, soft_wrap=True)
     console.print(f"  labels        of generated images: {plan.labels}", highlight=False, soft_wrap=True)
     console.print(f"  trainings     {models}, {cached} cached", highlight=False)
+    for model, said in plan.remarks().items():
+        lines = textwrap.wrap(f"{model}: {said}", max(20, console.width - 16))
+        console.print("  weights       " + f"\n{'':16}".join(lines), highlight=False, markup=False)
     console.print(
         f"  measurements  {len(measures)}, {ready} cached; {cells} cells (methods x sizes x seeds), "
         f"{len(plan.floors)} floors",

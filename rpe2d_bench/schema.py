@@ -34,6 +34,7 @@ def schema() -> Schema:
         for name, comment in comments(part).items():
             if name in where["properties"]:
                 where["properties"][name].setdefault("description", comment)
+    parts["ModelEntry"]["properties"]["checkpoint"]["anyOf"].insert(0, {"type": "string"})  # a path alone
     for part in (Train, Model, Sampler):  # what an entry replaces: the same keys, none required
         parts[f"{part.__name__}Changes"] = {k: v for k, v in parts[part.__name__].items() if k != "required"}
     parts |= _tables()
@@ -89,7 +90,7 @@ def _parts() -> Iterable[type]:
     from rpe2d_bench import config
 
     return (config.Model, Train, ModelEntry, Sampler, MethodEntry, config.Pair, Evaluate, config.Resources,
-            config.Report, config.Search, config.Range, config.Init, config.Mixed)  # fmt: skip
+            config.Report, config.Search, config.Range, config.Init, config.Checkpoint, config.Mixed)  # fmt: skip
 
 
 def _each(table: Mapping[str, Any], build: Callable[[Any], Schema]) -> dict[str, Schema]:

@@ -28,6 +28,7 @@ PARTS: tuple[tuple[str | None, str, str], ...] = (
     ("Train", "`train`", ""),
     ("ModelEntry", "`models`", "One entry per model: `NAME: {encoding: ..., ...}`. "),
     ("Init", "`models.NAME.init`", ""),
+    ("Checkpoint", "`models.NAME.checkpoint`", ""),
     ("Mixed", "`models.NAME.mixed`", "A list of them. "),
     ("MethodEntry", "`methods`", "One entry per method: `NAME: {model: ..., ...}`. "),
     ("Pair", "`resolutions`", "A list of pairs. "),

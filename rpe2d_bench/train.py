@@ -1,7 +1,8 @@
 """The one training loop: a generator that yields after each step; the caller logs, checkpoints and stops.
 
-Everything random comes from one generator, whose state is part of the checkpoint, so that on a CPU an interrupted
-training ends bit-identical to one that was not.
+Everything random comes from generators whose states are part of the checkpoint, so that on a CPU an interrupted
+training ends bit-identical to one that was not. What a model itself draws (random positions, a stem's dilations) has
+generators of its own: models of one seed see the same batches, times, noise and dropped labels at every step.
 
 Shape suffixes: B batch, C channels, Y X pixels.
 """
@@ -9,6 +10,7 @@ Shape suffixes: B batch, C channels, Y X pixels.
 from __future__ import annotations
 
 import copy
+import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -20,6 +22,7 @@ from torch import Generator, Tensor, nn
 from rpe2d_bench.config import Train
 from rpe2d_bench.diffusion import draw_times, noised, path
 from rpe2d_bench.encodings.interface import Context, Encoding, Grid, PositionalEncoding
+from rpe2d_bench.encodings.randomness import draws
 from rpe2d_bench.errors import UserError
 from rpe2d_bench.models import DiT
 from rpe2d_bench.models.stem import draw_dilation
@@ -89,8 +92,18 @@ def rows_of(encoding: Encoding, rows: slice, batch: int) -> Encoding:
     return Encoding(part(encoding.additive_BND), part(encoding.angles_BHNF), scale)
 
 
+def draws_of_its_own(denoiser: Denoiser, train_grid: Grid, device: str = "cpu") -> bool:
+    """Whether the model draws random numbers in training: random positions and a stem do, the grid does not."""
+    return denoiser.dit.stem is not None or draws(denoiser.encoding, train_grid, device)
+
+
+def seed_of(stream: str, seed: int) -> int:
+    """The seed of a generator that no other seed's generators share: 64 bits of a hash of the stream and the seed."""
+    return int.from_bytes(hashlib.sha256(f"{stream} {seed}".encode()).digest()[:8])
+
+
 class Training:
-    """Weights, their moving average, optimizer, generator and step: all that a checkpoint holds."""
+    """Weights, their moving average, optimizer, generators and step: all that a checkpoint holds."""
 
     def __init__(
         self,
@@ -110,6 +123,8 @@ class Training:
         self.optimizers = Optimizers(self.denoiser, recipe, ranks)
         self.rng = Generator(device).manual_seed(seed)
         self.data_rng = Generator("cpu").manual_seed(seed + 1)
+        self.encoding_rng = Generator(device).manual_seed(seed_of("encoding", seed))
+        self.stem_rng = Generator("cpu").manual_seed(seed_of("stem", seed))
         self.step = 0
         self._path = path(recipe.path)
         self._loss: Callable[..., Tensor] = compiled(self.loss, device) if recipe.compile else self.loss
@@ -164,8 +179,8 @@ class Training:
             eps_BCYX = torch.randn(x_BCYX.shape, generator=self.rng, device=device)
             dropped_B = torch.rand(batch, generator=self.rng, device=device) < recipe.class_dropout
             labels_B = torch.where(dropped_B, self.denoiser.dit.no_class, labels_B)
-            context = Context(self.denoiser.dit.grid(x_BCYX), self.train_grid, t_B, self.rng, batch, crop_B3)
-            dilation = draw_dilation(self.data_rng) if self.denoiser.dit.stem is not None else 1
+            context = Context(self.denoiser.dit.grid(x_BCYX), self.train_grid, t_B, self.encoding_rng, batch, crop_B3)
+            dilation = draw_dilation(self.stem_rng) if self.denoiser.dit.stem is not None else 1
             with autocast:
                 encoding = self.denoiser.encoding(context)
             loss = self._backward((x_BCYX, eps_BCYX, t_B, labels_B, crop_B3), encoding, dilation)
@@ -188,13 +203,23 @@ class Training:
             "optimizers": self.optimizers.state_dict(),
             "rng": self.rng.get_state(),
             "data_rng": self.data_rng.get_state(),
+            "encoding_rng": self.encoding_rng.get_state(),
+            "stem_rng": self.stem_rng.get_state(),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Continue from `state_dict`."""
+        """Continue from `state_dict`.
+
+        Raises ValueError for a state from before models had generators of their own, if this model draws.
+        """
+        own = {name: state[name] for name in ("encoding_rng", "stem_rng") if name in state}
+        if not own and draws_of_its_own(self.denoiser, self.train_grid, self.device):
+            raise ValueError("the state lacks the generators of what the model draws")
         self.step = state["step"]
         self.denoiser.load_state_dict(state["denoiser"])
         self.ema.load_state_dict(state["ema"])
         self.optimizers.load_state_dict(state["optimizers"])
         self.rng.set_state(state["rng"].cpu())
         self.data_rng.set_state(state["data_rng"].cpu())
+        for name, generator_state in own.items():
+            getattr(self, name).set_state(generator_state.cpu())

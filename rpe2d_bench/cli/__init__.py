@@ -11,7 +11,7 @@ import os
 
 import typer
 
-from rpe2d_bench.cli import experiments, names, pictures, tracked  # noqa: F401 - commands register themselves
+from rpe2d_bench.cli import experiments, names, pictures, tracked, weights  # noqa: F401 - commands register themselves
 from rpe2d_bench.cli.application import app
 from rpe2d_bench.console import survive_narrow_encodings
 from rpe2d_bench.errors import UserError

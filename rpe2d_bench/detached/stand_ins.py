@@ -125,10 +125,11 @@ def _safetensors() -> None:
     sys.modules["safetensors"], sys.modules["safetensors.torch"] = module, tensors
 
 
-def save_file(weights: dict[str, Tensor], path: str | Path) -> None:
-    """Write tensors by name."""
+def save_file(weights: dict[str, Tensor], path: str | Path, metadata: dict[str, str] | None = None) -> None:
+    """Write tensors by name, and what is said of them."""
     names = {dtype: name for name, dtype in DTYPES.items()}
-    header, end = {}, 0
+    header: dict[str, Any] = {} if metadata is None else {"__metadata__": metadata}
+    end = 0
     for name, value in weights.items():
         start, end = end, end + value.nbytes
         header[name] = {"dtype": names[value.dtype], "shape": list(value.shape), "data_offsets": [start, end]}

@@ -138,6 +138,9 @@ def _cost(results: Results) -> list[Sentence]:
 def _cautions(results: Results) -> list[Sentence]:
     found = findings(results)
     out = [Sentence("caution", f"{f.what}: undertrained, {f.why}.") for f in found if f.kind == "undertrained"]
+    out += [Sentence("caution", f"{f.what}: {f.why}.") for f in found if f.kind == "weights"]
+    if len(results.seeds) == 1:
+        out.insert(0, Sentence("caution", "A first look: one training seed, from which no conclusion can be drawn."))
     for kind, words in (("failed", "failed"), ("diverged", "gave numbers that are not finite")):
         if count := sum(f.kind == kind for f in found):
             noun = "results" if count > 1 else "result"

@@ -16,7 +16,7 @@ MEMORIZED = 3.0  # standard errors above one half that count as memorization
 class Finding:
     """One thing a reader must know before believing a number."""
 
-    kind: str  # missing, failed, diverged, undertrained, provenance, memorization, few seeds
+    kind: str  # missing, failed, diverged, undertrained, weights, provenance, memorization, few seeds
     what: str
     why: str
 
@@ -82,10 +82,20 @@ def findings(results: Results) -> list[Finding]:
         found.append(
             Finding("undertrained", f"model {model} at {size_label(train)} px", why + "; other numbers inconclusive")
         )
-    found += [*_memorization(results), *_provenance(results)]
+    found += [*_weights(results), *_memorization(results), *_provenance(results)]
     if len(results.seeds) == 1:
         found.append(Finding("few seeds", "one seed", "no spread, no interval: differences may be luck"))
     return found
+
+
+def _weights(results: Results) -> list[Finding]:
+    """Weights from files whose recipe is unknown, or is not what they are used under."""
+    said = {}
+    for record in results.find("train", status="ok"):
+        remark = (record.details.get("weights") or {}).get("remark")
+        if remark:
+            said[record.model, remark] = Finding("weights", f"model {record.model}", remark)
+    return list(said.values())
 
 
 def checks(results: Results) -> list[tuple[str, str]]:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
-from dataclasses import dataclass
-from functools import cache
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rpe2d_bench.errors import UserError
+from rpe2d_bench.stages.weights_file import WeightsFile, shapes_of
 from rpe2d_bench.surroundings import Surroundings
 
 if TYPE_CHECKING:
@@ -17,29 +16,10 @@ if TYPE_CHECKING:
     from rpe2d_bench.stages.train import TrainStage
     from rpe2d_bench.train import Denoiser
 
+__all__ = ["WEIGHTS", "WeightsFile", "fits", "fresh_denoiser", "load_denoiser", "starting_denoiser"]
+
 WEIGHTS = "weights.safetensors"
 NEW = "dit.crop_embedding."  # what a model may have that the one it starts from has not
-
-
-@dataclass(frozen=True)
-class WeightsFile:
-    """A user's own weights; the content identifies them, not the path."""
-
-    path: str
-    digest: str
-
-    @classmethod
-    def at(cls, path: str) -> WeightsFile:
-        """Raises UserError where there is no such file."""
-        if not Path(path).is_file():
-            raise UserError(f"checkpoint {path} is not a file; give a safetensors file with the weights of a DiT")
-        return cls(path, _digest(path, Path(path).stat().st_mtime_ns))
-
-
-@cache
-def _digest(path: str, _changed: int) -> str:
-    with Path(path).open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def fresh_denoiser(stage: TrainStage) -> Denoiser:
@@ -62,6 +42,21 @@ def fresh_denoiser(stage: TrainStage) -> Denoiser:
         return Denoiser(dit, build(stage.encoding, width=options.width, heads=options.heads))
 
 
+def draws_of_its_own(stage: TrainStage) -> bool:
+    """Whether the stage's model draws random numbers in training: random positions and a stem do, the grid does not."""
+    import torch
+
+    from rpe2d_bench.encodings import build
+    from rpe2d_bench.encodings.randomness import draws
+    from rpe2d_bench.models import preset
+
+    if stage.model.stem != "none":
+        return True
+    options = preset(stage.model.preset)
+    with torch.random.fork_rng(devices=[]):  # a learned table starts at random
+        return draws(build(stage.encoding, width=options.width, heads=options.heads), stage.grid)
+
+
 def starting_denoiser(stage: TrainStage, around: Surroundings) -> Denoiser:
     """The model as its training starts: with the averaged weights of another model, from a file, or untrained."""
     from safetensors import SafetensorError
@@ -77,10 +72,24 @@ def starting_denoiser(stage: TrainStage, around: Surroundings) -> Denoiser:
             weights = load_file(stage.weights.path)
         except SafetensorError as error:
             raise UserError(f"checkpoint {stage.weights.path} is not a readable safetensors file: {error}") from None
-        if not any(name.startswith("dit.") for name in weights):
-            weights = {f"dit.{name}": value for name, value in weights.items()}  # the transformer alone
-        fill(denoiser, weights, f"checkpoint {stage.weights.path}")
+        fill(denoiser, _prefixed(weights), f"checkpoint {stage.weights.path}")
     return denoiser
+
+
+def _prefixed(named: Mapping[str, Any]) -> dict[str, Any]:
+    """Names of a denoiser, also of a file that holds the transformer alone."""
+    alone = not any(name.startswith("dit.") for name in named)
+    return {f"dit.{name}" if alone else name: value for name, value in named.items()}
+
+
+def fits(stage: TrainStage) -> None:
+    """Raises UserError where the file that a training starts from holds the weights of another model."""
+    import torch
+
+    assert stage.weights is not None
+    with torch.device("meta"):
+        own = {name: tuple(value.shape) for name, value in fresh_denoiser(stage).state_dict().items()}
+    _same_shapes(own, _prefixed(shapes_of(Path(stage.weights.path))), f"checkpoint {stage.weights.path}")
 
 
 def fill(denoiser: Denoiser, weights: dict[str, Tensor], source: str) -> None:
@@ -89,21 +98,26 @@ def fill(denoiser: Denoiser, weights: dict[str, Tensor], source: str) -> None:
     Raises UserError naming the first weight that is missing, unknown or of another shape.
     """
     own = denoiser.state_dict()
-    missing = [name for name in own if name not in weights and not name.startswith(NEW)]
-    unknown = [name for name in weights if name not in own and not name.startswith(NEW)]
+    shapes, given = ({name: tuple(value.shape) for name, value in named.items()} for named in (own, weights))
+    _same_shapes(shapes, given, source)
+    denoiser.load_state_dict({**own, **{name: value for name, value in weights.items() if name in own}})
+
+
+def _same_shapes(own: Mapping[str, Any], given: Mapping[str, Any], source: str) -> None:
+    missing = [name for name in own if name not in given and not name.startswith(NEW)]
+    unknown = [name for name in given if name not in own and not name.startswith(NEW)]
     if missing or unknown:
         what = f"lacks {missing[0]!r}" if missing else f"has {unknown[0]!r}, which this model does not know"
         raise UserError(
             f"{source} {what} ({len(missing)} of {len(own)} weights missing, {len(unknown)} unknown); "
             "model.preset, encoding and the number of classes must be those of the weights"
         )
-    for name, value in weights.items():
-        if name in own and own[name].shape != value.shape:
+    for name, shape in given.items():
+        if name in own and own[name] != shape:
             raise UserError(
-                f"{source}: {name!r} has the shape {list(value.shape)}, this model needs {list(own[name].shape)}; "
+                f"{source}: {name!r} has the shape {list(shape)}, this model needs {list(own[name])}; "
                 "model.preset, data and encoding must be those of the weights"
             )
-    denoiser.load_state_dict({**own, **{name: value for name, value in weights.items() if name in own}})
 
 
 def load_denoiser(stage: TrainStage, folder: Path, replacements: dict[str, Any]) -> Denoiser:

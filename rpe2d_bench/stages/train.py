@@ -22,9 +22,10 @@ from rpe2d_bench.encodings.interface import Grid
 from rpe2d_bench.errors import UserError
 from rpe2d_bench.stages import checkpoint
 from rpe2d_bench.stages.checkpoint import CHECKPOINT, CURVE
-from rpe2d_bench.stages.denoiser import WEIGHTS, WeightsFile, starting_denoiser
+from rpe2d_bench.stages.denoiser import WEIGHTS, WeightsFile, draws_of_its_own, starting_denoiser
 from rpe2d_bench.stages.latents import encoder_of, training_pool
 from rpe2d_bench.stages.validation import validation_loss
+from rpe2d_bench.stages.weights_file import metadata_of, recipe_of
 from rpe2d_bench.store import content_key, write_json
 from rpe2d_bench.surroundings import OutOfTime, Surroundings
 
@@ -70,6 +71,8 @@ class TrainStage:
             "resolution": self.resolution,
             "seed": self.seed,
         }
+        if draws_of_its_own(self):
+            matters["encoding_generator"] = 1  # before, such draws moved what batches, times and noise come from
         if self.start is not None:
             matters["start"] = self.start.key
         if self.weights is not None:
@@ -124,7 +127,8 @@ class TrainStage:
 
         around.doing(self, "opening the data")
         dataset = data.build(self.data)
-        pictures = self.pictures(dataset, around)
+        # Weights that are taken as they are need no training images
+        pictures = self.pictures(dataset, around) if self.recipe.steps else None
         around.doing(self, "building the model")
         training, elapsed = self.started(partial, around)
         around.doing(self, "compiling, first step" if self.recipe.compile else "first step")
@@ -133,7 +137,7 @@ class TrainStage:
         with (partial / CURVE).open("a+") as curve:
             curve.seek(0)
             drawn = curve.read()
-            for step in training.steps(pictures):
+            for step in training.steps(pictures) if pictures is not None else ():
                 losses.append(step.loss)
                 norms.append(step.grad_norm)
                 now = time.perf_counter()
@@ -163,7 +167,8 @@ class TrainStage:
         seconds = elapsed + time.perf_counter() - started
         around.doing(self, "validation loss")
         trained = training.ema.to("cpu")
-        save_file({name: value.contiguous() for name, value in trained.state_dict().items()}, partial / WEIGHTS)
+        weights = {name: value.contiguous() for name, value in trained.state_dict().items()}
+        save_file(weights, partial / WEIGHTS, metadata=metadata_of(recipe_of(self)))
         write_json(partial / "result.json", self._result(training, dataset, seconds, around))
         (partial / CHECKPOINT).unlink(missing_ok=True)  # last: until the stage is whole, a failure keeps the training
 

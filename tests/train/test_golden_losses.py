@@ -58,9 +58,11 @@ def test_losses_are_those_of_the_plain_model(name: str, precision: str, toleranc
 
 
 def test_the_losses_tell_encodings_apart() -> None:
-    # ... so that a golden loss cannot be met by a model that ignores its encoding
-    assert abs(golden()["rope"][-1] / golden()["sincos"][-1] - 1) > 5e-3
-    assert abs(golden()["rope"][-1] / golden()["rpe2d"][-1] - 1) > 5e-3
+    # ... so that a golden loss cannot be met by a model that ignores its encoding. Models of one seed see the same
+    # noise, so that in twenty steps random positions move the loss by 0.2 % only: four times float32's tolerance.
+    for name, least in (("sincos", 5e-3), ("rpe2d", 1e-3)):
+        pairs = zip(golden()["rope"], golden()[name], strict=True)
+        assert max(abs(one / other - 1) for one, other in pairs) > least, name
 
 
 if __name__ == "__main__":
