@@ -11,6 +11,9 @@ from __future__ import annotations
 
 import copy
 import hashlib
+import os
+import shutil
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -66,16 +69,9 @@ def learning_rate(recipe: Train, step: int) -> float:
 
 def compiled(function: Callable[..., Tensor], device: str) -> Callable[..., Tensor]:
     """torch.compile, which on a CPU needs a C++ compiler: said before the first step instead of during it."""
-    if device == "cpu":
-        from torch._inductor.cpp_builder import get_cpp_compiler
-        from torch._inductor.exc import InvalidCxxCompiler
-
-        try:
-            get_cpp_compiler()
-        except InvalidCxxCompiler:
-            raise UserError(
-                "train.compile: no C++ compiler was found; install g++ or set CXX, or write compile: false"
-            ) from None
+    usual = {"darwin": "clang++", "win32": "cl"}.get(sys.platform, "g++")  # what torch takes where CXX names none
+    if device == "cpu" and shutil.which(os.environ.get("CXX") or usual) is None:
+        raise UserError("train.compile: no C++ compiler was found; install g++ or set CXX, or write compile: false")
     return torch.compile(function)
 
 

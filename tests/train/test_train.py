@@ -152,35 +152,66 @@ def test_muon_takes_the_matrices_of_the_blocks_and_nothing_else() -> None:
     assert others + len(names) == len(list(run.denoiser.parameters()))
 
 
-def test_muon_in_batches_is_torchs_muon() -> None:
-    shapes = [(24, 8), (8, 8), (8, 32), (32, 8), (24, 8), (8, 8)]
-    start = [torch.randn(shape, generator=torch.Generator().manual_seed(i)) for i, shape in enumerate(shapes)]
-    ended = []
-    for kind in (torch.optim.Muon, Muon):
-        weights = [torch.nn.Parameter(weight.clone()) for weight in start]
-        optimizer = kind(weights, lr=0.02, momentum=0.95, weight_decay=0.1, adjust_lr_fn="match_rms_adamw")
-        rng = torch.Generator().manual_seed(3)
-        for step in range(4):
-            for number, weight in enumerate(weights):
-                gradient = torch.randn(weight.shape, generator=rng)
-                weight.grad = None if (step, number) == (1, 4) else gradient  # one has no gradient once
-            optimizer.step()
-        ended.append((weights, optimizer.state_dict()))
-    (theirs, their_state), (ours, our_state) = ended
+SHAPES = [(24, 8), (8, 8), (8, 32), (32, 8), (24, 8), (8, 8)]
+THEIRS = {"momentum": 0.95, "adjust_lr_fn": "match_rms_adamw"}
+
+
+def muon_steps(kind: Any, steps: int = 4, state: dict[str, Any] | None = None, **options: Any) -> Any:
+    """(initial weights, weights, state) after some steps on random gradients, one of which is missing once."""
+    start = [torch.randn(shape, generator=torch.Generator().manual_seed(i)) for i, shape in enumerate(SHAPES)]
+    weights = [torch.nn.Parameter(weight.clone()) for weight in start]
+    optimizer = kind(weights, lr=0.02, weight_decay=0.1, **options)
+    if state is not None:
+        optimizer.load_state_dict(state)
+    rng = torch.Generator().manual_seed(3)
+    for step in range(steps):
+        for number, weight in enumerate(weights):
+            gradient = torch.randn(weight.shape, generator=rng)
+            weight.grad = None if (step, number) == (1, 4) else gradient
+        optimizer.step()
+    return start, weights, optimizer.state_dict()
+
+
+@pytest.mark.skipif(not hasattr(torch.optim, "Muon"), reason="this torch has no Muon")
+def test_muon_in_batches_is_torchs_muon_and_reads_its_checkpoints() -> None:
+    start, theirs, their_state = muon_steps(torch.optim.Muon, **THEIRS)
+    _, ours, our_state = muon_steps(Muon)
     for first, weight, expected in zip(start, ours, theirs, strict=True):
         moved = (expected - first).norm()
         assert (weight - expected).norm() < 0.01 * moved  # both in bfloat16
     for number, moment in our_state["state"].items():
         torch.testing.assert_close(moment, their_state["state"][number])
+    assert [group.keys() for group in our_state["param_groups"]] == [g.keys() for g in their_state["param_groups"]]
+    assert our_state["param_groups"] == their_state["param_groups"]
+    muon_steps(Muon, 1, saved_and_loaded(their_state))
+    muon_steps(torch.optim.Muon, 1, saved_and_loaded(our_state), **THEIRS)
+
+
+def test_muon_iterates_in_the_trainings_own_precision(monkeypatch: pytest.MonkeyPatch) -> None:
+    from rpe2d_bench import optimizers
+
+    seen: list[torch.dtype] = []
+    exact = optimizers.orthogonal
+
+    def watched(*arguments: Any) -> torch.Tensor:
+        seen.append(arguments[-1])
+        return exact(*arguments)
+
+    monkeypatch.setattr(optimizers, "orthogonal", watched)
+    for precision, dtype in (("float32", torch.float32), ("bf16", torch.bfloat16)):
+        seen.clear()
+        next(training(optimizer="muon", precision=precision).steps(Stripes()))
+        assert set(seen) == {dtype}
+
+
+def test_muon_in_float32_goes_where_bfloat16_goes() -> None:
+    start, rounded, _ = muon_steps(Muon)
+    _, exact, _ = muon_steps(Muon, dtype=torch.float32)
+    for first, weight, expected in zip(start, rounded, exact, strict=True):
+        assert 0 < (weight - expected).norm() < 0.1 * (expected - first).norm()
 
 
 def test_compiling_without_a_compiler_is_refused_in_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
-    from torch._inductor import config
-
-    monkeypatch.setattr(config.cpp, "cxx", ("no-such-compiler",))
-    from torch._inductor import cpp_builder
-
-    cpp_builder.cpp_compiler_search.cache_clear()
+    monkeypatch.setenv("CXX", "no-such-compiler")
     with pytest.raises(UserError, match=r"compile: false"):
         compiled(torch.neg, "cpu")
-    cpp_builder.cpp_compiler_search.cache_clear()
