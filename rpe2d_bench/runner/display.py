@@ -153,7 +153,8 @@ class Display:
                 thousand = metric.factor == 1000.0 and abs(value) < 1  # as the report has it, for small distances
                 factor = 1.0 if metric.factor == 1000.0 and not thousand else metric.factor
                 unit = f" {metric.unit}" if metric.unit else ""
-                found.append((metric.label + (" × 1000" if thousand else ""), f"{factor * value:.3g}{unit}"))
+                label = "accuracy" if name == "accuracy" else metric.label
+                found.append((label + (" × 1000" if thousand else ""), f"{factor * value:.3g}{unit}"))
         return found
 
     def _say(self, line: str) -> None:
