@@ -31,6 +31,8 @@ class Dominant:
         clamp="nothing at s <= 1",
     )
 
+    identity_below_train_grid: ClassVar[bool] = True
+
     theta: Theta = 10_000.0
     rounds: Tokens = 1
 

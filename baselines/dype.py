@@ -37,6 +37,8 @@ class DyPENTK:
 
     def __call__(self, ctx: Context, axis: int, F: int) -> Tensor:
         s, t_B1 = scale(ctx, axis, self.scale_from, self.clamp), time_of(ctx)[:, None]
+        if s == 1:  # the same bits as extrapolation
+            return geometric(F, self.theta, t_B1.device).float()
         ratio = ntk_base(self.theta, s, F) / self.theta
         return geometric(F, self.theta * ratio ** (self.magnitude * t_B1**self.exponent), t_B1.device).float()
 
@@ -59,4 +61,7 @@ class DyPEInterpolated:
 
     def __call__(self, ctx: Context, axis: int, F: int) -> Tensor:
         s, t_B1 = scale(ctx, axis, self.scale_from, self.clamp), time_of(ctx)[:, None]
-        return (geometric(F, self.theta, t_B1.device) / s ** (self.magnitude * t_B1**self.exponent)).float()
+        base_BF = geometric(F, self.theta, t_B1.device)
+        if s == 1:  # the same bits as extrapolation
+            return base_BF.float()
+        return (base_BF / s ** (self.magnitude * t_B1**self.exponent)).float()

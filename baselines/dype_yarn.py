@@ -45,6 +45,8 @@ class MovingParts(ABC):
     def __call__(self, ctx: Context, axis: int, F: int) -> Tensor:
         s, t_B1, L = scale(ctx, axis, self.scale_from, self.clamp), time_of(ctx)[:, None], ctx.train_grid.axis(axis)
         base_BF = geometric(F, self.theta, t_B1.device)
+        if s == 1:  # the same bits as extrapolation
+            return base_BF.float()
         ntk_BF = geometric(F, ntk_base(self.theta, s, F), t_B1.device)
         ntk_share_BF = self.kept(self.moved(self.beta_0, t_B1), self.moved(self.beta_1, t_B1), F, L)
         base_share_BF = self.kept(self.moved(self.gamma_0, t_B1), self.moved(self.gamma_1, t_B1), F, L)
@@ -56,14 +58,17 @@ class MovingParts(ABC):
 
         The slow bound ends at F, as in DyPE's code. As t falls the fast bound passes F too. `held` keeps it there, so
         that every channel is kept, which is what the paper means; in the `code` the bounds cross and the ramp turns
-        over, so that every channel is interpolated.
+        over, so that every channel is interpolated. Where even the fastest channel makes less turns than the slow bound
+        nothing is kept; in the `code` the slow end passes below the first channel, and everything is.
         """
         correct = F / math.log(self.theta)
         low_B1 = (correct * (L / (2 * math.pi * fast_B1)).log()).floor().clamp(0, F if self.bounds == "held" else 1e6)
-        high_B1 = (correct * (L / (2 * math.pi * slow_B1)).log()).ceil().clamp(max=F)
+        slow_end_B1 = correct * (L / (2 * math.pi * slow_B1)).log()
+        high_B1 = slow_end_B1.ceil().clamp(max=F)
         high_B1 = torch.where(low_B1 == high_B1, high_B1 + 0.001, high_B1)
-        i_F = torch.arange(F, device=fast_B1.device, dtype=torch.float64)
-        return 1 - ((i_F - low_B1) / (high_B1 - low_B1)).clamp(0, 1)
+        i_F = torch.arange(F, device=fast_B1.device, dtype=fast_B1.dtype)
+        kept_BF = 1 - ((i_F - low_B1) / (high_B1 - low_B1)).clamp(0, 1)
+        return kept_BF if self.bounds == "code" else torch.where(slow_end_B1 < 0, 0.0, kept_BF)
 
 
 @dataclass(frozen=True)
@@ -94,7 +99,9 @@ class DyPEYaRN2025(MovingParts):
         paper="DyPE, arXiv 2510.20766v1 (Dy-YaRN)",
         code="guyyariv/DyPE@5dd4fab flux/transformer_flux.py get_1d_rotary_pos_embed(yarn=True, dype=True)",
         differs="on Flux (F = 28, L = 64) at t = 0.1 and s = 2 it keeps the first 7 channels whole, the 2026 form the "
-        "first 13. The factor on attention is a logit scale of its own (`yarn`), there per axis",
+        "first 13. Where even the fastest channel makes less turns than a slow bound (16 tokens and fewer near t = 1) the "
+        "code keeps every channel; by default none is kept, and `bounds: code` is the code. The factor on attention is a "
+        "logit scale of its own (`yarn`), there per axis",
         clamp="s >= 1; clamp: false for none",
     )
 

@@ -8,7 +8,7 @@ from typing import ClassVar
 from torch import Tensor
 
 from baselines.ntk import ntk_base
-from baselines.yarn import index_range, kept_by_index
+from baselines.yarn import kept
 from rpe2d_bench.encodings.frequencies import geometric
 from rpe2d_bench.encodings.interface import Context
 from rpe2d_bench.encodings.ranges import Theta, Turns, require_order
@@ -26,6 +26,8 @@ class NTKByParts:
     source: ClassVar[Source] = Source(
         paper="none; bloc97's NTK-by-parts, pull request 1 of jquesnelle/yarn; FiT's `ntk-by-parts`, arXiv 2402.12376",
         code="whlzy/FiT@b22b7b0 fit/model/rope.py; jquesnelle/yarn@995db5b LlamaPartNTKScaledRotaryEmbedding.py",
+        differs="where even the fastest channel makes less turns over the train grid than the slow end of a ramp (12 "
+        "tokens and fewer), both codes may keep every channel, as if nothing scaled; here the ramp keeps none",
         clamp="s >= 1; clamp: false for none",
     )
 
@@ -44,8 +46,10 @@ class NTKByParts:
     def __call__(self, ctx: Context, axis: int, F: int) -> Tensor:
         s, L = scale(ctx, axis, self.scale_from, self.clamp), ctx.train_grid.axis(axis)
         base_BF = geometric(F, self.theta, device_of(ctx))
+        if s == 1:  # the same bits as extrapolation
+            return base_BF.float()
         ntk_BF = geometric(F, ntk_base(self.theta, s, F), base_BF.device)
-        ntk_F = kept_by_index(*index_range(self.beta_0, self.beta_1, F, self.theta, L), F, base_BF.device)
-        base_F = kept_by_index(*index_range(self.gamma_0, self.gamma_1, F, self.theta, L), F, base_BF.device)
+        ntk_F = kept(self.beta_0, self.beta_1, F, self.theta, L, base_BF.device)
+        base_F = kept(self.gamma_0, self.gamma_1, F, self.theta, L, base_BF.device)
         scaled_BF = base_BF / s * (1 - ntk_F) + ntk_BF * ntk_F
         return (scaled_BF * (1 - base_F) + base_BF * base_F).float()

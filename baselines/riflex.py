@@ -32,6 +32,8 @@ class RIFLEx:
         clamp="nothing at s <= 1",
     )
 
+    identity_below_train_grid: ClassVar[bool] = True
+
     theta: Theta = 10_000.0
     repetition: Tokens | None = None
     margin: Factor = 0.9

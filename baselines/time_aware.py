@@ -40,6 +40,8 @@ class TimeAware:
 
     def __call__(self, ctx: Context, axis: int, F: int) -> Tensor:
         s, t_B1 = scale(ctx, axis, self.scale_from, self.clamp), time_of(ctx)[:, None]
+        if s == 1:  # the same bits as extrapolation
+            return geometric(F, self.theta, t_B1.device).float()
         interpolated_BF = geometric(F, self.theta, t_B1.device) / s
         ntk_BF = geometric(F, self.theta * s, t_B1.device)
         return torch.where(1 - t_B1 < self.watershed, interpolated_BF, ntk_BF).float()

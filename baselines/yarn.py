@@ -13,7 +13,7 @@ from torch import Tensor
 from rpe2d_bench.encodings.frequencies import geometric
 from rpe2d_bench.encodings.interface import Context
 from rpe2d_bench.encodings.ranges import Theta, Turns, require_order
-from rpe2d_bench.encodings.scaling import ScaleFrom, device_of, scale
+from rpe2d_bench.encodings.scaling import ScaleFrom, device_of, scale, wide
 from rpe2d_bench.encodings.source import Source
 
 
@@ -30,8 +30,10 @@ class YaRN:
         code="whlzy/FiT@b22b7b0 fit/model/rope.py (custom_freqs='yarn', decouple=True); "
         "jquesnelle/yarn@995db5b LlamaYaRNScaledRotaryEmbedding.py",
         differs="as the code: the paper's ramp is linear in turns (`yarn_turns`). At 16 tokens a side and F = 18 the "
-        "code keeps 1, 0.5, 0, ... of the fastest channels, the paper 0.05, 0.02, 0, ... The factor on attention is "
-        "the logit scale of the same name",
+        "code keeps 1, 0.5, 0, ... of the fastest channels, the paper 0.05, 0.02, 0, ... Where even the fastest "
+        "channel makes less than beta_slow turns over the train grid (6 tokens and fewer) every channel is "
+        "interpolated, as the paper means it; the code's ramp turns over there and keeps the first or all. The factor "
+        "on attention is the logit scale of the same name",
         clamp="s >= 1; clamp: false for none",
     )
 
@@ -47,8 +49,9 @@ class YaRN:
     def __call__(self, ctx: Context, axis: int, F: int) -> Tensor:
         s = scale(ctx, axis, self.scale_from, self.clamp)
         base_BF = geometric(F, self.theta, device_of(ctx))
-        low, high = index_range(self.beta_fast, self.beta_slow, F, self.theta, ctx.train_grid.axis(axis))
-        kept_F = kept_by_index(low, high, F, base_BF.device)
+        if s == 1:  # the same bits as extrapolation
+            return base_BF.float()
+        kept_F = kept(self.beta_fast, self.beta_slow, F, self.theta, ctx.train_grid.axis(axis), base_BF.device)
         return (base_BF / s * (1 - kept_F) + base_BF * kept_F).float()
 
 
@@ -65,11 +68,26 @@ def index_range(fast: float, slow: float, F: int, theta: float, L: int) -> tuple
     )
 
 
+def kept(fast: float, slow: float, F: int, theta: float, L: int, device: torch.device) -> Tensor:
+    """[F] share of the unscaled frequency: the index ramp, and its limit where its ends change places.
+
+    A ramp between channels of `fast` and of `slow` turns keeps nothing where even the fastest channel makes less than
+    `slow` turns over L positions, and everything where even the slowest makes more than `fast`. The released codes
+    clamp the two ends apart from each other; there the ramp would turn over.
+    """
+    if correction(slow, F, theta, L) < 0:
+        return torch.zeros(F, device=device, dtype=wide(device))
+    low, high = index_range(fast, slow, F, theta, L)
+    if low > high:
+        return torch.ones(F, device=device, dtype=wide(device))
+    return kept_by_index(low, high, F, device)
+
+
 def kept_by_index(low: float, high: float, F: int, device: torch.device) -> Tensor:
     """Share of the unscaled frequency per channel: 1 up to low, 0 from high on. An empty ramp is 0.001 wide."""
     if low == high:
         high += 0.001
-    i_F = torch.arange(F, device=device, dtype=torch.float64)
+    i_F = torch.arange(F, device=device, dtype=wide(device))
     return 1 - ((i_F - low) / (high - low)).clamp(0, 1)
 
 

@@ -43,6 +43,8 @@ class YaRNTurns:
     def __call__(self, ctx: Context, axis: int, F: int) -> Tensor:
         s = scale(ctx, axis, self.scale_from, self.clamp)
         base_BF = geometric(F, self.theta, device_of(ctx))
+        if s == 1:  # the same bits as extrapolation
+            return base_BF.float()
         turns_BF = ctx.train_grid.axis(axis) * base_BF / (2 * math.pi)
         kept_BF = ((turns_BF - self.alpha) / (self.beta - self.alpha)).clamp(0, 1)
         return (base_BF / s * (1 - kept_BF) + base_BF * kept_BF).float()

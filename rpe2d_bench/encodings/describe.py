@@ -23,6 +23,8 @@ from rpe2d_bench.encodings.table import ENCODINGS, FREQUENCIES, LOGIT_SCALES, PO
 from rpe2d_bench.errors import UserError, unknown
 
 DRAWS = 2048
+PLAIN = ("geometric", "interpolated")  # rules that are extrapolation or interpolation by definition
+SAME = 1e-4  # share of the way from interpolated to base that nobody could tell
 QUANTILES = (0.001, 0.999)  # what training shows less often counts as not seen
 
 
@@ -61,6 +63,7 @@ class Realised:
     positions: dict[str, list[float]]
     channels: list[Channel]
     coverage: list[Coverage]
+    notes: list[str] = dataclasses.field(default_factory=list)  # where a rule is not what its name says
 
     def rows(self) -> list[dict[str, Any]]:
         """The channels as flat rows, for tables and figures."""
@@ -118,7 +121,7 @@ def describe(
     placed: dict[str, list[float]] = {}
     if positions is not None:
         placed = {axis: p_BN[0].tolist() for axis, p_BN in zip(("height", "width"), positions(ctx), strict=True)}
-    return Realised(
+    realised = Realised(
         grid=grid,
         train_grid=train_grid,
         t=t,
@@ -127,6 +130,29 @@ def describe(
         channels=list(channels(encoding, ctx)),
         coverage=[] if positions is None else list(coverage(positions, ctx)),
     )
+    rule = (spec.get("frequencies") or {"kind": "geometric"})["kind"]
+    return dataclasses.replace(realised, notes=plainer(rule, realised))
+
+
+def plainer(rule: str, realised: Realised) -> list[str]:
+    """One sentence for each enlarged axis on which a rule's frequencies are those of a plainer one."""
+    if rule in PLAIN:
+        return []
+    axes: dict[str, list[str]] = {}
+    for axis, side, trained in (
+        ("height", realised.grid.height, realised.train_grid.height),
+        ("width", realised.grid.width, realised.train_grid.width),
+    ):
+        found = [channel for channel in realised.channels if channel.axis == axis]
+        kept = [channel.kept for channel in found if channel.kept is not None]
+        if side <= trained or not kept:
+            continue
+        none, all_ = max(map(abs, kept)) < SAME, max(abs(1 - share) for share in kept) < SAME
+        if none or all_:
+            turns = max(channel.base for channel in found) * trained / (2 * math.pi)
+            says = f"{rule} equals {'interpolation' if none else 'extrapolation'} here"
+            axes.setdefault(f"{says}: the fastest channel turns {turns:.2g} times over the train grid", []).append(axis)
+    return [text if len(where) == 2 else f"{text} ({where[0]})" for text, where in axes.items()]
 
 
 def channels(encoding: PositionalEncoding, ctx: Context) -> Iterator[Channel]:
@@ -215,7 +241,7 @@ def as_text(realised: Realised) -> str:
             f"{v.axis} {v.what}: inference uses {v.used[0]:.2f} to {v.used[1]:.2f}, training shows "
             f"{v.seen[0]:.2f} to {v.seen[1]:.2f}; {v.share:.0%} inside its central 99.8 %"
         )
-    return "\n".join(lines)
+    return "\n".join([*lines, *realised.notes])
 
 
 def parse_grid(text: str) -> Grid:

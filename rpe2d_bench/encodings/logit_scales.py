@@ -16,6 +16,8 @@ class Constant:
 
     source: ClassVar[Source] = Source(paper="ordinary attention", clamp="nothing depends on s")
 
+    identity_below_train_grid: ClassVar[bool] = True
+
     value: Factor = 1.0
 
     def __call__(self, ctx: Context) -> float:

@@ -1,7 +1,8 @@
 """How far a method is from numbers that its reference implementation produced.
 
 A golden file is JSON: `source` with repository, commit and what was called, and `cases`, each the name of a rule, its
-options, a grid, a train grid, t where it matters, and the values obtained. Figures only, no code of others.
+options, a grid, a train grid, t where it matters, and the values obtained. Figures only, no code of others. Cases
+marked `turns_over` show what a reference does where the ends of its ramp change places; there we do not follow it.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ def errors(folder: Path) -> Iterator[tuple[str, str, str, float]]:
     """(table, method, file, largest relative error) of every rule in the golden files of a folder."""
     for kind, table in (("frequencies", FREQUENCIES), ("logit_scale", LOGIT_SCALES)):
         for file in sorted(folder.glob(f"*_{kind}*.json")):
-            _, cases = golden(file)
+            cases = [case for case in golden(file)[1] if not case.get("turns_over")]
             for method in sorted({case["method"] for case in cases}):
                 found = [case_error(table[method], case) for case in cases if case["method"] == method]
                 yield kind, method, file.name, max(found)

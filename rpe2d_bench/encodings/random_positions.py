@@ -17,7 +17,7 @@ from torch import Generator, Tensor
 
 from rpe2d_bench.encodings.interface import Context, Grid
 from rpe2d_bench.encodings.ranges import Seed, Tokens
-from rpe2d_bench.encodings.scaling import device_of
+from rpe2d_bench.encodings.scaling import device_of, has_float64, wide
 from rpe2d_bench.encodings.source import Source
 from rpe2d_bench.errors import UserError
 
@@ -73,7 +73,7 @@ class RandomPositions:
             y_BN, x_BN = self.drawn(ctx.grid, 1, Generator().manual_seed(self.seed))
         else:
             y_BN, x_BN = (self.layout(n, m, device) for n, m in zip(astuple(ctx.grid), self.max_grid, strict=True))
-        return y_BN.to(device, torch.float32), x_BN.to(device, torch.float32)
+        return y_BN.float().to(device), x_BN.float().to(device)
 
     def require_room(self, grid: Grid) -> None:
         """Raises UserError, naming the fix, unless the grid fits in max_grid."""
@@ -88,15 +88,20 @@ class RandomPositions:
     def drawn(self, grid: Grid, rows: int, rng: Generator) -> tuple[Tensor, Tensor]:
         """Increasing draws ([rows, height], [rows, width]) on the generator's device."""
         shape = (rows, max(*self.max_grid, grid.height + 2, grid.width + 2))
-        u_BM = torch.rand(shape, generator=rng, device=rng.device, dtype=torch.float64)
-        v_BM = u_BM if self.tied else torch.rand(shape, generator=rng, device=rng.device, dtype=torch.float64)
+        dtype = wide(rng.device)
+        u_BM = torch.rand(shape, generator=rng, device=rng.device, dtype=dtype)
+        v_BM = u_BM if self.tied else torch.rand(shape, generator=rng, device=rng.device, dtype=dtype)
         return (
             increasing(self.draw, u_BM, grid.height, self.max_grid[0], self.jitter),
             increasing(self.draw, v_BM, grid.width, self.max_grid[1], self.jitter),
         )
 
     def layout(self, n: int, m: int, device: torch.device) -> Tensor:
-        """The [1, n] positions that inference uses on an axis of n tokens and a range of m."""
+        """The [1, n] positions that inference uses on an axis of n tokens and a range of m, float64.
+
+        On the CPU where the device has no float64.
+        """
+        device = device if has_float64(device) else torch.device("cpu")
         k_BN = torch.arange(n, device=device, dtype=torch.float64)[None]
         middle = (m - 1) / 2
         match self.inference:

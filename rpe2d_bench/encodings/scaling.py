@@ -32,8 +32,31 @@ def device_of(ctx: Context) -> torch.device:
     return ctx.rng.device if ctx.rng is not None else torch.device("cpu")
 
 
+def has_float64(device: torch.device) -> bool:
+    """Whether a device computes in float64; Apple's GPUs do not. Asked of the device itself."""
+    if device.type in ("cpu", "cuda"):
+        return True
+    try:
+        torch.empty((), dtype=torch.float64, device=device)
+    except (TypeError, RuntimeError):
+        return False
+    return True
+
+
+def wide(device: torch.device) -> torch.dtype:
+    """The widest floating type of a device.
+
+    In float32 frequencies are off by up to 1e-6 of themselves, and a ramp that starts within 1e-6 of a channel may
+    start at the next one.
+    """
+    return torch.float64 if has_float64(device) else torch.float32
+
+
 def time_of(ctx: Context) -> Tensor:
-    """t as float64 [B]; UserError where there is none, since a method that depends on time has no default time."""
+    """t as [B], float64 where its device has that; UserError where there is none.
+
+    A method that depends on time has no default time.
+    """
     if ctx.t is None:
         raise UserError("this frequency rule depends on time: give t (0 = data, 1 = noise), for example --t 0.5")
-    return ctx.t.reshape(-1).double()
+    return ctx.t.reshape(-1).to(wide(ctx.t.device))

@@ -153,7 +153,8 @@ class Display:
                 thousand = metric.factor == 1000.0 and abs(value) < 1  # as the report has it, for small distances
                 factor = 1.0 if metric.factor == 1000.0 and not thousand else metric.factor
                 unit = f" {metric.unit}" if metric.unit else ""
-                found.append((metric.label + (" × 1000" if thousand else ""), f"{factor * value:.3g}{unit}"))
+                label = "accuracy" if name == "accuracy" else metric.label
+                found.append((label + (" × 1000" if thousand else ""), f"{factor * value:.3g}{unit}"))
         return found
 
     def _say(self, line: str) -> None:
@@ -202,9 +203,9 @@ class Display:
         """Pass on what a job has shown."""
         if progress is None:
             return
-        by_part = {part.key: part for part in job.parts}
         waited = 0.0 if finished else max(0.0, time.time() - progress.updated)
-        for part in by_part.values():
+        self._time.prepares(job, 0.0 if finished else preparation_left(progress.now, waited))
+        for part in job.parts:
             observed = observed_of(part, progress, finished)
             if observed is not None:
                 under_way = progress.now.key == part.key
@@ -232,6 +233,14 @@ class Display:
         for notice in notices[self._told :]:
             self._console.print(Text(notice, style="yellow"))
         self._told = len(notices)
+
+
+def preparation_left(now: Phase, waited: float) -> float:
+    """Seconds until the images that a training needs are there, at the pace so far."""
+    made = now.done - now.first
+    if not now.name or made <= 0:
+        return 0.0
+    return max(0.0, (now.total - now.done) * now.seconds / made - waited)
 
 
 def observed_of(part: Part, progress: Progress, finished: bool) -> tuple[float, float, float] | None:

@@ -34,11 +34,16 @@ class TimeLeft:
         """after: seconds that the run takes when all jobs have ended: comparisons, the report."""
         self._after = after
         self._seen: dict[str, tuple[Part, Observed]] = {}
+        self._preparing: dict[str, float] = {}
         self._sums: dict[str, tuple[float, float]] | None = None  # observed and planned seconds below every prefix
 
     def observe(self, part: Part, observed: Observed) -> None:
         """What is known of a part now."""
         self._seen[part.key], self._sums = (part, observed), None
+
+    def prepares(self, job: Job, seconds: float) -> None:
+        """Seconds that a job still needs before the first of its parts, which no plan knows: training images."""
+        self._preparing[job.key] = seconds
 
     def factor(self, part: Part) -> float:
         """Observed over planned seconds for parts of this kind, and this part where it is under way."""
@@ -63,7 +68,7 @@ class TimeLeft:
 
     def of_job(self, job: Job, made: set[str], order: Order) -> float:
         """Seconds that are left of a job; what it shares is added to `made`."""
-        left = 0.0
+        left = self._preparing.get(job.key, 0.0)
         for part in job.parts:
             if part.key not in made and not order.is_made(part):
                 left += self.of_part(part)

@@ -239,3 +239,31 @@ def test_what_looks_into_the_model_has_no_floor() -> None:
     assert "denoising_loss_train_32" in names
     assert "denoising_loss_train_32_excess" not in names
     assert any(name.endswith("_excess") for name in names)
+
+
+def test_where_bold_cannot_be_seen_a_star_marks_the_best_and_the_legend_says_so() -> None:
+    records = make_records()
+    piped, seen = Console(width=200), Console(width=200, force_terminal=True, color_system="standard")
+    with piped.capture() as captured:
+        piped.print(terminal_table(records))
+    plain = captured.get()
+    assert "\x1b" not in plain
+    assert "Bold" not in plain
+    assert "*: best mean of the column" in " ".join(plain.split())
+    rows = [line for line in plain.splitlines() if " *" in line and "mean" not in line]
+    assert rows
+    with seen.capture() as captured:
+        seen.print(terminal_table(records))
+    assert "Bold: best" in captured.get()
+    assert " *" not in captured.get()
+
+
+def test_cells_that_coincide_are_said_once() -> None:
+    records = make_records()
+    console = Console(width=200)
+    with console.capture() as captured:
+        console.print(terminal_table(records))
+    rows = [line for line in captured.get().splitlines() if "= extrapolation" in line]
+    assert {line.split()[0] for line in rows} >= {"interpolation"}
+    assert all(line.count("= extrapolation") == 1 for line in rows)  # at the train size alone
+    assert "the same encoding at this size" in captured.get()
