@@ -13,6 +13,7 @@ from rpe2d_bench.config import Experiment
 from rpe2d_bench.errors import UserError, unknown
 from rpe2d_bench.plan import Plan, make_plan
 from rpe2d_bench.plan_view import show
+from rpe2d_bench.precision import Precisions
 from rpe2d_bench.records import Record
 from rpe2d_bench.runner import Engine, run
 from rpe2d_bench.runner.display import Display, duration
@@ -37,7 +38,7 @@ def run_experiment(
     began = time.time()
     place = Store(store)
     experiment, searched = _searched(path, overrides, only, place, engine, console)
-    plan = make_plan(experiment, overrides)
+    plan = make_plan(experiment, overrides, Precisions(place, experiment.resources, console.print))
     show(plan, place, console, brief=True)
     nothing_missing = not (plan.missing_trainings(place) or plan.missing_measures(place))
     display = Display(plan, place, console, experiment.report.main_metric)

@@ -10,7 +10,7 @@ import numpy as np
 
 from rpe2d_bench.store import write_json
 
-_PICTURES, _DONE = "under_way.npy", "under_way.json"
+_PICTURES, DONE = "under_way.npy", "under_way.json"
 
 
 class Parts:
@@ -22,7 +22,7 @@ class Parts:
         self._began = self._noted = time.perf_counter()
         self.done, self.seconds = 0, 0.0  # pictures, and time spent on them in earlier attempts
         try:
-            done, seconds = json.loads((folder / _DONE).read_text())
+            done, seconds = json.loads((folder / DONE).read_text())
             self.pictures = np.lib.format.open_memmap(folder / _PICTURES, mode="r+")
             if self.pictures.shape == shape:
                 self.done, self.seconds = int(done), float(seconds)
@@ -38,11 +38,11 @@ class Parts:
         now = time.perf_counter()
         if stopping or now - self._noted > self._every:
             self.pictures.flush()
-            write_json(self._folder / _DONE, [self.done, self.seconds + now - self._began])
+            write_json(self._folder / DONE, [self.done, self.seconds + now - self._began])
             self._noted = now
 
     def remove(self) -> None:
         """The pictures are elsewhere now."""
         del self.pictures
-        for name in (_DONE, _PICTURES):
+        for name in (DONE, _PICTURES):
             (self._folder / name).unlink(missing_ok=True)

@@ -13,6 +13,7 @@ import numpy as np
 from rpe2d_bench import samples_file
 from rpe2d_bench.config import Sampler
 from rpe2d_bench.encodings.interface import Grid
+from rpe2d_bench.machine import machine
 from rpe2d_bench.stages.denoiser import load_denoiser
 from rpe2d_bench.stages.latents import decoder_of
 from rpe2d_bench.stages.parts import Parts
@@ -45,6 +46,7 @@ class SampleStage:
 
     @cached_property
     def key(self) -> str:
+        assert self.sampler.precision != "auto", "a plan decides what auto is"
         matters = {
             "train": self.train.key,
             "realised": self.realised,
@@ -104,7 +106,9 @@ class SampleStage:
         samples_file.save(partial / samples_file.NAME, made.pictures, labels)
         seconds = made.seconds + time.perf_counter() - started
         made.remove()
-        write_json(partial / "result.json", {"seconds": seconds, "count": self.count, "not_finite": broken[0]})
+        told: dict[str, Any] = {"seconds": seconds, "count": self.count, "not_finite": broken[0]}
+        told["machine"] = machine(around.resources.cpus_per_trial, device)  # for the next plan's times
+        write_json(partial / "result.json", told)
 
     @property
     def grid(self) -> Grid:

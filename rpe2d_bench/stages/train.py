@@ -19,6 +19,7 @@ from rpe2d_bench.config import Model, Train
 from rpe2d_bench.data.announced import ABSENT, absent
 from rpe2d_bench.encodings.interface import Grid
 from rpe2d_bench.errors import UserError
+from rpe2d_bench.machine import machine
 from rpe2d_bench.stages.denoiser import WEIGHTS, WeightsFile, starting_denoiser
 from rpe2d_bench.stages.latents import encoder_of, training_pool
 from rpe2d_bench.stages.validation import validation_loss
@@ -59,6 +60,7 @@ class TrainStage:
     def key(self) -> str:
         from rpe2d_bench.encodings.canonical import canonical
 
+        assert self.recipe.precision != "auto", "a plan decides what auto is"
         matters: dict[str, Any] = {
             "revision": self.revision,
             "model": self.model.model_dump(mode="json"),
@@ -222,6 +224,7 @@ class TrainStage:
                 "tokens": self.grid.tokens,
             },
             "seconds": {"train": seconds},
+            "machine": machine(around.resources.cpus_per_trial, around.resources.device),  # for the next plan's times
         }
 
 
