@@ -149,9 +149,8 @@ class _Calibration:
     def _pass(self, sample: SampleStage) -> float:
         resources, tokens, precision = self._resources, sample.grid.tokens, sample.sampler.precision
         shape = sampling_shape(sample.train, tokens, resources, guided=sample.sampler.guidance != 1.0)
-        block = self._block(shape, precision)
         threads, workers = resources.cpus_per_trial, resources.trials_in_parallel
-        return speed.pass_seconds(shape, precision, block, resources.device, threads, workers)
+        return speed.pass_seconds(shape, precision, resources.device, threads, workers)
 
     def _block(self, shape: speed.Shape, precision: str) -> float:
         """Seconds of a block for one image."""

@@ -12,6 +12,7 @@ import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from textwrap import wrap
 from typing import TYPE_CHECKING, Any, Literal
 
 from rpe2d_bench.config import Experiment, Resources
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 Precision = Literal["float32", "bf16"]
 PRECISIONS: tuple[Precision, ...] = ("float32", "bf16")
 WORDS = {"float32": "float32", "bf16": "bfloat16"}
+COLUMNS = 64  # of a line of a note: a terminal's 80 without the plan's margin
 GAIN = 1.2  # times as fast, from which bfloat16 is worth its rounding
 NOWHERE, BEGUN, FINISHED = 0, 1, 2
 Work = Literal["training", "sampling"]
@@ -212,7 +214,7 @@ def resolved(
 
 
 def notes(choices: Iterable[Choice]) -> list[str]:
-    """A line, at most 64 columns, for each kind of work and what it computes in."""
+    """What each kind of work computes in, and why, in lines of at most 64 columns."""
     groups: dict[tuple[str, str, str], list[Choice]] = {}
     for choice in choices:
         groups.setdefault((choice.work, choice.precision, choice.reason), []).append(choice)
@@ -221,7 +223,7 @@ def notes(choices: Iterable[Choice]) -> list[str]:
         alone = sum(key[0] == work for key in groups) == 1
         label = work if alone else f"{work} {members[0].preset}{' and others' if len(_presets(members)) > 1 else ''}"
         ratios = [choice.ratio for choice in members if choice.ratio is not None]
-        lines.append(f"{label}: {_reason(precision, reason, ratios)}")
+        lines += wrap(f"{label}: {_reason(precision, reason, ratios)}", COLUMNS, subsequent_indent="  ")
     if os.environ.get("RAY_ADDRESS") and any(choice.reason == "measured" for choice in choices):
         lines.append("measured on this machine, which decides for the whole cluster")
     return lines

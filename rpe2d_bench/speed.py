@@ -36,6 +36,7 @@ CLEAR = 3.0  # ratio from which a short call says enough
 LARGEST = 40_000_000  # weights of a model that is built only to be timed; larger ones are scaled from a block
 MOST_WORKERS = 8  # that compute at once while a pace is measured
 Work = Callable[[], object]
+Clock = Callable[[], float]
 
 
 @dataclass(frozen=True)
@@ -82,11 +83,18 @@ def compare_blocks(shape: Shape, device: str, threads: int, limit: float = SECON
         return Comparison(1.0, float("inf"), 0)
     with _threads(threads):
         first = min(1.0, 16 / shape.tokens)
-        return compare(lambda precision, rows: block_work(shape, precision, rows, device), shape.batch, limit, first)
+        clock = _clock(device, threads)
+        return compare(lambda p, rows: block_work(shape, p, rows, device), shape.batch, limit, first, clock)
 
 
-def compare(make: Callable[[str, float], Work], batch: int, limit: float, first: float = 1.0) -> Comparison:
-    """Time `make(precision, rows)` in both precisions, from `first` rows on; pure but for the clock."""
+def compare(
+    make: Callable[[str, float], Work],
+    batch: int,
+    limit: float,
+    first: float = 1.0,
+    clock: Clock = time.perf_counter,
+) -> Comparison:
+    """Time `make(precision, rows)` in both precisions, from `first` rows on; pure but for the clocks."""
     began = time.perf_counter()
     rows = first
     while True:
@@ -94,13 +102,13 @@ def compare(make: Callable[[str, float], Work], batch: int, limit: float, first:
         best = [float("inf"), float("inf")]
         for repeat in range(6):
             for number, work in enumerate(works):
-                seconds = _timed(work)
+                seconds = _timed(work, clock)
                 # the first call makes what later ones reuse; a long one counts as it is
                 if repeat or seconds > 0.2 * limit:
                     best[number] = min(best[number], seconds)
             if time.perf_counter() - began > limit / 2 or (repeat and max(best) > limit / 8):
                 break
-        best = [seconds if seconds < float("inf") else _timed(work) for seconds, work in zip(best, works, strict=True)]
+        best = [min(b, _timed(work, clock)) if b == float("inf") else b for b, work in zip(best, works, strict=True)]
         slow = max(best)
         clear = slow > LONG_ENOUGH and not 1 / CLEAR < best[0] / best[1] < CLEAR
         left = limit - (time.perf_counter() - began)
@@ -153,35 +161,43 @@ def step_seconds(
     with torch.random.fork_rng(devices=[]), _threads(threads):
         torch.manual_seed(0)
         workings = [_step_work(shape, recipe, rows, device) for _ in range(_at_once(workers, device))]
-        return _together(workings, limit) * shape.batch / rows
+        seconds = _together(workings, limit, _clock(device, threads))
+        return seconds * _crowded(workers, device, threads) * shape.batch / rows
 
 
-def pass_seconds(shape: Shape, precision: str, block: float, device: str, threads: int, workers: int) -> float:
+def pass_seconds(
+    shape: Shape, precision: str, device: str, threads: int, workers: int, limit: float = SECONDS / 4
+) -> float:
     """Seconds of one evaluation of the model for one image, without a gradient; shape.batch of them together."""
-    depth = shape.options.depth
-    if _weights(shape) > LARGEST:
-        return 1.05 * depth * block
-    limit = SECONDS / 4
-    rows = max(1, min(shape.batch, round(limit / 4 / max(1e-9, 1.2 * depth * block))))
+    rows, clock, began = 1, _clock(device, threads), time.perf_counter()
     with torch.random.fork_rng(devices=[]), _threads(threads):
         torch.manual_seed(0)
-        workings = [_pass_work(shape, precision, rows, device) for _ in range(_at_once(workers, device))]
-        return _together(workings, limit) / rows
-
-
-def seconds_of_call(work: Callable[[int], object], most: int, threads: int, limit: float = 0.4) -> float:
-    """Seconds per item of `work(items)`, on a growing number of items."""
-    items, began = 1, time.perf_counter()
-    with _threads(threads):
-        work(1)  # loads what it needs
+        if _weights(shape) > LARGEST:
+            work = block_work(shape, precision, 1, device)
+            work()
+            return 1.05 * shape.options.depth * _timed(work, clock)
         while True:
-            started = time.perf_counter()
+            works = [_pass_work(shape, precision, rows, device) for _ in range(_at_once(workers, device))]
+            seconds = _together(works, limit / 4, clock)
+            larger = min(shape.batch, 4 * rows)
+            if rows == shape.batch or time.perf_counter() - began + 2 * seconds * larger / rows > limit:
+                return seconds * _crowded(workers, device, threads) / rows
+            rows = larger
+
+
+def seconds_of_call(work: Callable[[int], object], most: int, threads: int, limit: float = 0.3) -> float:
+    """Seconds per item of `work(items)`, on a growing number of items; it warms up on the first four."""
+    items, clock, spent = 1, _clock("cpu", threads), 0.0
+    with _threads(threads):
+        work(min(4, most))
+        while True:
+            started = clock()
             work(items)
-            now = time.perf_counter()
-            larger = min(most, 4 * items)
-            if items == most or now - began + 5 * (now - started) > limit:
-                return (now - started) / items
-            items = larger
+            seconds = clock() - started
+            spent += seconds
+            if items == most or spent + 4 * seconds > limit:
+                return seconds / items
+            items = min(most, 4 * items)
 
 
 def _step_work(shape: Shape, recipe: Train, rows: int, device: str) -> Work:
@@ -263,8 +279,8 @@ def _at_once(workers: int, device: str) -> int:
     return max(1, min(workers, MOST_WORKERS, os.cpu_count() or 1)) if device == "cpu" else 1
 
 
-def _together(workings: list[Work], limit: float) -> float:
-    """Seconds of a call of the first while the others call theirs without a pause; the mean of what fits the limit."""
+def _together(workings: list[Work], limit: float, clock: Clock) -> float:
+    """Seconds of a call of the first while the others call theirs without a pause; the median of some."""
     stop = threading.Event()
 
     def busy(work: Work) -> None:
@@ -276,13 +292,13 @@ def _together(workings: list[Work], limit: float) -> float:
         other.start()
     try:
         began = time.perf_counter()
-        first = _timed(workings[0])  # makes what later ones reuse
+        first = _timed(workings[0], clock)  # makes what later ones reuse
         times: list[float] = []
         while len(times) < 12 and (not times or time.perf_counter() - began + times[-1] < limit):
             if not times and first > limit / 2:
                 times = [first]
                 break
-            times.append(_timed(workings[0]))
+            times.append(_timed(workings[0], clock))
         return sorted(times)[len(times) // 2]
     finally:
         stop.set()
@@ -290,10 +306,21 @@ def _together(workings: list[Work], limit: float) -> float:
             other.join()
 
 
-def _timed(work: Work) -> float:
-    started = time.perf_counter()
+def _timed(work: Work, clock: Clock) -> float:
+    started = clock()
     work()
-    return time.perf_counter() - started
+    return clock() - started
+
+
+def _clock(device: str, threads: int) -> Clock:
+    """A worker of one thread by its processor time: whatever else runs on the machine just now doesn't count."""
+    return time.thread_time if device == "cpu" and threads == 1 else time.perf_counter
+
+
+def _crowded(workers: int, device: str, threads: int) -> float:
+    """How much longer processor time takes where workers outnumber the cores."""
+    alone = _clock(device, threads) is time.perf_counter
+    return 1.0 if alone else max(1.0, workers * threads / (os.cpu_count() or 1))
 
 
 def _wait(device: str) -> None:

@@ -60,10 +60,7 @@ def cost_of_rest(searching: Searching, store: Store) -> Rest:
     resources = searching.experiment.resources
     training = sum(stage.recipe.steps * flops_per_step(stage) for stage in trainings)
     sampling = sum(flops_of_samples(stage) for stage in samples)
-    stages: list[Stage] = [
-        *trainings,
-        *samples,
-    ]  # a trial that is not chosen yet has the stages of the values as written, once more
+    stages: list[Stage] = [*trainings, *samples]  # one that is not chosen yet costs what the values as written cost
     pace = pace_of(stages, resources, store) if stages else Pace(resources.device)
     return Rest(training, sampling, total(stages, pace) / resources.trials_in_parallel)
 
