@@ -55,7 +55,7 @@ class Train(_Part):
     time_mean: float = Field(0.0, ge=-10, le=10)  # logit-normal times
     time_std: float = Field(1.0, gt=0, le=100)  # of the normal before the sigmoid
     num_pictures: int | None = Field(None, gt=0, le=1_000_000_000)  # of the training split; by default all
-    precision: Literal["float32", "bf16"] = "float32"
+    precision: Literal["auto", "float32", "bf16"] = "auto"  # auto: what a measurement finds faster on this machine
     compile: bool = False
     accumulate: int = Field(
         1, gt=0, le=1_000_000
@@ -135,7 +135,7 @@ class Sampler(_Part):
     steps: int = Field(25, gt=0, le=100_000)
     guidance: Guidance = 1.5  # 1.0 = none
     shift: Shift = 1.0  # of timesteps; sqrt_tokens: sqrt(tokens / trained), at least 1
-    precision: Literal["float32", "bf16"] = "float32"  # of the model's passes; the integration is in float32
+    precision: Literal["auto", "float32", "bf16"] = "auto"  # of the model's passes; the integration is in float32
 
 
 class MethodEntry(_Part):

@@ -2,22 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
-from rpe2d_bench.config import Experiment
+from rpe2d_bench.calibration import pace_of, pool_resolutions
+from rpe2d_bench.pace import (
+    ASSUMED,
+    CODING,
+    Pace,
+    Stage,
+    Task,
+    forward_flops,
+    passes,
+    pool_seconds,
+    seconds_of,
+    shares,
+    wall_seconds,
+)
 from rpe2d_bench.plan import Plan
-from rpe2d_bench.stages import ReferenceStage, SampleStage, TrainStage
+from rpe2d_bench.stages import MeasureStage, ReferenceStage, SampleStage, TrainStage
 from rpe2d_bench.store import Store
 
 Resolution = tuple[int, int]
-
-# Achieved FLOP/s assumed for the estimate of time, per worker: one CPU core on small models (docs/performance.md),
-# and 40 % of an H100's bf16 peak. An estimate only: `run` shows the real pace.
-PACE = {"cpu": 1.0e11, "mps": 2.0e12, "cuda": 4.0e14}
-AUTOENCODER_PACE = {"cpu": 5.0e10, "mps": 2.0e12, "cuda": 3.0e13}  # convolutions in float32
-# Convolutions per pixel, encoder and decoder, counted with torch's FlopCounterMode: TAEF2, and the AutoencoderKL of
-# Stable Diffusion (128, 256, 512, 512 channels), which any other of its kind is taken for.
-CODING = {"taef2": (4.7e5, 5.4e5), "diffusers": (4.2e6, 9.5e6)}
+# Seconds of a run beside its stages (benchmarks/plan_truth.py): Ray's start, and the imports of its workers; then the
+# comparisons of methods and the report, and what they take longer for each cell.
+START, END, END_OF_CELL = 12.0, 6.0, 0.07
+WORKER = 6.6e8  # bytes of a worker before its first stage: interpreter, torch, Ray, nets of the metrics
 
 
 @dataclass(frozen=True)
@@ -26,50 +36,109 @@ class Cost:
 
     train_flops: float
     sample_flops: float
-    seconds: float  # wall, with all workers busy
+    seconds: float  # wall, of the whole run: start, stages on all slots, report
     memory: float  # bytes per worker: weights, gradients, optimizer, average and activations of a training
     disk: float  # bytes that stay in the store, pools of training pictures or latents included
     coding_flops: float  # of the autoencoder: training pools, samples, the floor of reconstructions
     device_hours: float  # of one CPU core or one GPU, all work added up
     device: str
-    pace: float  # FLOP/s of a device that the times assume for training and sampling
+    pace: float  # FLOP/s of a device that the times come to for training and sampling
 
 
-def estimate(plan: Plan, store: Store) -> Cost:
-    """Cost of what is missing."""
+def estimate(plan: Plan, store: Store, pace: Pace | None = None, say: Callable[[str], None] = lambda _: None) -> Cost:
+    """Cost of what is missing. pace: of this machine by default, which may take some seconds to measure."""
     resources = plan.experiment.resources
     trainings = [trial.stage for trial in plan.missing_trainings(store)]
     missing = plan.missing_measures(store)
-    samples = {
-        stage.generated.key: stage.generated
-        for stage in missing
-        if isinstance(stage.generated, SampleStage) and not store.has("sample", stage.generated.key)
-    }
+    stages = missing_stages(plan, store)
+    if pace is None:
+        pace = pace_of([*stages, *_finished(plan, store)], resources, store, say) if stages else Pace(resources.device)
+    samples = [stage for stage in stages if isinstance(stage, SampleStage)]
     floors = [stage.generated for stage in missing if isinstance(stage.generated, ReferenceStage)]
     through = [floor for floor in floors if floor.latents is not None]
-    pools = _pools(trainings, _train_size(plan) if trainings else 0)
+    size = _train_size(plan) if trainings else 0
+    pools = _pools(trainings, size)
     train_flops = sum(stage.recipe.steps * flops_per_step(stage) for stage in trainings)
-    sample_flops = sum(flops_of_samples(stage) for stage in samples.values())
+    sample_flops = sum(flops_of_samples(stage) for stage in samples)
     encoding, decoding = _coding(plan)
-    coding_flops = encoding * sum(count * pixels for count, pixels, _ in pools.values())
-    coding_flops += decoding * sum(stage.count * _pixels(stage.resolution) for stage in samples.values())
-    coding_flops += (encoding + decoding) * sum(floor.count * _pixels(floor.resolution) for floor in through)
+    coded = encoding * sum(count * pixels for count, pixels, _ in pools.values())
+    coded += decoding * sum(stage.count * _pixels(stage.resolution) for stage in samples)
+    coded += (encoding + decoding) * sum(floor.count * _pixels(floor.resolution) for floor in through)
+    tasks = tasks_of(plan, store, pace, size)
     gpus = max(1.0, resources.gpus_per_trial)
-    busy = (train_flops + sample_flops) / PACE[resources.device] + coding_flops / AUTOENCODER_PACE[resources.device]
-    pictures = sum(stage.count * _bytes(stage) for stage in samples.values())
+    computing = sum(seconds_of(stage, pace) for stage in stages if isinstance(stage, TrainStage | SampleStage))
+    pictures = sum(stage.count * _bytes(stage) for stage in samples)
     weights = sum(4 * parameters(stage) for stage in trainings)
     kept = sum(count * size for count, _, size in pools.values())
+    around = START + END + END_OF_CELL * sum(len(trial.cells) for trial in plan.trials) if stages else 0.0
     return Cost(
         train_flops=train_flops,
         sample_flops=sample_flops,
-        seconds=busy / resources.trials_in_parallel / gpus,
-        memory=max((training_memory(stage, gpus) for stage in trainings), default=0.0),
+        seconds=around + wall_seconds(tasks, resources.trials_in_parallel),
+        memory=WORKER + max((training_memory(stage, gpus) for stage in trainings), default=0.0) if stages else 0.0,
         disk=pictures + weights + kept,
-        coding_flops=coding_flops,
-        device_hours=busy / 3600,
+        coding_flops=coded,
+        device_hours=sum(task.seconds for task in tasks) * gpus / 3600,
         device=resources.device,
-        pace=PACE[resources.device],
+        pace=(train_flops + sample_flops) / computing / gpus if computing else ASSUMED[resources.device],
     )
+
+
+def missing_stages(plan: Plan, store: Store) -> list[Stage]:
+    """Every stage of a plan that is not in the store, once; of a measurement that is there nothing is missing."""
+    found: dict[str, Stage] = {trial.stage.key: trial.stage for trial in plan.missing_trainings(store)}
+    for measure in plan.missing_measures(store):
+        for stage in _parts(measure):
+            if not store.has(stage.name, stage.key):
+                found[stage.key] = stage
+    return list(found.values())
+
+
+def tasks_of(plan: Plan, store: Store, pace: Pace, pool: int = 0) -> list[Task]:
+    """What slots do for the missing part of a plan: trainings, and measurements with their samples and references.
+
+    pool: images of the training split, which the first training of each size renders.
+    """
+    tasks: list[Task] = []
+    done: set[str] = set()
+    rendered: set[str] = set()
+    numbers: dict[str, int] = {}  # of trainings
+
+    def measured(measure: MeasureStage, needs: int | None, urgent: bool) -> None:
+        parts = [p for p in _parts(measure) if p.key not in done and not store.has(p.name, p.key)]
+        done.update(part.key for part in parts)
+        if parts:
+            tasks.append(Task(sum(seconds_of(part, pace) for part in parts), needs, urgent))
+
+    for trial in plan.trials:
+        stage = trial.stage
+        if not store.has("train", stage.key):
+            seconds = seconds_of(stage, pace)
+            count = stage.recipe.num_pictures or pool
+            for resolution in pool_resolutions(stage):
+                if (name := f"{stage.revision} {resolution} {count}") not in rendered:
+                    rendered.add(name)
+                    seconds += pool_seconds(stage, resolution, count, pace)
+            needs = numbers.get(stage.start.key) if stage.start is not None else None
+            numbers[stage.key] = len(tasks)
+            tasks.append(Task(seconds, needs))
+        for measure in trial.distinct():
+            measured(measure, numbers.get(stage.key), urgent=True)
+    for measure in plan.distinct_floors():
+        measured(measure, None, urgent=False)
+    return tasks
+
+
+def _parts(measure: MeasureStage) -> list[Stage]:
+    references = [reference for reference in (measure.reference, measure.training) if reference is not None]
+    return [measure, measure.generated, *references]
+
+
+def _finished(plan: Plan, store: Store) -> list[Stage]:
+    """Stages that may tell how fast this machine is."""
+    stages: list[Stage] = [trial.stage for trial in plan.trials]
+    stages += [part for measure in plan.measures() for part in _parts(measure)]
+    return [stage for stage in stages if store.has(stage.name, stage.key)]
 
 
 def in_bytes(number: float) -> str:
@@ -88,18 +157,13 @@ def in_flops(number: float) -> str:
 
 def flops_per_step(stage: TrainStage) -> float:
     """Matrix products of a training step: the backward pass costs two forward passes."""
-    shares = dict(stage.mixed)
-    shares[stage.resolution] = 1 - sum(shares.values())
-    forward = sum(share * _forward(stage, stage.grid_of(resolution).tokens) for resolution, share in shares.items())
+    forward = sum(share * forward_flops(stage, stage.grid_of(size).tokens) for size, share in shares(stage).items())
     return 3 * stage.recipe.batch_size * forward
 
 
 def flops_of_samples(stage: SampleStage) -> float:
     """Matrix products of all pictures of a sample stage, guidance included."""
-    from rpe2d_bench.diffusion import evaluations
-
-    passes = evaluations(stage.sampler.kind, stage.sampler.steps) * (2 if stage.sampler.guidance != 1.0 else 1)
-    return stage.count * passes * _forward(stage.train, stage.grid.tokens)
+    return stage.count * passes(stage) * forward_flops(stage.train, stage.grid.tokens)
 
 
 def parameters(stage: TrainStage) -> int:
@@ -121,12 +185,6 @@ def training_memory(stage: TrainStage, devices: float = 1.0) -> float:
     tokens = max(stage.grid_of(resolution).tokens for resolution in (stage.resolution, *(r for r, _ in stage.mixed)))
     activation = 2 if stage.recipe.precision == "bf16" else 4
     return 5 * 4 * parameters(stage) + 34 * activation * options.width * tokens * batch * options.depth
-
-
-def _forward(stage: TrainStage, tokens: int) -> float:
-    from rpe2d_bench.models import flops_per_forward, preset
-
-    return flops_per_forward(preset(stage.model.preset), tokens, stage.model_channels)
 
 
 def _train_size(plan: Plan) -> int:
@@ -169,26 +227,3 @@ def _pixels(resolution: Resolution) -> int:
 
 def _bytes(stage: SampleStage) -> float:
     return float(_pixels(stage.resolution) * stage.train.channels)
-
-
-def slow_arithmetic(experiment: Experiment) -> str | None:
-    """What to write instead where this processor has no bfloat16 products and the experiment asks for them."""
-    import torch
-
-    if experiment.resources.device != "cpu":
-        return None
-    able: dict[str, object] = getattr(torch.cpu, "get_capabilities", dict)()  # new in torch 2.13
-    if able.get("architecture") != "x86_64" or able.get("avx512_bf16") or able.get("amx_bf16"):
-        return None
-    parts = [f"models.{name}.train" for name, entry in experiment.models.items() if "precision" in entry.train]
-    asked = [part for part in ("train", *parts, "evaluate.sampler") if _is_bf16(experiment, part)]
-    if not asked:
-        return None
-    instead = " ".join(f"--set {part}.precision=float32" for part in asked)
-    return f"this processor computes bfloat16 slowly; add {instead}"
-
-
-def _is_bf16(experiment: Experiment, part: str) -> bool:
-    if part.startswith("models."):
-        return experiment.train_of(part.split(".")[1]).precision == "bf16"
-    return (experiment.train if part == "train" else experiment.evaluate.sampler).precision == "bf16"

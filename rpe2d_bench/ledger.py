@@ -7,6 +7,7 @@ from typing import Any
 
 from rpe2d_bench import records
 from rpe2d_bench.plan import Cell, Floor, Plan, Trial
+from rpe2d_bench.precision import notes
 from rpe2d_bench.records import Record
 from rpe2d_bench.stages import MeasureStage, ReferenceStage, read_result
 from rpe2d_bench.stages.weights_file import told
@@ -33,7 +34,8 @@ class Ledger:
             "experiment": plan.experiment.name,
             "run": plan.run,
             "config": {"experiment": plan.experiment.model_dump(mode="json")}
-            | ({"search": searched} if searched else {}),
+            | ({"search": searched} if searched else {})
+            | ({"arithmetic": notes(plan.choices)} if plan.choices else {}),
             "written": written,
             "overrides": list(plan.overrides),
             "provenance": records.provenance(device),
@@ -56,7 +58,9 @@ class Ledger:
             **self._of(trial),
             metrics=result["values"],
             timings=result["seconds"],
-            details=result["details"] | {"data_revision": trial.stage.revision} | _weights(trial),
+            details=result["details"]
+            | {"data_revision": trial.stage.revision, "precision": trial.stage.recipe.precision}
+            | _weights(trial),
             artifacts={"curve": f"{folder}/curve.jsonl", "checkpoint": f"{folder}/weights.safetensors"},
         )
 

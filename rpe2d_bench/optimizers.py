@@ -14,6 +14,14 @@ from torch import Tensor, nn
 from rpe2d_bench.config import Train
 from rpe2d_bench.ranks import Ranks
 
+MUON: dict[str, Any] = {
+    "nesterov": True,
+    "ns_coefficients": (3.4445, -4.7750, 2.0315),  # the steepest quintic at zero: Jordan et al. 2024
+    "eps": 1e-7,
+    "ns_steps": 5,
+    "adjust_lr_fn": "match_rms_adamw",
+}
+
 
 class Muon(torch.optim.Optimizer):
     """Momentum, orthogonalised (Jordan et al. 2024, Muon), the matrices of one shape at once; decoupled weight decay.
@@ -37,17 +45,7 @@ class Muon(torch.optim.Optimizer):
         momentum: float = 0.95,
         dtype: torch.dtype = torch.bfloat16,
     ) -> None:
-        defaults = {
-            "lr": lr,
-            "weight_decay": weight_decay,
-            "momentum": momentum,
-            "nesterov": True,
-            "ns_coefficients": (3.4445, -4.7750, 2.0315),  # the steepest quintic at zero: Jordan et al. 2024
-            "eps": 1e-7,
-            "ns_steps": 5,
-            "adjust_lr_fn": "match_rms_adamw",
-        }
-        super().__init__(params, defaults)
+        super().__init__(params, {"lr": lr, "weight_decay": weight_decay, "momentum": momentum, **MUON})
         self.dtype = dtype
 
     @torch.no_grad()
@@ -58,23 +56,26 @@ class Muon(torch.optim.Optimizer):
             for weight in group["params"]:
                 if weight.grad is not None:
                     shapes[weight.shape].append(weight)
-            for shape, weights in shapes.items():
-                gradients = [weight.grad for weight in weights]
+            for weights in shapes.values():
                 moments = [self._momentum(weight) for weight in weights]
-                torch._foreach_lerp_(moments, gradients, 1 - group["momentum"])
-                nesterov_NRC = torch.stack(torch._foreach_lerp(gradients, moments, group["momentum"]))
-                update_NRC = orthogonal(
-                    nesterov_NRC, group["ns_coefficients"], group["ns_steps"], group["eps"], self.dtype
-                ).float()
-                torch._foreach_mul_(weights, 1 - group["lr"] * group["weight_decay"])
-                torch._foreach_add_(weights, list(update_NRC), alpha=-group["lr"] * (0.2 * math.sqrt(max(shape))))
+                update_by_muon(weights, moments, group, self.dtype)
 
     def _momentum(self, weight: Tensor) -> Tensor:
         state = self.state[weight]
         if "momentum_buffer" not in state:
-            state["momentum_buffer"] = torch.zeros_like(weight.grad, memory_format=torch.preserve_format)
+            state["momentum_buffer"] = torch.zeros_like(weight, memory_format=torch.preserve_format)
         buffer: Tensor = state["momentum_buffer"]
         return buffer
+
+
+def update_by_muon(weights: list[Tensor], moments: list[Tensor], group: dict[str, Any], dtype: torch.dtype) -> None:
+    """One update, in place, of matrices [R, C] of one shape that all have gradients; `group` is Muon's settings."""
+    gradients = [weight.grad for weight in weights if weight.grad is not None]
+    torch._foreach_lerp_(moments, gradients, 1 - group["momentum"])
+    nesterov_NRC = torch.stack(torch._foreach_lerp(gradients, moments, group["momentum"]))
+    update_NRC = orthogonal(nesterov_NRC, group["ns_coefficients"], group["ns_steps"], group["eps"], dtype).float()
+    torch._foreach_mul_(weights, 1 - group["lr"] * group["weight_decay"])
+    torch._foreach_add_(weights, list(update_NRC), alpha=-group["lr"] * (0.2 * math.sqrt(max(weights[0].shape))))
 
 
 def orthogonal(
@@ -106,7 +107,7 @@ class Optimizers:
 
     def __init__(self, module: nn.Module, recipe: Train, ranks: Ranks) -> None:
         named = [(name, p) for name, p in module.named_parameters() if p.requires_grad]
-        matrices = [p for name, p in named if _by_muon(name, p)] if recipe.optimizer == "muon" else []
+        matrices = [p for name, p in named if by_muon(name, p)] if recipe.optimizer == "muon" else []
         chosen = {id(p) for p in matrices}
         rest = [p for _, p in named if id(p) not in chosen]
         common: dict[str, Any] = {"lr": recipe.lr, "weight_decay": recipe.weight_decay}
@@ -146,10 +147,10 @@ def _made(
     if ranks.sharded and ranks.world > 1:
         from torch.distributed.optim import ZeroRedundancyOptimizer
 
-        return ZeroRedundancyOptimizer(weights, optimizer_class=kind, **options)
+        return ZeroRedundancyOptimizer(weights, optimizer_class=kind, **options)  # type: ignore[arg-type]
     return kind(weights, **options)
 
 
-def _by_muon(name: str, parameter: nn.Parameter) -> bool:
+def by_muon(name: str, parameter: nn.Parameter) -> bool:
     """Hidden matrices only: not embeddings, not the first and last projection, not the modulations."""
     return parameter.ndim == 2 and ".blocks." in f".{name}" and "modulation" not in name

@@ -12,6 +12,7 @@ import numpy as np
 
 from rpe2d_bench.autoencoders import LatentSpace
 from rpe2d_bench.config import Checkpoint, Experiment, Pair, Sampler
+from rpe2d_bench.precision import Choice, Precisions, as_before_auto, resolved, sampling_shape
 from rpe2d_bench.stages import MeasureStage, ReferenceStage, SampleStage, TrainStage
 from rpe2d_bench.stages.weights_file import WeightsFile, remark
 from rpe2d_bench.store import Store, content_key
@@ -72,12 +73,14 @@ class Plan:
     floors: tuple[Floor, ...]
     data: str = ""  # what was found, in one line
     labels: str = ""  # of which classes generated images are, in words
+    choices: tuple[Choice, ...] = ()  # of arithmetics, with the reasons
 
     @property
     def run(self) -> str:
         """Name of the run: equal configurations give equal runs, whatever the resources."""
         # Defaults stay out, so that an option that is added later leaves the runs of before their names.
-        matters = self.experiment.model_dump(mode="json", exclude={"resources", "report"}, exclude_defaults=True)
+        experiment = as_before_auto(self.experiment)
+        matters = experiment.model_dump(mode="json", exclude={"resources", "report"}, exclude_defaults=True)
         if (weights := self.experiment.evaluate.weights) is not None:
             from rpe2d_bench.metrics import net_version
 
@@ -114,9 +117,14 @@ def size(resolution: Resolution) -> str:
     return f"{height}px" if height == width else f"{height}x{width}px"
 
 
-def make_plan(experiment: Experiment, overrides: tuple[str, ...] = ()) -> Plan:
-    """Expand an experiment; raises UserError where a method cannot work at a resolution."""
+def make_plan(experiment: Experiment, overrides: tuple[str, ...] = (), precisions: Precisions | None = None) -> Plan:
+    """Expand an experiment; raises UserError where a method cannot work at a resolution.
+
+    precisions: decides what `precision: auto` means, with a store what is there already; the plan says it outright.
+    """
     from rpe2d_bench import data
+
+    precisions = precisions or Precisions(None, experiment.resources)
 
     dataset, latents = data.build(experiment.data), latent_space(experiment)
     floors: list[Floor] = []
@@ -125,8 +133,8 @@ def make_plan(experiment: Experiment, overrides: tuple[str, ...] = ()) -> Plan:
     for pair in experiment.resolutions:
         for number, seed in enumerate(experiment.seeds):
             for model in experiment.compared:
-                stage = _train_stage(experiment, dataset, model, pair.train, seed)
-                cells = tuple(_cells(experiment, dataset, stage, model, pair))
+                stage = _train_stage(experiment, dataset, model, pair.train, seed, precisions)
+                cells = tuple(_cells(experiment, dataset, stage, model, pair, precisions))
                 known = [trial.stage for trial in trials]
                 trials += [t for t in _starts(experiment, dataset, model, stage) if t.stage not in known]
                 trials.append(Trial(model, pair.train, seed, stage, cells))
@@ -140,10 +148,15 @@ def make_plan(experiment: Experiment, overrides: tuple[str, ...] = ()) -> Plan:
                     through = dataclasses.replace(measure, generated=dataclasses.replace(other, latents=latents))
                     floors.append(Floor(pair.train, resolution, seed, through, "reconstruction"))
     found, labels = data.summary(dataset), _labels_in_words(experiment, dataset)
-    return Plan(experiment, overrides, tuple(trials), tuple(floors), found, labels)
+    samples = [(c.method, c.measure.generated) for t in trials for c in t.cells]
+    experiment = resolved(experiment, [(trial.model, trial.stage) for trial in trials],
+                          [(name, stage) for name, stage in samples if isinstance(stage, SampleStage)])  # fmt: skip
+    return Plan(experiment, overrides, tuple(trials), tuple(floors), found, labels, precisions.choices)
 
 
-def _train_stage(experiment: Experiment, dataset: Any, model: str, resolution: Resolution, seed: int) -> TrainStage:
+def _train_stage(
+    experiment: Experiment, dataset: Any, model: str, resolution: Resolution, seed: int, precisions: Precisions
+) -> TrainStage:
     from rpe2d_bench.data.crops import build_crops
 
     entry = experiment.models[model]
@@ -151,8 +164,10 @@ def _train_stage(experiment: Experiment, dataset: Any, model: str, resolution: R
     resolution = entry.resolution or resolution
     start = None
     if entry.init is not None:
-        start = _train_stage(experiment, dataset, entry.init.model, entry.init.resolution or resolution, seed)
-    return TrainStage(
+        start = _train_stage(
+            experiment, dataset, entry.init.model, entry.init.resolution or resolution, seed, precisions
+        )
+    stage = TrainStage(
         data=experiment.data,
         revision=dataset.revision,
         channels=dataset.channels,
@@ -168,6 +183,7 @@ def _train_stage(experiment: Experiment, dataset: Any, model: str, resolution: R
         mixed=tuple((part.resolution, part.share) for part in entry.mixed),
         latents=latent_space(experiment),
     )
+    return precisions.of_training(stage)
 
 
 def _weights(checkpoint: Checkpoint | None) -> WeightsFile | None:
@@ -179,7 +195,8 @@ def trainings_of(experiment: Experiment, model: str) -> list[TrainStage]:
     from rpe2d_bench import data
 
     dataset, seed = data.build(experiment.data), experiment.seeds[0]
-    return [_train_stage(experiment, dataset, model, pair.train, seed) for pair in experiment.resolutions]
+    precisions = Precisions(None, experiment.resources)
+    return [_train_stage(experiment, dataset, model, pair.train, seed, precisions) for pair in experiment.resolutions]
 
 
 def latent_space(experiment: Experiment) -> LatentSpace | None:
@@ -263,13 +280,16 @@ def _training(dataset: Any, reference: ReferenceStage) -> ReferenceStage | None:
     return dataclasses.replace(reference, split="train", start=0, count=count, even=False)
 
 
-def _cells(experiment: Experiment, dataset: Any, stage: TrainStage, model: str, pair: Pair) -> Iterator[Cell]:
+def _cells(
+    experiment: Experiment, dataset: Any, stage: TrainStage, model: str, pair: Pair, precisions: Precisions
+) -> Iterator[Cell]:
     from rpe2d_bench.metrics import split
 
     evaluate = experiment.evaluate
     inside = split(evaluate.metrics, evaluate.features, evaluate.judge)[1]
     labels, class_counts = class_labels(experiment, dataset)
     chosen = [(name, method) for name, method in experiment.methods.items() if method.model == model]
+    most = max(stage.grid_of(resolution).tokens for resolution in pair.test)
     for resolution in pair.test:
         reference = _reference(experiment, dataset, pair.train, resolution)
         training = _training(dataset, reference)
@@ -280,6 +300,8 @@ def _cells(experiment: Experiment, dataset: Any, stage: TrainStage, model: str, 
             sample = _sample_stage(stage, method.replacements, sampler, generated, reference.count, method.conditioning)
             sample = dataclasses.replace(sample, labels=labels, class_counts=class_counts)
             measure = MeasureStage(sample, reference, training, inside, labels)
+            shape = sampling_shape(stage, most, experiment.resources, guided=sampler.guidance != 1.0)
+            measure = precisions.of_sampling(measure, shape)
             cells.append(Cell(name, model, pair.train, resolution, stage.seed, measure))
         for cell in cells:
             same = tuple(c.method for c in cells if c.measure.key == cell.measure.key and c.method != cell.method)

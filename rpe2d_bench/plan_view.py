@@ -7,9 +7,10 @@ from typing import Any
 
 from rich.console import Console
 
-from rpe2d_bench.cost import Cost, estimate, in_bytes, in_flops, slow_arithmetic
+from rpe2d_bench.cost import Cost, estimate, in_bytes, in_flops
 from rpe2d_bench.plan import Plan
 from rpe2d_bench.plan_table import PlanTable
+from rpe2d_bench.precision import notes, warnings
 from rpe2d_bench.runner.display import duration
 from rpe2d_bench.search import Searching
 from rpe2d_bench.search.known import cost_of_rest
@@ -47,6 +48,7 @@ def as_dict(plan: Plan, store: Store, searching: Searching | None = None) -> dic
             for trial in plan.trials
             for cell in trial.cells
         ],
+        "arithmetic": notes(plan.choices) + warnings(plan.choices),
         "cost_of_the_rest": vars(cost),
     }
 
@@ -63,6 +65,7 @@ def show(
     console = console or Console()
     measures = plan.measures()
     cells = sum(len(trial.cells) for trial in plan.trials)
+    cost = estimate(plan, store, say=console.print)
     models, cached = len(plan.trials), len(plan.trials) - len(plan.missing_trainings(store))
     ready = len(measures) - len(plan.missing_measures(store))
     console.print(f"{plan.experiment.name}  (run {plan.run}, store {store.root})", highlight=False, soft_wrap=True)
@@ -80,9 +83,11 @@ def show(
         highlight=False,
         soft_wrap=True,
     )
-    console.print(f"  rest          {_words(estimate(plan, store))}", highlight=False, soft_wrap=True)
-    if note := slow_arithmetic(plan.experiment):
-        console.print(f"  note          {note}", highlight=False, soft_wrap=True)
+    for number, line in enumerate(notes(plan.choices)):
+        console.print(f"  {'' if number else 'arithmetic':14}{line}", highlight=False, soft_wrap=True)
+    console.print(f"  rest          {_words(cost)}", highlight=False, soft_wrap=True)
+    for line in warnings(plan.choices):
+        console.print(f"  note          {line}", highlight=False, soft_wrap=True)
     if not brief:
         console.print()
         console.print(PlanTable(plan, store))

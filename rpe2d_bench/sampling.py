@@ -11,6 +11,7 @@ from rpe2d_bench import loading, samples_file
 from rpe2d_bench.config import Pair
 from rpe2d_bench.errors import UserError, unknown
 from rpe2d_bench.plan import latent_space, make_plan, size
+from rpe2d_bench.precision import Precisions
 from rpe2d_bench.search.known import load
 from rpe2d_bench.stages import SampleStage
 from rpe2d_bench.store import Store
@@ -54,7 +55,7 @@ def sample_method(
             "evaluate": experiment.evaluate.model_copy(update={"num_samples": max(count, 2)}),
         }
     )
-    trial = make_plan(wanted, overrides).trials[0]
+    trial = make_plan(wanted, overrides, Precisions(place, wanted.resources)).trials[0]
     if not place.has("train", trial.stage.key):
         raise UserError(
             f"{trial.label} of {path} is not trained in the store {place.root}; "

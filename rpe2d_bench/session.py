@@ -38,6 +38,7 @@ def run_experiment(
         opening.phase("reading the experiment, importing torch")
         from rpe2d_bench import loading, report
         from rpe2d_bench.plan import make_plan
+        from rpe2d_bench.precision import Precisions
         from rpe2d_bench.runner.display import Display
         from rpe2d_bench.separation import separate
 
@@ -50,7 +51,7 @@ def run_experiment(
         opening.phase("planning")
         from rpe2d_bench.plan_view import show
 
-        plan = make_plan(experiment, overrides)
+        plan = make_plan(experiment, overrides, Precisions(place, experiment.resources, console.print))
         show(plan, place, console, brief=True)
         nothing_missing = not (plan.missing_trainings(place) or plan.missing_measures(place))
     display = Display(plan, place, console, experiment.report.main_metric, began=began)

@@ -67,11 +67,16 @@ def plan(
     """Show the stages of an experiment, which of them are cached, and what the rest will cost."""
     from rpe2d_bench import plan_view
     from rpe2d_bench.plan import make_plan
+    from rpe2d_bench.precision import Precisions
     from rpe2d_bench.search.known import load
     from rpe2d_bench.store import Store
 
     chosen, searching = load(experiment, overrides, only, Store(store))
-    made = make_plan(chosen, tuple(overrides))
+
+    def say(sentence: str) -> None:
+        typer.echo(sentence, err=True)
+
+    made = make_plan(chosen, tuple(overrides), Precisions(Store(store), chosen.resources, say))
     if as_json:
         typer.echo(json.dumps(plan_view.as_dict(made, Store(store), searching), indent=1))
     else:

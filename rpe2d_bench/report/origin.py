@@ -32,6 +32,7 @@ def provenance(results: Results) -> dict[str, Any]:
         ("python", newest.provenance.python),
         ("platform", ", ".join(sorted({r.provenance.platform for r in records}))),
         ("device", ", ".join(sorted({r.provenance.device for r in records}))),
+        ("arithmetic", "; ".join(_arithmetic(results))),
         ("overrides", ", ".join(dict.fromkeys(o for r in records for o in r.overrides)) or "none"),
     ]
     return {
@@ -40,6 +41,11 @@ def provenance(results: Results) -> dict[str, Any]:
         "protocol": [table for table in (_versions(results), _preparation(results)) if table],
         "config": yaml.safe_dump(results.experiment, sort_keys=False, default_flow_style=None, width=110),
     }
+
+
+def _arithmetic(results: Results) -> list[str]:
+    """What trainings and samplings computed in, and why, in the order in which records were made."""
+    return list(dict.fromkeys(line for record in results.records for line in record.config.get("arithmetic", ())))
 
 
 def _versions(results: Results) -> PlainTable | None:

@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rpe2d_bench import loading
+from rpe2d_bench.calibration import pace_of
 from rpe2d_bench.config import Experiment
-from rpe2d_bench.cost import PACE, flops_of_samples, flops_per_step
+from rpe2d_bench.cost import flops_of_samples, flops_per_step
+from rpe2d_bench.pace import Pace, Stage, total
 from rpe2d_bench.search.state import Searching
 from rpe2d_bench.search.trials import measures_of
 from rpe2d_bench.stages import MeasureStage, SampleStage, TrainStage
@@ -49,7 +51,7 @@ def cost_of_rest(searching: Searching, store: Store) -> Rest:
             continue
         asked = [trial.measures for trial in entry.tried if trial.status == "asked"]
         unknown = search.trials - len(entry.tried)
-        asked += [measures_of(searching.experiment, entry.section, entry.name)] * unknown
+        asked += [measures_of(searching.experiment, entry.section, entry.name, store)] * unknown
         for measures in asked:
             pictures = [_sample(measure) for measure in measures]
             samples += [sample for sample in pictures if not store.has("sample", sample.key)]
@@ -58,8 +60,9 @@ def cost_of_rest(searching: Searching, store: Store) -> Rest:
     resources = searching.experiment.resources
     training = sum(stage.recipe.steps * flops_per_step(stage) for stage in trainings)
     sampling = sum(flops_of_samples(stage) for stage in samples)
-    workers = resources.trials_in_parallel * max(1.0, resources.gpus_per_trial)
-    return Rest(training, sampling, (training + sampling) / PACE[resources.device] / workers)
+    stages: list[Stage] = [*trainings, *samples]  # one that is not chosen yet costs what the values as written cost
+    pace = pace_of(stages, resources, store) if stages else Pace(resources.device)
+    return Rest(training, sampling, total(stages, pace) / resources.trials_in_parallel)
 
 
 def _sample(measure: MeasureStage) -> SampleStage:

@@ -123,7 +123,7 @@ class Searching:
             self._settle(entry, {"default": {}, "chosen": {}, "trials": []}, heard=False)
             return
         entry.default = written(self.experiment, entry.section, entry.name)
-        measures = measures_of(self.experiment, entry.section, entry.name)
+        measures = measures_of(self.experiment, entry.section, entry.name, self._store)
         matters = {
             "default": [measure.key for measure in measures],
             "values": entry.default,
@@ -156,7 +156,7 @@ class Searching:
         entry.tried.append(tried)
         try:
             changed = applied(self.experiment, entry.section, entry.name, values) if number else self.experiment
-            tried.measures = measures_of(changed, entry.section, entry.name)
+            tried.measures = measures_of(changed, entry.section, entry.name, self._store)
         except UserError as error:
             self._end(entry, number, str(error))
             return True

@@ -67,11 +67,14 @@ def chain(experiment: Experiment, model: str) -> list[str]:
     return found
 
 
-def measures_of(experiment: Experiment, section: Section, name: str) -> tuple[MeasureStage, ...]:
+def measures_of(
+    experiment: Experiment, section: Section, name: str, store: Store | None = None
+) -> tuple[MeasureStage, ...]:
     """The measurements whose mean judges the entry as it stands. Raises UserError where it cannot work."""
     from rpe2d_bench.plan import make_plan
+    from rpe2d_bench.precision import Precisions
 
-    trials = make_plan(reduced(experiment, section, name)).trials
+    trials = make_plan(reduced(experiment, section, name), (), Precisions(store, experiment.resources)).trials
     return tuple(_other_noise(cell.measure) for trial in trials for cell in trial.cells)
 
 

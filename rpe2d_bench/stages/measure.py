@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from rpe2d_bench import samples_file
+from rpe2d_bench.machine import machine
 from rpe2d_bench.rows_file import RowsFile
 from rpe2d_bench.stages.reference import ReferenceStage
 from rpe2d_bench.stages.sample import SampleStage
@@ -103,6 +104,7 @@ class MeasureStage:
                 "values": values,
                 "versions": versions,
                 "details": details,
+                "machine": machine(around.resources.cpus_per_trial, around.resources.device),  # for a plan's times
                 "seconds": {
                     "measure": time.perf_counter() - started,
                     "sample": 0.0 if isinstance(self.generated, ReferenceStage) else read_result(made)["seconds"],

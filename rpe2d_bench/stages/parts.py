@@ -19,7 +19,7 @@ from rpe2d_bench.digests import Damaged, read_stamped, stamped
 from rpe2d_bench.rows_file import RowsFile
 from rpe2d_bench.store import write_json
 
-_PICTURES, _DONE = "under_way.npy", "under_way.json"
+_PICTURES, DONE = "under_way.npy", "under_way.json"
 _PIECE = 64  # pictures read at a time to be compared
 
 
@@ -37,8 +37,8 @@ class Parts:
         try:
             self._file = self._continued(shape, say)
         except (OSError, ValueError, TypeError, Damaged) as error:
-            if (folder / _DONE).exists():
-                why = f"{_DONE} {error}" if isinstance(error, Damaged) else f"{_PICTURES} can't be read"
+            if (folder / DONE).exists():
+                why = f"{DONE} {error}" if isinstance(error, Damaged) else f"{_PICTURES} can't be read"
                 say(f"pictures under way: {why}; starting again")
             self._parts, self.seconds = [], 0.0
             self._file = RowsFile(folder / _PICTURES, shape, np.uint8)
@@ -55,7 +55,7 @@ class Parts:
         if stopping or now - self._noted > self._every:
             self._file.sync()
             parts = [*self._parts, [self.done, self._since.hexdigest()]]
-            write_json(self._folder / _DONE, stamped({"parts": parts, "seconds": self.seconds + now - self._began}))
+            write_json(self._folder / DONE, stamped({"parts": parts, "seconds": self.seconds + now - self._began}))
             self._parts, self._since, self._noted = parts, hashlib.sha256(), now
 
     @property
@@ -66,13 +66,13 @@ class Parts:
     def remove(self) -> None:
         """The pictures are elsewhere now."""
         self._file.close()
-        for name in (_DONE, _PICTURES):
+        for name in (DONE, _PICTURES):
             (self._folder / name).unlink(missing_ok=True)
 
     def _continued(self, shape: tuple[int, ...], say: Callable[[str], None]) -> RowsFile:
         """The file of an earlier attempt; what of it is as it was written is in `_parts` and `seconds` then."""
         try:
-            note = read_stamped(self._folder / _DONE)
+            note = read_stamped(self._folder / DONE)
         except KeyError:
             raise Damaged("has no digest") from None
         except Damaged:
@@ -91,7 +91,7 @@ class Parts:
     def _without_digests(self, shape: tuple[int, ...], say: Callable[[str], None]) -> dict[str, Any]:
         """A note as they were before there were digests: [pictures, seconds]. Raises Damaged for anything else."""
         try:
-            done, seconds = json.loads((self._folder / _DONE).read_bytes())
+            done, seconds = json.loads((self._folder / DONE).read_bytes())
             if isinstance(done, int) and 0 < done <= shape[0]:
                 say(f"pictures under way: {done} have no digest, since an older version made them; taken as they are")
                 pictures = np.load(self._folder / _PICTURES, mmap_mode="r", allow_pickle=False)

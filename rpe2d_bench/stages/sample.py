@@ -14,6 +14,7 @@ import numpy as np
 from rpe2d_bench import samples_file
 from rpe2d_bench.config import Sampler
 from rpe2d_bench.encodings.interface import Grid
+from rpe2d_bench.machine import machine
 from rpe2d_bench.stages.denoiser import load_denoiser
 from rpe2d_bench.stages.latents import decoder_of
 from rpe2d_bench.stages.parts import Parts
@@ -47,6 +48,7 @@ class SampleStage:
 
     @cached_property
     def key(self) -> str:
+        assert self.sampler.precision != "auto", "a plan decides what auto is"
         matters = {
             "train": self.train.key,
             "realised": self.realised,
@@ -114,7 +116,9 @@ class SampleStage:
         samples_file.save(partial / samples_file.NAME, made.pictures, labels)
         seconds = made.seconds + time.perf_counter() - started
         made.remove()
-        write_json(partial / "result.json", {"seconds": seconds, "count": self.count, "not_finite": broken[0]})
+        told: dict[str, Any] = {"seconds": seconds, "count": self.count, "not_finite": broken[0]}
+        told["machine"] = machine(around.resources.cpus_per_trial, device)  # for the next plan's times
+        write_json(partial / "result.json", told)
 
     def _say(self, around: Surroundings) -> Callable[[str], None]:
         return lambda sentence: around.say(f"sample {self.key[:8]}: {sentence}")

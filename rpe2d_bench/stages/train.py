@@ -20,6 +20,7 @@ from rpe2d_bench.data.announced import ABSENT, absent
 from rpe2d_bench.digests import Damaged
 from rpe2d_bench.encodings.interface import Grid
 from rpe2d_bench.errors import UserError
+from rpe2d_bench.machine import machine
 from rpe2d_bench.stages import checkpoint
 from rpe2d_bench.stages.checkpoint import CHECKPOINT, CURVE
 from rpe2d_bench.stages.denoiser import WEIGHTS, WeightsFile, draws_of_its_own, starting_denoiser
@@ -62,6 +63,7 @@ class TrainStage:
     def key(self) -> str:
         from rpe2d_bench.encodings.canonical import canonical
 
+        assert self.recipe.precision != "auto", "a plan decides what auto is"
         matters: dict[str, Any] = {
             "revision": self.revision,
             "model": self.model.model_dump(mode="json"),
@@ -235,6 +237,7 @@ class TrainStage:
                 "tokens": self.grid.tokens,
             },
             "seconds": {"train": seconds},
+            "machine": machine(around.resources.cpus_per_trial, around.resources.device),  # for the next plan's times
         }
 
 

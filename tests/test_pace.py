@@ -1,0 +1,128 @@
+"""What a plan says about time: sums of measured seconds, the store's own stages first, slots that share the work."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+from rpe2d_bench import calibration, loading, speed
+from rpe2d_bench.calibration import between, pace_of
+from rpe2d_bench.cost import END, END_OF_CELL, START, estimate, missing_stages, tasks_of
+from rpe2d_bench.data.announced import ABSENT
+from rpe2d_bench.machine import machine
+from rpe2d_bench.pace import Pace, Task, pass_name, render_name, seconds_of, step_name, wall_seconds
+from rpe2d_bench.plan import Plan, make_plan
+from rpe2d_bench.stages import SampleStage, TrainStage
+from rpe2d_bench.store import Store, write_json
+
+
+@pytest.fixture
+def plan(tiny: Path) -> Plan:
+    return make_plan(loading.load(tiny, ["train.steps=1000"]))
+
+
+def trainings(plan: Plan) -> list[TrainStage]:
+    return [trial.stage for trial in plan.trials]
+
+
+def test_seconds_are_steps_and_evaluations_times_the_pace(plan: Plan) -> None:
+    stage = trainings(plan)[0]
+    step, each = {step_name(stage, stage.resolution): 0.5}, {pass_name(stage, 16, "float32"): 0.01}
+    slow = seconds_of(stage, Pace(seconds=step | each))
+    fast = seconds_of(stage, Pace(seconds={name: value / 2 for name, value in step.items()} | each))
+    assert slow - fast == pytest.approx(1000 * 0.25)
+    assert seconds_of(stage, Pace(seconds=step, devices=4)) < slow / 3
+    sample = plan.trials[0].cells[0].measure.generated
+    assert isinstance(sample, SampleStage)
+    more = dataclasses.replace(sample, count=112)
+    pace = Pace(seconds=each)
+    assert seconds_of(more, pace) - seconds_of(sample, pace) == pytest.approx(100 * 2 * 2 * 0.01)  # steps, guidance
+
+
+def test_a_measurement_counts_its_own_work_only(plan: Plan) -> None:
+    measure = plan.trials[0].cells[0].measure
+    slow = Pace(
+        seconds={pass_name(plan.trials[0].stage, 16, "float32"): 100.0, render_name(measure.reference, (16, 16)): 9.0}
+    )
+    assert seconds_of(measure, slow) == seconds_of(measure, Pace())
+    assert seconds_of(measure.generated, slow) > 1000
+    assert seconds_of(measure.reference, slow) > 12 * 9
+
+
+def finish(store: Store, stage: TrainStage, seconds: float, name: str) -> None:
+    result = {"seconds": {"train": seconds}, "machine": name}
+    store.make("train", stage.key, lambda partial: write_json(partial / "result.json", result))
+
+
+def test_what_the_store_finished_here_comes_before_a_measurement(
+    plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(speed, "step_seconds", lambda *a: 7.0)
+    first, second = trainings(plan)
+    resources, store = plan.experiment.resources, Store(tmp_path / "runs")
+    assert seconds_of(second, pace_of(trainings(plan), resources, store)) > 7000
+    finish(store, first, 10.0, "of another machine")
+    assert seconds_of(second, pace_of(trainings(plan), resources, store)) > 7000
+    store = Store(tmp_path / "other")
+    finish(store, first, 10.0, machine(1))
+    found = seconds_of(second, pace_of(trainings(plan), resources, store))
+    assert 10 <= found < 20  # 1,000 steps as fast as those, and the validation
+    assert estimate(plan, store).seconds < 120
+
+
+def test_a_pace_is_measured_once(plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[str] = []
+    stages = missing_stages(plan, Store(tmp_path / "runs"))
+    first = pace_of(stages, plan.experiment.resources, Store(tmp_path / "runs"), said.append)
+    assert len(said) == 1
+    for name in ("step_seconds", "pass_seconds", "seconds_of_call", "compare_blocks"):
+        monkeypatch.setattr(speed, name, None)  # a call would fail
+    again = pace_of(stages, plan.experiment.resources, Store(tmp_path / "runs"), said.append)
+    assert again == first
+    assert len(said) == 1
+    assert all(value > 0 for value in first.seconds.values())
+
+
+def test_images_that_are_not_here_are_no_obstacle(plan: Plan, tmp_path: Path) -> None:
+    absent = dataclasses.replace(trainings(plan)[0], revision=ABSENT)
+    found = pace_of([absent], plan.experiment.resources, Store(tmp_path))
+    assert render_name(absent, (16, 16)) not in found.seconds
+    assert seconds_of(absent, found) > 0
+
+
+@pytest.mark.parametrize(
+    ("tasks", "slots", "seconds"),
+    [
+        ([], 2, 0.0),
+        ([Task(3.0), Task(1.0), Task(2.0)], 1, 6.0),
+        ([Task(3.0), Task(1.0), Task(2.0)], 2, 3.0),
+        ([Task(10.0), Task(1.0, needs=0), Task(1.0, needs=0)], 2, 11.0),  # nobody can begin before it
+        ([Task(10.0), Task(10.0), Task(10.0)], 2, 20.0),  # a third training waits: not 15
+        ([Task(1.0), Task(1.0), Task(5.0), Task(1.0, needs=0, urgent=True)], 2, 6.0),
+        ([Task(1.0, needs=1), Task(1.0)], 4, 2.0),
+    ],
+)
+def test_slots_share_the_work(tasks: list[Task], slots: int, seconds: float) -> None:
+    assert wall_seconds(tasks, slots) == seconds
+
+
+def test_tasks_hold_every_stage_once(plan: Plan, tmp_path: Path) -> None:
+    store, pace = Store(tmp_path), Pace()
+    tasks = tasks_of(plan, store, pace)
+    stages = missing_stages(plan, store)
+    rendering = sum(task.seconds for task in tasks) - sum(seconds_of(stage, pace) for stage in stages)
+    assert rendering == pytest.approx(64 * 1e-3 * 2)  # once for both trainings, and what crops are cut from
+    cost = estimate(plan, store, pace)
+    around = START + END + END_OF_CELL * sum(len(trial.cells) for trial in plan.trials)
+    assert cost.seconds == pytest.approx(around + wall_seconds(tasks, 2))
+
+
+def test_sizes_between_those_that_were_measured_follow_a_power() -> None:
+    measured = {16: 1.0, 64: 4.0, 256: 64.0}
+    assert between(measured, 64) == 4.0
+    assert between(measured, 32) == pytest.approx(2.0)
+    assert between(measured, 128) == pytest.approx(16.0)
+    assert between({64: 4.0}, 16) == 4.0
+    assert calibration.SIZES >= 2
