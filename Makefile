@@ -15,15 +15,15 @@ export MLFLOW_DISABLE_TELEMETRY := true
 export PYTHONDONTWRITEBYTECODE :=
 
 FROM := $(if $(CONSTRAINTS),--constraint $(CONSTRAINTS)) $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
-ifeq ($(strip $(UV)),)
-# pip need not compile all of what it installs (half of its time): Python compiles what it imports
-INSTALL = $(BIN)/python -m pip install --quiet --no-compile $(FROM)
-else
 ifeq ($(strip $(TORCH_INDEX)),)
 export UV_TORCH_BACKEND ?= auto
 endif
-INSTALL = $(UV) pip install --quiet --python $(BIN)/python $(FROM) $(if $(TORCH_INDEX),--index-strategy unsafe-best-match)
-endif
+# $(call install,WHAT): uv, and pip where there is no uv or it cannot (PyTorch's own index is out of reach, say).
+# pip need not compile all of what it installs (half of its time): Python compiles what it imports.
+BY_UV = $(UV) pip install --quiet --python $(BIN)/python $(FROM) $(if $(TORCH_INDEX),--index-strategy unsafe-best-match)
+BY_PIP = $(BIN)/python -m pip install --quiet --no-compile $(FROM)
+install = $(if $(strip $(UV)),$(BY_UV) --editable "$(1)" || { echo "uv could not; pip tries"; $(BY_PIP) --editable "$(1)"; },$(BY_PIP) --editable "$(1)")
+COMMA := ,
 PYTEST = $(BIN)/python -m pytest -n 2 --dist worksteal
 # What an ordinary processor lacks, switched off in PyTorch, oneDNN and MKL; tests/narrow.py measures that it is
 NARROW := ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 MKL_ENABLE_INSTRUCTIONS=AVX2
@@ -80,17 +80,17 @@ $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/installed: pyproject.toml $(CONSTRAINTS) | $(VENV)/bin/python
-	$(INSTALL) --editable .
+	$(call install,.)
 	@$(BIN)/python scripts/torch_build.py
 	touch $@
 
 $(VENV)/installed-dev: pyproject.toml $(CONSTRAINTS) | $(VENV)/bin/python
-	$(INSTALL) --editable ".[dev,photographs]"
+	$(call install,.[dev$(COMMA)photographs])
 	@$(BIN)/python scripts/torch_build.py
 	touch $@ $(VENV)/installed
 
 $(VENV)/installed-bench: pyproject.toml $(CONSTRAINTS) | $(VENV)/bin/python
-	$(INSTALL) --editable ".[dev,photographs,bench]"
+	$(call install,.[dev$(COMMA)photographs$(COMMA)bench])
 	@$(BIN)/python scripts/torch_build.py
 	touch $@ $(VENV)/installed $(VENV)/installed-dev
 

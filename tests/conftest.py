@@ -6,9 +6,11 @@ import os
 from pathlib import Path
 
 import pytest
+import type_checks
 from tiny_experiment import TINY
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+type_checks.install()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

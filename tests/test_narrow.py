@@ -70,6 +70,7 @@ def test_rates_that_prove_nothing_are_refused() -> None:
 def test_a_narrow_pass_stops_where_it_is_none(ratio: float, tmp_path: Path) -> None:
     (tmp_path / "conftest.py").write_text((HERE / "conftest.py").read_text())
     (tmp_path / "tiny_experiment.py").write_text((HERE / "tiny_experiment.py").read_text())
+    (tmp_path / "type_checks.py").write_text("install = lambda: None\n")
     (tmp_path / "narrow.py").write_text(
         f"measured = lambda: {ratio}\nrefusal = lambda rates: None if rates < 1 else f'{{rates}} is wide'\n"
     )

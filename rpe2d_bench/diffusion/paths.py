@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from torch import Tensor
 
@@ -21,6 +21,7 @@ class Coefficients:
     d_sigma: Tensor
 
 
+@runtime_checkable
 class Path(Protocol):
     def __call__(self, t: Tensor) -> Coefficients: ...
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from itertools import pairwise
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from rpe2d_bench.errors import unknown
@@ -71,6 +72,8 @@ def evaluations(name: str, num_steps: int) -> int:
     return 2 * num_steps - 1 if name == "heun" else num_steps
 
 
-def guided(conditional: Tensor, unconditional: Tensor, guidance: float) -> Tensor:
+def guided(
+    conditional: Float[Tensor, "*shape"], unconditional: Float[Tensor, "*shape"], guidance: float
+) -> Float[Tensor, "*shape"]:
     """Classifier-free guidance: uncond + w (cond - uncond); 1.0 = none (arXiv 2207.12598)."""
     return torch.lerp(unconditional, conditional, guidance)

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 import torch
+from jaxtyping import Float
 from torch import Generator, Tensor, nn
 
 
@@ -46,10 +47,10 @@ class Context:
 
     grid: Grid
     train_grid: Grid
-    t: Tensor | None = None  # [B], 0 = data, 1 = noise; always given while sampling
+    t: Float[Tensor, " B"] | None = None  # 0 = data, 1 = noise; always given while sampling
     rng: Generator | None = None  # given <=> training; randomness is never implicit
     batch: int = 1
-    crop_B3: Tensor | None = None  # log2 zoom, centre y, centre x of each picture's crop; None = complete pictures
+    crop_B3: Float[Tensor, "B 3"] | None = None  # log2 zoom, centre y and x of each crop; None = complete pictures
 
     def scale_factor(self, axis: int) -> float:
         """grid / train_grid along an axis, NOT clamped: grids below the train grid are in scope."""
@@ -60,8 +61,8 @@ class Context:
 class Encoding:
     """What the transformer applies: an addition to the tokens, a rotation of q and k, a factor on the logits."""
 
-    additive_BND: Tensor | None = None  # [B|1, N, D], added to the patch tokens
-    angles_BHNF: Tensor | None = None  # [B|1, heads|1, N, head_width / 2], radians, height's channels first
+    additive_BND: Float[Tensor, "B N D"] | None = None  # [B|1, N, D], added to the patch tokens
+    angles_BHNF: Float[Tensor, "B H N F"] | None = None  # [B|1, heads|1, N, K / 2] radians, height's channels first
     logit_scale: float | Tensor = 1.0  # scalar or [B]; multiplies q.k / sqrt(head_width)
 
 
@@ -99,7 +100,7 @@ class LogitScale(Protocol):
         ...
 
 
-def rotate(x_BHNK: Tensor, angles_BHNF: Tensor) -> Tensor:
+def rotate(x_BHNK: Float[Tensor, "B H N K"], angles_BHNF: Float[Tensor, "#B #H N F"]) -> Float[Tensor, "B H N 2*F"]:
     """Rotate channel pairs (i, i + K/2) of q or k by the angles; returns the dtype of x.
 
     x_BHNK [B, heads, N, head_width]; angles_BHNF [B|1, heads|1, N, head_width / 2] in radians.
