@@ -31,7 +31,7 @@ PLAIN_EVERY = 30.0  # seconds between two progress lines after that
 REPORT = 8.0  # seconds for comparisons and report, and more for each cell
 REPORT_CELL = 0.05
 
-NOBODYS = {"floor": "real against real", "reconstruction": "the autoencoder's reconstruction"}
+NOBODYS = {"floor": "real images", "reconstruction": "reconstructions"}
 
 
 class Display:
@@ -53,6 +53,7 @@ class Display:
         self._cells = [cell.measure.key for trial in plan.trials for cell in trial.cells]
         cells = len(self._cells)
         self._time = TimeLeft(REPORT + REPORT_CELL * cells)
+        self._over: float | None = None  # when the last job had ended
         self._known = False  # whether the work is known, and with it the time
         self._first_look: Callable[[int], None] = lambda seed: None
         self._lock = threading.RLock()  # jobs begin and end in the run's thread, the panel is drawn in another
@@ -169,6 +170,9 @@ class Display:
             lines = self._workers()
             trainings = [trial.stage.key for trial in self._plan.trials]
             left = self._time.left(self._order, self._slots) if self._known else None
+            if left is not None and not (self._order.running or self._order.waiting):
+                self._over = self._over or time.time()
+                left = max(1.0, left - (time.time() - self._over))
             return View(
                 name=self._plan.experiment.name,
                 elapsed=time.time() - self._began,

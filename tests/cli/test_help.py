@@ -10,7 +10,7 @@ import pytest
 from console import Bench
 
 HEAVY = ("torch", "ray", "mlflow", "pandas", "matplotlib", "numpy", "pydantic", "yaml")
-COMMANDS = ("run", "plan", "validate", "report", "ls", "show", "check", "sample", "measure", "sync", "ui")
+COMMANDS = ("run", "plan", "validate", "report", "ls", "show", "check", "sample", "measure", "status", "sync", "ui")
 
 
 def loaded_by(*arguments: str) -> tuple[str, set[str]]:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -123,3 +126,23 @@ def test_a_disk_that_is_full_or_read_only_is_one_sentence(
     assert "cannot be written (No space left on device)" in words
     assert "nothing finished is lost" in words
     assert "Traceback" not in words
+
+
+def test_a_size_without_bound_is_refused_before_any_memory_is_taken(bench: Bench, tiny: Path) -> None:
+    huge = ("--set", "resolutions=[{train: 16, test: [16, 40000]}]")
+    for command in ("validate", "plan"):
+        refused(bench(command, tiny, *huge), "40000x40000 px are 100,000,000 tokens (10,000 x 10,000, patches of 4 px)")
+
+
+def test_a_terminal_without_accents_and_arrows_loses_no_command(tmp_path: Path) -> None:
+    program = (
+        "from rpe2d_bench.console import survive_narrow_encodings; survive_narrow_encodings()\n"
+        "print('3 × 4 ± 1 ≈ −2 ↓ \\u4e00')"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        capture_output=True,
+        env={**os.environ, "PYTHONIOENCODING": "ascii"},
+        check=True,
+    )
+    assert done.stdout.decode() == "3 x 4 +- 1 ~ -2 (lower is better) ?\n"

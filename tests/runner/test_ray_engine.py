@@ -7,8 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from rpe2d_bench import loading
 from rpe2d_bench.config import Resources
+from rpe2d_bench.errors import UserError
 from rpe2d_bench.models.memory import ONE_HEAP
+from rpe2d_bench.plan import make_plan
 from rpe2d_bench.runner import ray_engine
 from rpe2d_bench.store import Store
 from rpe2d_bench.surroundings import Surroundings
@@ -25,3 +28,41 @@ def test_workers_know_their_threads_and_keep_one_heap(tmp_path: Path) -> None:
         ray.shutdown()
     assert found["OMP_NUM_THREADS"] == "1"
     assert {name: found[name] for name in ONE_HEAP} == ONE_HEAP
+
+
+def test_a_long_tmpdir_leaves_ray_a_short_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[str] = []
+    around = Surroundings(Store(tmp_path), say=said.append)
+    monkeypatch.delenv("RAY_TMPDIR", raising=False)
+    monkeypatch.setattr("tempfile.tempdir", "/tmp")
+    ray_engine._make_room_for_sockets(around)
+    assert "RAY_TMPDIR" not in os.environ
+    monkeypatch.setattr("tempfile.tempdir", "/scratch/" + 12 * "of_a_job/")
+    ray_engine._make_room_for_sockets(around)
+    assert os.environ["RAY_TMPDIR"] == "/tmp"
+    assert "RAY_TMPDIR chooses" in said[0]
+    monkeypatch.delenv("RAY_TMPDIR")
+
+
+def test_ray_that_does_not_start_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(**options: object) -> None:
+        raise OSError("validate_socket_filename failed: AF_UNIX path length cannot exceed 107 bytes: /scratch/x")
+
+    monkeypatch.setattr("ray.init", fails)
+    with pytest.raises(UserError, match=r"Ray did not start on this machine .*107 bytes.*RAY_TMPDIR.*--engine local"):
+        ray_engine._init(num_cpus=1)
+
+
+def test_every_phase_of_a_training_is_shown(tiny: Path, tmp_path: Path) -> None:
+    plan = make_plan(loading.load(tiny))
+    shown: list[tuple[str, int, int]] = []
+    around = Surroundings(
+        Store(tmp_path / "runs"), progress=lambda *told: shown.append((told[4].get("phase", ""), told[2], told[3]))
+    )
+    plan.trials[1].cells[0].measure.make(around)
+    phases = list(dict.fromkeys(phase for phase, _, _ in shown))
+    assert phases == ["", "loading the model", "opening the data", "rendering training images", "building the model",
+                      "first step", "validation loss", "features", "scoring"]  # fmt: skip
+    assert ("rendering training images", 0, 64) in shown
+    assert ("rendering training images", 64, 64) in shown
+    assert [done for phase, done, total in shown if not phase and total == 8] == list(range(1, 9))  # each step

@@ -235,3 +235,14 @@ def test_a_broken_database_costs_one_warning(tmp_path: Path) -> None:
     assert counts["logged"] == 0
     assert len(warned) == 1
     assert (tmp_path / "mlflow.db").read_bytes().startswith(b"this is no database")
+
+
+@pytest.mark.parametrize("name", ["st%20a", "st?x=1", "st#y"])
+def test_a_store_of_any_name_has_its_database(tmp_path: Path, name: str) -> None:
+    from rpe2d_bench.tracking.connection import connect, sqlite_path
+
+    uri = default_uri(tmp_path / name)
+    assert sqlite_path(uri) == tmp_path / name / "mlflow.db"
+    connect(uri).search_experiments()
+    assert (tmp_path / name / "mlflow.db").is_file()
+    assert [path.name for path in tmp_path.iterdir()] == [name]
