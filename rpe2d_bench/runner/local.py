@@ -6,6 +6,7 @@ import torch
 
 from rpe2d_bench.errors import UserError
 from rpe2d_bench.ledger import Ledger
+from rpe2d_bench.models.memory import keep_freed_memory
 from rpe2d_bench.plan import Plan
 from rpe2d_bench.stages import MeasureStage
 from rpe2d_bench.surroundings import Surroundings
@@ -14,6 +15,7 @@ from rpe2d_bench.surroundings import Surroundings
 def run(plan: Plan, around: Surroundings, ledger: Ledger) -> None:
     """Finish the plan; a part that fails is recorded as failed and the rest goes on."""
     torch.set_num_threads(around.resources.cpus_per_trial)
+    keep_freed_memory()
     floors = plan.distinct_floors()
     for trial in plan.trials:
         try:

@@ -14,7 +14,7 @@ from typing import Any
 from rpe2d_bench.config import Resources
 from rpe2d_bench.errors import UserError
 from rpe2d_bench.ledger import Ledger
-from rpe2d_bench.models.memory import ONE_HEAP
+from rpe2d_bench.models.memory import ONE_HEAP, keep_freed_memory
 from rpe2d_bench.plan import Plan, Trial
 from rpe2d_bench.runner.several_gpus import processes, train_together
 from rpe2d_bench.stages import MeasureStage, TrainStage
@@ -167,10 +167,11 @@ def make_stage(stage: TrainStage | MeasureStage, around: Surroundings) -> str | 
 
 
 def pin_threads(around: Surroundings) -> None:
-    """As many threads in this worker as it was given CPUs."""
+    """As many threads in this worker as it was given CPUs, and freed memory kept for the next tensor."""
     import torch
 
     torch.set_num_threads(around.resources.cpus_per_trial)
+    keep_freed_memory()
 
 
 def _gpus(resources: Resources) -> float:

@@ -8,6 +8,7 @@ import sys
 
 import pytest
 
+from rpe2d_bench.models import DiT, preset
 from rpe2d_bench.models.memory import keep_freed_memory
 
 # Eight tensors of 48 MiB at once, freed, again: as attention over 1,024 tokens; above 32 MiB glibc's threshold ends
@@ -43,3 +44,12 @@ def test_no_fresh_pages_for_what_was_freed() -> None:
 def test_elsewhere_nothing_happens(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(platform, "libc_ver", lambda: ("", ""))
     assert keep_freed_memory.__wrapped__() is False
+
+
+def test_a_model_sets_nothing_of_its_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse() -> tuple[str, str]:
+        raise AssertionError("the C library was asked for")
+
+    monkeypatch.setattr(platform, "libc_ver", refuse)
+    keep_freed_memory.cache_clear()
+    DiT(preset("DiT-Nano/4"), channels=1, num_classes=2)
