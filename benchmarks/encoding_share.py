@@ -23,7 +23,7 @@ from typing import Any
 import torch
 
 from rpe2d_bench.encodings import FREQUENCIES, LOGIT_SCALES, POSITIONS, Context, Grid, PositionalEncoding, build
-from rpe2d_bench.models import DiT, preset
+from rpe2d_bench.models import DiT, DiTOptions, preset
 from rpe2d_bench.models.attention import Rotation, rotation_of
 
 LIMIT = 0.02
@@ -65,9 +65,10 @@ def context(grid: Grid, batch: int, device: str, draws: bool) -> Context:
     return Context(grid=grid, train_grid=grid if draws else TRAIN, t=t, rng=rng, batch=batch)
 
 
-def prepared(encoding: PositionalEncoding, ctx: Context, head_width: int) -> Rotation:
+def prepared(encoding: PositionalEncoding, ctx: Context, options: DiTOptions) -> Rotation:
     """All that is done once per forward pass: the encoding, and the cosines and sines attention multiplies by."""
-    return rotation_of(encoding(ctx), head_width, torch.empty(0, device=ctx.t.device if ctx.t is not None else None))
+    like = torch.empty(0, device=ctx.t.device if ctx.t is not None else None)
+    return rotation_of(encoding(ctx), options.heads, options.head_width, like)
 
 
 def measure(batch: int, repeats: int, device: str) -> list[dict[str, Any]]:
@@ -90,7 +91,7 @@ def measure(batch: int, repeats: int, device: str) -> list[dict[str, Any]]:
         for grid in GRIDS:
             ctx = context(grid, batch, device, draws)
             with torch.inference_mode():
-                seconds = median_seconds(partial(prepared, encoding, ctx, options.head_width), repeats, device)
+                seconds = median_seconds(partial(prepared, encoding, ctx, options), repeats, device)
             share = seconds / (seconds + forward_seconds[grid])
             rows.append(
                 {

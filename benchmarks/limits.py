@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import platform
 import time
 from collections.abc import Callable
@@ -21,6 +22,9 @@ from torch import Tensor
 
 from rpe2d_bench.models import DiTOptions, preset
 
+# An ordinary processor on one that has more: torch's kernels, oneDNN (bfloat16 products) and MKL (float32 products, on
+# Intel only: elsewhere it takes AVX2 anyway)
+ISA_LIMITS = ("ATEN_CPU_CAPABILITY", "ONEDNN_MAX_CPU_ISA", "MKL_ENABLE_INSTRUCTIONS")
 DTYPES = {"float32": torch.float32, "bf16": torch.bfloat16}
 
 
@@ -50,7 +54,14 @@ def seconds(call: Callable[[], object], device: str, *, rounds: int = 5, minimum
 def machine(device: str) -> dict[str, Any]:
     """What the numbers were measured on."""
     name = torch.cuda.get_device_name() if device == "cuda" else platform.processor() or platform.machine()
-    return {"device": name, "threads": torch.get_num_threads(), "torch": torch.__version__}
+    limits = {name: os.environ[name] for name in ISA_LIMITS if name in os.environ}
+    return {
+        "device": name,
+        "threads": torch.get_num_threads(),
+        "torch": torch.__version__,
+        "instructions": torch.backends.cpu.get_cpu_capability(),  # of torch's own kernels
+        "instructions_limited_by": limits,
+    }
 
 
 def copy_bandwidth(device: str) -> float:

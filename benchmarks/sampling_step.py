@@ -26,6 +26,7 @@ from benchmarks.limits import clock, floor, machine
 from rpe2d_bench.config import Resources, Sampler
 from rpe2d_bench.encodings import Grid, build
 from rpe2d_bench.models import DiT, preset
+from rpe2d_bench.models.memory import keep_freed_memory
 from rpe2d_bench.sample import sample
 
 NUM_CLASSES = 10
@@ -130,6 +131,7 @@ def main() -> None:
     parser.add_argument("--no-peers", action="store_true")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
+    keep_freed_memory()  # for the peers, too
     result: dict[str, Any] = {"machine": machine(arguments.device), "model": arguments.model, "rows": []}
     print(f"{arguments.model}, {arguments.steps} steps with guidance, {result['machine']['device']}, one thread")
     print(f"{'tokens':>6}{'batch':>6}  {'':14}{'precision':10}{'ms/picture':>11}{'floor ms':>10}{'over it':>9}")

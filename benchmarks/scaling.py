@@ -43,9 +43,11 @@ def training_step(tokens: int = 64, batch: int = 16, model: str = "DiT-Mini/4") 
     from rpe2d_bench.config import Train
     from rpe2d_bench.encodings import Grid, build
     from rpe2d_bench.models import DiT, flops_per_forward, preset
+    from rpe2d_bench.models.memory import keep_freed_memory
     from rpe2d_bench.train import Denoiser, Training
 
     torch.set_num_threads(1)
+    keep_freed_memory()
     options, grid = preset(model), Grid(math.isqrt(tokens), math.isqrt(tokens))
     recipe = Train(steps=10**9, batch_size=batch, precision="bf16", optimizer="muon")
     dit = DiT(options, channels=1, num_classes=NUM_CLASSES)

@@ -30,6 +30,8 @@ def sample_method(
 ) -> None:
     """Write `count` images as a .png grid, or as .npz with arr_0 [N, Y, X, 3] and labels in arr_1, as ADM's evaluator
     and `measure` read it."""
+    from rpe2d_bench.models.memory import keep_freed_memory
+
     if out.suffix.lower() not in (".png", ".npz"):
         raise UserError(f"--out {out}: write a file that ends in .png (a grid) or .npz (for evaluators)")
     if count < 1:
@@ -63,6 +65,7 @@ def sample_method(
         )
     stage = trial.cells[0].measure.generated
     assert isinstance(stage, SampleStage)
+    keep_freed_memory()
     folder = stage.make(Surroundings(place, experiment.resources))
     pictures = samples_file.first(folder / samples_file.NAME, count)
     out.parent.mkdir(parents=True, exist_ok=True)

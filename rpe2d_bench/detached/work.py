@@ -99,4 +99,7 @@ def _check_data(job: Job) -> None:
 def _pin_threads(count: int) -> None:
     import torch
 
+    from rpe2d_bench.models.memory import keep_freed_memory
+
     torch.set_num_threads(count)
+    keep_freed_memory()

@@ -1,17 +1,18 @@
 """Attention as an Encoding asks for it: q and k rotated, logits scaled, optionally a causal scan.
 
 Shape suffixes: B batch, N tokens, D width, E = 3 D, H heads, K head width, F = K / 2 channel pairs.
-A leading 2 packs q and k.
+A 2 packs q and k, a 3 packs q, k and v.
 """
 
 from __future__ import annotations
 
+import functools
 import math
 from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from rpe2d_bench.encodings.interface import Encoding, Grid
 
@@ -19,7 +20,7 @@ IN_CACHE = 2**21  # logits that are worked on together where no gradient is aske
 
 
 @dataclass(frozen=True)
-class Rotation:
+class RotationOfHalves:
     """What attention multiplies q and k with, computed once per forward pass.
 
     q and k are packed along a first axis of two, and 1 / sqrt(K) and the logit scale are folded into the half of q, so
@@ -29,38 +30,105 @@ class Rotation:
 
     cos_2BHNK: Tensor
     sin_2BHNK: Tensor | None = None
+    side_by_side = False
+
+    def unpacked(self, qkv_BNE: Tensor, heads: int) -> tuple[Tensor, Tensor, Tensor]:
+        """q, k, v [B, H, N, K], each contiguous."""
+        packed = qkv_BNE.unflatten(2, (3, heads, -1)).permute(2, 0, 3, 1, 4).contiguous()
+        qk_2BHNK, v_1BHNK = packed.split((2, 1))
+        turned = qk_2BHNK * self.cos_2BHNK
+        if self.sin_2BHNK is not None:
+            turned = turned + qk_2BHNK.roll(qk_2BHNK.shape[-1] // 2, dims=-1) * self.sin_2BHNK
+        q_BHNK, k_BHNK = turned.unbind(0)
+        return q_BHNK, k_BHNK, v_1BHNK[0]
 
 
-def rotation_of(encoding: Encoding, head_width: int, like: Tensor) -> Rotation:
+@dataclass(frozen=True)
+class RotationOfPairs:
+    """The same in one pass and without a copy, for CPUs in float32 and float64: a product of complex numbers.
+
+    Where the channels of a pair stand side by side (PackedProjection sees to it), they are real and imaginary part of
+    one number, and (x + iy) e^(i angle) turns it. factors holds scale * e^(i angle) for q, e^(i angle) for k and 1
+    for v; without angles it is real, and pairs stay as they are.
+    """
+
+    factors_BN3HF: Tensor
+
+    @property
+    def side_by_side(self) -> bool:
+        return self.factors_BN3HF.is_complex()
+
+    def unpacked(self, qkv_BNE: Tensor, heads: int) -> tuple[Tensor, Tensor, Tensor]:
+        """q, k, v [B, H, N, K], views of one tensor [B, N, 3, H, K]."""
+        packed = qkv_BNE.unflatten(2, (3, heads, -1))
+        if self.side_by_side:
+            pairs_BN3HF = torch.view_as_complex(packed.unflatten(4, (-1, 2)))
+            turned = torch.view_as_real(pairs_BN3HF * self.factors_BN3HF).flatten(4)
+        else:
+            turned = packed * self.factors_BN3HF
+        q_BNHK, k_BNHK, v_BNHK = turned.unbind(2)  # before the transpose: their gradients are then packed in rows
+        return q_BNHK.transpose(1, 2), k_BNHK.transpose(1, 2), v_BNHK.transpose(1, 2)
+
+
+Rotation = RotationOfHalves | RotationOfPairs
+
+
+def rotation_of(encoding: Encoding, heads: int, head_width: int, like: Tensor) -> Rotation:
     """What attention needs of an Encoding; angles stay float32 until their cosine is taken."""
     scale = encoding.logit_scale
     if not isinstance(scale, Tensor):  # filled in on the device: copying a number there would make the host wait
         scale = torch.full((1,), scale, dtype=torch.float32, device=like.device)
-    scale = scale.to(like.device, torch.float32).view(-1, 1, 1, 1)
-    scale_2B = torch.stack((scale * head_width**-0.5, torch.ones_like(scale)))
-    if encoding.angles_BHNF is None:
-        return Rotation(scale_2B.to(like.dtype))
-    angles_BHNF = encoding.angles_BHNF.float()
+    scale_B = scale.to(like.device, torch.float32).view(-1) * head_width**-0.5
+    angles_BHNF = None if encoding.angles_BHNF is None else encoding.angles_BHNF.float()
+    # torch.compile fuses real passes by itself and no complex ones
+    if like.device.type == "cpu" and like.dtype in (torch.float32, torch.float64) and not torch.compiler.is_compiling():
+        return RotationOfPairs(_factors(scale_B, angles_BHNF, heads, like.dtype))
+    scale_2B = torch.stack((scale_B, torch.ones_like(scale_B))).view(2, -1, 1, 1, 1)
+    if angles_BHNF is None:
+        return RotationOfHalves(scale_2B.to(like.dtype))
     cos, sin = angles_BHNF.cos(), angles_BHNF.sin()
     cos_BHNK, sin_BHNK = torch.cat((cos, cos), dim=-1), torch.cat((-sin, sin), dim=-1)
-    return Rotation((scale_2B * cos_BHNK).to(like.dtype), (scale_2B * sin_BHNK).to(like.dtype))
+    return RotationOfHalves((scale_2B * cos_BHNK).to(like.dtype), (scale_2B * sin_BHNK).to(like.dtype))
+
+
+def _factors(scale_B: Tensor, angles_BHNF: Tensor | None, heads: int, dtype: torch.dtype) -> Tensor:
+    """[B|1, N|1, 3, H|1, F|1] of q, k and v."""
+    ones_B = torch.ones_like(scale_B)
+    scale_B1311 = torch.stack((scale_B, ones_B, ones_B), dim=1).view(-1, 1, 3, 1, 1)
+    if angles_BHNF is None:
+        return scale_B1311.to(dtype)
+    angles_BNHF = angles_BHNF.transpose(1, 2)
+    turn_BN3HF = torch.stack((angles_BNHF, angles_BNHF, torch.zeros_like(angles_BNHF)), dim=2)
+    # heads written out: rows of 3HF numbers are worked on together, not of F
+    factors = scale_B1311 * torch.polar(torch.ones_like(turn_BN3HF), turn_BN3HF)
+    return factors.expand(-1, -1, -1, heads, -1).to(dtype.to_complex()).contiguous()
+
+
+class PackedProjection(nn.Linear):
+    """q, k and v of all heads by one product, [B, N, D] -> [B, N, 3D]."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__(width, 3 * width)
+        self.heads = heads
+
+    def forward(self, input: Tensor, side_by_side: bool = False) -> Tensor:
+        """side_by_side: channels i and i + K/2 of q and k next to each other, by the order of the weights' rows."""
+        if not side_by_side:
+            return super().forward(input)
+        return F.linear(input, self._paired(self.weight), self._paired(self.bias))
+
+    def _paired(self, rows: Tensor) -> Tensor:
+        qk, v = rows.tensor_split((2 * len(rows) // 3,))
+        return torch.cat((qk.unflatten(0, (2 * self.heads, 2, -1)).transpose(1, 2).flatten(0, 2), v))
 
 
 def attend(qkv_BNE: Tensor, heads: int, rotation: Rotation, mask_NN: Tensor | None = None) -> Tensor:
-    """Multi-head attention of packed q, k, v [B, N, 3D] -> [B, N, D]; mask is True where a query may look."""
-    out_BHNK = _weighted(*unpacked(qkv_BNE, heads, rotation), mask_NN)
+    """Multi-head attention of packed q, k, v [B, N, 3D] -> [B, N, D]; mask is True where a query may look.
+
+    qkv_BNE is what PackedProjection gives for `rotation.side_by_side`.
+    """
+    out_BHNK = _weighted(*rotation.unpacked(qkv_BNE, heads), mask_NN)
     return out_BHNK.transpose(1, 2).flatten(2)
-
-
-def unpacked(qkv_BNE: Tensor, heads: int, rotation: Rotation) -> tuple[Tensor, Tensor, Tensor]:
-    """q, k, v [B, H, N, K] as attention multiplies them: q and k turned, every scale in q."""
-    packed = qkv_BNE.unflatten(2, (3, heads, -1)).permute(2, 0, 3, 1, 4).contiguous()
-    qk_2BHNK, v_1BHNK = packed.split((2, 1))
-    turned = qk_2BHNK * rotation.cos_2BHNK
-    if rotation.sin_2BHNK is not None:
-        turned = turned + qk_2BHNK.roll(qk_2BHNK.shape[-1] // 2, dims=-1) * rotation.sin_2BHNK
-    q_BHNK, k_BHNK = turned.unbind(0)
-    return q_BHNK, k_BHNK, v_1BHNK[0]
 
 
 def _weighted(q_BHNK: Tensor, k_BHNK: Tensor, v_BHNK: Tensor, mask_NN: Tensor | None) -> Tensor:
@@ -83,9 +151,19 @@ def _logits(q_BHNK: Tensor, k_BHNK: Tensor, mask_NN: Tensor | None) -> Tensor:
 
 def _softmax(logits_BHNN: Tensor) -> Tensor:
     """Over the last axis, without a gradient: oneDNN's takes a half to a third of the time of torch's own."""
-    if not (torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported()):
-        return logits_BHNN.softmax(dim=-1)
-    return logits_BHNN.to_mkldnn().softmax(dim=-1).to_dense()
+    return logits_BHNN.to_mkldnn().softmax(dim=-1).to_dense() if _onednn_takes_bfloat16() else logits_BHNN.softmax(-1)
+
+
+@functools.cache
+def _onednn_takes_bfloat16() -> bool:
+    """torch has no public question for it, so it is tried once: builds for ARM may lack oneDNN, processors bfloat16."""
+    if not torch.backends.mkldnn.is_available():
+        return False
+    try:
+        torch.zeros(1, 1, dtype=torch.bfloat16).to_mkldnn().softmax(dim=-1).to_dense()
+    except (RuntimeError, AttributeError):  # NotImplementedError is a RuntimeError
+        return False
+    return True
 
 
 def lower_right_mask(grid: Grid, device: torch.device) -> Tensor:

@@ -17,8 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from rpe2d_bench.encodings.interface import Encoding, Grid
-from rpe2d_bench.models.attention import Rotation, attend, lower_right_mask, rotation_of
-from rpe2d_bench.models.memory import keep_freed_memory
+from rpe2d_bench.models.attention import PackedProjection, Rotation, attend, lower_right_mask, rotation_of
 from rpe2d_bench.models.stem import DilatedConv
 
 
@@ -66,6 +65,11 @@ def modulate(x_BND: Tensor, shift_BD: Tensor, scale_BD: Tensor) -> Tensor:
     return F.layer_norm(x_BND, x_BND.shape[-1:], eps=1e-6) * (1 + scale_BD.unsqueeze(1)) + shift_BD.unsqueeze(1)
 
 
+def gated(x_BND: Tensor, gate_BD: Tensor, branch_BND: Tensor) -> Tensor:
+    """adaLN-Zero's residual x + gate * branch, in one pass over memory."""
+    return torch.addcmul(x_BND, gate_BD.unsqueeze(1), branch_BND)
+
+
 class Block(nn.Module):
     """Attention and MLP, each modulated and gated by the condition (adaLN-Zero)."""
 
@@ -73,7 +77,7 @@ class Block(nn.Module):
         super().__init__()
         width, hidden = options.width, int(options.width * options.mlp_ratio)
         self.heads, self.gelu = options.heads, options.gelu
-        self.qkv = nn.Linear(width, 3 * width)
+        self.qkv = PackedProjection(width, options.heads)
         self.projection = nn.Linear(width, width)
         self.mlp_in = nn.Linear(width, hidden)
         self.mlp_out = nn.Linear(hidden, width)
@@ -82,10 +86,11 @@ class Block(nn.Module):
     def forward(self, x_BND: Tensor, condition_BD: Tensor, rotation: Rotation, mask_NN: Tensor | None) -> Tensor:
         # [B, D] each, of the attention and of the MLP
         shift_a, scale_a, gate_a, shift_m, scale_m, gate_m = self.modulation(condition_BD).chunk(6, dim=1)
-        attended_BND = attend(self.qkv(modulate(x_BND, shift_a, scale_a)), self.heads, rotation, mask_NN)
-        x_BND = x_BND + gate_a.unsqueeze(1) * self.projection(attended_BND)
+        qkv_BNE = self.qkv(modulate(x_BND, shift_a, scale_a), rotation.side_by_side)
+        attended_BND = attend(qkv_BNE, self.heads, rotation, mask_NN)
+        x_BND = gated(x_BND, gate_a, self.projection(attended_BND))
         hidden = F.gelu(self.mlp_in(modulate(x_BND, shift_m, scale_m)), approximate=self.gelu)
-        out_BND: Tensor = x_BND + gate_m.unsqueeze(1) * self.mlp_out(hidden)
+        out_BND: Tensor = gated(x_BND, gate_m, self.mlp_out(hidden))
         return out_BND
 
 
@@ -96,7 +101,6 @@ class DiT(nn.Module):
         self, options: DiTOptions, *, channels: int, num_classes: int, micro_conditioning: bool = False
     ) -> None:
         super().__init__()
-        keep_freed_memory()
         if options.width % (4 * options.heads):
             raise ValueError(f"width {options.width} is not a multiple of 4 x {options.heads} heads (two rotated axes)")
         self.options, self.channels, self.num_classes = options, channels, num_classes
@@ -162,7 +166,7 @@ class DiT(nn.Module):
         if encoding.additive_BND is not None:
             x_BND = x_BND + encoding.additive_BND.to(x_BND.dtype)
         condition_BD = F.silu(self.condition(t_B, labels_B, crop_B3))
-        rotation = rotation_of(encoding, self.options.head_width, x_BND)
+        rotation = rotation_of(encoding, self.options.heads, self.options.head_width, x_BND)
         causal_NN = lower_right_mask(grid, x_BCYX.device) if self.options.scan == "alternate" else None
         for index, block in enumerate(self.blocks):
             x_BND = block(x_BND, condition_BD, rotation, causal_NN if index % 2 else None)

@@ -1,7 +1,8 @@
 """Freed memory is kept for the next tensor, where the C library lets us say so (glibc).
 
 By default glibc hands big blocks back to the system, and the next tensor of that size waits for fresh pages. Attention
-over 64 to 1,024 tokens takes 2-3 times as long that way (docs/performance.md).
+over 64 to 1,024 tokens takes 2-3 times as long that way (docs/performance.md). It is a setting of the process, so
+whoever starts one that trains or samples asks for it: the runner's workers and the commands, not the model.
 """
 
 from __future__ import annotations

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 
 from rpe2d_bench.errors import UserError
+from rpe2d_bench.models.memory import keep_freed_memory
 from rpe2d_bench.progress import ProgressFiles
 from rpe2d_bench.runner.queue import Queue
 from rpe2d_bench.store import Unwritable
@@ -14,6 +15,7 @@ def run(queue: Queue) -> None:
     """Finish the work; a part that fails is recorded as failed and the rest goes on."""
     around = queue.around
     torch.set_num_threads(around.resources.cpus_per_trial)
+    keep_freed_memory()
     assert isinstance(around.progress, ProgressFiles)
     while (work := queue.next()) is not None:
         job, stage = work

@@ -13,7 +13,7 @@ from typing import Any
 
 from rpe2d_bench.config import Resources
 from rpe2d_bench.errors import UserError
-from rpe2d_bench.models.memory import ONE_HEAP
+from rpe2d_bench.models.memory import ONE_HEAP, keep_freed_memory
 from rpe2d_bench.progress import ProgressFiles
 from rpe2d_bench.runner.order import Job
 from rpe2d_bench.runner.queue import Queue
@@ -169,10 +169,11 @@ def _make(stage: TrainStage | MeasureStage, around: Surroundings) -> None:
 
 
 def pin_threads(around: Surroundings) -> None:
-    """As many threads in this worker as it was given CPUs."""
+    """As many threads in this worker as it was given CPUs, and freed memory kept for the next tensor."""
     import torch
 
     torch.set_num_threads(around.resources.cpus_per_trial)
+    keep_freed_memory()
 
 
 def _gpus(resources: Resources) -> float:

@@ -74,7 +74,10 @@ def work(asked: Asked, around: Surroundings, files: ProgressFiles) -> str | None
 def _here(searching: Searching, first: Asked, around: Surroundings, files: ProgressFiles) -> None:
     import torch
 
+    from rpe2d_bench.models.memory import keep_freed_memory
+
     torch.set_num_threads(around.resources.cpus_per_trial)
+    keep_freed_memory()
     asked: Asked | None = first
     while asked is not None:
         searching.ended(asked, work(asked, around, files))

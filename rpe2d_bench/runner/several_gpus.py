@@ -57,6 +57,7 @@ def _process(config: dict[str, Any]) -> None:
     from ray.train import get_context
     from ray.train.torch import get_device
 
+    from rpe2d_bench.models.memory import keep_freed_memory
     from rpe2d_bench.stages.together import make_together
 
     stage, around = config["stage"], config["around"]
@@ -64,6 +65,7 @@ def _process(config: dict[str, Any]) -> None:
     if around.resources.device == "cuda":
         torch.cuda.set_device(get_device())  # "cuda" is then this process' own
     torch.set_num_threads(around.resources.cpus_per_trial)
+    keep_freed_memory()
     ranks = Ranks(context.get_world_rank(), context.get_world_size(), around.resources.sharded)
     make_together(stage, dataclasses.replace(around, ranks=ranks))
 

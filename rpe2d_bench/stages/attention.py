@@ -94,7 +94,7 @@ def entropy(
         for t in ts:
             t_1 = torch.tensor([t], dtype=torch.float32, device=device)
             realised = encoding(Context(grid, train_grid, t_1))
-            rotation = rotation_of(realised, dit.options.head_width, x_BCYX)
+            rotation = rotation_of(realised, dit.options.heads, dit.options.head_width, x_BCYX)
             for start in range(0, len(x_BCYX), together):
                 part = slice(start, start + together)
                 t_B = t_1.expand(len(labels_B[part]))
@@ -113,7 +113,7 @@ def _watched(dit: DiT, rotation: Rotation, grid: Grid, total_LH: Tensor) -> Iter
     masked = dit.options.scan == "alternate"
     handles = []
     for layer, block in enumerate(dit.blocks):
-        mask_NN = lower_right_mask(grid, rotation.cos_2BHNK.device) if masked and layer % 2 else None
+        mask_NN = lower_right_mask(grid, dit.class_embedding.weight.device) if masked and layer % 2 else None
 
         def add(_: Any, __: Any, qkv_BNE: Tensor, layer: int = layer, mask_NN: Tensor | None = mask_NN) -> None:
             total_LH[layer] += row_entropies(qkv_BNE, dit.options.heads, rotation, mask_NN).double().cpu()
@@ -132,9 +132,8 @@ def row_entropies(qkv_BNE: Tensor, heads: int, rotation: Rotation, mask_NN: Tens
     import torch
 
     from rpe2d_bench.metrics.attention_entropy import row_entropy
-    from rpe2d_bench.models.attention import unpacked
 
-    q_BHNK, k_BHNK, _ = unpacked(qkv_BNE, heads, rotation)
+    q_BHNK, k_BHNK, _ = rotation.unpacked(qkv_BNE, heads)
     batch, _, tokens, _ = q_BHNK.shape
     rows = max(1, ELEMENTS // (batch * heads * tokens))
     total_H = torch.zeros(heads, dtype=torch.float64, device=q_BHNK.device)

@@ -9,7 +9,14 @@ from torch import Tensor
 
 from rpe2d_bench.encodings import Encoding, Grid, rotate
 from rpe2d_bench.models import attention
-from rpe2d_bench.models.attention import attend, lower_right_mask, rotation_of
+from rpe2d_bench.models.attention import (
+    PackedProjection,
+    RotationOfHalves,
+    RotationOfPairs,
+    attend,
+    lower_right_mask,
+    rotation_of,
+)
 
 HEADS, HEAD_WIDTH = 3, 16
 
@@ -21,6 +28,13 @@ def by_torch(qkv_BNE: Tensor, encoding: Encoding, mask_NN: Tensor | None) -> Ten
         q, k = rotate(q, encoding.angles_BHNF), rotate(k, encoding.angles_BHNF)
     q = q * torch.as_tensor(encoding.logit_scale, dtype=q.dtype).view(-1, 1, 1, 1)
     return F.scaled_dot_product_attention(q, k, v, attn_mask=mask_NN).transpose(1, 2).flatten(2)
+
+
+def attended(qkv_BNE: Tensor, encoding: Encoding, mask_NN: Tensor | None = None) -> Tensor:
+    """attend, with the channels of q and k in the order that the rotation asks PackedProjection for."""
+    rotation = rotation_of(encoding, HEADS, HEAD_WIDTH, qkv_BNE)
+    order = PackedProjection(HEADS * HEAD_WIDTH, HEADS)._paired(torch.arange(qkv_BNE.shape[2]))
+    return attend(qkv_BNE[..., order] if rotation.side_by_side else qkv_BNE, HEADS, rotation, mask_NN)
 
 
 @pytest.mark.parametrize("masked", [False, True])
@@ -36,8 +50,44 @@ def test_agrees_with_torch(masked: bool, angles: str, scale: float | str) -> Non
         logit_scale=0.5 + torch.rand(batch, generator=rng) if isinstance(scale, str) else scale,
     )
     mask = lower_right_mask(grid, qkv.device) if masked else None
-    ours = attend(qkv, HEADS, rotation_of(encoding, HEAD_WIDTH, qkv), mask)
+    ours = attended(qkv, encoding, mask)
     torch.testing.assert_close(ours, by_torch(qkv, encoding, mask), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("angles", [None, (1, 1, 15, 8), (4, HEADS, 15, 8)], ids=["none", "shared", "learned"])
+def test_pairs_and_halves_are_one_rotation(angles: tuple[int, ...] | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Results and gradients, of the angles too (some encodings learn theirs); halves serve GPUs, bf16, compilation."""
+    rng = torch.Generator().manual_seed(0)
+    qkv = torch.randn(4, 15, 3 * HEADS * HEAD_WIDTH, generator=rng, dtype=torch.float64, requires_grad=True)
+    turned = [] if angles is None else [torch.randn(angles, generator=rng, requires_grad=True)]
+    encoding = Encoding(angles_BHNF=turned[0] if turned else None, logit_scale=1.3)
+    seen = []
+    for compiling, kind in ((False, RotationOfPairs), (True, RotationOfHalves)):
+        monkeypatch.setattr(torch.compiler, "is_compiling", lambda compiling=compiling: compiling)
+        assert isinstance(rotation_of(encoding, HEADS, HEAD_WIDTH, qkv), kind)
+        out = attended(qkv, encoding)
+        seen.append((out, *torch.autograd.grad(out.square().sum(), [qkv, *turned])))
+    for pairs, halves in zip(*seen, strict=True):
+        torch.testing.assert_close(pairs, halves, rtol=1e-5, atol=1e-5)
+
+
+def test_pairs_are_turned_without_a_copy_of_each_part() -> None:
+    qkv = torch.randn(2, 15, 3 * HEADS * HEAD_WIDTH)
+    rotation = rotation_of(Encoding(angles_BHNF=torch.randn(1, 1, 15, 8)), HEADS, HEAD_WIDTH, qkv)
+    parts = rotation.unpacked(qkv, HEADS)
+    assert len({part.untyped_storage().data_ptr() for part in parts}) == 1
+    assert all(part.stride()[2:] == (3 * HEADS * HEAD_WIDTH, 1) for part in parts)
+
+
+@pytest.mark.parametrize("error", [RuntimeError, NotImplementedError, AttributeError])
+def test_a_processor_or_build_without_onednn_is_no_error(
+    error: type[Exception], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_: Tensor) -> Tensor:
+        raise error("to_mkldnn")
+
+    monkeypatch.setattr(Tensor, "to_mkldnn", refuse)
+    assert attention._onednn_takes_bfloat16.__wrapped__() is False
 
 
 @pytest.mark.parametrize("masked", [False, True])
@@ -47,13 +97,13 @@ def test_bfloat16_stays_within_its_rounding(masked: bool, way: str, monkeypatch:
     qkv = torch.randn(8, 64, 3 * HEADS * HEAD_WIDTH, generator=rng)
     encoding = Encoding(angles_BHNF=torch.randn(1, 1, 64, 8, generator=rng), logit_scale=1.2)
     mask = lower_right_mask(Grid(8, 8), qkv.device) if masked else None
-    exact = attend(qkv, HEADS, rotation_of(encoding, HEAD_WIDTH, qkv), mask)
+    exact = attended(qkv, encoding, mask)
     rounded = qkv.bfloat16().requires_grad_(way == "for training")
     if way == "in slices":
         monkeypatch.setattr(attention, "IN_CACHE", 3 * HEADS * 64**2)  # 3, 3 and 2 pictures
     if way == "without oneDNN":
-        monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: False)
-    short = attend(rounded, HEADS, rotation_of(encoding, HEAD_WIDTH, rounded), mask)
+        monkeypatch.setattr(attention, "_onednn_takes_bfloat16", lambda: False)
+    short = attend(rounded, HEADS, rotation_of(encoding, HEADS, HEAD_WIDTH, rounded), mask)
     assert short.dtype == torch.bfloat16
     # three products of numbers with eight bits: a few times 2**-8 of the typical size
     assert (short.float() - exact).square().mean().sqrt() < 0.02 * exact.square().mean().sqrt()
@@ -62,7 +112,7 @@ def test_bfloat16_stays_within_its_rounding(masked: bool, way: str, monkeypatch:
 def test_slices_change_no_bit(monkeypatch: pytest.MonkeyPatch) -> None:
     """Pictures must not depend on how many of them are attended to together."""
     qkv = torch.randn(7, 36, 3 * HEADS * HEAD_WIDTH, generator=torch.Generator().manual_seed(0)).bfloat16()
-    rotation = rotation_of(Encoding(), HEAD_WIDTH, qkv)
+    rotation = rotation_of(Encoding(), HEADS, HEAD_WIDTH, qkv)
     together = attend(qkv, HEADS, rotation)
     monkeypatch.setattr(attention, "IN_CACHE", 0)  # one by one
     assert torch.equal(attend(qkv, HEADS, rotation), together)

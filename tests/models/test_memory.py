@@ -9,6 +9,7 @@ import sys
 
 import pytest
 
+from rpe2d_bench.models import DiT, preset
 from rpe2d_bench.models.memory import keep_freed_memory
 
 # Beyond 32 MiB glibc maps every block anew, unless it was told not to; attention over 1,024 tokens makes such tensors.
@@ -53,3 +54,12 @@ def test_what_was_freed_is_kept_for_the_next_tensor() -> None:
 def test_elsewhere_nothing_happens(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(platform, "libc_ver", lambda: ("", ""))
     assert keep_freed_memory.__wrapped__() is False
+
+
+def test_a_model_sets_nothing_of_its_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse() -> tuple[str, str]:
+        raise AssertionError("the C library was asked for")
+
+    monkeypatch.setattr(platform, "libc_ver", refuse)
+    keep_freed_memory.cache_clear()
+    DiT(preset("DiT-Nano/4"), channels=1, num_classes=2)
