@@ -132,7 +132,8 @@ class ImageFolder:
         untrained = np.setdiff1d(np.arange(self.num_classes), self._labels["train"])
         if len(untrained):
             some = ", ".join(self.class_names[at] for at in untrained[:3])
-            told += f"; {len(untrained)} classes without an image in the train split ({some})"
+            more = ", ..." if len(untrained) > 3 else ""
+            told += f"; without an image in the train split: {some}{more}"
         return told + account(arranged.left_out)
 
     @property

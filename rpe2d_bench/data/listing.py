@@ -55,9 +55,15 @@ def account(left_out: Counter[str]) -> str:
 
 
 def _singular(what: str) -> str:
-    for many, one in (("files", "file"), ("folders", "folder"), ("images", "image"), ("links", "link")):
-        what = re.sub(rf"\b{many}\b", one, what)
-    return re.sub(r"\blead\b", "leads", re.sub(r"\bare no image\b", "is no image", what))
+    for many, one in (
+        ("files that are no images", "file that is no image"),
+        ("hidden files or folders", "hidden file or folder"),
+        ("links that lead", "link that leads"),
+        ("images beside", "image beside"),
+        ("folders without", "folder without"),
+    ):
+        what = what.replace(many, one)
+    return what
 
 
 def sift(files: Files, used: Iterable[str] = ()) -> Sifted:

@@ -1,13 +1,14 @@
 import io
 from pathlib import Path
-from zipfile import ZipFile
+from zipfile import ZIP_DEFLATED, ZipFile
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from rpe2d_bench import samples_file
 from rpe2d_bench.errors import UserError
-from rpe2d_bench.metrics.pictures import open_pictures
+from rpe2d_bench.metrics.pictures import open_pictures, random_subset
 
 RNG = np.random.default_rng(0)
 
@@ -157,3 +158,66 @@ def test_damaged_npz_is_said(tmp_path: Path) -> None:
     (tmp_path / "flipped.npz").write_bytes(content)
     with pytest.raises(UserError, match="is damaged"):
         read(tmp_path / "flipped.npz")
+
+
+def test_what_training_accepts_is_read_and_counted(tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(transparent())
+    (tmp_path / "b.gif").write_bytes(animated())
+    source = open_pictures(tmp_path)
+    (first, *_) = source.batches(1)
+    assert first[0, :, 0, 0].tolist() == [255, 255, 255]
+    assert source.notes["transparency composited on white"] == 1
+    assert source.notes["animations and files of several images: the first image taken"] == 1
+
+
+@pytest.mark.parametrize("write", [np.savez, np.savez_compressed])
+def test_chosen_images_of_an_npz(tmp_path: Path, write) -> None:
+    pictures = RNG.integers(0, 256, (20, 8, 6, 3), dtype=np.uint8)
+    write(tmp_path / "P.NPZ.npz", pictures, np.arange(20))
+    (tmp_path / "P.NPZ.npz").rename(tmp_path / "P.NPZ")
+    chosen = random_subset(20, 7, seed=1)
+    batches = list(open_pictures(tmp_path / "P.NPZ").batches(3, chosen))
+    assert [len(batch) for batch in batches] == [3, 3, 1]
+    assert np.array_equal(np.concatenate(batches), pictures[chosen].transpose(0, 3, 1, 2))
+
+
+def test_random_subsets_are_draws_of_the_whole() -> None:
+    drawn = random_subset(10_000, 500, seed=0)
+    assert len(set(drawn)) == 500
+    assert abs(drawn.mean() - 5000) < 500
+    assert not np.array_equal(drawn, random_subset(10_000, 500, seed=1))
+    assert np.array_equal(random_subset(9, 9, seed=3), np.arange(9))
+
+
+def test_the_samples_of_a_store_are_read_with_their_labels(tmp_path: Path) -> None:
+    pictures = RNG.integers(0, 256, (5, 3, 8, 6), dtype=np.uint8)
+    samples_file.save(tmp_path / "samples.npz", pictures, np.arange(5))
+    source = open_pictures(tmp_path / "samples.npz")
+    assert np.array_equal(np.concatenate(list(source.batches(2))), pictures)
+    assert source.labels.tolist() == list(range(5))
+
+
+def claiming(path: Path, shape: tuple[int, ...], content: bytes) -> Path:
+    stream = io.BytesIO()
+    np.lib.format.write_array_header_1_0(stream, {"descr": "|u1", "fortran_order": False, "shape": shape})
+    with ZipFile(path, "w", ZIP_DEFLATED) as archive:
+        archive.writestr("arr_0.npy", stream.getvalue() + content)
+    return path
+
+
+def test_headers_that_claim_more_than_there_is(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"claims \(4, 100000, 100000, 3\), 120,000,000,000 bytes, but holds 50"):
+        open_pictures(claiming(tmp_path / "a.npz", (4, 100_000, 100_000, 3), bytes(50)))
+    with pytest.raises(UserError, match=r"holds images of 8300x8300, more pixels than"):
+        open_pictures(claiming(tmp_path / "b.npz", (1, 8300, 8300, 1), bytes(8300 * 8300)))
+    with pytest.raises(UserError, match="expected uint8"):
+        open_pictures(claiming(tmp_path / "c.npz", (4, -1, 8, 3), bytes(50)))
+
+
+def test_batches_of_large_images_are_small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rpe2d_bench.metrics.pictures.BATCH_BYTES", 2 * 8 * 6 * 3)
+    for index in range(5):
+        save(tmp_path / "files", f"{index}.png", picture())
+    assert [len(batch) for batch in read(tmp_path / "files", 64)] == [2, 2, 1]
+    np.savez(tmp_path / "a.npz", RNG.integers(0, 256, (5, 8, 6, 3), dtype=np.uint8))
+    assert [len(batch) for batch in read(tmp_path / "a.npz", 64)] == [2, 2, 1]

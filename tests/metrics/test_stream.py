@@ -51,6 +51,8 @@ def test_a_count_takes_that_many_or_says_that_there_are_fewer(random_net, make_p
     paths = [write(tmp_path / f"{seed}.npz", make_pictures(30, seed)) for seed in (0, 1)]
     found = measure_paths(*paths, ["fd"], "random", count=20)
     assert found.details["counts"] == {"generated": 20, "reference": 20}
+    same, other = (measure_paths(*paths, ["fd"], "random", count=20, seed=seed).values for seed in (0, 1))
+    assert same == found.values != other  # a draw that the seed decides
     with pytest.raises(UserError, match=r"0.npz holds 30 pictures, but 31 were asked for"):
         measure_paths(*paths, ["fd"], "random", count=31)
 
