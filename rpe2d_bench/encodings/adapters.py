@@ -8,6 +8,8 @@ Shape suffixes: B batch, S tokens of the joint sequence (text, then image), N to
 
 from __future__ import annotations
 
+import dataclasses
+import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -85,6 +87,7 @@ class FluxRotary(nn.Module):
         self.stock = PlainRotary(theta, axes_dim) if stock is None else stock
         self.image, self.time_scale = image, time_scale
         self.t: Tensor | None = None
+        self.undo: Callable[[], None] | None = None
         self.text: int | None = None  # tokens before the image in the transformer's latest call
 
     def forward(self, ids: Tensor) -> tuple[Tensor, Tensor]:
@@ -92,27 +95,40 @@ class FluxRotary(nn.Module):
         places_S3 = ids.detach().to(CPU).double()
         image = image_of(places_S3, self.text, self.image)
         ctx = Context(image.grid, self.train_grid, t=torch.zeros(1) if self.t is None else self.t.to(CPU))
-        placed = self.positions(ctx)
+        self._require_time(ctx)
+        plain, placed = GridPositions()(ctx), self.positions(ctx)
         start = self.axes_dim[0]
         for axis, line in enumerate((image.rows, image.columns)):
             width = self.axes_dim[axis + 1]
             F = width // 2
-            own_F, frequency_F = (
-                rule(ctx, axis, F)[0].to(CPU) for rule in (Geometric(theta=self.theta), self.frequencies)
-            )
-            plain_N, position_N = (rule[axis][0].to(CPU) for rule in (GridPositions()(ctx), placed))
+            own_F, frequency_F = Geometric(theta=self.theta)(ctx, axis, F)[0], self.frequencies(ctx, axis, F)[0]
+            plain_N, position_N = plain[axis][0], placed[axis][0]
             if not (torch.equal(own_F, frequency_F) and torch.equal(plain_N, position_N)):
                 first = image.start  # text comes before
-                moved_N = self._moved(places_S3[first:, axis + 1], image, axis, position_N)
+                moved_S = self._moved(places_S3[first:, axis + 1], image, axis, position_N)
+                places_N, which_S = moved_S.unique(return_inverse=True)  # few places, many tokens
                 corner_F = line.first * geometric(F, self.theta, CPU)
-                angles_SF = corner_F + line.step * moved_N[:, None] * frequency_F.double()
-                angles_SK = angles_SF.repeat_interleave(2, dim=-1).to(ids.device, torch.float32)
+                angles_NF = corner_F + line.step * places_N[:, None] * frequency_F.double()
+                angles_NK, which_S = angles_NF.repeat_interleave(2, dim=-1), which_S.to(ids.device)
                 channels = slice(start, start + width)
                 cos_SK, sin_SK = cos_SK.clone(), sin_SK.clone()
-                cos_SK[first:, channels], sin_SK[first:, channels] = angles_SK.cos(), angles_SK.sin()
+                cos_SK[first:, channels] = angles_NK.cos().float().to(ids.device)[which_S]
+                sin_SK[first:, channels] = angles_NK.sin().float().to(ids.device)[which_S]
             start += width
         factor = float(torch.as_tensor(self.logit_scale(ctx)).reshape(-1)[0].double().sqrt())
         return (cos_SK, sin_SK) if factor == 1 else (cos_SK * factor, sin_SK * factor)
+
+    def _require_time(self, ctx: Context) -> None:
+        """Raises UserError where t lies outside [0, 1] and the rules ask for it."""
+        if ctx.t is None or -1e-3 <= float(ctx.t[0]) <= 1.001:
+            return
+        ends = [dataclasses.replace(ctx, t=torch.full((1,), t)) for t in (0.0, 1.0)]
+        seen = [torch.cat([self.frequencies(end, a, self.axes_dim[a + 1] // 2)[0] for a in (0, 1)]) for end in ends]
+        if not torch.equal(*seen):
+            raise UserError(
+                f"timestep {float(ctx.t[0]) * self.time_scale:g}: these rules depend on time, from 0 for data to "
+                f"{self.time_scale:g} for noise, as the model's pipeline passes it"
+            )
 
     def _moved(self, ids_S: Tensor, image: Raster, axis: int, position_N: Tensor) -> Tensor:
         """[S] positions of the image's tokens, and of reference images by continuing evenly spaced positions."""
@@ -143,15 +159,11 @@ class FluxRotary(nn.Module):
         times = torch.as_tensor(timestep).detach().reshape(-1).float() / self.time_scale
         if bool((times != times[0]).any()):
             raise UserError("diffusers gives one rotation to the whole batch: call the transformer with one timestep")
-        if not -1e-3 <= float(times[0]) <= 1.001:
-            raise UserError(f"the transformer's timestep lies between 0 and {self.time_scale:g}, got {timestep}")
         self.t = times[:1]
 
     @staticmethod
     def parameters_of(module: nn.Module) -> list[str]:
         """Names of a forward's positional parameters."""
-        import inspect
-
         return list(inspect.signature(module.forward).parameters)
 
 
@@ -171,8 +183,8 @@ def swap_rotary(
     """
     family = next((cls.__name__ for cls in type(transformer).__mro__ if cls.__name__ in FAMILIES), None)
     old = getattr(transformer, "pos_embed", None)
-    if isinstance(old, FluxRotary) and "undo" in old.__dict__:
-        old.__dict__["undo"]()
+    if isinstance(old, FluxRotary) and old.undo is not None:
+        old.undo()
         old = transformer.pos_embed
     axes_dim = tuple(getattr(old, "axes_dim", ()))
     fits = type(old).__name__ in EMBEDDINGS and len(axes_dim) == 3 and all(width % 2 == 0 for width in axes_dim)
@@ -192,5 +204,5 @@ def swap_rotary(
             transformer.pos_embed = old
         hook.remove()
 
-    rotary.__dict__["undo"] = restore
+    rotary.undo = restore
     return restore
