@@ -99,8 +99,8 @@ class DyPEYaRN2025(MovingParts):
         paper="DyPE, arXiv 2510.20766v1 (Dy-YaRN)",
         code="guyyariv/DyPE@5dd4fab flux/transformer_flux.py get_1d_rotary_pos_embed(yarn=True, dype=True)",
         differs="on Flux (F = 28, L = 64) at t = 0.1 and s = 2 it keeps the first 7 channels whole, the 2026 form the "
-        "first 13. Where even the fastest channel makes less turns than a slow bound (16 tokens and fewer near t = 1) the "
-        "code keeps every channel; by default none is kept, and `bounds: code` is the code. The factor on attention is a "
+        "first 13. Where even the fastest channel makes less turns than a slow bound (16 tokens and fewer near t = 1) "
+        "the code keeps every channel; by default none is kept, and `bounds: code` is the code. The factor is a "
         "logit scale of its own (`yarn`), there per axis",
         clamp="s >= 1; clamp: false for none",
     )
