@@ -77,6 +77,7 @@ def run_experiment(
             plan, place, engine=engine, written=written, listeners=tuple(listeners), searched=searched, watch=display
         )
         display.phase("comparing the methods")
+        found = verified(found, place, partial(_say, console))
         compared = separate(found, place.root, say=partial(_say, console))
         display.phase("writing the report")
         page = report.render(found, place.root, reports / experiment.name, compared)
@@ -127,7 +128,6 @@ def write_reports(sources: list[Path], store: Path, reports: Path) -> None:
     if len(runs) > 2:
         raise UserError(f"report takes one or two sources, got {len(runs)}")
     roots = [_root(source, store) for source in sources] or [store.resolve()]
-
     runs = [verified(found, Store(root), partial(_say, console)) for found, root in zip(runs, roots, strict=True)]
     if len(runs) == 2:
         moved = separate_runs(runs[0], runs[1], (roots[0], roots[1]), say=partial(_say, console))

@@ -1,0 +1,1 @@
+"""The campaign against a store: kills, damage, several drivers, full and read-only disks. See __main__.py."""
