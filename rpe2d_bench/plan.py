@@ -114,7 +114,9 @@ def make_plan(experiment: Experiment, overrides: tuple[str, ...] = (), precision
 
     precisions = precisions or Precisions(None, experiment.resources)
 
-    dataset, latents = data.build(experiment.data), latent_space(experiment)
+    dataset = data.build(experiment.data)
+    experiment = precisions.of_autoencoder(experiment, lambda form: _trainings(form, dataset))
+    latents = latent_space(experiment)
     floors: list[Floor] = []
     trials: list[Trial] = []
     # The train resolution and the seed come outermost, so that the first partial table compares all methods.
@@ -141,8 +143,16 @@ def make_plan(experiment: Experiment, overrides: tuple[str, ...] = (), precision
     return Plan(experiment, overrides, tuple(trials), tuple(floors), precisions.choices)
 
 
+def _trainings(experiment: Experiment, dataset: Any) -> Iterator[TrainStage]:
+    """Every training that is compared, in the arithmetic that the file names, be it `auto`."""
+    for pair in experiment.resolutions:
+        for seed in experiment.seeds:
+            for model in experiment.compared:
+                yield _train_stage(experiment, dataset, model, pair.train, seed, None)
+
+
 def _train_stage(
-    experiment: Experiment, dataset: Any, model: str, resolution: Resolution, seed: int, precisions: Precisions
+    experiment: Experiment, dataset: Any, model: str, resolution: Resolution, seed: int, precisions: Precisions | None
 ) -> TrainStage:
     from rpe2d_bench.data.crops import build_crops
 
@@ -170,7 +180,7 @@ def _train_stage(
         mixed=tuple((part.resolution, part.share) for part in entry.mixed),
         latents=latent_space(experiment),
     )
-    return precisions.of_training(stage)
+    return stage if precisions is None else precisions.of_training(stage)
 
 
 def latent_space(experiment: Experiment) -> LatentSpace | None:

@@ -32,7 +32,7 @@ WORDS = {"float32": "float32", "bf16": "bfloat16"}
 COLUMNS = 64  # of a line of a note: a terminal's 80 without the plan's margin
 GAIN = 1.2  # times as fast, from which bfloat16 is worth its rounding
 NOWHERE, BEGUN, FINISHED = 0, 1, 2
-Work = Literal["training", "sampling"]
+Work = Literal["training", "sampling", "autoencoder"]
 
 
 @dataclass(frozen=True)
@@ -58,6 +58,26 @@ class Precisions:
     @property
     def choices(self) -> tuple[Choice, ...]:
         return tuple(self._choices)
+
+    def of_autoencoder(
+        self, experiment: Experiment, trainings: Callable[[Experiment], Iterable[TrainStage]]
+    ) -> Experiment:
+        """The experiment with its autoencoder in an arithmetic; trainings: of an experiment whose file decides all."""
+        from rpe2d_bench import autoencoders
+
+        spec = experiment.autoencoder
+        if spec is None or not autoencoders.takes_precision(spec):
+            return experiment
+        forms = {p: experiment.model_copy(update={"autoencoder": {**spec, "precision": p}}) for p in PRECISIONS}
+        states = {p: self._begun(form, trainings) for p, form in forms.items()}
+        return forms[self._chosen("autoencoder", spec["kind"], None, states)]
+
+    def _begun(self, experiment: Experiment, trainings: Callable[[Experiment], Iterable[TrainStage]]) -> int:
+        """How far the store is with any of the trainings, in whatever they are computed."""
+        if self._store is None:
+            return NOWHERE
+        keys = [_chain_with(stage, p).key for stage in trainings(experiment) for p in PRECISIONS]
+        return max((self._state("train", key) for key in keys), default=NOWHERE)
 
     def of_training(self, stage: TrainStage) -> TrainStage:
         """The stage in an arithmetic; as it is where the file names one."""
@@ -86,8 +106,11 @@ class Precisions:
         }
         return forms[self._chosen("sampling", name, shape, states)]
 
-    def compare(self, shape: Shape) -> Comparison | None:
-        """One block in both arithmetics, measured once by machine and shape; None where the device is not here."""
+    def compare(self, shape: Shape | None) -> Comparison | None:
+        """One block in both arithmetics, measured once by machine and shape; None where the device is not here.
+
+        Without a shape: the convolutions of an autoencoder.
+        """
         from rpe2d_bench import speed
 
         device = self._resources.device
@@ -97,7 +120,11 @@ class Precisions:
         if known is None:
             self._say("measuring how fast this machine computes the model's blocks")
             self._say = lambda _: None
-            found = speed.compare_blocks(shape, device, self._resources.cpus_per_trial)
+            threads = self._resources.cpus_per_trial
+            if shape is None:
+                found = speed.compare_convolutions(device, threads)
+            else:
+                found = speed.compare_blocks(shape, device, threads)
             known = [found.float32, found.bf16, found.rows]
             self.kept.keep(f"block {shape}", known)
         return speed.Comparison(*known)
@@ -110,7 +137,7 @@ class Precisions:
             self._kept = Kept(None if self._store is None else self._store.root, name)
         return self._kept
 
-    def _chosen(self, work: Work, name: str, shape: Shape, states: Mapping[Precision, int]) -> Precision:
+    def _chosen(self, work: Work, name: str, shape: Shape | None, states: Mapping[Precision, int]) -> Precision:
         best = max(states.values())
         there = [p for p in PRECISIONS if states[p] == best]
         if len(there) == 1:
@@ -132,7 +159,7 @@ class Precisions:
         found = self.compare(shape)
         return None if found is None else found.ratio
 
-    def _known_ratio(self, shape: Shape) -> float | None:
+    def _known_ratio(self, shape: Shape | None) -> float | None:
         known = self.kept.get(f"block {shape}")
         return None if known is None else known[0] / known[1]
 
@@ -176,8 +203,11 @@ def as_before_auto(experiment: Experiment) -> Experiment:
         train = train.model_copy(update={"precision": "auto"})
     if sampler.precision == "float32":
         sampler = sampler.model_copy(update={"precision": "auto"})
+    autoencoder = experiment.autoencoder
+    if autoencoder is not None and autoencoder.get("precision") == "float32":
+        autoencoder = {name: value for name, value in autoencoder.items() if name != "precision"}
     evaluate = experiment.evaluate.model_copy(update={"sampler": sampler})
-    return experiment.model_copy(update={"train": train, "evaluate": evaluate})
+    return experiment.model_copy(update={"train": train, "evaluate": evaluate, "autoencoder": autoencoder})
 
 
 def resolved(
@@ -268,6 +298,13 @@ def _presets(choices: list[Choice]) -> set[str]:
 
 def _with(stage: TrainStage, precision: Precision) -> TrainStage:
     return dataclasses.replace(stage, recipe=stage.recipe.model_copy(update={"precision": precision}))
+
+
+def _chain_with(stage: TrainStage, precision: Precision) -> TrainStage:
+    """A training and those that it starts from, where the file leaves their arithmetic open."""
+    start = None if stage.start is None else _chain_with(stage.start, precision)
+    stage = dataclasses.replace(stage, start=start)
+    return _with(stage, precision) if stage.recipe.precision == "auto" else stage
 
 
 def _sampled(stage: SampleStage, precision: Precision) -> SampleStage:

@@ -77,6 +77,27 @@ def present(device: str) -> bool:
 
 
 @functools.cache
+def compare_convolutions(device: str, threads: int, limit: float = SECONDS / 2) -> Comparison:
+    """3x3 convolutions of 64 channels on 64x64 cells, of which autoencoders are made, as in `compare_blocks`."""
+    if device == "cuda" and not torch.cuda.is_bf16_supported():
+        return Comparison(1.0, float("inf"), 0)
+
+    def make(precision: str, rows: float) -> Work:
+        layer = nn.Conv2d(64, 64, 3, padding=1).to(device).requires_grad_(False)
+        x_BCYX = torch.randn(max(1, round(rows)), 64, 64, 64, device=device)
+
+        def work() -> None:
+            with torch.inference_mode(), torch.autocast(device, torch.bfloat16, enabled=precision == "bf16"):
+                layer(x_BCYX)
+            _wait(device)
+
+        return work
+
+    with _threads(threads):
+        return compare(make, 16, limit, 1.0, _clock(device, threads))
+
+
+@functools.cache
 def compare_blocks(shape: Shape, device: str, threads: int, limit: float = SECONDS) -> Comparison:
     """One block in float32 and in bfloat16, in turn, on a growing part of the batch until the ratio is clear."""
     if device == "cuda" and not torch.cuda.is_bf16_supported():
