@@ -1,4 +1,6 @@
-"""From an experiment to the stages that answer it, each once, and what they will cost."""
+"""From an experiment to the stages that answer it, each once."""
+
+# Longer than most: what a plan is and how it is made belong together.
 
 from __future__ import annotations
 
@@ -10,7 +12,8 @@ from typing import Any, Literal
 
 from rpe2d_bench.autoencoders import LatentSpace
 from rpe2d_bench.config import Experiment, Pair, Sampler
-from rpe2d_bench.precision import Choice, Precisions, as_before_auto, resolved, sampling_shape
+from rpe2d_bench.precision import Precisions, sampling_shape
+from rpe2d_bench.precision_notes import Choice, as_before_auto, resolved
 from rpe2d_bench.stages import MeasureStage, ReferenceStage, SampleStage, TrainStage
 from rpe2d_bench.stages.denoiser import WeightsFile
 from rpe2d_bench.store import Store, content_key
