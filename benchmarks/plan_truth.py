@@ -2,8 +2,8 @@
 
 python -m benchmarks.plan_truth [--out FILE.json] [--set KEY=VALUE ...] [EXPERIMENT.yaml ...]
 
-Both commands as a user types them, in processes of their own, each experiment in a store of its own; --set is for all of
-them. By default the smoke experiment and a shortened main experiment; the target is within 30 %.
+Both commands as a user types them, in processes of their own, each experiment in a store of its own; --set is for all
+of them. By default the smoke experiment and a shortened main experiment; the target is within 30 %.
 """
 
 from __future__ import annotations

@@ -52,7 +52,7 @@ def estimate(plan: Plan, store: Store, pace: Pace | None = None, say: Callable[[
     missing = plan.missing_measures(store)
     stages = missing_stages(plan, store)
     if pace is None:
-        pace = pace_of([*stages, *_finished(plan, store)], resources, store, say) if stages else Pace(resources.device)
+        pace = pace_for(plan, store, say)
     samples = [stage for stage in stages if isinstance(stage, SampleStage)]
     floors = [stage.generated for stage in missing if isinstance(stage.generated, ReferenceStage)]
     through = [floor for floor in floors if floor.latents is not None]
@@ -82,6 +82,12 @@ def estimate(plan: Plan, store: Store, pace: Pace | None = None, say: Callable[[
         device=resources.device,
         pace=(train_flops + sample_flops) / computing / gpus if computing else ASSUMED[resources.device],
     )
+
+
+def pace_for(plan: Plan, store: Store, say: Callable[[str], None] = lambda _: None) -> Pace:
+    """How fast this machine is at what a plan lacks; nothing is measured where nothing is missing."""
+    stages, resources = missing_stages(plan, store), plan.experiment.resources
+    return pace_of([*stages, *_finished(plan, store)], resources, store, say) if stages else Pace(resources.device)
 
 
 def missing_stages(plan: Plan, store: Store) -> list[Stage]:

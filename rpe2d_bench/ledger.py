@@ -7,7 +7,7 @@ from typing import Any
 
 from rpe2d_bench import records
 from rpe2d_bench.plan import Cell, Floor, Plan, Trial
-from rpe2d_bench.precision import notes
+from rpe2d_bench.precision_notes import notes
 from rpe2d_bench.records import Record
 from rpe2d_bench.stages import MeasureStage, ReferenceStage, read_result
 from rpe2d_bench.stages.weights_file import told

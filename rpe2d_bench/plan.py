@@ -1,4 +1,6 @@
-"""From an experiment to the stages that answer it, each once, and what they will cost."""
+"""From an experiment to the stages that answer it, each once."""
+
+# Longer than most: what a plan is and how it is made belong together.
 
 from __future__ import annotations
 
@@ -12,7 +14,8 @@ import numpy as np
 
 from rpe2d_bench.autoencoders import LatentSpace
 from rpe2d_bench.config import Checkpoint, Experiment, Pair, Sampler
-from rpe2d_bench.precision import Choice, Precisions, as_before_auto, resolved, sampling_shape
+from rpe2d_bench.precision import Precisions, sampling_shape
+from rpe2d_bench.precision_notes import Choice, as_before_auto, resolved
 from rpe2d_bench.stages import MeasureStage, ReferenceStage, SampleStage, TrainStage
 from rpe2d_bench.stages.weights_file import WeightsFile, remark
 from rpe2d_bench.store import Store, content_key
@@ -126,7 +129,9 @@ def make_plan(experiment: Experiment, overrides: tuple[str, ...] = (), precision
 
     precisions = precisions or Precisions(None, experiment.resources)
 
-    dataset, latents = data.build(experiment.data), latent_space(experiment)
+    dataset = data.build(experiment.data)
+    experiment = precisions.of_autoencoder(experiment, lambda form: _trainings(form, dataset))
+    latents = latent_space(experiment)
     floors: list[Floor] = []
     trials: list[Trial] = []
     # The train resolution and the seed come outermost, so that the first partial table compares all methods.
@@ -154,8 +159,16 @@ def make_plan(experiment: Experiment, overrides: tuple[str, ...] = (), precision
     return Plan(experiment, overrides, tuple(trials), tuple(floors), found, labels, precisions.choices)
 
 
+def _trainings(experiment: Experiment, dataset: Any) -> Iterator[TrainStage]:
+    """Every training that is compared, in the arithmetic that the file names, be it `auto`."""
+    for pair in experiment.resolutions:
+        for seed in experiment.seeds:
+            for model in experiment.compared:
+                yield _train_stage(experiment, dataset, model, pair.train, seed, None)
+
+
 def _train_stage(
-    experiment: Experiment, dataset: Any, model: str, resolution: Resolution, seed: int, precisions: Precisions
+    experiment: Experiment, dataset: Any, model: str, resolution: Resolution, seed: int, precisions: Precisions | None
 ) -> TrainStage:
     from rpe2d_bench.data.crops import build_crops
 
@@ -183,7 +196,7 @@ def _train_stage(
         mixed=tuple((part.resolution, part.share) for part in entry.mixed),
         latents=latent_space(experiment),
     )
-    return precisions.of_training(stage)
+    return stage if precisions is None else precisions.of_training(stage)
 
 
 def _weights(checkpoint: Checkpoint | None) -> WeightsFile | None:
@@ -195,8 +208,7 @@ def trainings_of(experiment: Experiment, model: str) -> list[TrainStage]:
     from rpe2d_bench import data
 
     dataset, seed = data.build(experiment.data), experiment.seeds[0]
-    precisions = Precisions(None, experiment.resources)
-    return [_train_stage(experiment, dataset, model, pair.train, seed, precisions) for pair in experiment.resolutions]
+    return [_train_stage(experiment, dataset, model, pair.train, seed, None) for pair in experiment.resolutions]
 
 
 def latent_space(experiment: Experiment) -> LatentSpace | None:

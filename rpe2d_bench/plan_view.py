@@ -10,7 +10,7 @@ from rich.console import Console
 from rpe2d_bench.cost import Cost, estimate, in_bytes, in_flops
 from rpe2d_bench.plan import Plan
 from rpe2d_bench.plan_table import PlanTable
-from rpe2d_bench.precision import notes, warnings
+from rpe2d_bench.precision_notes import notes, warnings
 from rpe2d_bench.runner.display import duration
 from rpe2d_bench.search import Searching
 from rpe2d_bench.search.known import cost_of_rest

@@ -4,8 +4,6 @@ Two questions: which arithmetic is the faster one (`compare_blocks`, one block's
 training step or a sampler's evaluation takes (`step_seconds`, `pass_seconds`, the real loop on noise). As in a run, as
 many workers as slots compute at once, each with its own threads. Everything starts small and grows, since a call can't
 be stopped and bfloat16 may be a hundred times as slow as expected.
-
-Shape suffixes: B batch, N tokens, D width.
 """
 
 from __future__ import annotations
@@ -14,45 +12,21 @@ import functools
 import os
 import threading
 import time
-from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
-from torch import Generator, Tensor, nn
 
 from rpe2d_bench.config import Train
-from rpe2d_bench.encodings import Context, Encoding, Grid, build
-from rpe2d_bench.models import DiT, DiTOptions
-from rpe2d_bench.models.attention import rotation_of
-from rpe2d_bench.models.dit import Block
-from rpe2d_bench.optimizers import MUON, by_muon, update_by_muon
+from rpe2d_bench.speed_work import Shape, Work, block_work, convolution_work, pass_work, step_work
 
 SECONDS = 2.0  # at most, of a comparison and of a pace each
 LONG_ENOUGH = 0.02  # seconds of a call that the clock and the scheduler disturb little
 CLEAR = 3.0  # ratio from which a short call says enough
 LARGEST = 40_000_000  # weights of a model that is built only to be timed; larger ones are scaled from a block
 MOST_WORKERS = 8  # that compute at once while a pace is measured
-Work = Callable[[], object]
 Clock = Callable[[], float]
-
-
-@dataclass(frozen=True)
-class Shape:
-    """What a model computes with."""
-
-    options: DiTOptions
-    tokens: int
-    channels: int
-    batch: int  # images together
-    training: bool  # forward, backward and update; else forward alone
-
-    def __str__(self) -> str:
-        sizes = f"{self.options.width}x{self.options.depth}x{self.options.heads}/{self.options.patch_size}"
-        what = "training" if self.training else "sampling"
-        return f"{what} {sizes} {self.options.gelu} {self.channels}ch {self.tokens} tokens batch {self.batch}"
 
 
 @dataclass(frozen=True)
@@ -74,6 +48,16 @@ def present(device: str) -> bool:
     if device == "cuda":
         return torch.cuda.is_available()
     return device != "mps" or torch.backends.mps.is_available()
+
+
+@functools.cache
+def compare_convolutions(device: str, threads: int, limit: float = SECONDS / 2) -> Comparison:
+    """3x3 convolutions of 64 channels on 64x64 cells, of which autoencoders are made, as in `compare_blocks`."""
+    if device == "cuda" and not torch.cuda.is_bf16_supported():
+        return Comparison(1.0, float("inf"), 0)
+
+    with _threads(threads):
+        return compare(lambda p, rows: convolution_work(p, rows, device), 16, limit, 1.0, _clock(device, threads))
 
 
 @functools.cache
@@ -118,33 +102,6 @@ def compare(
         rows = larger
 
 
-def block_work(shape: Shape, precision: str, rows: float, device: str) -> Work:
-    """One block, forward and (for training) backward, on that many images; less than one is a part of its tokens."""
-    options, rng = shape.options, Generator().manual_seed(0)
-    tokens, rows = max(1, round(shape.tokens * min(1.0, rows))), max(1, round(rows))
-    block = Block(options).to(device)
-    if not shape.training:
-        block = block.eval().requires_grad_(False)
-    x_BND = torch.randn(rows, tokens, options.width, generator=rng).to(device)
-    condition_BD = torch.randn(rows, options.width, generator=rng).to(device)
-    realised = _realised(options, Grid(1, tokens), device)
-    rotation = rotation_of(realised, options.head_width, x_BND)
-    if precision == "bf16":
-        rotation = rotation_of(realised, options.head_width, x_BND.bfloat16())
-        x_BND = x_BND.bfloat16()
-    x_BND.requires_grad_(shape.training)
-
-    def work() -> None:
-        with torch.set_grad_enabled(shape.training):
-            with torch.autocast(device, torch.bfloat16, enabled=precision == "bf16"):
-                out_BND = block(x_BND, condition_BD, rotation, None)
-            if shape.training:
-                out_BND.float().square().mean().backward()
-        _wait(device)
-
-    return work
-
-
 def step_seconds(
     shape: Shape, recipe: Train, block: float, device: str, threads: int, workers: int, limit: float = SECONDS
 ) -> float:
@@ -160,7 +117,7 @@ def step_seconds(
     rows = max(1, min(shape.batch, round(share)))
     with torch.random.fork_rng(devices=[]), _threads(threads):
         torch.manual_seed(0)
-        workings = [_step_work(shape, recipe, rows, device) for _ in range(_at_once(workers, device))]
+        workings = [step_work(shape, recipe, rows, device) for _ in range(_at_once(workers, device))]
         seconds = _together(workings, limit, _clock(device, threads))
         return seconds * _crowded(workers, device, threads) * shape.batch / rows
 
@@ -177,7 +134,7 @@ def pass_seconds(
             work()
             return 1.05 * shape.options.depth * _timed(work, clock)
         while True:
-            works = [_pass_work(shape, precision, rows, device) for _ in range(_at_once(workers, device))]
+            works = [pass_work(shape, precision, rows, device) for _ in range(_at_once(workers, device))]
             seconds = _together(works, limit / 4, clock)
             larger = min(shape.batch, 4 * rows)
             if rows == shape.batch or time.perf_counter() - began + 2 * seconds * larger / rows > limit:
@@ -198,76 +155,6 @@ def seconds_of_call(work: Callable[[int], object], most: int, threads: int, limi
             if items == most or spent + 4 * seconds > limit:
                 return seconds / items
             items = min(most, 4 * items)
-
-
-def _step_work(shape: Shape, recipe: Train, rows: int, device: str) -> Work:
-    """A training step as train.py has it, written out: an optimizer of torch's would first import its compiler."""
-    options, grid = shape.options, _grid(shape.tokens)
-    dit = DiT(options, channels=shape.channels, num_classes=10, micro_conditioning=True).to(device)
-    x_BCYX, labels_B, crop_B3 = _noise(shape, grid, rows, device)
-    realised, t_B = _realised(options, grid, device), torch.full((rows,), 0.5, device=device)
-    weights: list[Tensor] = list(dit.parameters())
-    averages, first, second = ([torch.zeros_like(weight) for weight in weights] for _ in range(3))
-    shapes: dict[torch.Size, list[int]] = defaultdict(list)
-    for number, (name, weight) in enumerate(dit.named_parameters()):
-        if recipe.optimizer == "muon" and by_muon(name, weight):
-            shapes[weight.shape].append(number)
-    group = {**MUON, "lr": 1e-3, "weight_decay": 0.0, "momentum": 0.95}
-    low, dtype = recipe.precision == "bf16", torch.bfloat16 if recipe.precision == "bf16" else torch.float32
-
-    def work() -> None:
-        with torch.autocast(device, torch.bfloat16, enabled=low):
-            loss = F.mse_loss(dit(x_BCYX, t_B, labels_B, realised, crop_B3).float(), x_BCYX)
-        loss.backward()
-        gradients = [weight.grad for weight in weights if weight.grad is not None]
-        nn.utils.clip_grad_norm_(weights, 1.0, foreach=True)
-        with torch.no_grad():
-            for numbers in shapes.values():
-                update_by_muon([weights[n] for n in numbers], [first[n] for n in numbers], group, dtype)
-            torch._foreach_lerp_(second, gradients, 0.1)  # with the next lines about AdamW's passes over memory
-            torch._foreach_add_(weights, second, alpha=-1e-6)
-            torch._foreach_lerp_(averages, weights, 0.1)
-        for weight in weights:
-            weight.grad = None
-        _wait(device)
-
-    return work
-
-
-def _pass_work(shape: Shape, precision: str, rows: int, device: str) -> Work:
-    options, grid = shape.options, _grid(shape.tokens)
-    dit = DiT(options, channels=shape.channels, num_classes=10).to(device).eval().requires_grad_(False)
-    x_BCYX, labels_B, _ = _noise(shape, grid, rows, device)
-    realised = _realised(options, grid, device)
-    t_B = torch.full((rows,), 0.5, device=device)
-
-    def work() -> None:
-        with torch.inference_mode(), torch.autocast(device, torch.bfloat16, enabled=precision == "bf16"):
-            dit(x_BCYX, t_B, labels_B, realised)
-        _wait(device)
-
-    return work
-
-
-def _noise(shape: Shape, grid: Grid, rows: int, device: str) -> tuple[Tensor, Tensor, Tensor]:
-    """Images, labels and crops on the device."""
-    patch = shape.options.patch_size
-    size = (rows, shape.channels, grid.height * patch, grid.width * patch)
-    x_BCYX = torch.randn(size, generator=Generator().manual_seed(0)).to(device)
-    return x_BCYX, torch.arange(rows, device=device) % 10, torch.zeros(rows, 3, device=device)
-
-
-def _realised(options: DiTOptions, grid: Grid, device: str) -> Encoding:
-    """Rotary angles, which most encodings come to."""
-    realised = build({"kind": "axial_rope"}, width=options.width, heads=options.heads)(Context(grid, grid))
-    assert realised.angles_BHNF is not None
-    return Encoding(angles_BHNF=realised.angles_BHNF.to(device))
-
-
-def _grid(tokens: int) -> Grid:
-    """The most square grid of that many tokens."""
-    height = next(side for side in range(int(tokens**0.5), 0, -1) if tokens % side == 0)
-    return Grid(height, tokens // height)
 
 
 def _weights(shape: Shape) -> float:
@@ -321,13 +208,6 @@ def _crowded(workers: int, device: str, threads: int) -> float:
     """How much longer processor time takes where workers outnumber the cores."""
     alone = _clock(device, threads) is time.perf_counter
     return 1.0 if alone else max(1.0, workers * threads / (os.cpu_count() or 1))
-
-
-def _wait(device: str) -> None:
-    if device == "cuda":
-        torch.cuda.synchronize()
-    elif device == "mps":
-        torch.mps.synchronize()
 
 
 @contextmanager

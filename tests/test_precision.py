@@ -14,7 +14,8 @@ from rpe2d_bench import loading, speed
 from rpe2d_bench.config import Resources
 from rpe2d_bench.machine import Kept, machine
 from rpe2d_bench.plan import Plan, make_plan
-from rpe2d_bench.precision import Choice, Precisions, faster, notes, warnings
+from rpe2d_bench.precision import Precisions, faster
+from rpe2d_bench.precision_notes import Choice, notes, warnings
 from rpe2d_bench.stages import MeasureStage, SampleStage
 from rpe2d_bench.store import Store, write_json
 

@@ -6,12 +6,13 @@ reports never see a latent.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
 from rpe2d_bench.autoencoders.coding import decoded, encoded
 from rpe2d_bench.autoencoders.diffusers_kl import DiffusersOptions
-from rpe2d_bench.autoencoders.interface import Autoencoder, AutoencoderOptions, LatentSpace
+from rpe2d_bench.autoencoders.interface import Autoencoder, AutoencoderOptions, InBfloat16, LatentSpace
 from rpe2d_bench.autoencoders.taef2 import Taef2Options
 from rpe2d_bench.data.options import parse_options
 from rpe2d_bench.errors import UserError, unknown
@@ -45,16 +46,26 @@ def validate(spec: Mapping[str, Any]) -> AutoencoderOptions:
 
 
 def describe(spec: Mapping[str, Any]) -> LatentSpace:
-    """Size of its latents and a hash of its weights; loads no network."""
-    return validate(spec).describe(dict(spec))
+    """Size of its latents and a hash of its weights; loads no network. What bfloat16 makes is another space."""
+    space = validate(spec).describe(dict(spec))
+    if space.present and spec.get("precision") == "bf16":
+        return dataclasses.replace(space, revision=f"{space.revision}-bf16")
+    return space
+
+
+def takes_precision(spec: Mapping[str, Any]) -> bool:
+    """Whether an autoencoder leaves its arithmetic to this machine: it has the option, and the file does not decide."""
+    known = {field.name for field in dataclasses.fields(AUTOENCODERS[spec["kind"]])}  # type: ignore[arg-type]
+    return "precision" in known and spec.get("precision", "auto") == "auto"
 
 
 def load(space: LatentSpace, device: str = "cpu") -> Autoencoder:
     """The network, ready to encode and decode. Raises UserError where its files are not those that were described."""
     options = validate(space.spec)
-    if not space.present or options.describe(space.spec).revision != space.revision:
+    if not space.present or describe(space.spec).revision != space.revision:
         raise UserError(
             f"autoencoder.path: {space.spec['path']} does not hold the weights that this run was planned with; "
             "give the path of the same files"
         )
-    return options.load(device)
+    network = options.load(device)
+    return InBfloat16(network, device) if space.spec.get("precision") == "bf16" else network

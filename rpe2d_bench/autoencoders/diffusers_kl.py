@@ -30,6 +30,7 @@ class DiffusersOptions:
     windows: int = 4  # random crops of a training picture that are encoded once and kept; matters where models crop
     downsampling: int | None = None  # expected; with channels, `plan` can count before the folder is there
     channels: int | None = None  # of latents, expected
+    precision: Literal["auto", "float32", "bf16"] = "auto"  # auto: what a measurement finds faster on this machine
 
     def check(self) -> None:
         """Raises UserError for values that cannot work, and for a folder that is not there where no size is given."""

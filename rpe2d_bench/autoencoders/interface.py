@@ -11,6 +11,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
+import torch
 from torch import Tensor
 
 ABSENT = "absent"
@@ -45,6 +46,22 @@ class Autoencoder(Protocol):
     def decode(self, latents_BLyx: Tensor) -> Tensor:
         """Latents of about unit variance -> pictures in about [0, 1], [B, 3, Y, X]."""
         ...
+
+
+class InBfloat16:
+    """An autoencoder whose products are computed in bfloat16; what goes in and comes out is float32."""
+
+    def __init__(self, network: Autoencoder, device: str) -> None:
+        self._network, self._device = network, device
+        self.downsampling, self.channels = network.downsampling, network.channels
+
+    def encode(self, pictures_BCYX: Tensor) -> Tensor:
+        with torch.autocast(self._device, torch.bfloat16):
+            return self._network.encode(pictures_BCYX).float()
+
+    def decode(self, latents_BLyx: Tensor) -> Tensor:
+        with torch.autocast(self._device, torch.bfloat16):
+            return self._network.decode(latents_BLyx).float()
 
 
 @runtime_checkable

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -27,6 +27,7 @@ class Taef2Options:
 
     path: str  # of the weights
     windows: int = 4  # random crops of a training picture that are encoded once and kept; matters where models crop
+    precision: Literal["auto", "float32", "bf16"] = "auto"  # auto: what a measurement finds faster on this machine
 
     def check(self) -> None:
         """Raises UserError for values that cannot work."""

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from rpe2d_bench.records import Record
     from rpe2d_bench.runner.jobs import Watch
     from rpe2d_bench.store import Store
+    from rpe2d_bench.surroundings import Surroundings
 
 Engine = Literal["ray", "local"]
 

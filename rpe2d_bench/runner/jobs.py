@@ -5,15 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from rpe2d_bench.cost import PACE, flops_of_samples, flops_per_step
+from rpe2d_bench.cost import pace_for
+from rpe2d_bench.pace import Pace, seconds_of
 from rpe2d_bench.plan import Plan, Trial, size
 from rpe2d_bench.runner.order import Job, Part
 from rpe2d_bench.stages import MeasureStage, ReferenceStage, SampleStage, TrainStage
 from rpe2d_bench.store import Store
-
-# Of one worker, for what is not counted in FLOPs: seconds for starting, and per real or generated image through the
-# nets of the metrics. Measured on two cores; what a run shows takes their place at once.
-FEATURES, SCORES, PER_IMAGE = 0.2, 0.2, 2e-3
 
 
 class Watch(Protocol):
@@ -56,7 +53,7 @@ class Work:
 def work_of(plan: Plan, store: Store) -> Work:
     """What a store lacks of a plan."""
     work, seeds = Work([]), list(plan.experiment.seeds)
-    device = plan.experiment.resources.device
+    pace = pace_for(plan, store)
     missing = {stage.key for stage in plan.missing_measures(store)}
     untrained = {trial.stage.key for trial in plan.missing_trainings(store)}
     for trial in plan.trials:
@@ -64,7 +61,7 @@ def work_of(plan: Plan, store: Store) -> Work:
         if stage.key in untrained:
             if stage.key not in work.trainings:
                 after = None if stage.start is None else stage.start.key
-                part = Part(stage.key, kind_of(stage), seconds_of(stage, device))
+                part = Part(stage.key, kind_of(stage), seconds_of(stage, pace))
                 label = f"train {trial.label}"
                 work.jobs.append(Job(stage.key, label, "training", seeds.index(trial.seed), after, (part,)))
             work.trainings.setdefault(stage.key, []).append(trial)
@@ -72,24 +69,24 @@ def work_of(plan: Plan, store: Store) -> Work:
             measure = cell.measure
             if measure.key in missing and measure.key not in work.measures:
                 label = f"{cell.method} {size(cell.test_resolution)} seed {cell.seed}"
-                parts = _parts(measure, store, device)
+                parts = _parts(measure, store, pace)
                 work.jobs.append(Job(measure.key, label, "cell", seeds.index(cell.seed), stage.key, parts))
                 work.measures[measure.key] = measure
     for floor in plan.floors:
         measure = floor.measure
         if measure.key in missing and measure.key not in work.measures:
             label = f"real images {size(floor.test_resolution)} seed {floor.seed}"
-            parts = _parts(measure, store, device)
+            parts = _parts(measure, store, pace)
             work.jobs.append(Job(measure.key, label, "floor", seeds.index(floor.seed), None, parts))
             work.measures[measure.key] = measure
     return work
 
 
-def _parts(measure: MeasureStage, store: Store, device: str) -> tuple[Part, ...]:
+def _parts(measure: MeasureStage, store: Store, pace: Pace) -> tuple[Part, ...]:
     sources = (measure.reference, measure.training, measure.generated)
     absent = [stage for stage in sources if stage is not None and not store.has(stage.name, stage.key)]
-    parts = [Part(stage.key, kind_of(stage), seconds_of(stage, device)) for stage in absent]
-    return (*parts, Part(measure.key, kind_of(measure), seconds_of(measure, device)))
+    parts = [Part(stage.key, kind_of(stage), seconds_of(stage, pace)) for stage in absent]
+    return (*parts, Part(measure.key, kind_of(measure), seconds_of(measure, pace)))
 
 
 def kind_of(stage: TrainStage | SampleStage | ReferenceStage | MeasureStage) -> str:
@@ -99,14 +96,3 @@ def kind_of(stage: TrainStage | SampleStage | ReferenceStage | MeasureStage) -> 
     if isinstance(stage, SampleStage):
         return f"compute/sample/{size(stage.resolution)}"
     return "data/features" if isinstance(stage, ReferenceStage) else "data/scores"
-
-
-def seconds_of(stage: TrainStage | SampleStage | ReferenceStage | MeasureStage, device: str) -> float:
-    """Planned seconds of one worker. The one place that turns FLOPs into time for the display."""
-    if isinstance(stage, TrainStage):
-        return stage.recipe.steps * flops_per_step(stage) / PACE[device]
-    if isinstance(stage, SampleStage):
-        return flops_of_samples(stage) / PACE[device]
-    if isinstance(stage, ReferenceStage):
-        return FEATURES + stage.count * PER_IMAGE
-    return SCORES + stage.generated.count * PER_IMAGE

@@ -12,16 +12,17 @@ from rich.console import Console
 from torch import Generator
 from toy import EXPERIMENT, kl, pictures, taef2
 
-from rpe2d_bench import data, loading, report
+from rpe2d_bench import autoencoders, data, loading, report, speed
 from rpe2d_bench.cost import estimate
 from rpe2d_bench.data.crops import build_crops
 from rpe2d_bench.data.latents import Encoder, TrainingLatents
 from rpe2d_bench.data.training import TrainingPictures
 from rpe2d_bench.errors import UserError
 from rpe2d_bench.plan import Plan, make_plan
+from rpe2d_bench.precision import Precisions
 from rpe2d_bench.runner import run
 from rpe2d_bench.stages import SampleStage
-from rpe2d_bench.store import Store
+from rpe2d_bench.store import Store, write_json
 
 
 def planned(folder: Path, autoencoder: str, *overrides: str) -> Plan:
@@ -159,3 +160,41 @@ def test_a_plan_counts_before_anything_is_there(folder: Path, tmp_path: Path) ->
         run(absent, Store(tmp_path), engine="local")
     with pytest.raises(UserError, match=r"data\.files: 47 expected, .* has 48"):
         planned(folder, spec, "data.classes=2", "data.files=47")
+
+
+@pytest.mark.parametrize("kind", ["diffusers", "taef2"])
+def test_an_autoencoder_computes_in_what_is_faster_unless_the_store_has_its_latents(
+    folder: Path, kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    where = folder / {"diffusers": "kl", "taef2": "taef2.safetensors"}[kind]
+    spec, ratio = f"kind: {kind}, path: {where}", [1.0]
+    asked = []
+
+    def compared(*_: object) -> speed.Comparison:
+        asked.append(ratio[0])
+        return speed.Comparison(ratio[0], 1.0, 1)
+
+    monkeypatch.setattr(speed, "compare_convolutions", compared)
+    exact, rounded = (planned(folder, f"{spec}, precision: {p}") for p in ("float32", "bf16"))
+    keys = [[trial.stage.key for trial in plan.trials] for plan in (exact, rounded)]
+    assert keys[0] != keys[1]
+    assert asked == []
+
+    def auto(store: Store) -> Plan:
+        experiment = loading.load(folder / "toy.yaml")
+        return make_plan(experiment, (), Precisions(store, experiment.resources))
+
+    planned(folder, spec)
+    for number, (value, expected) in enumerate([(1.1, exact), (3.0, rounded)]):
+        ratio[0] = value
+        found = auto(Store(tmp_path / str(number)))
+        assert [trial.stage.key for trial in found.trials] == [trial.stage.key for trial in expected.trials]
+        assert found.run == expected.run
+    store = Store(tmp_path / "old")
+    store.make("train", keys[0][-1], lambda partial: write_json(partial / "result.json", {}))
+    assert [trial.stage.key for trial in auto(store).trials] == keys[0]
+    images = np.random.default_rng(0).integers(0, 256, (2, 3, 32, 32), np.uint8)
+    first, second = (autoencoders.load(plan.trials[0].stage.latents, "cpu") for plan in (exact, rounded))  # type: ignore[arg-type]
+    there, too = autoencoders.encoded(first, images), autoencoders.encoded(second, images)
+    assert 0 < np.abs(there - too).max() < 0.1 * np.abs(there).max()
+    assert too.dtype == np.float16

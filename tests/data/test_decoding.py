@@ -47,7 +47,9 @@ def deep_tiff(levels: np.ndarray, order: str) -> bytes:
     out = struct.pack(f"{order}2sHIH", b"II" if order == "<" else b"MM", 42, 8, len(tags))
     for tag, kind, count, value in tags:
         short = kind == 3 and count == 1
-        out += struct.pack(f"{order}HHI" + ("HH" if short else "I"), tag, kind, count, *((value, 0) if short else (value,)))
+        out += struct.pack(
+            f"{order}HHI" + ("HH" if short else "I"), tag, kind, count, *((value, 0) if short else (value,))
+        )
     return out + struct.pack(f"{order}I3H", 0, 16, 16, 16) + body
 
 

@@ -182,7 +182,10 @@ def content(tmp_path: Path) -> bytes:
     return (tmp_path / "one.png").read_bytes()
 
 
-READERS = [lambda path: build(path).pictures("train", np.arange(2), (8, 8)), lambda path: list(open_pictures(path).batches(4))]
+READERS = [
+    lambda path: build(path).pictures("train", np.arange(2), (8, 8)),
+    lambda path: list(open_pictures(path).batches(4)),
+]
 
 
 @pytest.mark.parametrize("reader", READERS, ids=["image_folder", "measure"])
