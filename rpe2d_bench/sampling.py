@@ -68,7 +68,9 @@ def sample_method(
     if out.suffix.lower() == ".npz":
         labels = samples_file.labels(folder / samples_file.NAME)[:count]
         with out.open("wb") as file:  # np.savez would add .npz to a name that ends in .NPZ
-            np.savez(file, arr_0=np.repeat(pictures, 3 // pictures.shape[1], axis=1).transpose(0, 2, 3, 1), arr_1=labels)
+            np.savez(
+                file, arr_0=np.repeat(pictures, 3 // pictures.shape[1], axis=1).transpose(0, 2, 3, 1), arr_1=labels
+            )
     else:
         _grid(pictures).save(out)
     Console().print(f"{len(pictures)} pictures of {method} at {size(test)}: {out}", highlight=False, soft_wrap=True)

@@ -179,9 +179,7 @@ def _has_classes(paths: Iterable[list[str]], depth: int) -> bool:
     return any(len(path) > depth + 2 for path in paths)
 
 
-def _split_folders(
-    heads: set[str], parts: dict[str, list[str]], depth: int, where: str
-) -> dict[str, Split] | None:
+def _split_folders(heads: set[str], parts: dict[str, list[str]], depth: int, where: str) -> dict[str, Split] | None:
     """Which of the folders below the root is which split; None where they are classes."""
     exact = {head: SPLIT_NAMES[head.lower()] for head in heads if head.lower() in SPLIT_NAMES}
     guessed = {head: split for head in heads if (split := _named(head)) is not None}

@@ -1,4 +1,4 @@
-"""Subsets show the classes of the whole: reference, floor, limited pool, validation, and the labels that follow them."""
+"""Subsets show the classes of the whole: reference, floor, limited pool, validation; labels follow them."""
 
 from __future__ import annotations
 
@@ -138,7 +138,10 @@ def test_generated_labels_follow_the_reference_and_the_plan_says_so(digits: Path
     _, made, real = generated(plan)
     assert np.array_equal(np.bincount(made), np.bincount(real))
     assert np.bincount(real).max() > 3 * np.bincount(real).min()
-    assert plan.labels == f"as often as in the reference, {np.bincount(real).min()} to {np.bincount(real).max()} of a class"
+    assert (
+        plan.labels
+        == f"as often as in the reference, {np.bincount(real).min()} to {np.bincount(real).max()} of a class"
+    )
     assert plan.data.startswith("1,200 images in 10 classes of 30 to 210: train ")
 
 
