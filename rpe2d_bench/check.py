@@ -118,8 +118,8 @@ def _tables(experiment: Experiment, document: Document) -> None:
     if size is not None and size < sides * evaluate.num_samples:
         raise document.error(
             ("evaluate", "num_samples"),
-            f"the {evaluate.split} split has {size} images; a reference and a floor per seed (other real images, without "
-            f"which nothing says what a perfect score is) need {sides} x num_samples = {sides * evaluate.num_samples}; "
+            f"the {evaluate.split} split has {size} images; a reference and a floor per seed (other real images, which "
+            f"say what a perfect score is) need {sides} x num_samples = {sides * evaluate.num_samples}; "
             + (
                 f"write num_samples: {size // sides} or less"
                 if size // sides > 1

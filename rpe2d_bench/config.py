@@ -170,8 +170,7 @@ class Evaluate(_Part):
     features: str = "glyphnet"  # net of the distances; its name becomes part of theirs
     weights: str | None = None  # file of that net's weights, where the package ships none
     guidance: tuple[Guidance, ...] = ()  # every method once more at each of these, as NAME-wX: does order hold?
-    labels: Literal["reference", "balanced", "iid"] = "reference"  # classes of generated images: as often as in the
-    # reference; balanced: each equally often, in the reference, too; iid: drawn for each image by those frequencies
+    labels: Literal["reference", "balanced", "iid"] = "reference"  # classes as in the reference, even in both, or drawn
     judge: str | None = "glyphjudge"  # independent classifier of the accuracy
     split: Literal["test", "validation"] = "test"  # tuning uses validation and never sees test
 

@@ -1,6 +1,7 @@
-"""From an experiment to the stages that answer it, each once."""
+"""From an experiment to the stages that answer it, each once.
 
-# Longer than most: what a plan is and how it is made belong together.
+Longer than other files, because which stages there are is one decision, and what it rests on is read from top to end.
+"""
 
 from __future__ import annotations
 
@@ -10,10 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
-
 from rpe2d_bench.autoencoders import LatentSpace
 from rpe2d_bench.config import Checkpoint, Experiment, Pair, Sampler
+from rpe2d_bench.data.class_labels import ClassLabels, class_labels
 from rpe2d_bench.precision import Precisions, sampling_shape
 from rpe2d_bench.precision_notes import Choice, as_before_auto, resolved
 from rpe2d_bench.stages import MeasureStage, ReferenceStage, SampleStage, TrainStage
@@ -91,6 +91,9 @@ class Plan:
         for name, entry in self.experiment.models.items():
             if entry.checkpoint is not None:
                 matters["models"][name]["checkpoint"] = WeightsFile.at(entry.checkpoint.path).digest
+        if matters.get("evaluate", {}).get("labels") == "balanced" and not self.floors[0].measure.reference.even:
+            del matters["evaluate"]["labels"]  # what an endless stream is anyway
+            matters = {key: value for key, value in matters.items() if key != "evaluate" or value}
         return f"{self.experiment.name}-{content_key('run', 1, matters)[:8]}"
 
     def distinct_floors(self) -> list[MeasureStage]:
@@ -152,11 +155,11 @@ def make_plan(experiment: Experiment, overrides: tuple[str, ...] = (), precision
                 if latents is not None:
                     through = dataclasses.replace(measure, generated=dataclasses.replace(other, latents=latents))
                     floors.append(Floor(pair.train, resolution, seed, through, "reconstruction"))
-    found, labels = data.summary(dataset), _labels_in_words(experiment, dataset)
+    found = data.summary(dataset), _class_labels(experiment, dataset).words
     samples = [(c.method, c.measure.generated) for t in trials for c in t.cells]
     experiment = resolved(experiment, [(trial.model, trial.stage) for trial in trials],
                           [(name, stage) for name, stage in samples if isinstance(stage, SampleStage)])  # fmt: skip
-    return Plan(experiment, overrides, tuple(trials), tuple(floors), found, labels, precisions.choices)
+    return Plan(experiment, overrides, tuple(trials), tuple(floors), *found, precisions.choices)
 
 
 def _trainings(experiment: Experiment, dataset: Any) -> Iterator[TrainStage]:
@@ -249,36 +252,9 @@ def _reference(experiment: Experiment, dataset: Any, train: Resolution, resoluti
     )
 
 
-def class_labels(experiment: Experiment, dataset: Any) -> tuple[str, tuple[int, ...] | None]:
-    """How classes of generated images are chosen, and the images of each class in the reference that they follow.
-
-    An endless stream has all classes equally often, so that to follow it is to be balanced.
-    """
-    from rpe2d_bench.data.announced import ABSENT
-    from rpe2d_bench.data.subsets import class_counts
-
+def _class_labels(experiment: Experiment, dataset: Any) -> ClassLabels:
     evaluate = experiment.evaluate
-    size = dataset.size(evaluate.split)
-    if size is None or dataset.revision == ABSENT or evaluate.labels == "balanced":
-        return "balanced" if evaluate.labels == "reference" else evaluate.labels, None
-    return evaluate.labels, class_counts(dataset, evaluate.split, np.arange(min(size, evaluate.num_samples)))
-
-
-def _labels_in_words(experiment: Experiment, dataset: Any) -> str:
-    from rpe2d_bench.data.announced import ABSENT
-
-    kind, counts = class_labels(experiment, dataset)
-    if dataset.size(experiment.evaluate.split) is None or dataset.revision == ABSENT:
-        if dataset.revision == ABSENT and kind == "balanced" != experiment.evaluate.labels:
-            return "as often as in the reference, which is not there yet"
-        return "every class equally often" if kind == "balanced" else "drawn for each image, all classes alike"
-    if counts is None:
-        return "every class equally often, in the reference, too"
-    low, high = min(counts), max(counts)
-    numbers = f"{low}" if low == high else f"{low} to {high}"
-    if kind == "iid":
-        return f"drawn for each image by the class frequencies of the reference ({numbers} of a class)"
-    return f"as often as in the reference, {numbers} of a class"
+    return class_labels(dataset, evaluate.split, evaluate.num_samples, evaluate.labels)
 
 
 def _training(dataset: Any, reference: ReferenceStage) -> ReferenceStage | None:
@@ -299,7 +275,7 @@ def _cells(
 
     evaluate = experiment.evaluate
     inside = split(evaluate.metrics, evaluate.features, evaluate.judge)[1]
-    labels, class_counts = class_labels(experiment, dataset)
+    labels = _class_labels(experiment, dataset)
     chosen = [(name, method) for name, method in experiment.methods.items() if method.model == model]
     most = max(stage.grid_of(resolution).tokens for resolution in pair.test)
     for resolution in pair.test:
@@ -310,8 +286,8 @@ def _cells(
             generated = stage.resolution if method.upscale else resolution
             sampler = experiment.sampler_of(name)
             sample = _sample_stage(stage, method.replacements, sampler, generated, reference.count, method.conditioning)
-            sample = dataclasses.replace(sample, labels=labels, class_counts=class_counts)
-            measure = MeasureStage(sample, reference, training, inside, labels)
+            sample = dataclasses.replace(sample, labels=labels.kind, class_counts=labels.counts)
+            measure = MeasureStage(sample, reference, training, inside, labels.kind)
             shape = sampling_shape(stage, most, experiment.resources, guided=sampler.guidance != 1.0)
             measure = precisions.of_sampling(measure, shape)
             cells.append(Cell(name, model, pair.train, resolution, stage.seed, measure))

@@ -35,7 +35,8 @@ def labels_of(
     kind: str, seed: int, indices: np.ndarray, num_classes: int, counts: tuple[int, ...] | None = None
 ) -> np.ndarray:
     """Labels of images, the same for every method: 'balanced' in turn, so that every class comes equally often;
-    'reference' as often as `counts` says; 'iid' drawn for each image from (seed, index) alone, evenly or by `counts`."""
+    'reference' as often as `counts` says; 'iid' drawn for each image from (seed, index) alone, evenly or by `counts`.
+    """
     if kind == "reference" and counts is not None:
         return labels_by_counts(counts, indices)
     if kind in ("balanced", "reference"):

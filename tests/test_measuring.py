@@ -73,7 +73,7 @@ def test_labels_are_balanced_or_drawn(tiny: Path, tmp_path: Path) -> None:
     assert all(record.details["labels"].startswith("iid; pictures per class: ") for record in measured)
     assert all("1 to 2 real" in record.details["labels"] for record in measured)
     notes = {r.stage: r.details["notes"].get("kid_glyphnet") for r in found if r.stage != "train"}
-    assert notes["measure"] == "unbiased, all pairs of 12 and 12"  # 12 pictures of 10 classes: some come once
+    assert notes["measure"] == "unbiased for drawn classes and the reference's fixed counts, all pairs of 12 and 12"
     floors = {s.key for s in drawn.measures()} & {s.key for s in balanced.measures()}
     assert floors == {floor.measure.key for floor in drawn.floors}  # real pictures are the same either way
     files = {r.method: tmp_path / "runs" / r.artifacts["samples"] for r in measured if r.test_resolution == (24, 24)}

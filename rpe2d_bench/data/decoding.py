@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
 
 from rpe2d_bench.errors import UserError
 
@@ -23,7 +23,9 @@ UNREADABLE = (
     ".arw", ".raw", ".tga", ".pcx", ".ppm", ".pgm", ".pbm", ".pnm", ".ico", ".dcm",
 )  # fmt: skip
 Image.init()  # all of Pillow's formats; others than these are not tried
-FORMATS = [name for name in ("PNG", "JPEG", "WEBP", "BMP", "DIB", "TIFF", "GIF", "AVIF") if name in Image.OPEN]
+FORMATS: list[str] = [
+    name for name in ("PNG", "JPEG", "WEBP", "BMP", "DIB", "TIFF", "GIF", "AVIF") if name in Image.OPEN
+]
 MAX_PIXELS = 2**26  # 8192 x 8192: Pillow holds 4 bytes of each, and a conversion holds two images
 _UPRIGHT = (None, 0, 1)  # values of EXIF's orientation that ask for nothing
 _ORIENTATION = 0x0112
@@ -49,8 +51,8 @@ def decode(content: bytes, name: str) -> Image.Image:
 def read_image(content: bytes, where: str, deep: Deep = "scale", bits: int | None = None) -> Decoded:
     """One file's content as an image; `deep` says what becomes of more than 8 bits a channel.
 
-    `bits` of 16-bit files are used, by default 16. Raises UserError, which begins with `where`, for what is no image, is
-    damaged, has more than MAX_PIXELS, 32 bits or floating-point numbers, or, where `bits` is not given, 16 bits of
+    `bits` of 16-bit files are used, by default 16. Raises UserError, which begins with `where`, for what is no image,
+    is damaged, has more than MAX_PIXELS, 32 bits or floating-point numbers, or, where `bits` is not given, 16 bits of
     which no more than 12 are used: then the brightest level is unknown.
     """
     try:
@@ -134,9 +136,9 @@ def _scaled(opened: Image.Image, content: bytes, where: str, bits: int | None) -
         image = ImageOps.exif_transpose(opened)
         return Image.fromarray(_rounded(np.asarray(image), where, bits))
     levels = _levels(opened, content, where)
-    grey = levels.shape[2] == 2  # grey and alpha
-    pixels = _rounded(levels, where, bits)
-    image = Image.fromarray(pixels, "LA" if grey else {3: "RGB", 4: "RGBA"}[levels.shape[2]])
+    colours = levels.shape[2] - (levels.shape[2] in (2, 4))  # without alpha, which uses all bits
+    parts = (_rounded(levels[..., :colours], where, bits), _rounded(levels[..., colours:], where, 16))
+    image = Image.fromarray(np.concatenate(parts, axis=2), {2: "LA", 3: "RGB", 4: "RGBA"}[levels.shape[2]])
     turned = _transposition(content)
     return image if turned is None else image.transpose(turned)
 
@@ -159,17 +161,16 @@ def _levels(opened: Image.Image, content: bytes, where: str) -> np.ndarray:
     raise UserError(f"{where} has 16 bits a channel in a layout that cannot be read ({opened.mode}); save it with 8")
 
 
-def _raw(tile: tuple) -> str:  # type: ignore[type-arg]
-    return str(tile[3] if isinstance(tile[3], str) else tile[3][0])
+def _raw(tile: ImageFile._Tile) -> str:
+    return str(tile.args[0] if isinstance(tile.args, tuple) else tile.args)
 
 
-def _read_as(content: bytes, raw: str | None) -> Image.Image:
+def _read_as(content: bytes, raw: str | None) -> ImageFile.ImageFile:
     """The file opened anew, its pixels to be unpacked by another of Pillow's raw modes."""
     image = Image.open(io.BytesIO(content), formats=FORMATS)
     if raw is not None:
         image.tile = [
-            (*tile[:3], raw if isinstance(tile[3], str) else (raw, *tile[3][1:]))  # type: ignore[misc]
-            for tile in image.tile
+            tile._replace(args=(raw, *tile.args[1:]) if isinstance(tile.args, tuple) else raw) for tile in image.tile
         ]
     return image
 

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import lzma
 import os
-import stat
-import threading
 import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
 from pathlib import Path
 from typing import Protocol
 
@@ -19,17 +15,12 @@ from PIL import Image
 
 from rpe2d_bench.data.decoding import EXTENSIONS, decode
 from rpe2d_bench.data.interface import Resolution
+from rpe2d_bench.data.zip_index import METHODS, UNREADABLE_ZIP, Archive, opened
 from rpe2d_bench.errors import UserError
 
 __all__ = ["EXTENSIONS", "Entries", "Files", "Folder", "Zip", "decode", "fit", "open_files"]
 
 MAX_BYTES = 2**29  # of one file, unpacked: an image of MAX_PIXELS with 16 bits fits
-_METHODS = {9: "Deflate64, which Windows Explorer writes above 2 GB", 93: "Zstandard", 95: "XZ", 98: "PPMd", 99: "AES"}
-# What zipfile raises for archives that are damaged, cut off, encrypted or packed by a method it does not know.
-_BROKEN = (
-    OSError, ValueError, EOFError, RuntimeError, OverflowError, LookupError, zipfile.BadZipFile, zlib.error,
-    lzma.LZMAError,
-)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -93,7 +84,7 @@ class Folder:
                     found.folders.append(name)
                     if not entry.name.startswith("."):  # hidden: nothing in it is used
                         self._walk(folder / entry.name, f"{name}/", above | {here}, found)
-                elif entry.is_symlink() and not os.path.exists(entry.path):
+                elif entry.is_symlink() and not Path(entry.path).exists():
                     found.broken.append(name)
                 else:
                     found.special.append(name)
@@ -124,12 +115,12 @@ class Zip:
         self.path = path
         self._archive()
 
-    def _archive(self) -> _Archive:
+    def _archive(self) -> Archive:
         """Opened once a process and content: a child that was forked must not share the parent's place in the file."""
         try:
             status = self.path.stat()
-            return _opened(str(self.path.resolve()), status.st_mtime_ns, status.st_size, os.getpid())
-        except (*_BROKEN, NotImplementedError) as error:
+            return opened(str(self.path.resolve()), status.st_mtime_ns, status.st_size, os.getpid())
+        except (*UNREADABLE_ZIP, NotImplementedError) as error:
             raise UserError(
                 f"{self.path} cannot be opened as a zip ({error}); if it was copied or downloaded, do that again"
             ) from None
@@ -147,7 +138,7 @@ class Zip:
                 methods.add(item.compress_type)
                 try:
                     archive.zip.open(item).close()
-                except (*_BROKEN, NotImplementedError) as error:
+                except (*UNREADABLE_ZIP, NotImplementedError) as error:
                     raise self._unreadable(name, item, error) from None
 
     def _check(self, name: str, item: zipfile.ZipInfo) -> None:
@@ -167,60 +158,18 @@ class Zip:
             self._check(name, item)
             try:
                 content = archive.zip.read(item)
-            except (*_BROKEN, NotImplementedError) as error:
+            except (*UNREADABLE_ZIP, NotImplementedError) as error:
                 raise self._unreadable(name, item, error) from None
             yield content
 
     def _unreadable(self, name: str, item: zipfile.ZipInfo, error: BaseException) -> UserError:
-        if isinstance(error, NotImplementedError) or item.compress_type in _METHODS:
-            method = _METHODS.get(item.compress_type, f"method {item.compress_type}")
+        if isinstance(error, NotImplementedError) or item.compress_type in METHODS:
+            method = METHODS.get(item.compress_type, f"method {item.compress_type}")
             return UserError(
                 f"{name} in {self.path} is compressed with {method}, which cannot be read here; unpack it and zip "
                 "it again, best without compression: zip -0 -r"
             )
         return UserError(f"{name} in {self.path} cannot be read ({error or type(error).__name__})")
-
-
-class _Archive:
-    """An open zip and its index by normalised names."""
-
-    def __init__(self, path: str) -> None:
-        self.zip = zipfile.ZipFile(path)
-        self.files: dict[str, zipfile.ZipInfo] = {}
-        self.folders: set[str] = set()
-        self.links: list[str] = []
-        for item in self.zip.infolist():
-            name = item.filename.replace("\\", "/")  # some tools on Windows write these
-            parts = [part for part in name.split("/") if part not in ("", ".")]
-            if name.startswith("/") or ".." in parts or (parts and parts[0].endswith(":")):
-                raise UserError(f"{path} holds {item.filename!r}, which leads out of it; zip the folder again")
-            if not parts:
-                continue
-            name = "/".join(parts)
-            for end in range(1, len(parts)):
-                if (folder := "/".join(parts[:end])) not in self.folders:
-                    self.folders.add(folder)
-            if item.is_dir() or item.filename.endswith("\\"):
-                self.folders.add(name)
-            elif stat.S_ISLNK(item.external_attr >> 16):
-                self.links.append(name)
-            elif name in self.files:
-                raise UserError(f"{path} holds {name!r} twice, and which one is meant cannot be known; zip again")
-            else:
-                self.files[name] = item
-
-
-_OPENING = threading.Lock()
-
-
-def _opened(path: str, modified: int, size: int, process: int) -> _Archive:
-    with _OPENING:
-        return _cached(path, modified, size, process)
-
-
-@lru_cache(maxsize=4)  # an index of a million entries takes seconds to parse; the key names content and process
-def _cached(path: str, modified: int, size: int, process: int) -> _Archive:
-    return _Archive(path)
 
 
 def _too_large(where: str, size: int) -> UserError:

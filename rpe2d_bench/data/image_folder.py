@@ -219,8 +219,8 @@ def _groups(files: Files, names: list[str], options: ImageFolderOptions) -> dict
 def _sides(groups: dict[str, str], arranged: Arranged, options: ImageFolderOptions) -> list[Split]:
     """The split of each image: its folder's, where folders are splits; what has no folder is cut from train."""
     own = arranged.splits or ["train"] * len(arranged.images)
-    cut = set(SPLITS) - set(own)
-    drawn = [_side(groups[name], options) if side == "train" else side for name, side in zip(arranged.images, own)]
+    names, cut = arranged.images, set(SPLITS) - set(own)
+    drawn = [_side(groups[name], options) if side == "train" else side for name, side in zip(names, own, strict=True)]
     return [new if new in cut else old for new, old in zip(drawn, own, strict=True)]
 
 

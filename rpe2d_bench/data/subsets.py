@@ -2,8 +2,8 @@
 
 The first images of a list sorted by name are the first classes. Where images are ordered as here, any consecutive ones
 (a reference, the floor behind it, a limited training pool, validation images) are a seeded draw, stratified by class:
-a class with a share p of the whole has n p of n of them, within about 1. So two of them that do not overlap show the same
-distribution, and differ by nothing but which images of a class they hold.
+a class with a share p of the whole has n p of n of them, within about 1. So two of them that do not overlap show the
+same distribution, and differ by nothing but which images of a class they hold.
 """
 
 from __future__ import annotations

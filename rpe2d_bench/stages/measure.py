@@ -30,7 +30,7 @@ class MeasureStage:
     reference: ReferenceStage
     training: ReferenceStage | None = None  # training pictures, where a metric asks for them (memorization)
     inside: tuple[str, ...] = ()  # metrics that look into the model
-    labels: str = "balanced"  # of generated images, as SampleStage has it; iid: their class counts are random, which KID has to know
+    labels: str = "balanced"  # of generated images, as SampleStage has it; where drawn, KID has to know
 
     name = "measure"
     version = 2

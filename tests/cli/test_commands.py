@@ -12,10 +12,12 @@ import pytest
 from console import Bench, refused
 
 
-def test_validate_prints_one_line(bench: Bench, tiny: Path) -> None:
+def test_validate_prints_what_was_found(bench: Bench, tiny: Path) -> None:
     said = bench("validate", tiny)
     assert (said.code, said.err) == (0, "")
-    assert said.out == f"{tiny}: valid; 3 methods on 2 models, 1 seeds\n"
+    assert said.out == f"{tiny}: valid; 3 methods on 2 models, 1 seeds\n" + (
+        "data: 10 classes: train 20,000, validation endless, test endless\n"
+    )
 
 
 def test_plan_as_json_says_what_is_cached(bench: Bench, tiny: Path, trained: Path) -> None:

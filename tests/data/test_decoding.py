@@ -93,6 +93,9 @@ def test_fewer_bits_in_a_16_bit_file_need_a_word() -> None:
     assert pixels(deep_png(levels, 0), bits=16).max() == 16
     with pytest.raises(UserError, match=r"level 4095, more than data\.bits: 10 have"):
         pixels(deep_png(levels, 0), bits=10)
+    opaque = np.concatenate((levels, np.full_like(levels, 65535)), axis=2)
+    with pytest.raises(UserError, match="no level above 4095"):
+        pixels(deep_png(opaque, 4))
     assert pixels(deep_png(0 * levels, 0)).max() == 0  # black is black at any depth
 
 

@@ -1,4 +1,4 @@
-"""Subsets show the classes of the whole: reference, floor, limited pool, validation, and the labels that follow them."""
+"""Subsets show the classes of the whole: reference, floor, limited pool, validation; labels follow them."""
 
 from __future__ import annotations
 
