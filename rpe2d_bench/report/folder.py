@@ -105,7 +105,7 @@ def _inputs_of(out: Path) -> str | None:
 
 
 def _write(results: Results, store: Path, out: Path, inputs: str) -> None:
-    load_frame(results.records).to_csv(out / "results.csv", index=False)
+    _save(out / "results.csv", formats.frame_csv(load_frame(results.records)))
     lines = [record.model_dump_json() + "\n" for record in results.records]
     (out / RECORDS_FILE).write_text("".join(lines))
     if results.comparisons:

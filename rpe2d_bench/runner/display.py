@@ -86,13 +86,12 @@ class Display:
             seconds = record.timings.get("train")
             loss = record.metrics["validation_loss"]
             name = f"{record.model} {size(record.train_resolution)} seed {record.seed}"
-            self._console.print(
-                f"trained {name}: validation loss {loss:.4f}, {duration(seconds)}", highlight=False, soft_wrap=True
-            )
+            line = f"trained {name}: validation loss {loss:.4f}, {duration(seconds)}"
+            self._console.print(Text(line), soft_wrap=True)
         elif record.test_resolution:
             shown = ", ".join(f"{name} {value:.4g}" for name, value in record.metrics.items() if self._is_shown(name))
             name = f"{record.method or NOBODYS[record.stage]} {size(record.test_resolution)} seed {record.seed}"
-            self._console.print(f"measured {name}: {shown}", highlight=False, soft_wrap=True)
+            self._console.print(Text(f"measured {name}: {shown}"), soft_wrap=True)
 
     def _is_shown(self, name: str) -> bool:
         return name.startswith((f"{self._main}_", "accuracy_"))
@@ -145,7 +144,7 @@ class Display:
                 row.add_row(" ", *facts)
                 lines += [Text(label, no_wrap=True), row]
             else:
-                table.add_row(label, *facts)
+                table.add_row(Text(label), *facts)
         return Group(Text(self._summary(), style="bold"), *(lines if narrow else [table]))
 
 
