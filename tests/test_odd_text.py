@@ -40,7 +40,7 @@ ODD: list[tuple[str, str | bytes, str]] = [
     ("deep mappings", "\n".join(" " * i + "a:" for i in range(300)), "nested more than 50 deep"),
     (
         "deep aliases",
-        "a0: &a0 [1]\n" + "".join(f"a{i}: &a{i} [*a{i - 1}]\n" for i in range(1, 80)),
+        "a0: &a0 1\n" + "".join(f"a{i}: &a{i} [*a{i - 1}]\n" for i in range(1, 80)),
         "more than 50 deep",
     ),
     ("many values", "a: [" + "1," * 25_000 + "]", "more than 20,000 values"),

@@ -107,7 +107,7 @@ def test_sin_cos_and_entropies() -> None:
 
 @pytest.mark.parametrize("name", list(FREQUENCIES))
 def test_float32_is_off_by_less_than_a_millionth(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What such a device computes, against float64: relative error of every frequency, where no ramp starts elsewhere."""
+    """What such a device computes, against float64: the relative error of every frequency."""
     method = rule(FREQUENCIES[name])
     cases = [
         (Context(Grid(s * L, s * L), Grid(L, L), t=torch.tensor([t])), F)

@@ -1,4 +1,4 @@
-"""Where a method declares to change nothing, it gives the same bits as extrapolation: rules, encodings, a transformer."""
+"""Where a method declares to change nothing, it gives the bits of extrapolation: rules, encodings, a transformer."""
 
 from __future__ import annotations
 
