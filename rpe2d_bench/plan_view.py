@@ -7,8 +7,9 @@ from typing import Any
 
 from rich.console import Console
 
+from rpe2d_bench.config import Experiment
 from rpe2d_bench.cost import Cost, estimate, in_bytes, in_flops
-from rpe2d_bench.plan import Plan
+from rpe2d_bench.plan import Plan, size
 from rpe2d_bench.plan_table import PlanTable
 from rpe2d_bench.precision_notes import notes, warnings
 from rpe2d_bench.runner.display import duration
@@ -68,7 +69,9 @@ def show(
     cost = estimate(plan, store, say=console.print)
     models, cached = len(plan.trials), len(plan.trials) - len(plan.missing_trainings(store))
     ready = len(measures) - len(plan.missing_measures(store))
-    console.print(f"{plan.experiment.name}  (run {plan.run}, store {store.root})", highlight=False, soft_wrap=True)
+    console.print(
+        f"{plan.experiment.name}  (run {plan.run}, store {store.root})", highlight=False, markup=False, soft_wrap=True
+    )
     if searching:
         _show_search(searching, store, console)
     console.print(f"  data          {plan.data}", highlight=False, markup=False, soft_wrap=True)
@@ -86,11 +89,38 @@ def show(
     for number, line in enumerate(notes(plan.choices)):
         console.print(f"  {'' if number else 'arithmetic':14}{line}", highlight=False, soft_wrap=True)
     console.print(f"  rest          {_words(cost)}", highlight=False, soft_wrap=True)
-    for line in warnings(plan.choices):
-        console.print(f"  note          {line}", highlight=False, soft_wrap=True)
+    for line in (*warnings(plan.choices), *coinciding(plan.experiment)):
+        console.print(f"  note          {line}", highlight=False, markup=False, soft_wrap=True)
     if not brief:
         console.print()
         console.print(PlanTable(plan, store))
+
+
+def coinciding(experiment: Experiment) -> list[str]:
+    """A sentence for every method whose frequencies are those of a plainer rule at some test size."""
+    from rpe2d_bench.encodings import Grid, replaced
+    from rpe2d_bench.encodings.describe import degenerate
+    from rpe2d_bench.models import preset
+
+    cell = 1
+    if experiment.autoencoder is not None:
+        from rpe2d_bench import autoencoders
+
+        cell = autoencoders.describe(experiment.autoencoder).downsampling
+    sizes: dict[str, list[str]] = {}
+    for name, method in experiment.methods.items():
+        if method.frequencies is None:
+            continue
+        model = experiment.models[method.model]
+        options = preset(experiment.model_of(method.model).preset)
+        spec, side = replaced(model.encoding, method.replacements), cell * options.patch_size
+        for pair in experiment.resolutions:
+            train = model.resolution or pair.train
+            for test in pair.test:
+                grids = (Grid(test[0] // side, test[1] // side), Grid(train[0] // side, train[1] // side))
+                for text in degenerate(spec, *grids, head_width=options.head_width):
+                    sizes.setdefault(f"{name}: {text}", []).append(size(test))
+    return [f"{text}; at {', '.join(dict.fromkeys(where))}" for text, where in sizes.items()]
 
 
 def _show_search(searching: Searching, store: Store, console: Console) -> None:

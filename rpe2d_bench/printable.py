@@ -11,7 +11,7 @@ _UNPRINTABLE = {"Cc", "Cf", "Cn", "Cs", "Zl", "Zp"}
 
 def unprintable(text: str) -> str:
     """The first character that text of an experiment cannot have, in words; empty where all of it prints."""
-    return next((named(c) for c in text if unicodedata.category(c) in _UNPRINTABLE), "")
+    return next((named(c) for c in text if not _prints(c)), "")
 
 
 def named(character: str | int) -> str:
@@ -21,7 +21,15 @@ def named(character: str | int) -> str:
     return f"{kinds.get(unicodedata.category(chr(code)), 'the character')} U+{code:04X}"
 
 
+def printable(text: str) -> str:
+    """A text in which what does not print is escaped; line ends stay."""
+    return "".join(c if c == "\n" or _prints(c) else f"\\u{{{ord(c):X}}}" for c in text)
+
+
+def _prints(character: str) -> bool:
+    return unicodedata.category(character) not in _UNPRINTABLE
+
+
 def shown(text: str) -> str:
     """A text for an error: escaped where it does not print, and cut where it is long."""
-    cut = text if len(text) <= 60 else text[:57] + "..."
-    return "".join(c if unicodedata.category(c) not in _UNPRINTABLE else f"\\u{{{ord(c):X}}}" for c in cut)
+    return printable(text if len(text) <= 60 else text[:57] + "...").replace("\n", "\\n")

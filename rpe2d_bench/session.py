@@ -88,7 +88,7 @@ def run_experiment(
     failed = sum(record.status == "failed" for record in found)
     if failed:
         console.print(f"{failed} results failed; the report lists them, and the same command tries them again")
-    console.print(f"report: {page} ({duration(time.time() - began)})", highlight=False, soft_wrap=True)
+    console.print(f"report: {page} ({duration(time.time() - began)})", highlight=False, markup=False, soft_wrap=True)
     console.print("next:   rpe2d-bench ui, or the same command again after a change: what is done is kept")
     if failed:
         raise SystemExit(1)
@@ -137,7 +137,7 @@ def write_reports(sources: list[Path], store: Path, reports: Path) -> None:
         run, experiment = runs[0][0].run, runs[0][0].experiment
         page = report.render(runs[0], roots[0], reports / (run if run in map(str, sources) else experiment), compared)
         console.print(report.terminal_table(runs[0], compared))
-    console.print(f"report: {page}", highlight=False, soft_wrap=True)
+    console.print(f"report: {page}", highlight=False, markup=False, soft_wrap=True)
 
 
 def _say(console: Console, sentence: str) -> None:

@@ -15,6 +15,7 @@ from rpe2d_bench.cli import experiments, names, pictures, tracked, weights  # no
 from rpe2d_bench.cli.application import app
 from rpe2d_bench.console import survive_narrow_encodings
 from rpe2d_bench.errors import UserError
+from rpe2d_bench.printable import printable
 
 __all__ = ["app", "main"]
 STOPPED = 130  # the exit code into which typer turns Ctrl-C
@@ -29,7 +30,7 @@ def main() -> None:
     try:
         app()
     except UserError as error:
-        typer.echo(f"error: {error}", err=True)
+        typer.echo(f"error: {printable(str(error))}", err=True)
         raise SystemExit(2) from None
     except OSError as error:  # what was to be written cannot be; the store's own failures are sentences already
         if error.errno is None or error.filename is None:

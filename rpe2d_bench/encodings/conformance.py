@@ -2,8 +2,10 @@
 
 `check("ntk")`, `check("my_package:MyFrequencies")` or `check(MyClass)` return one Finding per demand. A class is told
 apart by what it is: an encoding is a PositionalEncoding, frequencies take (ctx, axis, F), positions return two tensors,
-a logit scale one number. Two class attributes speak to the suite: `example`, the options to build it with where some
-are required, and `identity_at_train_grid = False`, for methods that change something even at the train grid.
+a logit scale one number. Class attributes speak to the suite: `example`, the options to build it with where some are
+required; `identity_at_train_grid = False`, for methods that change something even at the train grid; and
+`identity_below_train_grid = True`, for those that change nothing on smaller grids either. An option `clamp` that is
+true says the same.
 """
 
 from __future__ import annotations

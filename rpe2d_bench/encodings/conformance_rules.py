@@ -22,6 +22,7 @@ from rpe2d_bench.encodings.demand import (
     repeatable,
     same,
     transposed,
+    unchanged_grids,
 )
 from rpe2d_bench.encodings.frequencies import Geometric
 from rpe2d_bench.encodings.interface import Frequencies, LogitScale
@@ -55,6 +56,20 @@ def frequencies_keep_train_grid(rule: Frequencies) -> str | None:
                 return f"not ordered from high to low for F = {F}"
             if expects_identity(rule) and not torch.equal(values_BF, base(context(TRAIN), 0, F)):
                 return f"changed at t = {t:g} for F = {F}; if that is meant, set identity_at_train_grid = False"
+    return None
+
+
+def frequencies_change_nothing(rule: Frequencies) -> str | None:
+    """The same bits as extrapolation where the method declares to change nothing, also under autocast."""
+    base = Geometric(theta=float(getattr(rule, "theta", 10_000.0)))
+    for grid, train in unchanged_grids(rule):
+        for axis, F, t in ((0, 4, 0.5), (1, 18, 1.0), (0, 18, 0.0)):
+            ctx = context(grid, t=t, train=train)
+            expected_BF = base(ctx, axis, F)
+            with torch.autocast("cpu", dtype=torch.bfloat16):
+                cast_BF = rule(ctx, axis, F)
+            if not (torch.equal(rule(ctx, axis, F), expected_BF) and torch.equal(cast_BF, expected_BF)):
+                return f"changed on {grid} after training on {train} at t = {t:g}"
     return None
 
 
@@ -105,6 +120,15 @@ def scale_keeps_train_grid(rule: LogitScale) -> str | None:
     return None
 
 
+def scale_changes_nothing(rule: LogitScale) -> str | None:
+    """Exactly 1 where the method declares to change nothing."""
+    for grid, train in unchanged_grids(rule):
+        value = torch.as_tensor(rule(context(grid, train=train)))
+        if not bool((value == 1).all()):
+            return f"{value.tolist()} on {grid} after training on {train}"
+    return None
+
+
 def scale_transposes(rule: LogitScale) -> str | None:
     """The same for a grid and its transpose."""
     bad = [grid for grid in GRIDS if not same(rule(context(grid)), rule(context(transposed(grid))))]
@@ -128,6 +152,7 @@ def tensor_of(rule: LogitScale, ctx: Any) -> Tensor:
 FREQUENCY_DEMANDS: tuple[Demand, ...] = (
     frequencies_have_shape,
     frequencies_keep_train_grid,
+    frequencies_change_nothing,
     frequencies_transpose,
     frequencies_repeat,
     frequencies_are_finite_in_time,
@@ -137,6 +162,7 @@ FREQUENCY_DEMANDS: tuple[Demand, ...] = (
 LOGIT_SCALE_DEMANDS: tuple[Demand, ...] = (
     scale_is_number,
     scale_keeps_train_grid,
+    scale_changes_nothing,
     scale_transposes,
     scale_repeats,
     scale_is_finite_in_time,

@@ -13,14 +13,25 @@ from rpe2d_bench.encodings.interface import Context, Encoding, Grid
 Demand = Callable[[Any], str | None]  # what is wrong, or None
 
 TRAIN = Grid(8, 8)
-GRIDS = (Grid(1, 1), Grid(3, 7), Grid(8, 8), Grid(24, 40))
+GRIDS = (Grid(1, 1), Grid(1, 17), Grid(17, 1), Grid(3, 7), Grid(8, 8), Grid(24, 40))
+TRAINS = (
+    Grid(8, 8),
+    Grid(16, 16),
+    Grid(7, 13),
+    Grid(2, 5),
+    Grid(1, 9),
+    Grid(9, 1),
+    Grid(1, 1),
+)  # of what stays
 
 
-def context(grid: Grid, t: float | list[float] = 0.5, seed: int | None = None, batch: int = 1) -> Context:
-    """Inference at t on the suite's train grid; with a seed, training."""
+def context(
+    grid: Grid, t: float | list[float] = 0.5, seed: int | None = None, batch: int = 1, train: Grid = TRAIN
+) -> Context:
+    """Inference at t, on the suite's train grid unless another is given; with a seed, training."""
     ts = torch.tensor([t] if isinstance(t, float) else t)
     rng = None if seed is None else Generator().manual_seed(seed)
-    return Context(grid=grid, train_grid=TRAIN, t=ts, rng=rng, batch=batch)
+    return Context(grid=grid, train_grid=train, t=ts, rng=rng, batch=batch)
 
 
 def transposed(grid: Grid) -> Grid:
@@ -51,6 +62,22 @@ def changes_global_rng(call: Callable[[Context], Any], ctx: Context) -> bool:
 def expects_identity(method: Any) -> bool:
     """Whether nothing may change at the train grid."""
     return bool(getattr(method, "identity_at_train_grid", True))
+
+
+def unchanged_grids(method: Any) -> list[tuple[Grid, Grid]]:
+    """(grid, train grid) at which a method declares to change nothing.
+
+    The train grid, unless `identity_at_train_grid` is False; also every grid that is smaller on both axes for methods
+    that clamp (`clamp` is true) or have `identity_below_train_grid = True`.
+    """
+    if not expects_identity(method):
+        return []
+    found = [(train, train) for train in TRAINS]
+    if getattr(method, "clamp", None) is True or getattr(method, "identity_below_train_grid", False):
+        for train in TRAINS:
+            h, w = train.height, train.width
+            found += [(Grid(a, b), train) for a in {1, (h + 1) // 2, h} for b in {1, (w + 1) // 2, w}]
+    return found
 
 
 def repeatable(call: Callable[[Context], Any]) -> str | None:

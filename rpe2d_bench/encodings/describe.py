@@ -1,7 +1,9 @@
-"""What a method really does at a grid: the numbers behind `rpe2d-bench show`.
+"""What a method really does at a grid: the numbers behind `rpe2d-bench show` and the notes of `plan`.
 
 On small grids names mislead: YaRN is nearly interpolation there, and a random range may never have shown a run.
 Shape suffixes: B batch, N tokens of one axis, F rotated channel pairs of one axis.
+
+Over 250 lines, since what is realised, how it is measured and how it reads belong together.
 """
 
 from __future__ import annotations
@@ -153,6 +155,14 @@ def plainer(rule: str, realised: Realised) -> list[str]:
             says = f"{rule} equals {'interpolation' if none else 'extrapolation'} here"
             axes.setdefault(f"{says}: the fastest channel turns {turns:.2g} times over the train grid", []).append(axis)
     return [text if len(where) == 2 else f"{text} ({where[0]})" for text, where in axes.items()]
+
+
+def degenerate(spec: dict[str, Any], grid: Grid, train_grid: Grid, head_width: int) -> list[str]:
+    """`plainer` of a spec, halfway through sampling; nothing for encodings without channels of their own."""
+    encoding = build(spec, width=head_width, heads=1)
+    ctx = Context(grid=grid, train_grid=train_grid, t=torch.tensor([0.5]))
+    rule = (spec.get("frequencies") or {"kind": "geometric"})["kind"]
+    return plainer(rule, Realised(grid, train_grid, 0.5, 1.0, {}, list(channels(encoding, ctx)), []))
 
 
 def channels(encoding: PositionalEncoding, ctx: Context) -> Iterator[Channel]:

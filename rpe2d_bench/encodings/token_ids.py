@@ -60,10 +60,31 @@ def image_of(ids_S3: Tensor, text: int | None = None, grid: Grid | None = None) 
     """
     if grid is not None:
         return _stated(ids_S3, text or 0, grid)
-    found = list(_rasters(ids_S3, text or 0))
-    if text is None:
+    return _after_text(ids_S3) if text is None else _first(ids_S3, list(_rasters(ids_S3, text)))
+
+
+def _after_text(ids_S3: Tensor) -> Raster:
+    """The image behind text of unknown length: equal ids, or single ones along a diagonal.
+
+    The image may begin with the id that its text has, so both ends are tried and the larger image is it.
+    """
+    equal = 1 + _leading((ids_S3[1:] == ids_S3[:1]).all(dim=1))
+    images = []
+    for start in (equal - 1, equal) if equal > 1 else (0,):
+        found = list(_rasters(ids_S3, start))
         while len(found) > 1 and found[0].tokens == 1:
             found.pop(0)
+        try:
+            images.append(_first(ids_S3, found))
+        except UserError as error:
+            refused = error
+    if not images:
+        raise refused
+    return max(images, key=lambda image: image.tokens)
+
+
+def _first(ids_S3: Tensor, found: list[Raster]) -> Raster:
+    """The first of the rasters; raises UserError where they are no images."""
     if not found:
         raise UserError("there are no image tokens; give img_ids")
     if any(raster.tokens == 1 for raster in found) and len(found) > 1:

@@ -12,7 +12,7 @@ from rpe2d_bench.report.figures import LOG_FROM, bar, bar_words, logarithmic, pa
 from rpe2d_bench.report.palette import COLOURS
 from rpe2d_bench.report.plain import PlainTable
 from rpe2d_bench.report.results import Results
-from rpe2d_bench.report.vocabulary import Metric, size_label
+from rpe2d_bench.report.vocabulary import Metric, legend_label, size_label
 
 MARKERS = "osD^vPX<>p"
 
@@ -66,7 +66,12 @@ def compute_curve(results: Results, metric: Metric | None, train: Resolution) ->
                 lows.append(low)
                 highs.append(high)
             axes.plot(
-                xs, means, color=colour, marker=MARKERS[number % len(MARKERS)], markeredgecolor="none", label=name
+                xs,
+                means,
+                color=colour,
+                marker=MARKERS[number % len(MARKERS)],
+                markeredgecolor="none",
+                label=legend_label(name),
             )
             axes.vlines(xs, lows, highs, color=colour, linewidth=1.0, alpha=0.8)
             values += means

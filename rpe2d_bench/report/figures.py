@@ -19,7 +19,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullForma
 from rpe2d_bench.records import Resolution
 from rpe2d_bench.report.results import Results
 from rpe2d_bench.report.statistics import Estimate
-from rpe2d_bench.report.vocabulary import Metric, scale_label, side, size_label
+from rpe2d_bench.report.vocabulary import Metric, legend_label, scale_label, side, size_label
 
 STYLE_FILE = Path(__file__).with_name("paper.mplstyle")
 FORMATS = ("svg", "pdf", "png")
@@ -110,12 +110,12 @@ def _panel(
         ]
         model = str(results.methods[method].get("model"))
         if not points:
-            axes.plot([], [], color=style.colour, marker=style.marker, label=f"{method} (no result)")
+            axes.plot([], [], color=style.colour, marker=style.marker, label=legend_label(f"{method} (no result)"))
             continue
         mark = " †" if results.is_undertrained(method, train) else ""
         xs, ys = [p[0] for p in points], [p[1].mean for p in points]
         (drawn,) = axes.plot(
-            xs, ys, color=style.colour, marker=style.marker, markeredgecolor="none", label=method + mark,
+            xs, ys, color=style.colour, marker=style.marker, markeredgecolor="none", label=legend_label(method + mark),
             linestyle=style.dash(models.index(model) if model in models else 0) if line else "none",
         )  # fmt: skip
         drawn.set_gid(f"series-{number}-line-{int(line)}")

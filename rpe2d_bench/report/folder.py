@@ -127,7 +127,7 @@ def _checksums(out: Path) -> dict[str, str]:
 
 
 def _write(results: Results, store: Path, out: Path, inputs: str) -> None:
-    load_frame(results.records).to_csv(out / "results.csv", index=False)
+    _save(out / "results.csv", formats.frame_csv(load_frame(results.records)))
     (out / RECORDS_FILE).write_bytes(b"".join(line_of(record) for record in results.records))
     if results.comparisons:
         _save(out / "comparisons.json", json.dumps(results.comparisons, indent=1) + "\n")

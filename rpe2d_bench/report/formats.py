@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import csv
 import io
+from typing import TYPE_CHECKING
 
 from rpe2d_bench.report.tables import TIED_MARK, UNDERTRAINED_MARK, Cell, Row, Table
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 LATEX_SPECIAL = {
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
     "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "±": r"$\pm$", "−": r"$-$", "×": r"$\times$",
     "↑": r"$\uparrow$", "↓": r"$\downarrow$", "≈": r"$\approx$", "†": r"$^\dagger$", "∞": r"$\infty$", "·": r"$\cdot$",
-    "<": r"$<$", ">": r"$>$", "–": "--", "é": r"\'e",
+    "|": r"\textbar{}", "[": "{[}", "<": r"$<$", ">": r"$>$", "–": "--", "é": r"\'e",
 }  # fmt: skip
 
 
@@ -20,8 +24,8 @@ def escape_latex(text: str) -> str:
 
 
 def escape_markdown(text: str) -> str:
-    """Names cannot open markup, links, HTML or a new cell."""
-    out = "".join("\\" + letter if letter in "\\`*_[]|#" else letter for letter in text)
+    """Names cannot open markup, links, mathematics, HTML or a new cell."""
+    out = "".join("\\" + letter if letter in "\\`*_[]|#$~" else letter for letter in text)
     return out.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
@@ -82,6 +86,11 @@ def safe_csv(text: str) -> str:
     return "'" + text if text[:1] in ("=", "+", "-", "@", "\t", "\r") else text
 
 
+def frame_csv(frame: pd.DataFrame) -> str:
+    """A data frame as CSV that is safe to open in a spreadsheet."""
+    return frame.map(lambda value: safe_csv(value) if isinstance(value, str) else value).to_csv(index=False)
+
+
 def _all_rows(table: Table) -> list[Row]:
     return [*table.rows, *(row for row in (table.floor, table.through) if row)]
 
@@ -94,4 +103,13 @@ def _bold(text: str, cell: Cell, pattern: str) -> str:
     return pattern.format(text) if cell.best or cell.significant else text
 
 
-__all__ = ["UNDERTRAINED_MARK", "csv_text", "escape_latex", "escape_markdown", "latex", "markdown", "safe_csv"]
+__all__ = [
+    "UNDERTRAINED_MARK",
+    "csv_text",
+    "escape_latex",
+    "escape_markdown",
+    "frame_csv",
+    "latex",
+    "markdown",
+    "safe_csv",
+]

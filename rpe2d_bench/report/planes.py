@@ -10,7 +10,7 @@ from rpe2d_bench.records import Resolution
 from rpe2d_bench.report.drawing import Drawing, drawing
 from rpe2d_bench.report.figures import LOG_FROM, logarithmic, paper_style
 from rpe2d_bench.report.results import Results
-from rpe2d_bench.report.vocabulary import Metric, scale_label, size_label
+from rpe2d_bench.report.vocabulary import Metric, legend_label, scale_label, size_label
 
 ACROSS = 4  # panels in a row at most
 
@@ -85,7 +85,7 @@ def _panel(axes: Axes, results: Results, train: Resolution, test: Resolution, pa
         x, y = points.get(method, (float("nan"), float("nan")))
         mark = " †" if results.is_undertrained(method, train) else ""
         (drawn,) = axes.plot([x], [y], color=style.colour, marker=style.marker, linestyle="none", markersize=6,
-                             markeredgecolor="none", label=method + mark)  # fmt: skip
+                             markeredgecolor="none", label=legend_label(method + mark))  # fmt: skip
         drawn.set_gid(f"series-{style.index}-plane-{size_label(test)}")
     for metric, line in ((pair[0], axes.axvline), (pair[1], axes.axhline)):
         if real := results.floor(train, test, metric):

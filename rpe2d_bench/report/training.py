@@ -13,7 +13,7 @@ from rpe2d_bench.report.drawing import Drawing, drawing
 from rpe2d_bench.report.figures import logarithmic, paper_style
 from rpe2d_bench.report.palette import COLOURS, DASHES
 from rpe2d_bench.report.results import Results
-from rpe2d_bench.report.vocabulary import size_label
+from rpe2d_bench.report.vocabulary import legend_label, size_label
 
 WINDOWS = 120  # points of a drawn curve; each is the mean of its window
 
@@ -65,11 +65,13 @@ def training_curves(results: Results, store: Path) -> Drawing | None:
     with paper_style():
         figure = Figure(layout="constrained")
         axes = figure.subplots()
+        labelled: set[str] = set()
         for name, _, points in lines:
             index = names.index(name)
             axes.plot([p[0] for p in points], [p[1] for p in points], linewidth=0.9, alpha=0.8,
                       color=colours.get(models[name], COLOURS[-1][0]), linestyle=DASHES[index % len(DASHES)],
-                      label=name if name not in axes.get_legend_handles_labels()[1] else None)  # fmt: skip
+                      label=legend_label(name) if name not in labelled else None)  # fmt: skip
+            labelled.add(name)
         axes.set_xlabel("training step")
         axes.set_ylabel("training loss (mean over windows)")
         losses = [value for _, _, points in lines for _, value in points]

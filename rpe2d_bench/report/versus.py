@@ -23,7 +23,7 @@ from rpe2d_bench.report.results import Results
 from rpe2d_bench.report.strip_view import of_two
 from rpe2d_bench.report.strips import strips
 from rpe2d_bench.report.templating import environment
-from rpe2d_bench.report.vocabulary import Metric, scale_label, size_label
+from rpe2d_bench.report.vocabulary import Metric, legend_label, scale_label, size_label
 
 
 def write_comparison(
@@ -121,7 +121,7 @@ def change_figure(changes: Changes, metric: Metric, train: Resolution) -> Drawin
             points = [(i + shift, found) for i, test in enumerate(tests)
                       if (found := changes.gap(method, train, test, metric)[0])]  # fmt: skip
             (drawn,) = axes.plot([x for x, _ in points], [found.mean for _, found in points], linestyle="none",
-                                 color=style.colour, marker=style.marker, label=method)  # fmt: skip
+                                 color=style.colour, marker=style.marker, label=legend_label(method))  # fmt: skip
             drawn.set_gid(f"series-{style.index}-change")
             ends = []
             for i, test in enumerate(tests):

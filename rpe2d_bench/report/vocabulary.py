@@ -105,6 +105,11 @@ def resolve_metric(name: str, recorded: Iterable[str]) -> str | None:
     return matches[0]
 
 
+def legend_label(name: str) -> str:
+    """A name in a figure's legend, which leaves out what begins with an underscore."""
+    return f" {name}" if name.startswith("_") else name
+
+
 def size_label(resolution: Resolution | None) -> str:
     """'32' for a square, '32×64' (height × width) otherwise."""
     if resolution is None:

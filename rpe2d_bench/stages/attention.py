@@ -116,7 +116,7 @@ def _watched(dit: DiT, rotation: Rotation, grid: Grid, total_LH: Tensor) -> Iter
         mask_NN = lower_right_mask(grid, dit.class_embedding.weight.device) if masked and layer % 2 else None
 
         def add(_: Any, __: Any, qkv_BNE: Tensor, layer: int = layer, mask_NN: Tensor | None = mask_NN) -> None:
-            total_LH[layer] += row_entropies(qkv_BNE, dit.options.heads, rotation, mask_NN).double().cpu()
+            total_LH[layer] += row_entropies(qkv_BNE, dit.options.heads, rotation, mask_NN).cpu().double()
 
         assert isinstance(block, Block)
         handles.append(block.qkv.register_forward_hook(add))
@@ -131,15 +131,16 @@ def row_entropies(qkv_BNE: Tensor, heads: int, rotation: Rotation, mask_NN: Tens
     """[H] mean entropy of the rows of one layer, summed over pictures, a slice of the attention matrix at a time."""
     import torch
 
+    from rpe2d_bench.encodings.scaling import wide
     from rpe2d_bench.metrics.attention_entropy import row_entropy
 
     q_BHNK, k_BHNK, _ = rotation.unpacked(qkv_BNE, heads)
     batch, _, tokens, _ = q_BHNK.shape
     rows = max(1, ELEMENTS // (batch * heads * tokens))
-    total_H = torch.zeros(heads, dtype=torch.float64, device=q_BHNK.device)
+    total_H = torch.zeros(heads, dtype=wide(q_BHNK.device), device=q_BHNK.device)
     for start in range(0, tokens, rows):
         logits_BHMN = q_BHNK[:, :, start : start + rows] @ k_BHNK.transpose(-2, -1)
         if mask_NN is not None:
             logits_BHMN = logits_BHMN.masked_fill(~mask_NN[start : start + rows], -torch.inf)
-        total_H += row_entropy(logits_BHMN).double().sum(dim=(0, 2))
+        total_H += row_entropy(logits_BHMN).to(total_H.dtype).sum(dim=(0, 2))
     return total_H / tokens

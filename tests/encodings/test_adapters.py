@@ -1,13 +1,15 @@
 """Our rules inside a diffusers Flux transformer with random weights, and inside a plain attention layer."""
 
 import math
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
 from rpe2d_bench.encodings import FREQUENCIES, LOGIT_SCALES, POSITIONS, AxialRoPE, Context, Grid, rotate
-from rpe2d_bench.encodings.adapters import swap_rotary
+from rpe2d_bench.encodings.adapters import FluxRotary, PlainRotary, swap_rotary
+from rpe2d_bench.encodings.positions import GridPositions
 from rpe2d_bench.errors import UserError
 
 
@@ -117,8 +119,143 @@ def test_time_dependent_methods_follow_the_transformer_s_timestep(flux: torch.nn
 
 
 def test_what_is_no_flux_is_refused() -> None:
-    with pytest.raises(UserError, match="Linear has no Flux-like rotary embedding"):
+    with pytest.raises(UserError, match=r"no Flux-like rotary embedding .* supported are diffusers' Flux, Chroma"):
         swap_rotary(torch.nn.Linear(2, 2), Grid(4, 4))
+
+
+SMALL = {"num_layers": 1, "attention_head_dim": 16, "num_attention_heads": 2, "joint_attention_dim": 8}
+IMAGE_AXES = {"axes_dims_rope": (4, 4, 8), "in_channels": 4}
+SUPPORTED: dict[str, dict[str, Any]] = {
+    "FluxTransformer2DModel": dict(SMALL, **IMAGE_AXES, num_single_layers=1, pooled_projection_dim=8),
+    "ChromaTransformer2DModel": dict(SMALL, **IMAGE_AXES, num_single_layers=1, approximator_num_channels=8,
+                                     approximator_hidden_dim=8, approximator_layers=1),
+    "LongCatImageTransformer2DModel": dict(SMALL, **IMAGE_AXES, num_single_layers=1, pooled_projection_dim=8),
+    "OvisImageTransformer2DModel": dict(SMALL, **IMAGE_AXES, num_single_layers=1, out_channels=4),
+    "BriaTransformer2DModel": dict(SMALL, **IMAGE_AXES, num_single_layers=1, pooled_projection_dim=None),
+    "BriaFiboTransformer2DModel": dict(SMALL, **IMAGE_AXES, num_single_layers=1, text_encoder_dim=8),
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def diffusers() -> Any:
+    module = pytest.importorskip("diffusers", reason="diffusers is not installed (extra: bench)")
+    from rpe2d_bench.metrics.torchvision_import import import_torchvision
+
+    import_torchvision()
+    return module
+
+
+@pytest.mark.parametrize("name", list(SUPPORTED))
+def test_every_supported_model_keeps_its_own_bits_where_nothing_changes(name: str, diffusers: Any) -> None:
+    """The embedding inside the built model, at and below the trained grid, also under autocast; beyond it it differs."""
+    torch.manual_seed(0)
+    model = getattr(diffusers, name)(**SUPPORTED[name])
+    stock = model.pos_embed
+    restore = swap_rotary(model, Grid(6, 6), FREQUENCIES["dype_yarn"](), LOGIT_SCALES["yarn"]())
+    scale = 1000.0 if "Bria" in name else 1.0
+    model.pos_embed.remember(model, (), {"timestep": torch.tensor([0.5 * scale]), "txt_ids": torch.zeros(3, 3)})
+    assert float(model.pos_embed.t) == 0.5
+    for grid in (Grid(6, 6), Grid(4, 5), Grid(1, 6)):
+        ids = torch.cat(token_ids(grid))
+        with torch.autocast("cpu", torch.bfloat16):
+            found = model.pos_embed(ids)
+        assert all(torch.equal(ours, theirs) for ours, theirs in zip(found, stock(ids), strict=True))
+    larger = torch.cat(token_ids(Grid(12, 12)))
+    assert not torch.equal(model.pos_embed(larger)[0], stock(larger)[0])
+    restore()
+    assert model.pos_embed is stock
+
+
+def test_the_whole_flux_gives_the_same_bits_at_its_training_size(flux: torch.nn.Module) -> None:
+    before = {grid: run(flux, grid) for grid in (Grid(8, 8), Grid(3, 7), Grid(1, 8))}
+    for frequencies in FREQUENCIES:
+        restore = swap_rotary(flux, Grid(8, 8), FREQUENCIES[frequencies](), LOGIT_SCALES["yarn"]())
+        for grid, expected in before.items():
+            assert torch.equal(run(flux, grid), expected), (frequencies, grid)
+        restore()
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("QwenImageTransformer2DModel", {"patch_size": 2, "in_channels": 16, "out_channels": 4, "num_layers": 1, "axes_dims_rope": (8, 4, 4),
+                                             "attention_head_dim": 16, "num_attention_heads": 2, "joint_attention_dim": 16}),
+        ("Flux2Transformer2DModel", None),
+        ("SanaTransformer2DModel", None),
+    ],
+)  # fmt: skip
+def test_other_models_are_refused_at_once(name: str, options: dict[str, Any] | None, diffusers: Any) -> None:
+    cls = getattr(diffusers, name, None)
+    if cls is None:
+        pytest.skip(f"this diffusers has no {name}")
+    model = cls(**options) if options else object.__new__(cls)
+    if not options:
+        torch.nn.Module.__init__(model)
+    with pytest.raises(UserError, match=f"{name} has no Flux-like rotary embedding"):
+        swap_rotary(model, Grid(4, 4))
+
+
+def embedding(train: Grid, frequencies: str = "geometric", logit_scale: str = "constant", **options: Any) -> FluxRotary:
+    rules = FREQUENCIES[frequencies](), LOGIT_SCALES[logit_scale]()
+    return FluxRotary(10_000.0, (4, 4, 8), train, GridPositions(), *rules, **options)
+
+
+def test_reference_images_do_not_set_the_scale_and_follow_the_image_s_rules() -> None:
+    text, image = token_ids(Grid(8, 8))
+    reference = token_ids(Grid(16, 16))[1] + torch.tensor([1.0, 0, 0])
+    alone = embedding(Grid(8, 8), "yarn", "yarn")(torch.cat((text, image)))
+    both = embedding(Grid(8, 8), "yarn", "yarn")(torch.cat((text, image, reference)))
+    assert torch.equal(both[0][:67], alone[0])
+    plain = PlainRotary(10_000.0, (4, 4, 8))(torch.cat((text, image, reference)))
+    assert torch.equal(both[0], plain[0])  # s = 1 whatever the reference's size
+    cos, _ = embedding(Grid(4, 4), "interpolated")(torch.cat((text, image, reference)))
+    token = 67 + 16 * 5 + 9  # row 5, column 9 of the reference; its own axis turns by 1
+    assert float(cos[token, 4]) == pytest.approx(math.cos(2.5), abs=1e-6)
+    assert float(cos[token, 8]) == pytest.approx(math.cos(4.5), abs=1e-6)
+    assert float(cos[token, 0]) == pytest.approx(math.cos(1.0), abs=1e-6)
+
+
+@pytest.mark.parametrize("first", [0.0, 512.0, -7.5])
+@pytest.mark.parametrize("step", [1.0, 0.5])
+def test_offsets_and_steps_turn_the_corner_as_trained(first: float, step: float) -> None:
+    """Angle = first f + step k f': what text sees of the image's corner stays, within the image the rule holds."""
+    text, image = token_ids(Grid(8, 8))
+    image[:, 1:] = first + step * image[:, 1:]
+    cos, _ = embedding(Grid(4, 4), "interpolated")(torch.cat((text, image)))
+    assert float(cos[3 + 8 * 5 + 2, 4]) == pytest.approx(math.cos(first + step * 2.5), abs=1e-4)
+    plain, stock = embedding(Grid(4, 4)), PlainRotary(10_000.0, (4, 4, 8))
+    assert torch.equal(plain(torch.cat((text, image)))[0], stock(torch.cat((text, image)))[0])
+
+
+def test_rules_of_positions_need_one_image() -> None:
+    text, image = token_ids(Grid(4, 4))
+    random = POSITIONS["random"](max_grid=(16, 16), inference="random")
+    rotary = FluxRotary(10_000.0, (4, 4, 8), Grid(4, 4), random, FREQUENCIES["geometric"](), LOGIT_SCALES["constant"]())
+    rotary(torch.cat((text, image)))
+    with pytest.raises(UserError, match="leave positions at grid"):
+        rotary(torch.cat((text, image, token_ids(Grid(9, 9))[1] + torch.tensor([1.0, 0, 0]))))
+
+
+def test_a_time_in_other_units_is_refused_where_it_matters() -> None:
+    ids = torch.cat(token_ids(Grid(8, 8)))
+    for frequencies in ("yarn", "dype_ntk"):
+        rotary = embedding(Grid(4, 4), frequencies)
+        rotary.t = torch.tensor([500.0])
+        if frequencies == "yarn":
+            rotary(ids)
+            continue
+        with pytest.raises(UserError, match="timestep 500: these rules depend on time, from 0 for data to 1"):
+            rotary(ids)
+
+
+def test_a_second_swap_takes_the_place_of_the_first(flux: torch.nn.Module) -> None:
+    stock = flux.pos_embed
+    swap_rotary(flux, Grid(4, 4), FREQUENCIES["ntk"]())
+    restore = swap_rotary(flux, Grid(4, 4), FREQUENCIES["yarn"]())
+    assert flux.pos_embed.stock is stock
+    restore()
+    assert flux.pos_embed is stock
+    assert not flux._forward_pre_hooks
 
 
 def test_a_plain_attention_layer_takes_an_encoding_in_three_lines() -> None:

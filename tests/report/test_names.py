@@ -1,0 +1,72 @@
+"""Names of methods and models, whatever they hold, stay text in every format."""
+
+from __future__ import annotations
+
+import csv
+import io
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from matplotlib.figure import Figure
+from rich.console import Console
+
+from rpe2d_bench.report import formats, plain
+from rpe2d_bench.report.figures import paper_style, svg_text
+from rpe2d_bench.report.vocabulary import legend_label
+
+HOSTILE = ["[/red]", "[link=file:///x]y[/link]", "$\\frac{", "=1+1", "-x", "@x", "a|b", "<b>&", "~~x~~", "_x", "![a](b)"]
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_markdown_keeps_one_cell_and_no_markup(name: str) -> None:
+    escaped = formats.escape_markdown(name)
+    for letter in "|`*_[]$~<":
+        assert letter not in escaped.replace("\\" + letter, "")
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_latex_opens_nothing(name: str) -> None:
+    escaped = formats.escape_latex(name)
+    assert not escaped.startswith("[")  # after \\\\ it would be a length
+    for letter in "$&%#_":
+        assert letter not in escaped.replace("\\" + letter, "").replace("$<$", "").replace("$>$", "")
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_a_spreadsheet_runs_nothing(name: str) -> None:
+    table = plain.PlainTable(name="t", title="t", head=("method",), rows=((name,),)) if hasattr(plain, "PlainTable") else None
+    texts = [formats.frame_csv(pd.DataFrame({"method": [name], "value": [-1.5]}))]
+    texts += [plain.csv_text(table)] if table else []
+    for text in texts:
+        cell = list(csv.reader(io.StringIO(text)))[1][0]
+        assert cell.removeprefix("'") == name
+        assert cell[0] not in "=+-@"
+    assert "-1.5" in texts[0]  # numbers stay numbers
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_figures_show_names_as_they_are(name: str) -> None:
+    with paper_style():
+        figure = Figure()
+        axes = figure.subplots()
+        axes.plot([0, 1], [0, 1], label=legend_label(name))
+        legend = figure.legend()
+        axes.text(0, 0, name)
+    assert [text.get_text().strip() for text in legend.get_texts()] == [name]
+    assert svg_text(figure)
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_the_terminal_shows_names_as_they_are(name: str, tiny: Path, tmp_path: Path) -> None:
+    from rpe2d_bench import plan_view
+    from rpe2d_bench.loading import load
+    from rpe2d_bench.plan import make_plan
+    from rpe2d_bench.store import Store
+
+    text = tiny.read_text().replace("  ntk: {", f"  '{name}': {{").replace("reference_method: ntk", "")
+    tiny.write_text(text)
+    console = Console(file=io.StringIO(), width=200)
+    plan_view.show(make_plan(load(tiny), ()), Store(tmp_path / "[/x]"), console)
+    assert name in console.file.getvalue()  # type: ignore[attr-defined]
+    assert "[/x]" in console.file.getvalue()  # type: ignore[attr-defined]
