@@ -36,5 +36,5 @@ def ui(
     """Open the MLflow UI on the store."""
     from rpe2d_bench import tracking
 
-    typer.echo(f"MLflow at {tracking.ui_address(store, port)} (Ctrl-C stops it)")
-    raise SystemExit(tracking.serve_ui(store, port))
+    if code := tracking.serve_ui(store, port, typer.echo):
+        raise SystemExit(code)

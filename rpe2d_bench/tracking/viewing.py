@@ -8,6 +8,7 @@ import socket
 import sqlite3
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import quote
 
@@ -21,14 +22,15 @@ SHOWN = 80  # characters of a command line
 ENVIRONMENT = {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
 
 
-def serve_ui(store: Path, port: int) -> int:
-    """Serve the UI until Ctrl-C; returns the exit code. Its processes end with this one, however this one ends.
+def serve_ui(store: Path, port: int, say: Callable[[str], object] = lambda _: None) -> int:
+    """Serve the UI until Ctrl-C; says where, and returns the exit code. Its processes end with this one, however this one ends.
 
     Raises UserError where nothing is logged, the database is damaged or the port is taken.
     """
     command = ui_command(store, port)
     check_database(Path(store) / DATABASE)
     check_port(port)
+    say(f"MLflow at {ui_address(store, port)} (Ctrl-C stops it)")
     kept = [sys.executable, "-I", str(Path(keeper.__file__)), *command]
     environment = {**os.environ, **ENVIRONMENT}
     server = subprocess.Popen(kept, stdin=subprocess.PIPE, env=environment, start_new_session=True)

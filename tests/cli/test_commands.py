@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
+import io
 import re
 from pathlib import Path
 
@@ -145,7 +145,17 @@ def test_samples_are_written_as_a_sheet_and_for_evaluators(
 
 def test_ui_starts_mlflow_on_the_store(bench: Bench, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     started: list[list[str]] = []
-    monkeypatch.setattr(os, "execve", lambda program, command, environment: started.append(command))
+
+    class Server:
+        stdin = io.BytesIO()
+
+        def __init__(self, command: list[str], **options: object) -> None:
+            started.append(command)
+
+        def wait(self) -> int:
+            return 0
+
+    monkeypatch.setattr("rpe2d_bench.tracking.viewing.subprocess.Popen", Server)
     refused(bench("ui", "--store", "elsewhere"), "rpe2d-bench sync")
     database = tmp_path / "elsewhere" / "mlflow.db"
     database.parent.mkdir()
