@@ -28,6 +28,7 @@ from rpe2d_bench.store import Store
 
 Resolution = tuple[int, int]
 SIZES = 4  # of a model that its evaluations are measured at; between them seconds follow a power of the tokens
+PYTHON = 0.0131  # speed.python_seconds on the machine of docs/performance.md
 SEEN = 32  # images at most that are rendered, or seen by the metrics' nets, to be timed
 
 
@@ -43,7 +44,7 @@ def pace_of(
     samples = [stage for stage in missing if isinstance(stage, SampleStage)]
     seconds = calibration.steps(trainings, finished) | calibration.evaluations(samples, finished)
     seconds |= calibration.images(missing, finished)
-    return Pace(resources.device, seconds | finished, max(1.0, resources.gpus_per_trial))
+    return Pace(resources.device, seconds | finished, max(1.0, resources.gpus_per_trial), calibration.python())
 
 
 class _Calibration:
@@ -99,6 +100,12 @@ class _Calibration:
             for tokens, stage in sizes.items():
                 found[_pass_name(stage)] = between(measured, tokens)
         return found
+
+    def python(self) -> float:
+        """How many times as long Python takes here as where the fixed costs of a run were timed."""
+        found: dict[str, float] = {}
+        self._keep(found, "python", speed.python_seconds)
+        return found["python"] / PYTHON
 
     def images(self, stages: list[Stage], known: dict[str, float]) -> dict[str, float]:
         """Rendering, at the sizes that stages need; seeing, by every reference's metrics."""

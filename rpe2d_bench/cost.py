@@ -24,9 +24,9 @@ from rpe2d_bench.stages import MeasureStage, ReferenceStage, SampleStage, TrainS
 from rpe2d_bench.store import Store
 
 Resolution = tuple[int, int]
-# Seconds of a run beside its stages (benchmarks/plan_truth.py): Ray's start, and the imports of its workers; then the
-# comparisons of methods and the report, and what they take longer for each cell.
-START, END, END_OF_CELL = 12.0, 6.0, 0.07
+# Seconds of a run beside its stages, on the machine of docs/performance.md: imports (4), start of Ray (6), imports of
+# its workers (6); then the comparisons of methods and the report, and what they take longer for each cell.
+START, END, END_OF_CELL = 16.0, 4.0, 0.1
 WORKER = 6.6e8  # bytes of a worker before its first stage: interpreter, torch, Ray, nets of the metrics
 
 
@@ -70,11 +70,11 @@ def estimate(plan: Plan, store: Store, pace: Pace | None = None, say: Callable[[
     pictures = sum(stage.count * _bytes(stage) for stage in samples)
     weights = sum(4 * parameters(stage) for stage in trainings)
     kept = sum(count * size for count, _, size in pools.values())
-    around = START + END + END_OF_CELL * sum(len(trial.cells) for trial in plan.trials) if stages else 0.0
+    around = pace.python * (START + END + END_OF_CELL * sum(len(trial.cells) for trial in plan.trials))
     return Cost(
         train_flops=train_flops,
         sample_flops=sample_flops,
-        seconds=around + wall_seconds(tasks, resources.trials_in_parallel),
+        seconds=around + wall_seconds(tasks, resources.trials_in_parallel) if stages else 0.0,
         memory=WORKER + max((training_memory(stage, gpus) for stage in trainings), default=0.0) if stages else 0.0,
         disk=pictures + weights + kept,
         coding_flops=coded,

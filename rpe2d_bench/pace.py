@@ -37,6 +37,7 @@ class Pace:
     device: str = "cpu"
     seconds: Mapping[str, float] = field(default_factory=dict)
     devices: float = 1.0  # GPUs that a training has
+    python: float = 1.0  # how many times as long Python's own work takes as on the machine of docs/performance.md
 
     def of(self, name: str, otherwise: float) -> float:
         """Measured seconds, or what is assumed."""

@@ -162,6 +162,17 @@ def _weights(shape: Shape) -> float:
     return shape.options.depth * width**2 * (10 + 2 * shape.options.mlp_ratio)
 
 
+def python_seconds() -> float:
+    """Processor time of a fixed piece of plain Python, which imports and reports are made of."""
+
+    def work() -> None:
+        seen: dict[int, str] = {}
+        for number in range(200_000):
+            seen[number % 1009] = str(number)
+
+    return min(_timed(work, time.thread_time) for _ in range(5))
+
+
 def _at_once(workers: int, device: str) -> int:
     return max(1, min(workers, MOST_WORKERS, os.cpu_count() or 1)) if device == "cpu" else 1
 

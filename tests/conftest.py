@@ -1,8 +1,10 @@
-"""What several test files share: a tiny experiment that trains in a second, and the pass without wide instructions."""
+"""What several test files share: a tiny experiment that trains in a second, on a machine whose speed is no matter, and
+the pass without wide instructions."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -39,3 +41,14 @@ def tiny(tmp_path: Path) -> Path:
     path = tmp_path / "tiny.yaml"
     path.write_text(TINY)
     return path
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _float32_is_faster() -> Iterator[None]:
+    """`precision: auto` is float32 in this process, whatever the machine measures."""
+    from rpe2d_bench import speed
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(speed, "compare_blocks", lambda *arguments: speed.Comparison(0.5, 1.0, 1))
+        patch.setattr(speed, "compare_convolutions", lambda *arguments: speed.Comparison(0.5, 1.0, 1))
+        yield

@@ -117,6 +117,8 @@ def test_tasks_hold_every_stage_once(plan: Plan, tmp_path: Path) -> None:
     cost = estimate(plan, store, pace)
     around = START + END + END_OF_CELL * sum(len(trial.cells) for trial in plan.trials)
     assert cost.seconds == pytest.approx(around + wall_seconds(tasks, 2))
+    slow = dataclasses.replace(pace, python=3.0)
+    assert estimate(plan, store, slow).seconds == pytest.approx(3 * around + wall_seconds(tasks, 2))
 
 
 def test_sizes_between_those_that_were_measured_follow_a_power() -> None:

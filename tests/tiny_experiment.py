@@ -6,7 +6,7 @@ name: tiny
 seeds: [0]
 data: {name: glyphs}
 model: {preset: DiT-Nano/4}
-train: {steps: 8, batch_size: 8, num_pictures: 64, warmup: 2, precision: float32}
+train: {precision: float32, steps: 8, batch_size: 8, num_pictures: 64, warmup: 2}
 models:
   rope: {encoding: {kind: axial_rope}}
   rpe2d:
@@ -19,7 +19,7 @@ methods:
 resolutions:
   - {train: 16, test: [16, 24, [16, 32]]}
 evaluate:
-  sampler: {steps: 2, precision: float32}
+  sampler: {precision: float32, steps: 2}
   num_samples: 12
   metrics: [kid, accuracy]
 resources: {trials_in_parallel: 2, checkpoint_every: 0.01}
