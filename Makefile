@@ -1,4 +1,5 @@
-# Everything a fresh machine needs: `make run` for the main experiment, `make test` for the checks.
+# Everything a fresh machine needs: `make quick` for a first look, `make run` for the main
+# experiment, `make test` for the checks.
 PYTHON ?= python3
 BIN := .venv/bin
 EXPERIMENT ?= experiments/res_generalization.yaml
@@ -8,7 +9,10 @@ export MLFLOW_DISABLE_TELEMETRY := true
 INSTALL := $(BIN)/pip install --quiet --no-compile
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: run test install install-dev lint bench clean
+.PHONY: quick run test install install-dev lint bench clean
+
+quick: .venv/installed
+	$(BIN)/rpe2d-bench run experiments/quick.yaml
 
 run: .venv/installed
 	$(BIN)/rpe2d-bench run $(EXPERIMENT)
