@@ -1,5 +1,5 @@
-# Everything a fresh machine needs: `make run` for the main experiment, `make test` for the checks.
-# Which machines and versions, and the variables below: docs/machines.md.
+# Everything a fresh machine needs: `make quick` for a first look, `make run` for the main experiment, `make test` for the
+# checks. Which machines and versions, and the variables below: docs/machines.md.
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
@@ -29,7 +29,10 @@ PYTEST = $(BIN)/python -m pytest -n 2 --dist worksteal
 NARROW := ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 MKL_ENABLE_INSTRUCTIONS=AVX2
 NUMERIC := tests/encodings tests/models tests/diffusion tests/metrics tests/train tests/test_narrow.py
 
-.PHONY: run test test-slow test-avx2 test-lowest test-newest lock install install-dev lint bench clean
+.PHONY: quick run test test-slow test-avx2 test-lowest test-newest lock install install-dev lint bench clean
+
+quick: $(VENV)/installed
+	$(BIN)/rpe2d-bench run experiments/quick.yaml
 
 run: $(VENV)/installed
 	$(BIN)/rpe2d-bench run $(EXPERIMENT)
