@@ -136,6 +136,10 @@ SUPPORTED: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 
 
+QWEN = {"patch_size": 2, "in_channels": 16, "out_channels": 4, "num_layers": 1, "attention_head_dim": 16,
+        "num_attention_heads": 2, "joint_attention_dim": 16, "axes_dims_rope": (8, 4, 4)}  # fmt: skip
+
+
 @pytest.fixture(scope="module")
 def diffusers() -> Any:
     module = pytest.importorskip("diffusers", reason="diffusers is not installed (extra: bench)")
@@ -147,7 +151,7 @@ def diffusers() -> Any:
 
 @pytest.mark.parametrize("name", list(SUPPORTED))
 def test_every_supported_model_keeps_its_own_bits_where_nothing_changes(name: str, diffusers: Any) -> None:
-    """The embedding inside the built model, at and below the trained grid, also under autocast; beyond it it differs."""
+    """The embedding inside the built model, at and below the trained grid, also under autocast; beyond, it differs."""
     torch.manual_seed(0)
     model = getattr(diffusers, name)(**SUPPORTED[name])
     stock = model.pos_embed
@@ -178,8 +182,7 @@ def test_the_whole_flux_gives_the_same_bits_at_its_training_size(flux: torch.nn.
 @pytest.mark.parametrize(
     ("name", "options"),
     [
-        ("QwenImageTransformer2DModel", {"patch_size": 2, "in_channels": 16, "out_channels": 4, "num_layers": 1, "axes_dims_rope": (8, 4, 4),
-                                             "attention_head_dim": 16, "num_attention_heads": 2, "joint_attention_dim": 16}),
+        ("QwenImageTransformer2DModel", QWEN),
         ("Flux2Transformer2DModel", None),
         ("SanaTransformer2DModel", None),
     ],

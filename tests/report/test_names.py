@@ -15,7 +15,19 @@ from rpe2d_bench.report import formats, plain
 from rpe2d_bench.report.figures import paper_style, svg_text
 from rpe2d_bench.report.vocabulary import legend_label
 
-HOSTILE = ["[/red]", "[link=file:///x]y[/link]", "$\\frac{", "=1+1", "-x", "@x", "a|b", "<b>&", "~~x~~", "_x", "![a](b)"]
+HOSTILE = [
+    "[/red]",
+    "[link=file:///x]y[/link]",
+    "$\\frac{",
+    "=1+1",
+    "-x",
+    "@x",
+    "a|b",
+    "<b>&",
+    "~~x~~",
+    "_x",
+    "![a](b)",
+]
 
 
 @pytest.mark.parametrize("name", HOSTILE)
@@ -35,12 +47,11 @@ def test_latex_opens_nothing(name: str) -> None:
 
 @pytest.mark.parametrize("name", HOSTILE)
 def test_a_spreadsheet_runs_nothing(name: str) -> None:
-    table = plain.PlainTable(name="t", title="t", head=("method",), rows=((name,),)) if hasattr(plain, "PlainTable") else None
-    texts = [formats.frame_csv(pd.DataFrame({"method": [name], "value": [-1.5]}))]
-    texts += [plain.csv_text(table)] if table else []
+    frame = pd.DataFrame({"method": [name], "value": [-1.5]})
+    texts = [formats.frame_csv(frame), plain.csv_text(plain.PlainTable("t", "t", ("method",), [(name,)]))]
     for text in texts:
         cell = list(csv.reader(io.StringIO(text)))[1][0]
-        assert cell.removeprefix("'") == name
+        assert cell.removeprefix("'") == name.removeprefix("'")
         assert cell[0] not in "=+-@"
     assert "-1.5" in texts[0]  # numbers stay numbers
 
