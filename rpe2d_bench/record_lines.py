@@ -59,8 +59,7 @@ def append(path: Path, line: bytes) -> None:
         _mend_end(file, path)
         size = file.seek(0, os.SEEK_END)
         try:
-            file.write(line)
-            file.flush()
+            _write(file, line)
             os.fsync(file.fileno())
         except OSError:
             with suppress(OSError):
@@ -160,11 +159,18 @@ def _mend_end(file: IO[bytes], path: Path) -> None:
         return
     file.seek(whole)
     if end - whole < LONGEST and _judged(file.read(), Line(0, whole, end)).vouched:
-        file.write(b"\n")
+        _write(file, b"\n")
         return
     with rejected_file(path).open("ab") as beside:
         _copy(file, beside, Line(0, whole, end))
     file.truncate(whole)
+
+
+def _write(file: IO[bytes], content: bytes) -> None:
+    """Append past the file's buffer, which would keep what finds no room and write it on closing."""
+    left = memoryview(content)
+    while left:
+        left = left[os.write(file.fileno(), left) :]
 
 
 def _copy(source: IO[bytes], target: IO[bytes], line: Line) -> None:

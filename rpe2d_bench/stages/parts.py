@@ -36,7 +36,7 @@ class Parts:
         self._parts: list[list[Any]] = []  # of each note: pictures until there, digest of those since the note before
         try:
             self._file = self._continued(shape, say)
-        except (OSError, ValueError, TypeError, Damaged) as error:
+        except (OSError, ValueError, TypeError, EOFError, Damaged) as error:
             if (folder / DONE).exists():
                 why = f"{DONE} {error}" if isinstance(error, Damaged) else f"{_PICTURES} can't be read"
                 say(f"pictures under way: {why}; starting again")
@@ -96,7 +96,7 @@ class Parts:
                 say(f"pictures under way: {done} have no digest, since an older version made them; taken as they are")
                 pictures = np.load(self._folder / _PICTURES, mmap_mode="r", allow_pickle=False)
                 return {"parts": [[done, _digest(pictures[:done])]], "seconds": float(seconds)}
-        except (ValueError, TypeError):
+        except (ValueError, TypeError, EOFError, RecursionError):
             pass
         raise Damaged("does not match its digest")
 

@@ -23,8 +23,9 @@ ENVIRONMENT = {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SERVER_ENABLE_JOB_EXE
 
 
 def serve_ui(store: Path, port: int, say: Callable[[str], object] = lambda _: None) -> int:
-    """Serve the UI until Ctrl-C; says where, and returns the exit code. Its processes end with this one, however this one ends.
+    """Serve the UI until Ctrl-C; says where, and returns the exit code.
 
+    Its processes end with this one, however this one ends.
     Raises UserError where nothing is logged, the database is damaged or the port is taken.
     """
     command = ui_command(store, port)

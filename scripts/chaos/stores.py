@@ -86,7 +86,7 @@ def _stopped(folder: Path, store: Path, stage: str, at: int) -> Any:
 
 
 def _in_training(folder: Path, store: Path) -> None:
-    made, around = _stopped(folder, store, "train", 75)
+    made, around = _stopped(folder, store, "train", 50)
     made.trials[0].stage.make(around)
 
 
