@@ -84,7 +84,9 @@ class Plan:
             from rpe2d_bench.metrics import net_version
 
             matters["evaluate"]["weights"] = net_version(self.experiment.evaluate.features, Path(weights))
-        if matters.get("evaluate", {}).get("labels") == "balanced" and not self.floors[0].measure.reference.even:
+        if matters.get("evaluate", {}).get("labels") == "balanced" and not any(
+            floor.measure.reference.even for floor in self.floors
+        ):
             del matters["evaluate"]["labels"]  # what an endless stream is anyway
             matters = {key: value for key, value in matters.items() if key != "evaluate" or value}
         return f"{self.experiment.name}-{content_key('run', 1, matters)[:8]}"
