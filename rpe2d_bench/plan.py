@@ -91,7 +91,9 @@ class Plan:
         for name, entry in self.experiment.models.items():
             if entry.checkpoint is not None:
                 matters["models"][name]["checkpoint"] = WeightsFile.at(entry.checkpoint.path).digest
-        if matters.get("evaluate", {}).get("labels") == "balanced" and not self.floors[0].measure.reference.even:
+        if matters.get("evaluate", {}).get("labels") == "balanced" and not any(
+            floor.measure.reference.even for floor in self.floors
+        ):
             del matters["evaluate"]["labels"]  # what an endless stream is anyway
             matters = {key: value for key, value in matters.items() if key != "evaluate" or value}
         return f"{self.experiment.name}-{content_key('run', 1, matters)[:8]}"

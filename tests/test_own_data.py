@@ -10,7 +10,9 @@ from PIL import Image
 from rpe2d_bench import loading
 from rpe2d_bench.plan import make_plan
 from rpe2d_bench.runner import run
+from rpe2d_bench.stages import read_result
 from rpe2d_bench.store import Store
+from rpe2d_bench.surroundings import Surroundings
 
 EXPERIMENT = """\
 schema_version: 1
@@ -34,6 +36,24 @@ def test_a_small_folder_is_trained_and_measured(tmp_path: Path) -> None:
         noise = rng.integers(0, 256, (32, 40, 3), dtype=np.uint8)
         Image.fromarray(noise).save(folder / f"{number}.png")
     (tmp_path / "folder.yaml").write_text(EXPERIMENT.format(path=tmp_path / "pictures"))
-    found = run(make_plan(loading.load(tmp_path / "folder.yaml")), Store(tmp_path / "runs"), engine="local")
+    plan = make_plan(loading.load(tmp_path / "folder.yaml"))
+    found = run(plan, Store(tmp_path / "runs"), engine="local")
     assert [record.error for record in found if record.status == "failed"] == []
     assert {record.stage for record in found} == {"train", "measure", "floor"}
+    assert plan.labels == "as often as in the reference, 4 of a class"
+
+
+def test_what_was_converted_is_said_and_kept(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    for number in range(60):
+        folder = tmp_path / "pictures" / "01"[number % 2]
+        folder.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (32, 40), (number, 0, 0)).save(folder / f"{number}.png", exif=exif)
+    (tmp_path / "folder.yaml").write_text(EXPERIMENT.format(path=tmp_path / "pictures"))
+    reference = make_plan(loading.load(tmp_path / "folder.yaml")).floors[0].measure.reference
+    said: list[str] = []
+    made = reference.make(Surroundings(Store(tmp_path / "runs"), say=said.append))
+    words = "of the images read so far: 8 turned upright as EXIF says"
+    assert said == [f"{tmp_path / 'pictures'}: {words}"]
+    assert read_result(made)["converted"] == words

@@ -90,6 +90,8 @@ def resolved(job: dict[str, Any], data: str | None = None, autoencoder: str | No
         fields = dict(written["stage"])
         fields["train"], fields["sampler"] = trained[fields["train"]], Sampler(**fields["sampler"])
         fields["resolution"], fields["conditioning"] = tuple(fields["resolution"]), tuple(fields["conditioning"])
+        counts = fields.get("class_counts")
+        fields["class_counts"] = None if counts is None else tuple(counts)
         samples.append(_keyed(SampleStage(**fields), written["key"]))
     return Job(job["run"], Resources(**job["resources"]), labels, samples)
 

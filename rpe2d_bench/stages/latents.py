@@ -24,6 +24,7 @@ Resolution = tuple[int, int]
 
 def training_pool(stage: TrainStage, dataset: Dataset, resolution: Resolution, around: Surroundings) -> Batches:
     """Where the batches of a training come from, at one of its resolutions: pixels, or latents."""
+    from rpe2d_bench.data import conversions
     from rpe2d_bench.data.crops import build_crops
     from rpe2d_bench.data.latents import TrainingLatents
     from rpe2d_bench.data.training import TrainingPictures
@@ -32,13 +33,17 @@ def training_pool(stage: TrainStage, dataset: Dataset, resolution: Resolution, a
     crops, number, device = build_crops(stage.crops), stage.recipe.num_pictures, around.resources.device
     cache = around.store.root / "cache"
     if stage.latents is None:
-        return TrainingPictures(
+        pool: Batches = TrainingPictures(
             dataset, resolution, crops, num_pictures=number, cache_dir=cache, device=device, between=between
         )
-    encoder = encoder_of(stage.latents, device)
-    return TrainingLatents(
-        dataset, resolution, crops, encoder, num_pictures=number, cache_dir=cache, device=device, between=between
-    )
+    else:
+        encoder = encoder_of(stage.latents, device)
+        pool = TrainingLatents(
+            dataset, resolution, crops, encoder, num_pictures=number, cache_dir=cache, device=device, between=between
+        )
+    if converted := conversions(dataset):
+        around.say(f"{stage.data.get('path', 'data')}: {converted}")
+    return pool
 
 
 @dataclass

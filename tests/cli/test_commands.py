@@ -138,6 +138,14 @@ def test_samples_are_written_as_a_sheet_and_for_evaluators(
     with np.load(tmp_path / "samples.npz") as file:
         assert file["arr_0"].shape == (3, 16, 24, 3)
         assert file["arr_0"].dtype == np.uint8
+        assert file["arr_1"].tolist() == [0, 1, 2]
+    assert bench(*common, "--out", "CAPITALS.NPZ").code == 0
+    judged = bench("measure", "CAPITALS.NPZ", "--reference", "samples.npz", "--net", "glyphnet", "--judge",
+                   "glyphjudge", "--metrics", "accuracy", "--json")  # fmt: skip
+    assert 0 <= json.loads(judged.out)["values"]["accuracy_glyphjudge"] <= 1
+    (kept, *_) = sorted((trained / "stages" / "sample").glob("*/samples.npz"))
+    again = bench("measure", kept, "--reference", kept, "--net", "glyphnet", "--metrics", "fd", "--json")
+    assert json.loads(again.out)["values"]["fd_glyphnet"] == pytest.approx(0, abs=1e-3)
     scored = bench("measure", "samples.npz", "--reference", "samples.npz", "--net", "glyphnet", "--metrics", "fd",
                    "--json")  # fmt: skip
     assert json.loads(scored.out)["values"]["fd_glyphnet"] == pytest.approx(0, abs=1e-3)
