@@ -1,4 +1,4 @@
-"""True coordinates of crops: train on windows of a larger picture and tell the model where they lie.
+"""True coordinates of crops: train on windows of a larger image and tell the model where they lie.
 
 Shape suffixes: B batch, N tokens of one axis; crop_B3 holds log2 of the zoom and the crop's centre (y, x).
 """
@@ -17,10 +17,10 @@ from rpe2d_bench.encodings.source import Source
 
 @dataclass(frozen=True)
 class CropTruePositions:
-    """k + z n (1/2 + c) - n/2: where token k of a crop lies on the grid of the whole picture at the crop's own scale.
+    """k + z n (1/2 + c) - n/2: where token k of a crop lies on the grid of the whole image at the crop's own scale.
 
-    z is the zoom (the picture is z n tokens wide), c the centre of the crop as a share of the picture, 0 in its middle.
-    Complete pictures (z = 1, c = 0, or no crop) have 0..n-1, and a larger grid at inference continues to positions that
+    z is the zoom (the image is z n tokens wide), c the centre of the crop as a share of the image, 0 in its middle.
+    Complete images (z = 1, c = 0, or no crop) have 0..n-1, and a larger grid at inference continues to positions that
     crops with a zoom have shown. Needs data with `crops:`, otherwise it is `grid`.
     """
 

@@ -1,4 +1,4 @@
-"""DyPE: scale much while the picture is noise, and not at all when only details remain.
+"""DyPE: scale much while the image is noise, and not at all when only details remain.
 
 Shape suffixes: B batch, F rotated channel pairs of one axis.
 """

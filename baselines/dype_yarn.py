@@ -1,4 +1,4 @@
-"""DyPE's YaRN: the two ramps of NTK-by-parts, moved along the channels as the picture emerges.
+"""DyPE's YaRN: the two ramps of NTK-by-parts, moved along the channels as the image emerges.
 
 Shape suffixes: B batch, F rotated channel pairs of one axis.
 """

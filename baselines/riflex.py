@@ -20,7 +20,7 @@ from rpe2d_bench.encodings.source import Source
 class RIFLEx:
     """The channel whose rounded period is nearest the repetition length turns margin times round the new side.
 
-    repetition: tokens after which pictures repeat, by default the side of the train grid. margin: 0.9 in the code.
+    repetition: tokens after which images repeat, by default the side of the train grid. margin: 0.9 in the code.
     Nothing changes up to the train grid, nor while the side is no longer than that period.
     """
 

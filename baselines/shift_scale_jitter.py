@@ -25,7 +25,7 @@ from rpe2d_bench.errors import UserError
 class ShiftScaleJitter:
     """(p + shift + jitter) x scale of centred positions p while training; p itself at inference.
 
-    layout: `fractional` spans every grid over the trained range (CAPE for pictures, DINOv3), `grid` keeps stride 1.
+    layout: `fractional` spans every grid over the trained range (CAPE for images, DINOv3), `grid` keeps stride 1.
     max_shift: half-sides of the train grid, uniform per axis. max_local: tokens between the extremes of each token's
     own jitter, below 1 so that order survives. max_scale: log-uniform in [1/max, max], one for both axes.
     max_axis_scale: likewise, one per axis. per: one draw for every sample, or one for the batch.

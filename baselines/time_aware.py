@@ -1,4 +1,4 @@
-"""Time-aware scaled RoPE: interpolate while the picture is noise, Lumina's NTK afterwards.
+"""Time-aware scaled RoPE: interpolate while the image is noise, Lumina's NTK afterwards.
 
 Shape suffixes: B batch, F rotated channel pairs of one axis.
 """

@@ -1,11 +1,11 @@
-"""What data cost: pictures rendered in a second, and batches with crops against copying and against a loop.
+"""What data cost: images rendered in a second, and batches with crops against copying and against a loop.
 
 python benchmarks/data_pipeline.py [--out FILE.json] [--resolution N] [--batch N] [--repeats N]
 
 Limits and peers, measured in the same run on the same single thread:
-- copy: the memory traffic that a batch cannot avoid (uint8 pictures read, float32 pictures written) at the bandwidth of
+- copy: the memory traffic that a batch cannot avoid (uint8 images read, float32 images written) at the bandwidth of
   a copy that is too large for the caches;
-- loop: Pillow's resize with a box, picture by picture, from memory, which is what a torchvision transform does.
+- loop: Pillow's resize with a box, image by image, from memory, which is what a torchvision transform does.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ import torch
 from PIL import Image
 
 from rpe2d_bench.data.crops import CropOptions, NoCrops, ResizeAndCrop, window
-from rpe2d_bench.data.glyphs import GlyphOptions
-from rpe2d_bench.data.training import TrainingPictures
+from rpe2d_bench.data.glyphs.dataset import GlyphOptions
+from rpe2d_bench.data.image_batches import TrainingImages
 
 HARD = GlyphOptions(texture="by_class", background="textured", objects=3, size_jitter=0.3)
 
@@ -50,24 +50,24 @@ def copy_bandwidth(repeats: int) -> float:
 
 
 def rendering(repeats: int) -> list[dict[str, Any]]:
-    """Pictures a second by kind of scene and resolution."""
+    """Images a second by kind of scene and resolution."""
     rows = []
     for name, options in (("white digits", GlyphOptions()), ("textures, 1-3 objects", HARD)):
         glyphs = options.build()
         for resolution in ((16, 16), (32, 32), (32, 64), (64, 64), (96, 96)):
             indices = np.arange(256)
-            seconds = median_seconds(partial(glyphs.pictures, "test", indices, resolution), repeats)
-            rows.append({"scene": name, "resolution": resolution, "pictures_per_s": len(indices) / seconds})
+            seconds = median_seconds(partial(glyphs.images, "test", indices, resolution), repeats)
+            rows.append({"scene": name, "resolution": resolution, "images_per_s": len(indices) / seconds})
     return rows
 
 
 def pillow_loop(native: np.ndarray, crop_B3: torch.Tensor, resolution: tuple[int, int]) -> torch.Tensor:
-    """The same crops, one picture at a time."""
+    """The same crops, one image at a time."""
     cropped = []
-    for picture, numbers in zip(native, crop_B3, strict=True):
-        (top, tall), (left, wide) = (window(numbers[None], axis, picture.shape[1 + axis]) for axis in (0, 1))
+    for image, numbers in zip(native, crop_B3, strict=True):
+        (top, tall), (left, wide) = (window(numbers[None], axis, image.shape[1 + axis]) for axis in (0, 1))
         box = (float(left), float(top), float(left + wide), float(top + tall))
-        bands = [Image.fromarray(band).resize(resolution[::-1], Image.Resampling.BICUBIC, box=box) for band in picture]
+        bands = [Image.fromarray(band).resize(resolution[::-1], Image.Resampling.BICUBIC, box=box) for band in image]
         cropped.append(np.stack([np.asarray(band) for band in bands]))
     return torch.from_numpy(np.stack(cropped)).float().div_(127.5).sub_(1)
 
@@ -85,14 +85,14 @@ def batches(resolution: tuple[int, int], batch: int, repeats: int, bandwidth: fl
                 "train, all cropped": ResizeAndCrop(uncropped_share=0.0, source="train"),
             }
             for name, crops in kinds.items():
-                pool = TrainingPictures(glyphs, resolution, crops, cache_dir=cache)
+                pool = TrainingImages(glyphs, resolution, crops, cache_dir=cache)
                 rng = torch.Generator().manual_seed(0)
                 seconds = median_seconds(partial(pool.batch, rng, batch), repeats)
                 pixels = batch * channels * resolution[0] * resolution[1]
-                row = {"crops": name, "channels": channels, "ms": 1e3 * seconds, "pictures_per_s": batch / seconds}
+                row = {"crops": name, "channels": channels, "ms": 1e3 * seconds, "images_per_s": batch / seconds}
                 row["over_copy"] = seconds / (5 * pixels / bandwidth)
                 if name == "native, all cropped":
-                    native = glyphs.pictures("train", np.arange(batch), (2 * resolution[0], 2 * resolution[1]))
+                    native = glyphs.images("train", np.arange(batch), (2 * resolution[0], 2 * resolution[1]))
                     drawn = crops.draw(torch.rand(batch, 4, generator=rng))
                     loop = median_seconds(partial(pillow_loop, native, drawn, resolution), repeats)
                     row["loop_ms"] = 1e3 * loop
@@ -118,15 +118,15 @@ def main() -> None:
         "batches": {"resolution": resolution, "batch": options.batch, "rows": rows},
     }
     print(f"one thread, copy {bandwidth / 1e9:.1f} GB/s (read and written)\n")
-    print(f"{'rendered':24}{'pixels':>9}{'pictures/s':>12}")
+    print(f"{'rendered':24}{'pixels':>9}{'images/s':>12}")
     for row in result["rendering"]:
         height, width = row["resolution"]
-        print(f"{row['scene']:24}{f'{height}x{width}':>9}{row['pictures_per_s']:12,.0f}")
+        print(f"{row['scene']:24}{f'{height}x{width}':>9}{row['images_per_s']:12,.0f}")
     title = f"batch of {options.batch} at {options.resolution} px"
-    print(f"\n{title:24}{'channels':>9}{'ms':>8}{'pictures/s':>12}{'over copy':>11}{'loop ms':>9}{'faster':>8}")
+    print(f"\n{title:24}{'channels':>9}{'ms':>8}{'images/s':>12}{'over copy':>11}{'loop ms':>9}{'faster':>8}")
     for row in rows:
         loop = f"{row['loop_ms']:9.2f}{row['loop_ms'] / row['ms']:7.1f}x" if "loop_ms" in row else ""
-        speed = f"{row['ms']:8.2f}{row['pictures_per_s']:12,.0f}{row['over_copy']:11.1f}"
+        speed = f"{row['ms']:8.2f}{row['images_per_s']:12,.0f}{row['over_copy']:11.1f}"
         print(f"{row['crops']:24}{row['channels']:9}{speed}{loop}")
     if options.out:
         options.out.write_text(json.dumps(result, indent=1) + "\n")

@@ -2,7 +2,7 @@
 
 python -m benchmarks.gpu_training [--out FILE.json] [--models DiT-B/2,DiT-XL/2] [--batch N] [--steps N] [--eager]
 
-The step is a training's own: pictures gathered from a pool on the device, noise, labels, forward, backward, clipping,
+The step is a training's own: images gathered from a pool on the device, noise, labels, forward, backward, clipping,
 fused AdamW and moving average. Model FLOPs are matrix products, forward times three (flops_per_forward); utilisation is
 theirs over the time, against the data sheet's dense bf16 rate and against an 8,192 x 8,192 product measured here. The
 same steps run once more with CUDA's synchronisation check on: the count of waits in the loop is part of the result.
@@ -26,11 +26,11 @@ from rpe2d_bench.detached.stand_ins import provide
 
 provide(Path(tempfile.gettempdir()) / "rpe2d-bench-described")  # so that a bare machine can run this file, too
 
-from rpe2d_bench.config import Train  # noqa: E402
-from rpe2d_bench.data.placing import placed, rows  # noqa: E402
+from rpe2d_bench.config.experiment import Train  # noqa: E402
+from rpe2d_bench.data.device_pool import placed, rows  # noqa: E402
 from rpe2d_bench.encodings import Grid, build  # noqa: E402
 from rpe2d_bench.models import DiT, flops_per_forward, preset  # noqa: E402
-from rpe2d_bench.train import Denoiser, Step, Training  # noqa: E402
+from rpe2d_bench.training.loop import Denoiser, Step, Training  # noqa: E402
 
 # Dense bf16 FLOP/s by data sheet; the first name that is part of the device's counts.
 SHEET = {"H200": 989e12, "H100 PCIe": 756e12, "H100": 989e12, "A100": 312e12, "L40S": 362e12, "4090": 165e12}
@@ -95,7 +95,7 @@ def _measured(
         "batch": batch,
         "compiled": compiled,
         "seconds": best,
-        "pictures_per_s": batch / best,
+        "images_per_s": batch / best,
         "TFLOP_per_s": flops / best / 1e12,
         **{f"of_{name}": flops / best / peak for name, peak in peaks.items()},
         "GiB": torch.cuda.max_memory_allocated() / 2**30,

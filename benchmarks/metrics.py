@@ -20,14 +20,15 @@ from typing import Any
 import numpy as np
 import torch
 
+from rpe2d_bench.analysis import replicates
 from rpe2d_bench.errors import UserError
-from rpe2d_bench.metrics import bootstrap, frechet, kernel
+from rpe2d_bench.metrics import frechet, kernel
 from rpe2d_bench.metrics import precision_recall as pr
-from rpe2d_bench.metrics.efficientnet import EfficientNetLite0
-from rpe2d_bench.metrics.nets import load_net
-from rpe2d_bench.metrics.onnx_backend import OnnxNet, accelerated
-from rpe2d_bench.metrics.resize import resize
-from rpe2d_bench.metrics.torchvision_import import import_torchvision
+from rpe2d_bench.metrics.nets.efficientnet import EfficientNetLite0
+from rpe2d_bench.metrics.nets.onnx import OnnxNet, accelerated
+from rpe2d_bench.metrics.nets.resize import resize
+from rpe2d_bench.metrics.nets.table import load_net
+from rpe2d_bench.metrics.nets.torchvision_import import import_torchvision
 
 
 def best(function: Callable[[], object], repeats: int = 3) -> float:
@@ -97,39 +98,39 @@ def distances(width: int, count: int) -> None:
         value[0] = kernel.mmd2(one, other)
 
     fast, slow = best(all_pairs, 2), best(subset, 1)
-    line(f"KID, {len(one)} pictures, all pairs: torch-fidelity", slow, None, f"{value[1]:.8g}")
-    line(f"KID, {len(one)} pictures, all pairs", fast, slow, f"{value[0]:.8g}; times torch-fidelity")
-    line(f"precision, {min(count, 5000)} pictures", best(lambda: pr.precision(one[:5000], other[:5000]), 1))
+    line(f"KID, {len(one)} images, all pairs: torch-fidelity", slow, None, f"{value[1]:.8g}")
+    line(f"KID, {len(one)} images, all pairs", fast, slow, f"{value[0]:.8g}; times torch-fidelity")
+    line(f"precision, {min(count, 5000)} images", best(lambda: pr.precision(one[:5000], other[:5000]), 1))
 
 
 def resampling() -> None:
     """Bootstrap replicates of the distances at the size of one cell of the main experiment."""
     one, other = features(500, 64, 1), features(500, 64, 2)
     rng = np.random.default_rng(0)
-    ours, theirs = (bootstrap.multinomial_weights(1000, 500, rng) for _ in range(2))
-    exact = best(lambda: bootstrap.frechet_replicates(one, other, ours[:100], theirs[:100], "exact"), 1) * 10
+    ours, theirs = (replicates.multinomial_weights(1000, 500, rng) for _ in range(2))
+    exact = best(lambda: replicates.frechet_replicates(one, other, ours[:100], theirs[:100], "exact"), 1) * 10
     line("FD, 1000 resamples of 500 x 64, refitted", exact)
-    line("FD, 1000 resamples of 500 x 64", best(lambda: bootstrap.frechet_replicates(one, other, ours, theirs)), exact)
-    line("KID, 1000 resamples of 500 x 64", best(lambda: bootstrap.kernel_replicates(one, other, ours, theirs)))
+    line("FD, 1000 resamples of 500 x 64", best(lambda: replicates.frechet_replicates(one, other, ours, theirs)), exact)
+    line("KID, 1000 resamples of 500 x 64", best(lambda: replicates.kernel_replicates(one, other, ours, theirs)))
 
 
 def resizing() -> None:
-    """The batch resizer against clean-fid's, picture by picture."""
+    """The batch resizer against clean-fid's, image by image."""
     from cleanfid.resize import make_resizer
 
     for source, target in ((32, 64), (256, 299)):
-        pictures = np.random.default_rng(0).integers(0, 256, (64, 3, source, source), dtype=np.uint8)
+        images = np.random.default_rng(0).integers(0, 256, (64, 3, source, source), dtype=np.uint8)
         single = make_resizer("PIL", False, "bicubic", (target, target))
 
-        def theirs(pictures: np.ndarray = pictures, single: Callable[[np.ndarray], np.ndarray] = single) -> None:
-            np.stack([single(picture.transpose(1, 2, 0)) for picture in pictures])  # a net takes a batch
+        def theirs(images: np.ndarray = images, single: Callable[[np.ndarray], np.ndarray] = single) -> None:
+            np.stack([single(image.transpose(1, 2, 0)) for image in images])  # a net takes a batch
 
-        def ours(pictures: np.ndarray = pictures, target: int = target) -> None:
-            resize(pictures, (target, target))
+        def ours(images: np.ndarray = images, target: int = target) -> None:
+            resize(images, (target, target))
 
         slow, fast = best(theirs), best(ours)
-        line(f"resize 64 pictures {source} -> {target}: clean-fid", slow)
-        line(f"resize 64 pictures {source} -> {target}", fast, slow)
+        line(f"resize 64 images {source} -> {target}: clean-fid", slow)
+        line(f"resize 64 images {source} -> {target}", fast, slow)
 
 
 def extraction() -> None:
@@ -139,18 +140,18 @@ def extraction() -> None:
     except UserError as error:
         print(error)
         return
-    pictures = 255 * torch.rand(16, 3, 224, 224)
+    images = 255 * torch.rand(16, 3, 224, 224)
     with torch.inference_mode():
-        slow = best(lambda: net.features_and_logits(pictures))
-        line("EfficientNet-Lite0, 16 pictures, eager", slow, None, f"{16 / slow:.0f} pictures/s")
+        slow = best(lambda: net.features_and_logits(images))
+        line("EfficientNet-Lite0, 16 images, eager", slow, None, f"{16 / slow:.0f} images/s")
         fast = accelerated(net, net.module)
         if not isinstance(fast, OnnxNet):
             print("onnxruntime is not installed")
             return
-        seconds = best(lambda: fast.features_and_logits(pictures))
-        off = (fast.features_and_logits(pictures)[0] - net.features_and_logits(pictures)[0]).abs().max()
-    note = f"{16 / seconds:.0f} pictures/s, off by {off:.1e}"
-    line("EfficientNet-Lite0, 16 pictures, ONNX Runtime", seconds, slow, note)
+        seconds = best(lambda: fast.features_and_logits(images))
+        off = (fast.features_and_logits(images)[0] - net.features_and_logits(images)[0]).abs().max()
+    note = f"{16 / seconds:.0f} images/s, off by {off:.1e}"
+    line("EfficientNet-Lite0, 16 images, ONNX Runtime", seconds, slow, note)
 
 
 def inception() -> None:
@@ -159,21 +160,21 @@ def inception() -> None:
 
     torchvision = import_torchvision()
     made = torchvision.models.inception_v3(num_classes=1008, aux_logits=False, weights=None, init_weights=False)
-    pictures = torch.randint(0, 256, (8, 3, 299, 299), dtype=torch.uint8)
+    images = torch.randint(0, 256, (8, 3, 299, 299), dtype=torch.uint8)
     with tempfile.TemporaryDirectory() as folder, torch.inference_mode():
         path = Path(folder) / "pt_inception-2015-12-05-6726825d.pth"
         torch.save(made.state_dict(), path)
         theirs, ours = FeatureExtractorInceptionV3("random", ["2048"], str(path)), load_net("inception", path)
-        slow = best(lambda: theirs(pictures))
-        line("Inception, 8 pictures: torch-fidelity", slow, None, f"{8 / slow:.1f} pictures/s")
-        fast = best(lambda: ours.features_and_logits(pictures.float()))
-        line("Inception, 8 pictures", fast, slow, f"{8 / fast:.1f} pictures/s")
+        slow = best(lambda: theirs(images))
+        line("Inception, 8 images: torch-fidelity", slow, None, f"{8 / slow:.1f} images/s")
+        fast = best(lambda: ours.features_and_logits(images.float()))
+        line("Inception, 8 images", fast, slow, f"{8 / fast:.1f} images/s")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--width", type=int, default=512, help="features of the distances")
-    parser.add_argument("--count", type=int, default=10_000, help="pictures of the larger distance")
+    parser.add_argument("--count", type=int, default=10_000, help="images of the larger distance")
     parser.add_argument("--out", type=Path, help="write the numbers as JSON")
     options = parser.parse_args()
     warnings.filterwarnings("ignore", category=DeprecationWarning)

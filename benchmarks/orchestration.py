@@ -15,11 +15,11 @@ import tempfile
 import time
 from pathlib import Path
 
-from rpe2d_bench import loading
-from rpe2d_bench.plan import make_plan
-from rpe2d_bench.records import Record
+from rpe2d_bench.plan.expand import make_plan
+from rpe2d_bench.resolve.load import load_experiment
 from rpe2d_bench.runner import run
-from rpe2d_bench.store import Store
+from rpe2d_bench.storage.records import Record
+from rpe2d_bench.storage.store import Store
 
 
 def compute_seconds(found: list[Record]) -> dict[str, float]:
@@ -39,7 +39,7 @@ def main() -> None:
     parser.add_argument("--set", dest="overrides", action="append", default=[], help="as in `rpe2d-bench run`")
     arguments = parser.parse_args()
     overrides = tuple(arguments.overrides)
-    plan = make_plan(loading.load(arguments.experiment, overrides), overrides)
+    plan = make_plan(load_experiment(arguments.experiment, overrides), overrides)
     with tempfile.TemporaryDirectory() as folder:
         started = time.perf_counter()
         found = run(plan, Store(Path(folder)))

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from rpe2d_bench.encodings import Grid
-from rpe2d_bench.metrics.torchvision_import import import_torchvision
+from rpe2d_bench.metrics.nets.torchvision_import import import_torchvision
 from rpe2d_bench.models import DiTOptions
 from rpe2d_bench.models.dit import FourierFeatures, mlp, patchify, unpatchify
 
@@ -69,7 +69,7 @@ class TimmDiT(nn.Module):
 
 
 class DiffusersDiT(nn.Module):
-    """diffusers' DiTTransformer2DModel, which knows square pictures only."""
+    """diffusers' DiTTransformer2DModel, which knows square images only."""
 
     def __init__(self, options: DiTOptions, grid: Grid, channels: int, num_classes: int) -> None:
         super().__init__()

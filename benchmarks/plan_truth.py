@@ -28,11 +28,11 @@ def measured(file: str, overrides: list[str]) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         store = ["--store", f"{folder}/runs"]
         started = time.perf_counter()
-        said = subprocess.run(
+        sentence = subprocess.run(
             [*COMMAND, "plan", file, "--json", *settings, *store], check=True, capture_output=True, text=True
         )
         planning = time.perf_counter() - started
-        plan = json.loads(said.stdout)
+        plan = json.loads(sentence.stdout)
         started = time.perf_counter()
         subprocess.run([*COMMAND, "run", file, *settings, *store, "--reports", f"{folder}/reports"], check=True)
         actual = time.perf_counter() - started

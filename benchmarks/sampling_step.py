@@ -1,9 +1,9 @@
-"""Sampling with guidance: time of a picture against the machine's matrix products and against the peers.
+"""Sampling with guidance: time of an image against the machine's matrix products and against the peers.
 
 python -m benchmarks.sampling_step [--out FILE.json] [--device cpu|cuda] [--model NAME/PATCH] [--tokens 64,144,...]
                                    [--steps N] [--rounds N] [--no-peers]
 
-A picture takes `steps` Euler steps of two evaluations, which run in one batch; as many pictures run together as in a
+An image takes `steps` Euler steps of two evaluations, which run in one batch; as many images run together as in a
 sweep (resources.sample_batch), fewer where they have more tokens. `over the floor` divides by the time of the matrix
 products alone. Peers run the same evaluations without a sampler or an encoding around them.
 """
@@ -23,23 +23,23 @@ import torch
 from torch import nn
 
 from benchmarks.limits import clock, floor, machine
-from rpe2d_bench.config import Resources, Sampler
+from rpe2d_bench.config.experiment import Resources, Sampler
 from rpe2d_bench.encodings import Grid, build
 from rpe2d_bench.models import DiT, preset
-from rpe2d_bench.models.memory import keep_freed_memory
-from rpe2d_bench.sample import sample
+from rpe2d_bench.models.cpu import keep_freed_memory
+from rpe2d_bench.sampling.loop import sample
 
 NUM_CLASSES = 10
 TRAIN_GRID = Grid(8, 8)
 
 
 def ours(arguments: argparse.Namespace, grid: Grid, batch: int, precision: str) -> None:
-    """A batch of pictures by the product's own sampling loop."""
+    """A batch of images by the product's own sampling loop."""
     options = preset(arguments.model)
     dit = DiT(options, channels=arguments.channels, num_classes=NUM_CLASSES).to(arguments.device)
     encoding = build({"kind": "axial_rope"}, width=options.width, heads=options.heads)
     resolution = (grid.height * options.patch_size, grid.width * options.patch_size)
-    pictures = sample(
+    images = sample(
         dit,
         encoding,
         Sampler.model_validate({"steps": arguments.steps, "guidance": 2.0, "precision": precision}),
@@ -50,7 +50,7 @@ def ours(arguments: argparse.Namespace, grid: Grid, batch: int, precision: str) 
         batch_size=batch,
         device=arguments.device,
     )
-    for _ in pictures:
+    for _ in images:
         pass
 
 
@@ -68,7 +68,7 @@ def theirs(arguments: argparse.Namespace, model: nn.Module, grid: Grid, batch: i
 def contenders(
     arguments: argparse.Namespace, grid: Grid, batch: int
 ) -> Iterator[tuple[str, str, Callable[[], object]]]:
-    """(name, precision, a batch of pictures)."""
+    """(name, precision, a batch of images)."""
     options = preset(arguments.model)
     for precision in ("float32", "bf16"):
         yield "rpe2d-bench", precision, partial(ours, arguments, grid, batch, precision)
@@ -111,7 +111,7 @@ def measure(arguments: argparse.Namespace, tokens: int) -> list[dict[str, Any]]:
                 "batch": batch,
                 "contender": name,
                 "precision": precision,
-                "seconds_per_picture": min(measured),
+                "seconds_per_image": min(measured),
                 "floor_seconds": lowest,
                 "over_the_floor": min(measured) / lowest,
             }
@@ -134,11 +134,11 @@ def main() -> None:
     keep_freed_memory()  # for the peers, too
     result: dict[str, Any] = {"machine": machine(arguments.device), "model": arguments.model, "rows": []}
     print(f"{arguments.model}, {arguments.steps} steps with guidance, {result['machine']['device']}, one thread")
-    print(f"{'tokens':>6}{'batch':>6}  {'':14}{'precision':10}{'ms/picture':>11}{'floor ms':>10}{'over it':>9}")
+    print(f"{'tokens':>6}{'batch':>6}  {'':14}{'precision':10}{'ms/image':>11}{'floor ms':>10}{'over it':>9}")
     for tokens in map(int, arguments.tokens.split(",")):
         for row in measure(arguments, tokens):
             result["rows"].append(row)
-            ms, lowest = row["seconds_per_picture"] * 1e3, row["floor_seconds"] * 1e3
+            ms, lowest = row["seconds_per_image"] * 1e3, row["floor_seconds"] * 1e3
             name = f"{tokens:6}{row['batch']:6}  {row['contender']:14}{row['precision']:10}"
             print(f"{name}{ms:11.1f}{lowest:10.1f}{row['over_the_floor']:9.2f}")
     if arguments.out:

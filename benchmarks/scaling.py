@@ -40,11 +40,11 @@ def training_step(tokens: int = 64, batch: int = 16, model: str = "DiT-Mini/4") 
     import torch
 
     from benchmarks.training_step import NUM_CLASSES, SPEC, Noise
-    from rpe2d_bench.config import Train
+    from rpe2d_bench.config.experiment import Train
     from rpe2d_bench.encodings import Grid, build
     from rpe2d_bench.models import DiT, flops_per_forward, preset
-    from rpe2d_bench.models.memory import keep_freed_memory
-    from rpe2d_bench.train import Denoiser, Training
+    from rpe2d_bench.models.cpu import keep_freed_memory
+    from rpe2d_bench.training.loop import Denoiser, Training
 
     torch.set_num_threads(1)
     keep_freed_memory()
@@ -66,10 +66,10 @@ def training_step(tokens: int = 64, batch: int = 16, model: str = "DiT-Mini/4") 
 
 def sweep(methods: int = 1, sizes: int = 1, workers: int = 1, seeds: int = 1, steps: int = 60) -> dict[str, float]:
     """A small experiment from an empty store."""
-    from rpe2d_bench.config import Experiment
-    from rpe2d_bench.plan import make_plan
+    from rpe2d_bench.config.experiment import Experiment
+    from rpe2d_bench.plan.expand import make_plan
     from rpe2d_bench.runner import run
-    from rpe2d_bench.store import Store
+    from rpe2d_bench.storage.store import Store
 
     model = {"encoding": {"kind": "axial_rope", "theta": 100}}
     chosen = {name: {"model": "rope", "frequencies": {"kind": name}} for name in FREQUENCIES[1:methods]}
@@ -104,10 +104,10 @@ def point(case: dict[str, Any]) -> dict[str, Any]:
             largest = max(largest, _largest_below(running.pid))
             time.sleep(0.5)
         assert running.stdout is not None
-        said = running.stdout.read()
+        sentence = running.stdout.read()
     if running.returncode:
         raise SystemExit(f"the case {case} ended with {running.returncode}")
-    values = dict(json.loads(said.splitlines()[-1]))
+    values = dict(json.loads(sentence.splitlines()[-1]))
     return values | {"peak_MiB": max(values["peak_MiB"], largest / 2**20)}
 
 

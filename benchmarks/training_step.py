@@ -29,18 +29,18 @@ import torch.nn.functional as F
 from torch import Generator, Tensor, nn
 
 from benchmarks.limits import clock, floor, machine
-from rpe2d_bench.config import Train
+from rpe2d_bench.config.experiment import Train
 from rpe2d_bench.encodings import Context, Grid, build
 from rpe2d_bench.models import DiT, preset
-from rpe2d_bench.models.memory import keep_freed_memory
-from rpe2d_bench.train import Denoiser, Training
+from rpe2d_bench.models.cpu import keep_freed_memory
+from rpe2d_bench.training.loop import Denoiser, Training
 
 NUM_CLASSES = 10
 SPEC = {"kind": "axial_rope"}
 
 
 class Noise:
-    """Ready pictures on the device, so that the step alone is timed."""
+    """Ready images on the device, so that the step alone is timed."""
 
     def __init__(self, batch: int, channels: int, side: int, device: str) -> None:
         self.x = torch.rand(batch, channels, side, side, device=device) * 2 - 1
@@ -118,7 +118,7 @@ def measure(arguments: argparse.Namespace, tokens: int) -> list[dict[str, Any]]:
                 "contender": name,
                 "precision": precision,
                 "seconds": best,
-                "pictures_per_s": arguments.batch / best,
+                "images_per_s": arguments.batch / best,
                 "GFLOP_per_s": limit["flops"] / best / 1e9,
                 "of_the_limit": limit["seconds"] / best,
             }
@@ -153,7 +153,7 @@ def main() -> None:
     result: dict[str, Any] = {"machine": machine(arguments.device), "model": arguments.model, "rows": []}
     where = f"{result['machine']['device']}, {result['machine']['instructions']}"
     print(f"{arguments.model}, batch {arguments.batch}, {where}, one thread")
-    heads = f"{'ms':>8}{'pictures/s':>12}{'GFLOP/s':>9}{'of limit':>10}{'x timm':>8}{'same':>6}"
+    heads = f"{'ms':>8}{'images/s':>12}{'GFLOP/s':>9}{'of limit':>10}{'x timm':>8}{'same':>6}"
     print(f"{'tokens':>6}  {'':22}{'precision':10}{heads}")
     for tokens in map(int, arguments.tokens.split(",")):
         for row in measure(arguments, tokens):
@@ -161,7 +161,7 @@ def main() -> None:
             over = f"{row['over_timm']:8.2f}{row['over_timm_same_precision']:6.2f}" if row["over_timm"] else ""
             print(
                 f"{tokens:6}  {row['contender']:22}{row['precision']:10}{row['seconds'] * 1e3:8.1f}"
-                f"{row['pictures_per_s']:12.0f}{row['GFLOP_per_s']:9.0f}{row['of_the_limit']:10.0%}{over}"
+                f"{row['images_per_s']:12.0f}{row['GFLOP_per_s']:9.0f}{row['of_the_limit']:10.0%}{over}"
             )
     if arguments.out:
         arguments.out.write_text(json.dumps(result, indent=1) + "\n")

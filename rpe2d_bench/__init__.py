@@ -6,6 +6,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from rpe2d_bench.analysis.load import load_records
     from rpe2d_bench.encodings import (
         AxialRoPE,
         AxialSinCos,
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
         PositionalEncoding,
         rotate,
     )
-    from rpe2d_bench.load import load_records
 
 # Public names, imported at first use: the command line's help pays for none of them.
 _HOMES = {

@@ -19,6 +19,6 @@ def advice(installed: Iterable[str], gpu: bool) -> str | None:
 
 
 if __name__ == "__main__":
-    said = advice((part.name for part in distributions()), shutil.which("nvidia-smi") is not None)
-    if said:
-        sys.stdout.write(said + "\n")
+    text = advice((part.name for part in distributions()), shutil.which("nvidia-smi") is not None)
+    if text:
+        sys.stdout.write(text + "\n")

@@ -46,7 +46,7 @@ def tiny(tmp_path: Path) -> Path:
 @pytest.fixture(scope="session", autouse=True)
 def _float32_is_faster() -> Iterator[None]:
     """`precision: auto` is float32 in this process, whatever the machine measures."""
-    from rpe2d_bench import speed
+    from rpe2d_bench.plan import speed
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(speed, "compare_blocks", lambda *arguments: speed.Comparison(0.5, 1.0, 1))

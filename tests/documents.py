@@ -65,7 +65,7 @@ def bench_commands(document: Path) -> Iterator[list[str]]:
 
 
 def links(document: Path) -> list[str]:
-    """Relative targets of links and pictures, without anchors."""
+    """Relative targets of links and images, without anchors."""
     text = FENCE.sub("", document.read_text())
     targets = [target.partition("#")[0] for target in LINK.findall(text)]
     return [target for target in targets if target and "://" not in target and not target.startswith("mailto:")]

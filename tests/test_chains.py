@@ -8,13 +8,13 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from rpe2d_bench import loading
-from rpe2d_bench.data.training import MixedPictures
+from rpe2d_bench.data.image_batches import MixedImages
 from rpe2d_bench.errors import UserError
-from rpe2d_bench.plan import Plan, make_plan
+from rpe2d_bench.plan.expand import Plan, make_plan
+from rpe2d_bench.resolve.load import load_experiment
 from rpe2d_bench.runner import run
 from rpe2d_bench.stages.denoiser import fresh_denoiser
-from rpe2d_bench.store import Store
+from rpe2d_bench.storage.store import Store
 
 CHAIN = """\
 schema_version: 1
@@ -45,7 +45,7 @@ def chain(tmp_path: Path) -> Path:
 
 
 def planned(path: Path, *overrides: str, only: tuple[str, ...] = ()) -> Plan:
-    return make_plan(loading.load(path, overrides, only), overrides)
+    return make_plan(load_experiment(path, overrides, only), overrides)
 
 
 def weights(plan: Plan, store: Store, model: str) -> dict[str, torch.Tensor]:
@@ -103,24 +103,24 @@ def test_a_checkpoint_is_known_by_its_content(chain: Path, tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize(
-    ("spoil", "said"),
+    ("spoil", "output"),
     [
         (lambda w: w.pop("dit.patches_in.bias"), "lacks 'dit.patches_in.bias'"),
         (lambda w: w.update(new=torch.zeros(1)), "has 'new', which this model does not know"),
         (lambda w: w.update({"dit.patches_in.bias": torch.zeros(3)}), r"has the shape \[3\]"),
     ],
 )
-def test_weights_that_do_not_fit_are_named(chain: Path, tmp_path: Path, spoil, said: str) -> None:  # type: ignore[no-untyped-def]
+def test_weights_that_do_not_fit_are_named(chain: Path, tmp_path: Path, spoil, output: str) -> None:  # type: ignore[no-untyped-def]
     stage = next(trial.stage for trial in planned(chain).trials if trial.model == "small")
     model = fresh_denoiser(stage).state_dict()
     spoil(model)
     save_file(model, tmp_path / "spoilt")
-    with pytest.raises(UserError, match=said):
+    with pytest.raises(UserError, match=output):
         planned(chain, "models.kept.init=null", f"models.kept.checkpoint={tmp_path / 'spoilt'}", only=("kept",))
 
 
 @pytest.mark.parametrize(
-    ("override", "said"),
+    ("override", "output"),
     [
         ("models.large.init.model=smal", "did you mean 'small'"),
         ("models.small.init={model: large}", "from itself"),
@@ -133,8 +133,8 @@ def test_weights_that_do_not_fit_are_named(chain: Path, tmp_path: Path, spoil, s
         ("methods={kept: {model: kept}}", "neither compared nor started from"),
     ],
 )
-def test_a_chain_that_cannot_work_is_refused_with_its_place(chain: Path, override: str, said: str) -> None:
-    with pytest.raises(UserError, match=said):
+def test_a_chain_that_cannot_work_is_refused_with_its_place(chain: Path, override: str, output: str) -> None:
+    with pytest.raises(UserError, match=output):
         planned(chain, override)
 
 
@@ -146,7 +146,7 @@ def test_mixed_resolutions_take_their_share_of_the_steps(chain: Path, tmp_path: 
         def batch(self, rng: torch.Generator, batch_size: int) -> str:
             return self.name
 
-    mixed = MixedPictures(Pool("main"), [(Pool("a"), 0.25), (Pool("b"), 0.1)])  # type: ignore[arg-type, list-item]
+    mixed = MixedImages(Pool("main"), [(Pool("a"), 0.25), (Pool("b"), 0.1)])  # type: ignore[arg-type, list-item]
     rng = torch.Generator().manual_seed(0)
     drawn = [mixed.batch(rng, 1) for _ in range(4000)]
     for name, share in {"main": 0.65, "a": 0.25, "b": 0.1}.items():

@@ -11,8 +11,9 @@ import pytest
 import typer.main
 from documents import ROOT, anchors, bench_commands, blocks, links, named_files, shell_lines, words
 
-from rpe2d_bench import cli, data, loading
+from rpe2d_bench import cli, data
 from rpe2d_bench.errors import UserError
+from rpe2d_bench.resolve.load import load_experiment
 
 DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 EXPERIMENTS = sorted((ROOT / "experiments").glob("*.yaml"))
@@ -92,19 +93,19 @@ def test_experiments_in_documents_are_valid(document: Path, tmp_path: Path, monk
     for block in blocks(document, "yaml"):
         if "schema_version" in block.text:
             (tmp_path / "experiment.yaml").write_text(block.text)
-            loading.load(tmp_path / "experiment.yaml")
+            load_experiment(tmp_path / "experiment.yaml")
 
 
 def test_a_broken_experiment_would_be_noticed(tmp_path: Path, tiny: Path) -> None:
     tiny.write_text(tiny.read_text().replace("steps", "stepz", 1))
     with pytest.raises(UserError):
-        loading.load(tiny)
+        load_experiment(tiny)
 
 
 def test_the_citation_is_valid() -> None:
     import yaml
 
-    from rpe2d_bench.records import provenance
+    from rpe2d_bench.storage.records import provenance
 
     cited = yaml.safe_load((ROOT / "CITATION.cff").read_text())
     assert {"cff-version", "message", "title", "authors", "version", "license"} <= set(cited)

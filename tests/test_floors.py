@@ -1,4 +1,4 @@
-"""Real against real pictures: a floor per train and test resolution and seed, measured once where they are the same."""
+"""Real against real images: a floor per train and test resolution and seed, measured once where they are the same."""
 
 from __future__ import annotations
 
@@ -6,20 +6,20 @@ from pathlib import Path
 
 import pytest
 
-from rpe2d_bench import loading
-from rpe2d_bench.plan import Plan, make_plan
-from rpe2d_bench.records import Record
-from rpe2d_bench.report.frame import load_frame
-from rpe2d_bench.report.results import Results
+from rpe2d_bench.analysis.frame import load_frame
+from rpe2d_bench.analysis.results import Results
+from rpe2d_bench.plan.expand import Plan, make_plan
+from rpe2d_bench.resolve.load import load_experiment
 from rpe2d_bench.runner import run
-from rpe2d_bench.store import Store
+from rpe2d_bench.storage.records import Record
+from rpe2d_bench.storage.store import Store
 
 TWO = "resolutions=[{train: 16, test: [24]}, {train: 32, test: [24]}]"
 
 
 def planned(tiny: Path, metrics: str) -> Plan:
     overrides = (TWO, "train.steps=1", f"evaluate.metrics={metrics}", "report={main_metric: kid}")
-    return make_plan(loading.load(tiny, overrides, ["extrapolation"]), overrides)
+    return make_plan(load_experiment(tiny, overrides, ["extrapolation"]), overrides)
 
 
 def test_floors_are_shared_only_where_the_train_resolution_does_not_matter(tiny: Path) -> None:

@@ -70,8 +70,8 @@ def test_pytorch_is_asked_for_by_the_widest_range() -> None:
         (["torch", "numpy"], False, False),
     ],
 )
-def test_a_build_for_gpus_without_one_is_said(installed: list[str], gpu: bool, told: bool) -> None:
-    assert (script("torch_build").advice(installed, gpu) is not None) == told
+def test_a_build_for_gpus_without_one_is_said(installed: list[str], gpu: bool, printed: bool) -> None:
+    assert (script("torch_build").advice(installed, gpu) is not None) == printed
 
 
 def test_constraints_fix_versions_and_leave_builds_open(monkeypatch: pytest.MonkeyPatch) -> None:

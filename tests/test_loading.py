@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 
 from rpe2d_bench.errors import UserError
-from rpe2d_bench.loading import load
+from rpe2d_bench.resolve.load import load_experiment
 
 EXPERIMENTS = sorted((Path(__file__).parent.parent / "experiments").glob("*.yaml"))
 
 
 @pytest.mark.parametrize(
-    ("written", "instead", "said"),
+    ("written", "instead", "output"),
     [
         ("steps: 8", "stepz: 8", "unknown key 'stepz' (did you mean 'steps'?)"),
         ("  ntk: {model: rope, freq", "  ntk: {model: rope, upscail: true, freq", "did you mean 'upscale'?"),
@@ -42,15 +42,15 @@ EXPERIMENTS = sorted((Path(__file__).parent.parent / "experiments").glob("*.yaml
         ("steps: 8,", "steps: 8, steps: 9,", "the key 'steps' is written twice"),
     ],
 )
-def test_mistakes_are_named_with_their_place(tiny: Path, written: str, instead: str, said: str) -> None:
+def test_mistakes_are_named_with_their_place(tiny: Path, written: str, instead: str, output: str) -> None:
     text = tiny.read_text()
     assert written in text
     changed = text.replace(written, instead, 1)
     tiny.write_text(changed)
     with pytest.raises(UserError) as raised:
-        load(tiny)
+        load_experiment(tiny)
     message = str(raised.value)
-    assert said in message
+    assert output in message
     assert message.startswith(f"{tiny}:"), message
     assert "\n" not in message
     place = message.removeprefix(f"{tiny}:").partition(":")[0]
@@ -62,26 +62,26 @@ def test_the_line_is_the_mistakes(tiny: Path) -> None:
     tiny.write_text(text)
     line = 1 + text[: text.index("num_sample:")].count("\n")
     with pytest.raises(UserError, match=f":{line}: unknown key 'num_sample'"):
-        load(tiny)
+        load_experiment(tiny)
 
 
-@pytest.mark.parametrize(("content", "said"), [("", "the file is empty"), ("- 1", "an experiment is a mapping")])
-def test_files_that_are_no_experiments(tiny: Path, content: str, said: str) -> None:
+@pytest.mark.parametrize(("content", "output"), [("", "the file is empty"), ("- 1", "an experiment is a mapping")])
+def test_files_that_are_no_experiments(tiny: Path, content: str, output: str) -> None:
     tiny.write_text(content)
-    with pytest.raises(UserError, match=said):
-        load(tiny)
+    with pytest.raises(UserError, match=output):
+        load_experiment(tiny)
 
 
 def test_absent_and_binary_files(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no such file"):
-        load(tmp_path / "absent.yaml")
+        load_experiment(tmp_path / "absent.yaml")
     (tmp_path / "binary.yaml").write_bytes(b"\xff\xfe\x00\x80")
     with pytest.raises(UserError, match="cannot be read"):
-        load(tmp_path / "binary.yaml")
+        load_experiment(tmp_path / "binary.yaml")
 
 
 @pytest.mark.parametrize(
-    ("override", "said"),
+    ("override", "output"),
     [
         ("train.stepz=9", "--set train.stepz=9: unknown key 'stepz'"),
         ("train.steps", "write PATH.TO.KEY=VALUE"),
@@ -90,14 +90,14 @@ def test_absent_and_binary_files(tmp_path: Path) -> None:
         ("resolutions.7.train=16", "there is no section 'resolutions.7'"),
     ],
 )
-def test_bad_overrides_are_named(tiny: Path, override: str, said: str) -> None:
+def test_bad_overrides_are_named(tiny: Path, override: str, output: str) -> None:
     with pytest.raises(UserError) as raised:
-        load(tiny, [override])
-    assert said in str(raised.value)
+        load_experiment(tiny, [override])
+    assert output in str(raised.value)
 
 
 def test_overrides_reach_the_experiment(tiny: Path) -> None:
-    loaded = load(tiny, ["train.steps=9", "models.rope.train={lr: 1e-4}", "resolutions.0.test=[32]"])
+    loaded = load_experiment(tiny, ["train.steps=9", "models.rope.train={lr: 1e-4}", "resolutions.0.test=[32]"])
     assert loaded.train.steps == 9
     assert loaded.train_of("rope").lr == 1e-4
     assert loaded.train_of("rpe2d").lr == loaded.train.lr
@@ -105,18 +105,18 @@ def test_overrides_reach_the_experiment(tiny: Path) -> None:
 
 
 def test_only_keeps_methods_and_their_models(tiny: Path) -> None:
-    loaded = load(tiny, only=["rpe2d"])
+    loaded = load_experiment(tiny, only=["rpe2d"])
     assert list(loaded.methods) == ["rpe2d"]
     assert list(loaded.models) == ["rpe2d"]
     assert loaded.report.reference_method is None
     with pytest.raises(UserError, match="did you mean 'rpe2d'"):
-        load(tiny, only=["rpe3d"])
+        load_experiment(tiny, only=["rpe3d"])
 
 
 @pytest.mark.parametrize("path", EXPERIMENTS, ids=lambda path: path.stem)
 def test_every_shipped_experiment_is_valid_and_says_what_it_asks(path: Path) -> None:
-    if "path" not in path.read_text():  # those on real pictures need a path that only the user knows
-        load(path)
+    if "path" not in path.read_text():  # those on real images need a path that only the user knows
+        load_experiment(path)
     first = path.read_text().splitlines()[0]
     assert first.startswith("# Question: ")
     assert first.rstrip().endswith("?")

@@ -1,4 +1,4 @@
-"""`rpe2d-bench measure` on faulty pictures: every fault has its sentence, nothing is dropped in silence."""
+"""`rpe2d-bench measure` on faulty images: every fault has its sentence, nothing is dropped in silence."""
 
 from __future__ import annotations
 
@@ -18,28 +18,28 @@ RNG = np.random.default_rng(0)
 Measure = Callable[..., Any]
 
 
-def pictures(count: int, size: tuple[int, int] = (16, 16), channels: int = 1) -> np.ndarray:
+def sample_images(count: int, size: tuple[int, int] = (16, 16), channels: int = 1) -> np.ndarray:
     return RNG.integers(0, 256, (count, *size, channels), dtype=np.uint8)
 
 
 @pytest.fixture
 def measure(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Measure:
-    """The command's JSON, or the sentence with which it refuses; in a folder with a reference of 40 pictures."""
+    """The command's JSON, or the sentence with which it refuses; in a folder with a reference of 40 images."""
     monkeypatch.chdir(tmp_path)
-    np.savez("real.npz", pictures(40), np.arange(40) % 10)
-    np.savez("fake.npz", pictures(30), np.arange(30) % 10)
+    np.savez("real.npz", sample_images(40), np.arange(40) % 10)
+    np.savez("fake.npz", sample_images(30), np.arange(30) % 10)
 
     def call(samples: str = "fake.npz", *arguments: str, reference: str = "real.npz") -> Any:
         line = ["rpe2d-bench", "measure", samples, "--reference", reference, "--json"]
         monkeypatch.setattr(sys, "argv", [*line, "--features", "glyphnet", *arguments])
         with pytest.raises(SystemExit) as ended:
             cli.main()
-        said = capsys.readouterr()
+        output = capsys.readouterr()
         if not ended.value.code:
-            return json.loads(said.out)
-        assert (ended.value.code, said.err.count("\n")) == (2, 1)
-        assert said.err.startswith("error: ")
-        return said.err
+            return json.loads(output.out)
+        assert (ended.value.code, output.err.count("\n")) == (2, 1)
+        assert output.err.startswith("error: ")
+        return output.err
 
     return call
 
@@ -52,13 +52,13 @@ def folder(name: str, images: list[Image.Image]) -> str:
 
 
 def grey(size: tuple[int, int] = (16, 16)) -> Image.Image:
-    return Image.fromarray(pictures(1, size)[0, :, :, 0])
+    return Image.fromarray(sample_images(1, size)[0, :, :, 0])
 
 
-def test_fewer_pictures_than_asked(measure: Measure) -> None:
-    assert "fake.npz holds 30 pictures, but 31 were asked for; ask for fewer" in measure("fake.npz", "--count", "31")
-    assert "0 pictures cannot be measured" in measure("fake.npz", "--count", "0")
-    assert "-3 pictures cannot be measured" in measure("fake.npz", "--count=-3")
+def test_fewer_images_than_asked(measure: Measure) -> None:
+    assert "fake.npz holds 30 images, but 31 were asked for; ask for fewer" in measure("fake.npz", "--count", "31")
+    assert "0 images cannot be measured" in measure("fake.npz", "--count", "0")
+    assert "-3 images cannot be measured" in measure("fake.npz", "--count=-3")
 
 
 def test_the_counts_that_were_used_stand_in_the_result(measure: Measure) -> None:
@@ -66,25 +66,25 @@ def test_the_counts_that_were_used_stand_in_the_result(measure: Measure) -> None
     assert found["details"]["counts"] == {"generated": 20, "reference": 20}
     assert (found["details"]["sources"]["samples"]["found"], found["details"]["sources"]["samples"]["used"]) == (30, 20)
     unequal = measure("fake.npz", "--metrics", "kid")["details"]
-    assert unequal["warnings"] == ["unequal counts: 30 generated, 40 reference pictures"]
+    assert unequal["warnings"] == ["unequal counts: 30 generated, 40 reference images"]
     assert "fixed class counts" in unequal["notes"]["kid_glyphnet"]
 
 
 def test_mixed_sizes_are_said_or_refused(measure: Measure) -> None:
     mixed = folder("mixed", [grey((16, 16) if index % 2 else (24, 16)) for index in range(40)])
     found = measure(mixed, "--metrics", "kid")["details"]
-    assert found["warnings"] == ["samples: pictures of 2 sizes, each resized to the net's input"]
+    assert found["warnings"] == ["samples: images of 2 sizes, each resized to the net's input"]
     assert found["sources"]["samples"]["sizes"] == {"24x16": 20, "16x16": 20}
-    assert "are mixed, but repetition compares pictures of one size" in measure(mixed, "--metrics", "repetition")
-    np.savez("large.npz", pictures(40, (24, 24)))
+    assert "are mixed, but repetition compares images of one size" in measure(mixed, "--metrics", "repetition")
+    np.savez("large.npz", sample_images(40, (24, 24)))
     found = measure("large.npz", "--metrics", "kid")["details"]
     assert "sizes differ (samples 24x24, reference 16x16), all resized to the net's input" in found["warnings"][0]
     refused = measure("large.npz", "--metrics", "kid_local", "--train-resolution", "16")
-    assert "generated pictures are 24x24 pixels, references 16x16 pixels" in refused
+    assert "generated images are 24x24 pixels, references 16x16 pixels" in refused
 
 
 def test_conversions_are_counted(measure: Measure) -> None:
-    opaque = Image.fromarray(pictures(1, channels=3)[0]).convert("RGBA")
+    opaque = Image.fromarray(sample_images(1, channels=3)[0]).convert("RGBA")
     place = folder("colours", [*(grey() for _ in range(39)), opaque])
     found = measure(place, "--metrics", "kid")["details"]["sources"]["samples"]
     assert found["notes"] == {"opaque alpha channel dropped": 1}
@@ -96,7 +96,7 @@ def test_conversions_are_counted(measure: Measure) -> None:
     assert found["notes"] == {"opaque alpha channel dropped": 1, "transparency composited on white": 1}
 
 
-def test_damaged_pictures_are_named(measure: Measure) -> None:
+def test_damaged_images_are_named(measure: Measure) -> None:
     place = folder("damaged", [grey((64, 64)) for _ in range(4)])
     whole = (Path(place) / "002.png").read_bytes()
     (Path(place) / "002.png").write_bytes(whole[: len(whole) // 2])
@@ -110,36 +110,38 @@ def test_damaged_pictures_are_named(measure: Measure) -> None:
 
 def test_numbers_that_are_no_grey_levels(measure: Measure) -> None:
     np.savez("nan.npz", np.full((30, 8, 8, 3), np.nan, np.float32))
-    assert "is float32 (30, 8, 8, 3); expected uint8" in (said := measure("nan.npz"))
-    assert "round and clip (NaN has no grey level)" in said
-    np.savez("words.npz", pictures(30), np.array(["cat"] * 30))
+    assert "is float32 (30, 8, 8, 3); expected uint8" in (output := measure("nan.npz"))
+    assert "round and clip (NaN has no grey level)" in output
+    np.savez("words.npz", sample_images(30), np.array(["cat"] * 30))
     assert "arr_1 of words.npz is <U3 (30,); expected one class number for each of the 30" in measure("words.npz")
-    np.savez("short.npz", pictures(30), np.arange(29))
+    np.savez("short.npz", sample_images(30), np.arange(29))
     assert "arr_1 of short.npz is int64 (29,)" in measure("short.npz")
-    np.savez("far.npz", pictures(30), np.arange(30))
+    np.savez("far.npz", sample_images(30), np.arange(30))
     refused = measure("far.npz", "--metrics", "accuracy", "--judge", "glyphjudge")
     assert "labels run from 0 to 29, but glyphjudge knows classes 0 to 9" in refused
 
 
-def test_too_few_pictures_for_a_metric(measure: Measure) -> None:
+def test_too_few_images_for_a_metric(measure: Measure) -> None:
     note = measure("fake.npz", "--metrics", "fd")["details"]["notes"]["fd_glyphnet"]
-    assert note == "30 pictures for 64 features: biased upwards, compare equal counts only"
+    assert note == "30 images for 64 features: biased upwards, compare equal counts only"
     for count, metric, sentence in (
-        (1, "fd", "a Frechet distance needs at least 2 pictures on each side, got 1"),
-        (1, "kid", "a kernel distance needs at least 2 pictures on each side, got 1"),
-        (3, "recall", "3 pictures have no 3 nearest neighbours; at least 4 are needed"),
-        (3, "fd_infinity", "needs at least 40 pictures on each side, got 3"),
+        (1, "fd", "a Frechet distance needs at least 2 images on each side, got 1"),
+        (1, "kid", "a kernel distance needs at least 2 images on each side, got 1"),
+        (3, "recall", "3 images have no 3 nearest neighbours; at least 4 are needed"),
+        (3, "fd_infinity", "needs at least 40 images on each side, got 3"),
     ):
         assert sentence in measure("fake.npz", "--metrics", metric, "--count", str(count))
 
 
 def test_what_is_missing_is_said_before_features_are_computed(measure: Measure, monkeypatch: Any) -> None:
-    monkeypatch.setattr("rpe2d_bench.metrics.stream.observe", lambda *_, **__: pytest.fail("features were computed"))
+    monkeypatch.setattr(
+        "rpe2d_bench.metrics.score_files.observe", lambda *_, **__: pytest.fail("features were computed")
+    )
     for arguments, sentence in (
         (("--metrics", "kid_global"), "give --train-resolution"),
         (("--metrics", "memorization"), "give --training"),
         (("--metrics", "accuracy"), "needs a judge"),
-        (("--metrics", "attention_entropy"), "looks into the model, not at pictures"),
+        (("--metrics", "attention_entropy"), "looks into the model, not at images"),
         (("--metrics", "sfid"), "is defined on the features of 'inception'"),
         (("--weights", "a.pt"), "brings its own weights"),
         (("--device", "gpu"), "unknown device 'gpu'"),
@@ -147,6 +149,6 @@ def test_what_is_missing_is_said_before_features_are_computed(measure: Measure, 
     ):
         assert sentence in measure("fake.npz", *arguments)
     for file in ("fake.npz", "real.npz"):
-        np.savez(file, pictures(30))
+        np.savez(file, sample_images(30))
     refused = measure("fake.npz", "--metrics", "accuracy", "--judge", "glyphjudge")
     assert "write it as arr_1 of an .npz; fake.npz has none" in refused

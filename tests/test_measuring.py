@@ -9,18 +9,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from rpe2d_bench import loading
 from rpe2d_bench.errors import UserError
-from rpe2d_bench.metrics.torchvision_import import import_torchvision
-from rpe2d_bench.plan import Plan, make_plan
-from rpe2d_bench.records import Record
+from rpe2d_bench.metrics.nets.torchvision_import import import_torchvision
+from rpe2d_bench.plan.expand import Plan, make_plan
+from rpe2d_bench.resolve.load import load_experiment
 from rpe2d_bench.runner import run
-from rpe2d_bench.sample import labels_of
-from rpe2d_bench.store import Store
+from rpe2d_bench.sampling.loop import labels_of
+from rpe2d_bench.storage.records import Record
+from rpe2d_bench.storage.store import Store
 
 
 def planned(path: Path, *overrides: str) -> Plan:
-    return make_plan(loading.load(path, overrides), overrides)
+    return make_plan(load_experiment(path, overrides), overrides)
 
 
 def keys(plan: Plan) -> list[str]:
@@ -38,7 +38,7 @@ def test_attention_entropy_is_a_value_of_every_cell(tiny: Path, tmp_path: Path) 
     assert {record.error for record in found} == {None}
     relative, nats = (values(found, name) for name in ("attention_entropy", "attention_entropy_nats"))
     cells = {(r.method, r.test_resolution) for r in found if r.stage == "measure"}
-    assert set(relative) == set(nats) == cells  # and of no floor: real pictures have no attention
+    assert set(relative) == set(nats) == cells  # and of no floor: real images have no attention
     for method, size in cells:
         if size == (16, 16) or method == "upscaled":  # the train grid
             assert relative[method, size] == pytest.approx(0.0, abs=1e-6)
@@ -48,9 +48,9 @@ def test_attention_entropy_is_a_value_of_every_cell(tiny: Path, tmp_path: Path) 
     record = next(r for r in found if r.method == "ntk" and r.test_resolution == (24, 24))
     inside = record.details["attention"]
     assert (inside["tokens"], inside["train_tokens"]) == (36, 16)
-    assert inside["seen"].startswith("12 real pictures")
+    assert inside["seen"].startswith("12 real images")
     assert record.metric_versions["attention_entropy"] == "1"
-    # the pictures and what is seen of them do not depend on it
+    # the images and what is seen of them do not depend on it
     plain = planned(tiny, "evaluate.metrics=[kid]", "methods.upscaled={model: rope, upscale: true}")
     both = [{s.generated.key for s in plan.measures()} | {s.reference.key for s in plan.measures()}
             for plan in (asked, plain)]  # fmt: skip
@@ -70,12 +70,12 @@ def test_labels_are_balanced_or_drawn(tiny: Path, tmp_path: Path) -> None:
     assert 5 < counts.std() < 30  # of independent draws: 16.4
     found = run(drawn, Store(tmp_path / "runs"), engine="local")
     measured = [r for r in found if r.stage == "measure"]
-    assert all(record.details["labels"].startswith("iid; pictures per class: ") for record in measured)
+    assert all(record.details["labels"].startswith("iid; images per class: ") for record in measured)
     assert all("1 to 2 real" in record.details["labels"] for record in measured)
     notes = {r.stage: r.details["notes"].get("kid_glyphnet") for r in found if r.stage != "train"}
     assert notes["measure"] == "unbiased for drawn classes and the reference's fixed counts, all pairs of 12 and 12"
     floors = {s.key for s in drawn.measures()} & {s.key for s in balanced.measures()}
-    assert floors == {floor.measure.key for floor in drawn.floors}  # real pictures are the same either way
+    assert floors == {floor.measure.key for floor in drawn.floors}  # real images are the same either way
     files = {r.method: tmp_path / "runs" / r.artifacts["samples"] for r in measured if r.test_resolution == (24, 24)}
     labels = [np.load(file)["labels"].tolist() for file in files.values()]
     assert labels == [labels_of("iid", 0, np.arange(12), 10).tolist()] * 3
@@ -113,10 +113,10 @@ def test_a_net_by_path_is_addressed_by_its_content(tiny: Path, tmp_path: Path, i
     assert not set(keys(planned(tiny, *overrides, f"evaluate.weights={copy}"))) & set(keys(plan))
 
 
-def test_generated_pictures_that_are_not_finite_are_counted(
+def test_generated_images_that_are_not_finite_are_counted(
     tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import rpe2d_bench.sample as module
+    import rpe2d_bench.sampling.loop as module
 
     store, noise = Store(tmp_path / "runs"), module.noise
     run(planned(tiny, "resolutions.0.test=[16]"), store, engine="local")  # trains
@@ -129,7 +129,7 @@ def test_generated_pictures_that_are_not_finite_are_counted(
     monkeypatch.setattr(module, "noise", broken)
     found = run(planned(tiny, "resolutions.0.test=[24]"), store, engine="local")
     warnings = [record.details["warnings"] for record in found if record.stage == "measure"]
-    assert warnings == [["at least 1 of 12 pictures held numbers that are not finite; they count as mid-grey"]] * 3
+    assert warnings == [["at least 1 of 12 images held numbers that are not finite; they count as mid-grey"]] * 3
 
 
 def test_what_cannot_be_measured_is_said_at_once(tiny: Path) -> None:
@@ -146,7 +146,7 @@ def test_the_denoising_loss_is_that_of_a_perfect_guess_or_worse(tiny: Path, tmp_
     found = run(planned(tiny, *overrides), Store(tmp_path / "runs"), engine="local")
     loss = values(found, "denoising_loss")
     assert set(loss) == {(r.method, r.test_resolution) for r in found if r.stage == "measure"}
-    # An untrained model says zero: its loss is the mean square of eps - x0, about 1 + that of the pictures.
+    # An untrained model says zero: its loss is the mean square of eps - x0, about 1 + that of the images.
     assert all(0 < value < 2.2 for value in loss.values())
     assert loss["extrapolation", (16, 16)] == loss["ntk", (16, 16)] < loss["rpe2d", (16, 16)]  # 60 steps against 8
     assert loss["extrapolation", (24, 24)] != loss["ntk", (24, 24)]

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from rpe2d_bench.errors import UserError
-from rpe2d_bench.loading import load
+from rpe2d_bench.resolve.load import load_experiment
 
 TEXT = """schema_version: 1
 name: t
@@ -79,8 +79,8 @@ SENSELESS = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("place", "written", "said"), SENSELESS, ids=[row[1] for row in SENSELESS])
-def test_senseless_numbers_are_refused_where_they_stand(tmp_path: Path, place: str, written: str, said: str) -> None:
+@pytest.mark.parametrize(("place", "written", "output"), SENSELESS, ids=[row[1] for row in SENSELESS])
+def test_senseless_numbers_are_refused_where_they_stand(tmp_path: Path, place: str, written: str, output: str) -> None:
     path, text = tmp_path / "t.yaml", TEXT
     for name, plain in {"SEED": "0", "TEST": "16, 32"}.items():
         text = text.replace(name, written if place == name else plain)
@@ -89,9 +89,9 @@ def test_senseless_numbers_are_refused_where_they_stand(tmp_path: Path, place: s
     assert written in text
     path.write_text(text)
     with pytest.raises(UserError) as raised:
-        load(path)
+        load_experiment(path)
     message = str(raised.value)
-    assert said in message
+    assert output in message
     assert message.startswith(f"{path}:{LINES[place]}: ")
     assert "\n" not in message
 
@@ -101,4 +101,4 @@ def test_the_text_is_fine_without_them(tmp_path: Path) -> None:
     for name in ("DATA", "TRAIN", "ENCODING", "CROPS", "METHOD", "SAMPLER"):
         text = text.replace(f", {name}}}", "}")
     (tmp_path / "t.yaml").write_text(text)
-    assert load(tmp_path / "t.yaml").seeds == (0,)
+    assert load_experiment(tmp_path / "t.yaml").seeds == (0,)

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from rpe2d_bench import yaml_file
+from rpe2d_bench.config import yaml_file
+from rpe2d_bench.config.printable import printable
 from rpe2d_bench.errors import UserError
-from rpe2d_bench.loading import load
-from rpe2d_bench.printable import printable
+from rpe2d_bench.resolve.load import load_experiment
 
 TEN = ",".join(["x"] * 10)
 BOMB = f"a0: &a0 [{TEN}]\n" + "".join(f"a{i}: &a{i} [{','.join([f'*a{i - 1}'] * 10)}]\n" for i in range(1, 10))
@@ -60,8 +60,8 @@ ODD: list[tuple[str, str | bytes, str]] = [
 ]
 
 
-@pytest.mark.parametrize(("text", "said"), [row[1:] for row in ODD], ids=[row[0] for row in ODD])
-def test_odd_text_is_one_sentence_soon(tmp_path: Path, text: str | bytes, said: str) -> None:
+@pytest.mark.parametrize(("text", "output"), [row[1:] for row in ODD], ids=[row[0] for row in ODD])
+def test_odd_text_is_one_sentence_soon(tmp_path: Path, text: str | bytes, output: str) -> None:
     path = tmp_path / "odd.yaml"
     path.write_bytes(text if isinstance(text, bytes) else text.encode())
     began = time.process_time()
@@ -69,7 +69,7 @@ def test_odd_text_is_one_sentence_soon(tmp_path: Path, text: str | bytes, said: 
         yaml_file.read(path)
     assert time.process_time() - began < 2
     message = str(raised.value)
-    assert said in message
+    assert output in message
     assert message.startswith(str(path))
     assert "\n" not in message
     assert printable(message) == message
@@ -97,7 +97,7 @@ def test_what_only_looks_odd_is_read(tmp_path: Path) -> None:
 def test_printable_names_are_taken(tiny: Path, name: str) -> None:
     text = tiny.read_text().replace("  ntk: {", f"  '{name}': {{").replace("reference_method: ntk", "")
     tiny.write_text(text)
-    assert name in load(tiny).methods
+    assert name in load_experiment(tiny).methods
 
 
 @pytest.mark.parametrize("name", ["", " x", "x ", "x" * 101])
@@ -106,11 +106,11 @@ def test_other_names_are_refused_where_they_stand(tiny: Path, name: str) -> None
     tiny.write_text(text)
     line = 1 + text[: text.index(f"  '{name}': {{")].count("\n")
     with pytest.raises(UserError, match=rf"tiny.yaml:{line}: the name .* must be 1 to 100 printable characters"):
-        load(tiny)
+        load_experiment(tiny)
 
 
 @pytest.mark.parametrize(
-    ("override", "said"),
+    ("override", "output"),
     [
         ("train.lr=" + "1" * 5001, "5,001 digits"),
         ('data.name="\\uD800"', "half of a surrogate pair"),
@@ -120,7 +120,7 @@ def test_other_names_are_refused_where_they_stand(tiny: Path, name: str) -> None
         ("a\u2028b=1", "U+2028"),
     ],
 )
-def test_odd_overrides_are_one_sentence(tiny: Path, override: str, said: str) -> None:
+def test_odd_overrides_are_one_sentence(tiny: Path, override: str, output: str) -> None:
     with pytest.raises(UserError) as raised:
-        load(tiny, [override])
-    assert said in str(raised.value)
+        load_experiment(tiny, [override])
+    assert output in str(raised.value)

@@ -7,20 +7,21 @@ from pathlib import Path
 
 import pytest
 
-from rpe2d_bench import calibration, loading, speed
-from rpe2d_bench.calibration import between, pace_of
-from rpe2d_bench.cost import END, END_OF_CELL, START, estimate, missing_stages, tasks_of
-from rpe2d_bench.data.announced import ABSENT
-from rpe2d_bench.machine import machine
-from rpe2d_bench.pace import Pace, Task, pass_name, render_name, seconds_of, step_name, wall_seconds
-from rpe2d_bench.plan import Plan, make_plan
+from rpe2d_bench.data.absent import ABSENT
+from rpe2d_bench.plan import calibration, speed
+from rpe2d_bench.plan.calibration import between, pace_of
+from rpe2d_bench.plan.cost import END, END_OF_CELL, START, estimate, missing_stages, tasks_of
+from rpe2d_bench.plan.expand import Plan, make_plan
+from rpe2d_bench.plan.pace import Pace, Task, pass_name, render_name, seconds_of, step_name, wall_seconds
+from rpe2d_bench.resolve.load import load_experiment
 from rpe2d_bench.stages import SampleStage, TrainStage
-from rpe2d_bench.store import Store, write_json
+from rpe2d_bench.storage.machine import machine
+from rpe2d_bench.storage.store import Store, write_json
 
 
 @pytest.fixture
 def plan(tiny: Path) -> Plan:
-    return make_plan(loading.load(tiny, ["train.steps=1000"]))
+    return make_plan(load_experiment(tiny, ["train.steps=1000"]))
 
 
 def trainings(plan: Plan) -> list[TrainStage]:
@@ -73,15 +74,15 @@ def test_what_the_store_finished_here_comes_before_a_measurement(
 
 
 def test_a_pace_is_measured_once(plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    said: list[str] = []
+    output: list[str] = []
     stages = missing_stages(plan, Store(tmp_path / "runs"))
-    first = pace_of(stages, plan.experiment.resources, Store(tmp_path / "runs"), said.append)
-    assert len(said) == 1
+    first = pace_of(stages, plan.experiment.resources, Store(tmp_path / "runs"), output.append)
+    assert len(output) == 1
     for name in ("step_seconds", "pass_seconds", "seconds_of_call", "compare_blocks"):
         monkeypatch.setattr(speed, name, None)  # a call would fail
-    again = pace_of(stages, plan.experiment.resources, Store(tmp_path / "runs"), said.append)
+    again = pace_of(stages, plan.experiment.resources, Store(tmp_path / "runs"), output.append)
     assert again == first
-    assert len(said) == 1
+    assert len(output) == 1
     assert all(value > 0 for value in first.seconds.values())
 
 
@@ -115,10 +116,10 @@ def test_tasks_hold_every_stage_once(plan: Plan, tmp_path: Path) -> None:
     rendering = sum(task.seconds for task in tasks) - sum(seconds_of(stage, pace) for stage in stages)
     assert rendering == pytest.approx(64 * 1e-3 * 2)  # once for both trainings, and what crops are cut from
     cost = estimate(plan, store, pace)
-    around = START + END + END_OF_CELL * sum(len(trial.cells) for trial in plan.trials)
-    assert cost.seconds == pytest.approx(around + wall_seconds(tasks, 2))
+    context = START + END + END_OF_CELL * sum(len(trial.cells) for trial in plan.trials)
+    assert cost.seconds == pytest.approx(context + wall_seconds(tasks, 2))
     slow = dataclasses.replace(pace, python=3.0)
-    assert estimate(plan, store, slow).seconds == pytest.approx(3 * around + wall_seconds(tasks, 2))
+    assert estimate(plan, store, slow).seconds == pytest.approx(3 * context + wall_seconds(tasks, 2))
 
 
 def test_sizes_between_those_that_were_measured_follow_a_power() -> None:

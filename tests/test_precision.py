@@ -10,15 +10,16 @@ from typing import Any
 
 import pytest
 
-from rpe2d_bench import loading, speed
-from rpe2d_bench.config import Resources
-from rpe2d_bench.machine import Kept, machine
-from rpe2d_bench.plan import Plan, make_plan
-from rpe2d_bench.precision import Precisions, faster
-from rpe2d_bench.precision_notes import Choice, notes, warnings
-from rpe2d_bench.speed import compare_blocks  # the real one, before it is replaced for tests
+from rpe2d_bench.config.experiment import Resources
+from rpe2d_bench.plan import speed
+from rpe2d_bench.plan.expand import Plan, make_plan
+from rpe2d_bench.plan.precision import Precisions, faster
+from rpe2d_bench.plan.precision_notes import Choice, notes, warnings
+from rpe2d_bench.plan.speed import compare_blocks  # the real one, before it is replaced for tests
+from rpe2d_bench.resolve.load import load_experiment
 from rpe2d_bench.stages import MeasureStage, SampleStage
-from rpe2d_bench.store import Store, write_json
+from rpe2d_bench.storage.machine import Kept, machine
+from rpe2d_bench.storage.store import Store, write_json
 
 AUTO = ("train.precision=auto", "evaluate.sampler.precision=auto")
 
@@ -41,7 +42,7 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> Machine:
 
 
 def planned(file: Path, store: Path, *overrides: str) -> Plan:
-    experiment = loading.load(file, overrides)
+    experiment = load_experiment(file, overrides)
     return make_plan(experiment, overrides, Precisions(Store(store), experiment.resources))
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from rpe2d_bench import loading
-from rpe2d_bench.plan import Plan, make_plan
+from rpe2d_bench.plan.expand import Plan, make_plan
+from rpe2d_bench.resolve.load import load_experiment
 from rpe2d_bench.stages.weights_file import WeightsFile
 
 EXPERIMENTS = Path(__file__).parent.parent / "experiments"
@@ -18,7 +18,7 @@ MODELS = ["rope", "rpe2d_no_crops"]
 
 
 def planned(name: str, *overrides: str) -> Plan:
-    return make_plan(loading.load(EXPERIMENTS / f"{name}.yaml", overrides), overrides)
+    return make_plan(load_experiment(EXPERIMENTS / f"{name}.yaml", overrides), overrides)
 
 
 @pytest.mark.parametrize("path", WEIGHTS, ids=lambda path: path.stem)

@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rpe2d_bench import record_lines, records
 from rpe2d_bench.errors import UserError
-from rpe2d_bench.records import RECORDS_FILE, Record
+from rpe2d_bench.storage import record_lines, records
+from rpe2d_bench.storage.records import RECORDS_FILE, Record
 
 
 def a_record(**changes: object) -> Record:
@@ -23,8 +23,8 @@ def a_record(**changes: object) -> Record:
     )
 
 
-def seeds_of(store: Path, said: list[str] | None = None) -> list[int | None]:
-    return [record.seed for record in records.read(store, (said if said is not None else []).append)]
+def seeds_of(store: Path, output: list[str] | None = None) -> list[int | None]:
+    return [record.seed for record in records.read(store, (output if output is not None else []).append)]
 
 
 def three(store: Path) -> tuple[Path, list[bytes]]:
@@ -71,12 +71,12 @@ def test_a_changed_bit_is_found_wherever_it_is(tmp_path_factory: pytest.TempPath
     text = bytearray(lines[1])
     text[place % (len(text) - 1)] ^= 1 << bit
     path.write_bytes(lines[0] + bytes(text) + lines[2])
-    said: list[str] = []
-    found = {record.seed: record.metrics for record in records.read(folder, said.append)}
+    output: list[str] = []
+    found = {record.seed: record.metrics for record in records.read(folder, output.append)}
     assert found.get(0) == found.get(2) == {"kid": 1.25}
     assert found.get(1, {"kid": 1.25}) == {"kid": 1.25}  # left out, or, where the bit is not of a value, as it was
-    assert bool(said) == (1 not in found)
-    assert all(f"{path}:2 " in sentence or f"{path}:3 " in sentence for sentence in said)
+    assert bool(output) == (1 not in found)
+    assert all(f"{path}:2 " in sentence or f"{path}:3 " in sentence for sentence in output)
 
 
 HOSTILE = {
@@ -94,16 +94,16 @@ HOSTILE = {
 def test_a_line_that_is_no_record_is_named_and_set_aside(tmp_path: Path, line: bytes) -> None:
     path, lines = three(tmp_path)
     path.write_bytes(lines[0] + line + b"\n" + lines[2] + lines[1])
-    said: list[str] = []
-    assert seeds_of(tmp_path, said) == [0, 2, 1]
-    assert len(said) == 1
-    assert f"{path}:2 " in said[0]
-    records.set_aside(tmp_path, said.append)
-    assert "records.rejected.jsonl" in said[1]
+    output: list[str] = []
+    assert seeds_of(tmp_path, output) == [0, 2, 1]
+    assert len(output) == 1
+    assert f"{path}:2 " in output[0]
+    records.set_aside(tmp_path, output.append)
+    assert "records.rejected.jsonl" in output[1]
     assert record_lines.rejected_file(path).read_bytes() == line
     assert path.read_bytes() == lines[0] + lines[2] + lines[1]  # what is whole keeps its bytes
-    assert seeds_of(tmp_path, said) == [0, 2, 1]
-    assert len(said) == 2
+    assert seeds_of(tmp_path, output) == [0, 2, 1]
+    assert len(output) == 2
 
 
 def test_zeros_of_a_lost_page_before_a_record_do_not_cost_it(tmp_path: Path) -> None:
@@ -116,10 +116,10 @@ def test_a_line_without_end_is_left_out_without_being_held(tmp_path: Path, monke
     monkeypatch.setattr(record_lines, "LONGEST", 4096)
     path, lines = three(tmp_path)
     path.write_bytes(lines[0] + b'"' * 50_000 + b"\n" + lines[2])
-    said: list[str] = []
-    assert seeds_of(tmp_path, said) == [0, 2]
-    assert "is 50001 bytes long" in said[0]
-    records.set_aside(tmp_path, said.append)
+    output: list[str] = []
+    assert seeds_of(tmp_path, output) == [0, 2]
+    assert "is 50001 bytes long" in output[0]
+    records.set_aside(tmp_path, output.append)
     assert record_lines.rejected_file(path).stat().st_size == 50_001
 
 
@@ -164,11 +164,11 @@ def test_what_a_later_version_wrote_is_named_and_left_where_it_is(tmp_path: Path
     document = json.loads(lines[1]) | {"a field of tomorrow": 1}
     document.pop("sha256")
     path.write_bytes(lines[0] + record_lines.line_of(document) + lines[2])
-    said: list[str] = []
-    records.set_aside(tmp_path, said.append)
-    assert said == []
-    assert seeds_of(tmp_path, said) == [0, 2]
-    assert "not a record of this version (a field of tomorrow" in said[0]
+    output: list[str] = []
+    records.set_aside(tmp_path, output.append)
+    assert output == []
+    assert seeds_of(tmp_path, output) == [0, 2]
+    assert "not a record of this version (a field of tomorrow" in output[0]
 
 
 def _write_many(store: str, first: int) -> None:
@@ -187,9 +187,11 @@ def test_writers_at_once_lose_nothing_while_lines_are_set_aside(tmp_path: Path) 
     for writer in writers:
         writer.join()
         assert writer.exitcode == 0
-    said: list[str] = []
-    assert sorted(seed or 0 for seed in seeds_of(tmp_path, said)) == [100 * n + k for n in range(4) for k in range(25)]
-    assert said == []
+    output: list[str] = []
+    assert sorted(seed or 0 for seed in seeds_of(tmp_path, output)) == [
+        100 * n + k for n in range(4) for k in range(25)
+    ]
+    assert output == []
     assert record_lines.rejected_file(tmp_path / RECORDS_FILE).read_bytes() == b"broken\n" * 3
 
 

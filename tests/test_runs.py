@@ -13,16 +13,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from rpe2d_bench import loading, records
-from rpe2d_bench.plan import Plan, make_plan
+from rpe2d_bench.plan.expand import Plan, make_plan
+from rpe2d_bench.resolve.load import load_experiment
 from rpe2d_bench.runner import run
-from rpe2d_bench.store import Store
+from rpe2d_bench.storage import records
+from rpe2d_bench.storage.store import Store
 
 LONGER = ["train.steps=60", "train.precision=bf16"]
 
 
 def planned(path: Path, *overrides: str) -> Plan:
-    return make_plan(loading.load(path, overrides), overrides)
+    return make_plan(load_experiment(path, overrides), overrides)
 
 
 def command(*arguments: str) -> list[str]:
@@ -70,15 +71,15 @@ def test_another_reference_method_needs_new_records_and_no_new_work(tiny: Path, 
     assert touched == _times(store.root / "stages")
 
 
-def test_methods_that_coincide_share_their_pictures(tiny: Path, tmp_path: Path) -> None:
+def test_methods_that_coincide_share_their_images(tiny: Path, tmp_path: Path) -> None:
     plan = planned(tiny)
     keys = {(c.method, c.test_resolution): c.measure.key for trial in plan.trials for c in trial.cells}
     assert keys["extrapolation", (16, 16)] == keys["ntk", (16, 16)]  # every rule is the identity at the train grid
     assert keys["extrapolation", (24, 24)] != keys["ntk", (24, 24)]
 
 
-def test_pictures_of_all_methods_start_from_the_same_noise() -> None:
-    from rpe2d_bench.sample import noise
+def test_images_of_all_methods_start_from_the_same_noise() -> None:
+    from rpe2d_bench.sampling.loop import noise
 
     together = noise(3, np.arange(5), (1, 8, 12))
     assert (noise(3, np.array([4]), (1, 8, 12)) == together[4:]).all()  # whatever the batch
@@ -199,7 +200,7 @@ def test_writing_a_default_out_changes_no_key(tiny: Path) -> None:
     assert [trial.stage.key for trial in first.trials] == [trial.stage.key for trial in second.trials]
 
 
-def test_the_sample_batch_changes_no_picture(tiny: Path, tmp_path: Path) -> None:
+def test_the_sample_batch_changes_no_image(tiny: Path, tmp_path: Path) -> None:
     plan, other = planned(tiny), planned(tiny, "resources.sample_batch=5")
     one, two = Store(tmp_path / "one"), Store(tmp_path / "two")
     run(plan, one, engine="local")

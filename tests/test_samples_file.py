@@ -11,10 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rpe2d_bench import loading, samples_file
-from rpe2d_bench.plan import make_plan
+from rpe2d_bench.plan.expand import make_plan
+from rpe2d_bench.resolve.load import load_experiment
 from rpe2d_bench.runner import run
-from rpe2d_bench.store import Store
+from rpe2d_bench.storage import images_file
+from rpe2d_bench.storage.store import Store
 
 
 def some(count: int, side: int = 4) -> np.ndarray:
@@ -24,41 +25,41 @@ def some(count: int, side: int = 4) -> np.ndarray:
 @given(count=st.integers(1, 300), most=st.integers(1, 30_000))
 @settings(max_examples=25, deadline=None)
 def test_pieces_are_whole_batches_and_add_up(count: int, most: int, tmp_path_factory: pytest.TempPathFactory) -> None:
-    path, pictures = tmp_path_factory.mktemp("samples") / "samples.npz", some(count)
-    samples_file.save(path, pictures, np.arange(count))
+    path, images = tmp_path_factory.mktemp("samples") / "samples.npz", some(count)
+    images_file.save(path, images, np.arange(count))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(samples_file, "PIECE", most)
-        pieces = list(samples_file.pieces(path))
-    assert all(len(piece) % samples_file.BATCH == 0 for piece in pieces[:-1])
-    assert all(piece.nbytes <= most or len(piece) <= samples_file.BATCH for piece in pieces)
-    np.testing.assert_array_equal(np.concatenate(pieces), pictures)
+        patch.setattr(images_file, "PIECE", most)
+        pieces = list(images_file.pieces(path))
+    assert all(len(piece) % images_file.BATCH == 0 for piece in pieces[:-1])
+    assert all(piece.nbytes <= most or len(piece) <= images_file.BATCH for piece in pieces)
+    np.testing.assert_array_equal(np.concatenate(pieces), images)
 
 
 def test_the_front_the_shape_and_the_labels(tmp_path: Path) -> None:
-    path, pictures = tmp_path / "samples.npz", some(9)
-    samples_file.save(path, pictures, np.arange(9) % 4)
+    path, images = tmp_path / "samples.npz", some(9)
+    images_file.save(path, images, np.arange(9) % 4)
     for count in (0, 1, 5, 9, 20):
-        np.testing.assert_array_equal(samples_file.first(path, count), pictures[:count])
-    assert samples_file.shape(path) == pictures.shape
-    assert samples_file.labels(path).tolist() == [0, 1, 2, 3, 0, 1, 2, 3, 0]
+        np.testing.assert_array_equal(images_file.first(path, count), images[:count])
+    assert images_file.shape(path) == images.shape
+    assert images_file.labels(path).tolist() == [0, 1, 2, 3, 0, 1, 2, 3, 0]
 
 
 def test_memory_holds_a_piece_and_not_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path, pictures = tmp_path / "samples.npz", np.zeros((640, 3, 64, 64), np.uint8)
-    samples_file.save(path, pictures, np.zeros(640, np.int64))
-    monkeypatch.setattr(samples_file, "PIECE", 1)
+    path, images = tmp_path / "samples.npz", np.zeros((640, 3, 64, 64), np.uint8)
+    images_file.save(path, images, np.zeros(640, np.int64))
+    monkeypatch.setattr(images_file, "PIECE", 1)
     tracemalloc.start()
-    count = sum(len(piece) for piece in samples_file.pieces(path))
+    count = sum(len(piece) for piece in images_file.pieces(path))
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert count == 640
-    assert peak < pictures.nbytes / 2
+    assert peak < images.nbytes / 2
 
 
 @pytest.mark.parametrize("damage", ["cut", "overwritten", "missing"])
 def test_a_damaged_file_raises_what_readers_expect(damage: str, tmp_path: Path) -> None:
     path = tmp_path / "samples.npz"
-    samples_file.save(path, some(400, 16), np.zeros(400, np.int64))
+    images_file.save(path, some(400, 16), np.zeros(400, np.int64))
     stored = bytearray(path.read_bytes())
     if damage == "cut":
         path.write_bytes(stored[: len(stored) // 2])
@@ -67,17 +68,17 @@ def test_a_damaged_file_raises_what_readers_expect(damage: str, tmp_path: Path) 
         path.write_bytes(stored)
     else:
         path.unlink()
-    with pytest.raises(samples_file.UNREADABLE):
-        samples_file.first(path, 400)
+    with pytest.raises(images_file.UNREADABLE):
+        images_file.first(path, 400)
 
 
 @pytest.mark.filterwarnings("error:The given NumPy array")
 def test_measured_in_pieces_as_in_one(tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     overrides = ("train.steps=2", "evaluate.num_samples=150", "methods.upscaled={model: rpe2d, upscale: true}")
-    plan = make_plan(loading.load(tiny, overrides, ["rpe2d", "upscaled"]), overrides)
+    plan = make_plan(load_experiment(tiny, overrides, ["rpe2d", "upscaled"]), overrides)
     whole, pieces = Store(tmp_path / "whole"), Store(tmp_path / "pieces")
     run(plan, whole, engine="local")
-    monkeypatch.setattr(samples_file, "PIECE", 1)
+    monkeypatch.setattr(images_file, "PIECE", 1)
     run(plan, pieces, engine="local")
     cells = [cell.measure for trial in plan.trials for cell in trial.cells]
     assert any(cell.generated.resolution != cell.reference.resolution for cell in cells)

@@ -11,9 +11,12 @@ import pytest
 import yaml
 from jsonschema import Draft202012Validator
 
-from rpe2d_bench import config, data, encodings, loading, metrics, schema
+from rpe2d_bench import data, encodings, metrics
+from rpe2d_bench.config import experiment as config
 from rpe2d_bench.errors import UserError
-from rpe2d_bench.schema_page import page
+from rpe2d_bench.reference import json_schema
+from rpe2d_bench.reference.experiment_page import page
+from rpe2d_bench.resolve.load import load_experiment
 
 ROOT = Path(__file__).parent.parent
 EXPERIMENTS = sorted((ROOT / "experiments").glob("*.yaml"))
@@ -21,7 +24,7 @@ EXPERIMENTS = sorted((ROOT / "experiments").glob("*.yaml"))
 
 @pytest.fixture(scope="module")
 def made() -> dict[str, Any]:
-    return schema.schema()
+    return json_schema.schema()
 
 
 @pytest.fixture(scope="module")
@@ -31,15 +34,15 @@ def validator(made: dict[str, Any]) -> Draft202012Validator:
 
 
 def test_the_generated_files_are_current(made: dict[str, Any]) -> None:
-    advice = "run: python -m rpe2d_bench.schema docs"
-    assert (ROOT / "docs" / schema.SCHEMA_FILE).read_text() == schema.text(), advice
-    assert (ROOT / "docs" / schema.PAGE_FILE).read_text() == page(), advice
+    advice = "run: python -m rpe2d_bench.reference.json_schema docs"
+    assert (ROOT / "docs" / json_schema.SCHEMA_FILE).read_text() == json_schema.text(), advice
+    assert (ROOT / "docs" / json_schema.PAGE_FILE).read_text() == page(), advice
 
 
 def test_writing_makes_both(tmp_path: Path, made: dict[str, Any]) -> None:
-    schema.write(tmp_path / "docs")
-    assert json.loads((tmp_path / "docs" / schema.SCHEMA_FILE).read_text()) == json.loads(json.dumps(made))
-    assert (tmp_path / "docs" / schema.PAGE_FILE).read_text().startswith("# The experiment file")
+    json_schema.write(tmp_path / "docs")
+    assert json.loads((tmp_path / "docs" / json_schema.SCHEMA_FILE).read_text()) == json.loads(json.dumps(made))
+    assert (tmp_path / "docs" / json_schema.PAGE_FILE).read_text().startswith("# The experiment file")
 
 
 @pytest.mark.parametrize("path", EXPERIMENTS, ids=lambda path: path.stem)
@@ -109,7 +112,7 @@ def test_what_the_loader_refuses_the_schema_refuses(
     assert not validator.is_valid(wrong)
     tiny.write_text(yaml.safe_dump(wrong))
     with pytest.raises(UserError):
-        loading.load(tiny)
+        load_experiment(tiny)
 
 
 @pytest.mark.parametrize(("path", "value"), FITTING, ids=lambda part: str(part))
@@ -121,7 +124,7 @@ def test_what_the_loader_takes_the_schema_takes(
         written["evaluate"] = {**written["evaluate"], "metrics": ["kid"]}
     assert [error.message for error in validator.iter_errors(written)] == []
     tiny.write_text(yaml.safe_dump(written))
-    loading.load(tiny)
+    load_experiment(tiny)
 
 
 def test_every_kind_and_field_is_there(made: dict[str, Any]) -> None:
@@ -134,7 +137,7 @@ def test_every_kind_and_field_is_there(made: dict[str, Any]) -> None:
         "logit_scale": encodings.LOGIT_SCALES,
     }
     for part, table in tables.items():
-        key = schema.key_of(part)
+        key = json_schema.key_of(part)
         assert set(parts[part]["properties"][key]["enum"]) == set(table)
         assert [branch["properties"][key]["const"] for branch in parts[part]["oneOf"]] == sorted(table)
     assert set(parts["Evaluate"]["properties"]["metrics"]["items"]["enum"]) == {*metrics.METRICS, "fid"}
@@ -149,11 +152,11 @@ def test_every_kind_and_field_is_there(made: dict[str, Any]) -> None:
 
 
 def test_comments_of_fields_are_their_descriptions(made: dict[str, Any]) -> None:
-    assert schema.comments(config.Evaluate)["split"] == "tuning uses validation and never sees test"
+    assert json_schema.comments(config.Evaluate)["split"] == "tuning uses validation and never sees test"
     assert made["$defs"]["Evaluate"]["properties"]["split"]["description"].startswith("tuning uses validation")
-    said = schema.comments(config.MethodEntry)
-    assert "complete pictures" in said["conditioning"]  # at the end of a definition of several lines
-    assert "sampler" not in said  # no comment, no description
+    output = json_schema.comments(config.MethodEntry)
+    assert "complete images" in output["conditioning"]  # at the end of a definition of several lines
+    assert "sampler" not in output  # no comment, no description
     options = {branch["properties"]["name"]["const"]: branch for branch in made["$defs"]["data"]["oneOf"]}
     assert "mirrored" in options["image_folder"]["properties"]["flip"]["description"]
 

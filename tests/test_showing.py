@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from rpe2d_bench import cli, listing
+from rpe2d_bench import cli
+from rpe2d_bench.cli import listing
 
 ROOT = Path(__file__).parent.parent
 Say = Callable[..., str]
@@ -28,15 +29,15 @@ def say(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
         capsys.readouterr()
         with pytest.raises(SystemExit) as ended:
             cli.main()
-        said = capsys.readouterr()
-        assert ended.value.code in (0, None), said.err
-        return said.out
+        output = capsys.readouterr()
+        assert ended.value.code in (0, None), output.err
+        return output.out
 
     return call
 
 
 def test_every_listed_name_has_an_explanation(say: Say, tmp_path: Path) -> None:
-    from rpe2d_bench.explaining import explain
+    from rpe2d_bench.cli.explain import explain
 
     for kind, rows in listing.as_dict(None, tmp_path).items():
         for row in rows:
@@ -49,7 +50,7 @@ def test_every_listed_name_has_an_explanation(say: Say, tmp_path: Path) -> None:
     ("name", "expected"),
     [
         ("glyphs", ["glyphs (data set)", "data: {name: glyphs}", "train_pictures", "20000"]),
-        ("resize_and_crop", ["crops: {kind: resize_and_crop}", "uncropped_share", "of the pictures stay complete"]),
+        ("resize_and_crop", ["crops: {kind: resize_and_crop}", "uncropped_share", "of the images stay complete"]),
         ("kid", ["kid (metric)", "lower", "arXiv 1801.01401"]),
         ("glyphjudge", ["may be evaluate.judge"]),
         ("DiT-XL", ["1152"]),
@@ -60,23 +61,23 @@ def test_every_listed_name_has_an_explanation(say: Say, tmp_path: Path) -> None:
     ],
 )
 def test_show_explains(say: Say, name: str, expected: list[str]) -> None:
-    said = say("show", name)
+    output = say("show", name)
     for words in expected:
-        assert words in " ".join(said.split()), said
+        assert words in " ".join(output.split()), output
 
 
 def test_a_run_of_the_store_is_explained(say: Say, tmp_path: Path) -> None:
-    from rpe2d_bench import records
+    from rpe2d_bench.storage import records
 
     provenance = records.Provenance(commit="0" * 40, command="rpe2d-bench run a.yaml")
     shared = {"experiment": "a", "run": "a-1", "provenance": provenance}
     records.append(tmp_path, records.Record(stage="train", key="k", model="rope", **shared))
     failed = {"status": "failed", "error": "out of memory"}
     records.append(tmp_path, records.Record(stage="measure", key="l", method="ntk", **failed, **shared))
-    said = " ".join(say("show", "a-1", "--store", str(tmp_path)).split())
-    assert "1 trained models, 1 cells, 0 floors" in said
-    assert "failed 1, such as: out of memory" in said
-    assert "rpe2d-bench run a.yaml" in said
+    output = " ".join(say("show", "a-1", "--store", str(tmp_path)).split())
+    assert "1 trained models, 1 cells, 0 floors" in output
+    assert "failed 1, such as: out of memory" in output
+    assert "rpe2d-bench run a.yaml" in output
 
 
 def test_show_as_json_has_meanings_and_numbers(say: Say) -> None:
@@ -92,11 +93,11 @@ def test_show_as_json_has_meanings_and_numbers(say: Say) -> None:
 
 
 def test_listings_keep_brackets_and_names_whole(say: Say) -> None:
-    said = say("ls")
-    assert "[sin h, cos h, sin w," in said  # rich would take it for markup
+    output = say("ls")
+    assert "[sin h, cos h, sin w," in output  # rich would take it for markup
     for name in ("resize_and_crop", "experiments/res_generalization_long.yaml", "proportional_sqrt"):
-        assert name in said
-    assert max(map(len, said.splitlines())) <= 80
+        assert name in output
+    assert max(map(len, output.splitlines())) <= 80
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from rpe2d_bench.errors import UserError
-from rpe2d_bench.store import Store, content_key
+from rpe2d_bench.storage.store import Store, content_key
 
 
 def write(folder: Path) -> None:
@@ -44,11 +44,11 @@ def test_what_does_not_match_its_checksum_is_made_again_and_said_so(tmp_path: Pa
         result.unlink()
     else:
         (folder / "manifest.json").write_text("{")
-    said: list[str] = []
-    folder = store.make("sample", "k", write, said.append)
+    output: list[str] = []
+    folder = store.make("sample", "k", write, output.append)
     assert (folder / "result").read_text() == "42"
-    assert len(said) == 1
-    assert "computing it again" in said[0]
+    assert len(output) == 1
+    assert "computing it again" in output[0]
 
 
 def test_an_interrupted_stage_finds_what_it_had_left(tmp_path: Path) -> None:

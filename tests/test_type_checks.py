@@ -24,7 +24,7 @@ def test_a_wrong_shape_is_refused_where_it_enters() -> None:
     with pytest.raises(jaxtyping.TypeCheckError):
         Encoding(angles_BHNF=torch.zeros(4, 4))
     with pytest.raises(jaxtyping.TypeCheckError):
-        noised(path("linear"), x, x, torch.zeros(3))  # three times for two pictures
+        noised(path("linear"), x, x, torch.zeros(3))  # three times for two images
 
 
 def test_a_wrong_type_is_refused_and_an_int_is_a_float() -> None:

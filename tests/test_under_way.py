@@ -15,13 +15,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from rpe2d_bench import loading
-from rpe2d_bench.data import cache
-from rpe2d_bench.digests import Damaged, open_with_digest, write_with_digest
-from rpe2d_bench.plan import Plan, make_plan
-from rpe2d_bench.stages.parts import Parts
-from rpe2d_bench.store import Store, Unwritable
-from rpe2d_bench.surroundings import Surroundings
+from rpe2d_bench.data import image_pool
+from rpe2d_bench.plan.expand import Plan, make_plan
+from rpe2d_bench.resolve.load import load_experiment
+from rpe2d_bench.stages.run_context import RunContext
+from rpe2d_bench.storage.digests import Damaged, open_with_digest, write_with_digest
+from rpe2d_bench.storage.resumable_array import Parts
+from rpe2d_bench.storage.store import Store, Unwritable
 
 STEPS = ("train.steps=60", "train.precision=float32")
 
@@ -30,27 +30,27 @@ class Interrupted(Exception):
     pass
 
 
-def around(plan: Plan, root: Path, said: list[str], at: int | None = None) -> Surroundings:
-    """Surroundings whose progress ends a training at a step."""
+def context(plan: Plan, root: Path, output: list[str], at: int | None = None) -> RunContext:
+    """RunContext whose progress ends a training at a step."""
 
     def progress(stage: str, key: str, done: int, total: int, facts: dict[str, Any]) -> None:
         if stage == "train" and at is not None and done >= at:
             raise Interrupted
 
-    return Surroundings(Store(root), plan.experiment.resources, said.append, progress)
+    return RunContext(Store(root), plan.experiment.resources, output.append, progress)
 
 
 @pytest.fixture
 def stopped(tiny: Path, tmp_path: Path) -> tuple[Plan, Path, bytes, list[Any]]:
     """A plan, a store with a training that was interrupted behind its checkpoint, and the result without that."""
-    plan = make_plan(loading.load(tiny, STEPS, ()), STEPS)
-    stage, said = plan.trials[0].stage, list[str]()
-    whole = stage.make(around(plan, tmp_path / "whole", said))
+    plan = make_plan(load_experiment(tiny, STEPS, ()), STEPS)
+    stage, output = plan.trials[0].stage, list[str]()
+    whole = stage.make(context(plan, tmp_path / "whole", output))
     with pytest.raises(Interrupted):
-        stage.make(around(plan, tmp_path / "stopped", said, at=50))
+        stage.make(context(plan, tmp_path / "stopped", output, at=50))
     partial = Store(tmp_path / "stopped").partial("train", stage.key)
     assert (partial / "checkpoint.pt").is_file()
-    assert said == []
+    assert output == []
     return plan, partial, (whole / "weights.safetensors").read_bytes(), losses(whole)
 
 
@@ -69,10 +69,10 @@ def test_a_bit_of_a_checkpoint_is_said_and_changes_nothing(stopped: tuple[Plan, 
         file.write_bytes(damaged)
         with pytest.raises(Damaged, match="does not match its digest"), open_with_digest(file):
             pass
-    said: list[str] = []
+    output: list[str] = []
     root = partial.parents[2]
-    folder = plan.trials[0].stage.make(around(plan, root, said))
-    assert [sentence.partition(": ")[2] for sentence in said] == [
+    folder = plan.trials[0].stage.make(context(plan, root, output))
+    assert [sentence.partition(": ")[2] for sentence in output] == [
         "checkpoint.pt does not match its digest; starting again"
     ]
     assert (folder / "weights.safetensors").read_bytes() == weights
@@ -87,12 +87,12 @@ def test_other_damage_to_a_checkpoint(stopped: tuple[Plan, Path, bytes, list[Any
     at_fault = {"cut": sound[: len(sound) // 2], "empty": b"", "end": sound[:-1] + b"x", "none": sound}[damage]
     file.write_bytes(at_fault)
     (partial / "curve.jsonl").write_bytes(b'{"step": 25, "loss": 0.0}\n\xff{"step": \n')  # the checkpoint holds it, too
-    said: list[str] = []
-    folder = plan.trials[0].stage.make(around(plan, partial.parents[2], said))
+    output: list[str] = []
+    folder = plan.trials[0].stage.make(context(plan, partial.parents[2], output))
     assert (folder / "weights.safetensors").read_bytes() == weights
     assert losses(folder) == curve
-    assert len(said) == (damage != "none")
-    assert all("starting again" in sentence for sentence in said)
+    assert len(output) == (damage != "none")
+    assert all("starting again" in sentence for sentence in output)
 
 
 def test_a_checkpoint_of_an_older_version_is_taken_and_said(stopped: tuple[Plan, Path, bytes, list[Any]]) -> None:
@@ -105,20 +105,20 @@ def test_a_checkpoint_of_an_older_version_is_taken_and_said(stopped: tuple[Plan,
     del state["curve"]
     torch.save(state, partial / "checkpoint.pt")
     (partial / "curve.jsonl").write_bytes((partial / "curve.jsonl").read_bytes() + b"\xff broken\n")
-    said: list[str] = []
-    folder = plan.trials[0].stage.make(around(plan, partial.parents[2], said))
+    output: list[str] = []
+    folder = plan.trials[0].stage.make(context(plan, partial.parents[2], output))
     assert (folder / "weights.safetensors").read_bytes() == weights
     assert losses(folder) == curve
-    assert len(said) == 1
-    assert "has no digest, as older versions left it; going on" in said[0]
+    assert len(output) == 1
+    assert "has no digest, as older versions left it; going on" in output[0]
 
 
 def images(count: int) -> np.ndarray:
     return np.random.default_rng(0).integers(0, 256, (count, 1, 4, 4), dtype=np.uint8)
 
 
-def begun(folder: Path, said: list[str]) -> Parts:
-    return Parts(folder, (12, 1, 4, 4), 0.0, said.append)
+def begun(folder: Path, output: list[str]) -> Parts:
+    return Parts(folder, (12, 1, 4, 4), 0.0, output.append)
 
 
 def filled(folder: Path, until: int = 9) -> None:
@@ -135,12 +135,12 @@ def test_samples_under_way_go_on_from_the_last_that_are_whole(tmp_path: Path) ->
         damaged = bytearray(whole)
         damaged[header + place] ^= 1
         (tmp_path / "under_way.npy").write_bytes(damaged)
-        said: list[str] = []
-        parts = begun(tmp_path, said)
+        output: list[str] = []
+        parts = begun(tmp_path, output)
         assert parts.done == done
-        assert said == ([f"pictures under way: {done} to {done + 2} do not match their digest; going on from {done}"]
+        assert output == ([f"images under way: {done} to {done + 2} do not match their digest; going on from {done}"]
                         if done < 9 else [])  # fmt: skip
-        assert (parts.pictures[:done] == images(12)[:done]).all()
+        assert (parts.sample_images[:done] == images(12)[:done]).all()
 
 
 @pytest.mark.parametrize("name", ["under_way.json", "under_way.npy"])
@@ -150,40 +150,42 @@ def test_samples_under_way_start_again_where_nothing_vouches_for_them(tmp_path: 
     content = (tmp_path / name).read_bytes()
     spoilt = {"cut": content[:-20], "empty": b"", "garbage": random.Random(0).randbytes(len(content))}
     (tmp_path / name).write_bytes(spoilt[damage])
-    said: list[str] = []
-    parts = begun(tmp_path, said)
+    output: list[str] = []
+    parts = begun(tmp_path, output)
     assert parts.done == 0
-    assert len(said) == 1
-    assert "starting again" in said[0]
+    assert len(output) == 1
+    assert "starting again" in output[0]
 
 
 def test_a_digit_of_the_note_is_found(tmp_path: Path) -> None:
     filled(tmp_path)
     note = tmp_path / "under_way.json"
     note.write_text(note.read_text().replace("9,", "6,"))
-    said: list[str] = []
-    assert begun(tmp_path, said).done == 0
-    assert said == ["pictures under way: under_way.json does not match its digest; starting again"]
+    output: list[str] = []
+    assert begun(tmp_path, output).done == 0
+    assert output == ["images under way: under_way.json does not match its digest; starting again"]
 
 
 def test_samples_of_an_older_version_are_taken_and_said(tmp_path: Path) -> None:
     filled(tmp_path)
     (tmp_path / "under_way.json").write_text("[6, 1.5]")
-    said: list[str] = []
-    parts = begun(tmp_path, said)
+    output: list[str] = []
+    parts = begun(tmp_path, output)
     assert (parts.done, parts.seconds) == (6, 1.5)
-    assert len(said) == 1
-    assert "have no digest" in said[0]
+    assert len(output) == 1
+    assert "have no digest" in output[0]
 
 
 def pool(folder: Path, between: Callable[[int, int], None] | None = None) -> np.ndarray:
     def make(start: int, stop: int) -> np.ndarray:
         return images(12)[start:stop]
 
-    return cache.cached_array("pool", [1], (12, 1, 4, 4), np.dtype(np.uint8), make, folder, chunk=4, between=between)
+    return image_pool.cached_array(
+        "pool", [1], (12, 1, 4, 4), np.dtype(np.uint8), make, folder, chunk=4, between=between
+    )
 
 
-@pytest.mark.parametrize("name", ["pictures.npy", "done.json"])
+@pytest.mark.parametrize("name", ["images.npy", "done.json"])
 def test_a_pool_under_way_that_was_damaged_is_made_again(
     tmp_path: Path, name: str, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -195,7 +197,7 @@ def test_a_pool_under_way_that_was_damaged_is_made_again(
         pool(tmp_path, stop)
     (partial,) = tmp_path.glob("*.partial")
     content = bytearray((partial / name).read_bytes())
-    content[-70 if name == "pictures.npy" else 1] ^= 1
+    content[-70 if name == "images.npy" else 1] ^= 1
     (partial / name).write_bytes(content)
     assert (pool(tmp_path) == images(12)).all()
     assert "does not match its checksum; starting it again" in caplog.text
@@ -203,7 +205,7 @@ def test_a_pool_under_way_that_was_damaged_is_made_again(
 
 def test_a_damaged_pool_is_said_and_made_again(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     pool(tmp_path)
-    (file,) = tmp_path.glob("pool-*/pictures.npy")
+    (file,) = tmp_path.glob("pool-*/images.npy")
     content = bytearray(file.read_bytes())
     content[-1] ^= 1
     file.write_bytes(content)
@@ -234,19 +236,19 @@ def test_files_that_may_not_grow_are_one_sentence_and_the_same_command_goes_on(
     stopped: tuple[Plan, Path, bytes, list[Any]], limit: int
 ) -> None:
     plan, partial, weights, curve = stopped
-    root, said = partial.parents[2], list[str]()
+    root, output = partial.parents[2], list[str]()
     stage = plan.trials[0].stage
-    assert _limited(limit, lambda: stage.make(around(plan, root, said))) == 2
+    assert _limited(limit, lambda: stage.make(context(plan, root, output))) == 2
     assert not list(partial.glob(".checkpoint*"))
-    folder = stage.make(around(plan, root, said))
-    assert said == []  # what was under way before is whole
+    folder = stage.make(context(plan, root, output))
+    assert output == []  # what was under way before is whole
     assert (folder / "weights.safetensors").read_bytes() == weights
     assert losses(folder) == curve
 
 
 def test_a_record_that_finds_no_room_leaves_the_others_alone(tmp_path: Path) -> None:
-    from rpe2d_bench import records
-    from rpe2d_bench.records import Record
+    from rpe2d_bench.storage import records
+    from rpe2d_bench.storage.records import Record
 
     first = Record(stage="train", experiment="e", run="r", key="k", seed=1)
     records.append(tmp_path, first)

@@ -14,14 +14,15 @@ from rich.console import Console
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from rpe2d_bench import loading, plan_view, report
-from rpe2d_bench.cli import app
+from rpe2d_bench import report
+from rpe2d_bench.cli import app, plan_view
 from rpe2d_bench.errors import UserError
-from rpe2d_bench.plan import Plan, make_plan
-from rpe2d_bench.records import Record
+from rpe2d_bench.plan.expand import Plan, make_plan
+from rpe2d_bench.resolve.load import load_experiment
 from rpe2d_bench.runner import run
 from rpe2d_bench.stages.weights_file import RECIPE, UNKNOWN, WeightsFile, metadata_of
-from rpe2d_bench.store import Store
+from rpe2d_bench.storage.records import Record
+from rpe2d_bench.storage.store import Store
 
 TRAINED = """\
 schema_version: 1
@@ -48,7 +49,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Store]:
     folder = tmp_path_factory.mktemp("trained")
     path, store = folder / "experiment.yaml", Store(folder / "runs")
     path.write_text(TRAINED)
-    plan = make_plan(loading.load(path))
+    plan = make_plan(load_experiment(path))
     assert {record.status for record in run(plan, store, engine="local")} == {"ok"}
     return path, store
 
@@ -56,7 +57,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Store]:
 @pytest.fixture(scope="module")
 def weights(trained: tuple[Path, Store]) -> Path:
     path, store = trained
-    return store.folder("train", make_plan(loading.load(path)).trials[0].stage.key) / "weights.safetensors"
+    return store.folder("train", make_plan(load_experiment(path)).trials[0].stage.key) / "weights.safetensors"
 
 
 def using(folder: Path, checkpoint: Any, *changes: tuple[str, str], steps: int | None = 0) -> Path:
@@ -92,7 +93,7 @@ def told_otherwise(weights: Path, to: Path, change: Recipe) -> Path:
 
 
 def planned(path: Path) -> Plan:
-    return make_plan(loading.load(path))
+    return make_plan(load_experiment(path))
 
 
 def shown(plan: Plan, store: Store) -> str:
@@ -163,11 +164,11 @@ def test_weights_of_another_recipe_are_refused_with_what_differs(
 ) -> None:
     file = told_otherwise(weights, tmp_path / "w.safetensors", change)
     with pytest.raises(UserError) as refused:
-        loading.load(using(tmp_path, "w.safetensors"))
-    said = str(refused.value)
-    assert "using.yaml:8: checkpoint" in said
-    assert f"was trained under {trained_under} and is used under {used_under};" in said
-    assert "trust: true" in said
+        load_experiment(using(tmp_path, "w.safetensors"))
+    output = str(refused.value)
+    assert "using.yaml:8: checkpoint" in output
+    assert f"was trained under {trained_under} and is used under {used_under};" in output
+    assert "trust: true" in output
     plan = planned(using(tmp_path, {"path": "w.safetensors", "trust": True}))
     assert plan.remarks() == {"m": f"weights trained under {trained_under} are used under {used_under}"}
     assert plan.trials[0].stage.weights is not None
@@ -221,8 +222,8 @@ def test_a_training_may_start_from_another_recipe_and_says_so(weights: Path, tmp
 
 def test_other_data_are_said_and_not_refused(weights: Path, tmp_path: Path) -> None:
     told_otherwise(weights, tmp_path / "w.safetensors", {"data": {"name": "letters", "revision": "letters-v1"}})
-    (said,) = planned(using(tmp_path, "w.safetensors")).remarks().values()
-    assert said.startswith("weights trained under data letters-v1 are used under data glyphs-")
+    (output,) = planned(using(tmp_path, "w.safetensors")).remarks().values()
+    assert output.startswith("weights trained under data letters-v1 are used under data glyphs-")
 
 
 def test_the_base_counts_wherever_it_is_written(weights: Path, tmp_path: Path) -> None:
@@ -252,23 +253,23 @@ JUNK = {
 def test_what_is_no_safetensors_file_is_refused_with_its_place(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "model.pt").write_bytes(content)
     with pytest.raises(UserError, match=r"using\.yaml:8: checkpoint \S*model\.pt is not a readable safetensors file"):
-        loading.load(using(tmp_path, "model.pt"))
+        load_experiment(using(tmp_path, "model.pt"))
 
 
 def test_a_file_that_was_cut_is_refused(weights: Path, tmp_path: Path) -> None:
     (tmp_path / "cut").write_bytes(weights.read_bytes()[:-4])
     with pytest.raises(UserError, match="does not hold the tensors"):
-        loading.load(using(tmp_path, "cut"))
+        load_experiment(using(tmp_path, "cut"))
 
 
 @pytest.mark.parametrize("form", ["sit", "dit", "fit"])
 def test_formats_of_others_are_refused_by_name(weights: Path, tmp_path: Path, form: str) -> None:
     with pytest.raises(UserError, match=rf"using\.yaml:8: checkpoint\.format: {form} is not supported yet"):
-        loading.load(using(tmp_path, {"path": str(weights), "format": form}))
+        load_experiment(using(tmp_path, {"path": str(weights), "format": form}))
 
 
 @pytest.mark.parametrize(
-    ("checkpoint", "said"),
+    ("checkpoint", "output"),
     [
         ({"path": "w", "formt": "ours"}, "unknown key 'formt', did you mean 'format'"),
         ({"trust": True}, "path is missing"),
@@ -276,9 +277,9 @@ def test_formats_of_others_are_refused_by_name(weights: Path, tmp_path: Path, fo
         (3, "checkpoint"),
     ],
 )
-def test_a_wrong_spelling_is_refused(tmp_path: Path, checkpoint: Any, said: str) -> None:
-    with pytest.raises(UserError, match=said):
-        loading.load(using(tmp_path, checkpoint))
+def test_a_wrong_spelling_is_refused(tmp_path: Path, checkpoint: Any, output: str) -> None:
+    with pytest.raises(UserError, match=output):
+        load_experiment(using(tmp_path, checkpoint))
 
 
 def test_paths_are_seen_from_the_experiment_file_then_from_the_working_directory(
@@ -290,7 +291,7 @@ def test_paths_are_seen_from_the_experiment_file_then_from_the_working_directory
     path = using(beside, "w.safetensors")
     monkeypatch.chdir(here)
     with pytest.raises(UserError, match=r"w\.safetensors is not a file"):
-        loading.load(path)
+        load_experiment(path)
     (here / "w.safetensors").write_bytes(weights.read_bytes())
     first = planned(path)
     told_otherwise(weights, beside / "w.safetensors", {"seed": 7})
@@ -305,12 +306,12 @@ def test_weights_that_are_left_out_are_trained_by_the_recipe_of_the_file(
     trained: tuple[Path, Store], weights: Path, tmp_path: Path
 ) -> None:
     path = using(tmp_path, str(weights))
-    left_out = make_plan(loading.load(path, ["models.m.checkpoint=null"]))
+    left_out = make_plan(load_experiment(path, ["models.m.checkpoint=null"]))
     assert left_out.trials[0].stage.recipe.steps == 2
     assert left_out.trials[0].stage.key == planned(trained[0]).trials[0].stage.key
     path.write_text(path.read_text().replace(f"checkpoint: {json.dumps(str(weights))}, ", ""))
     with pytest.raises(UserError, match="no init or checkpoint"):  # forgotten, not left out
-        loading.load(path)
+        load_experiment(path)
 
 
 def test_weights_leave_the_store_with_their_recipe(
@@ -325,6 +326,6 @@ def test_weights_leave_the_store_with_their_recipe(
     for name, value in load_file(out).items():
         assert torch.equal(value, load_file(weights)[name].half()), name
     assert planned(using(tmp_path, str(out))).remarks() == {}
-    for wrong, said in (("--seed=3", "seeds 0"), ("--dtype=float8", "float16"), ("--store=nowhere", "not trained")):
-        with pytest.raises(UserError, match=said):
+    for wrong, output in (("--seed=3", "seeds 0"), ("--dtype=float8", "float16"), ("--store=nowhere", "not trained")):
+        with pytest.raises(UserError, match=output):
             app([*command, wrong], standalone_mode=False)

@@ -15,7 +15,7 @@ from jaxtyping import install_import_hook
 
 ROOT = Path(__file__).parent.parent
 PACKAGES = ("rpe2d_bench/encodings", "rpe2d_bench/models", "rpe2d_bench/diffusion", "baselines")
-EXCEPT = {"rpe2d_bench.encodings.build"}  # pydantic's TypeAdapter[Any] is no hint that beartype reads
+EXCEPT = {"rpe2d_bench.encodings.spec"}  # pydantic's TypeAdapter[Any] is no hint that beartype reads
 
 checked: Callable[..., Any] = beartype(conf=BeartypeConf(is_pep484_tower=True))
 

@@ -1,6 +1,6 @@
 """Autoencoders by name: what stands between pixels and the model when an experiment has `autoencoder:`.
 
-Pictures stay uint8 pixels at every border. Training encodes its pool once; sampling decodes; metrics, references and
+Images stay uint8 pixels at every border. Training encodes its pool once; sampling decodes; metrics, references and
 reports never see a latent.
 """
 
@@ -14,7 +14,7 @@ from rpe2d_bench.autoencoders.coding import decoded, encoded
 from rpe2d_bench.autoencoders.diffusers_kl import DiffusersOptions
 from rpe2d_bench.autoencoders.interface import Autoencoder, AutoencoderOptions, InBfloat16, LatentSpace
 from rpe2d_bench.autoencoders.taef2 import Taef2Options
-from rpe2d_bench.data.options import parse_options
+from rpe2d_bench.config.options import parse_options
 from rpe2d_bench.errors import UserError, unknown
 
 AUTOENCODERS: dict[str, type[AutoencoderOptions]] = {"diffusers": DiffusersOptions, "taef2": Taef2Options}

@@ -1,4 +1,4 @@
-"""Between uint8 pictures and latents, in batches that fit.
+"""Between uint8 images and latents, in batches that fit.
 
 Shape suffixes: B batch, C channels, L channels of latents, Y X pixels, y x cells.
 """
@@ -11,21 +11,21 @@ from torch import Tensor
 
 from rpe2d_bench.autoencoders.interface import Autoencoder
 
-PIXELS = 2**20  # of the pictures that pass the network together: 16 of 256 px, one of 1,024 px
+PIXELS = 2**20  # of the images that pass the network together: 16 of 256 px, one of 1,024 px
 
 
-def encoded(autoencoder: Autoencoder, pictures_BCYX: np.ndarray, device: str = "cpu") -> np.ndarray:
-    """uint8 pictures -> float16 latents as the autoencoder gives them, [B, L or 2 L, y, x]."""
+def encoded(autoencoder: Autoencoder, images_BCYX: np.ndarray, device: str = "cpu") -> np.ndarray:
+    """uint8 images -> float16 latents as the autoencoder gives them, [B, L or 2 L, y, x]."""
     parts = []
     with torch.inference_mode():
-        for part in _batches(torch.from_numpy(pictures_BCYX), 1):
+        for part in _batches(torch.from_numpy(images_BCYX), 1):
             latents = autoencoder.encode(part.to(device).float() / 255)
             parts.append(latents.to(torch.float16).cpu().numpy())
     return np.concatenate(parts)
 
 
 def decoded(autoencoder: Autoencoder, latents_BLyx: Tensor) -> np.ndarray:
-    """Latents on the autoencoder's device -> uint8 pictures [B, 3, Y, X]; what is not finite becomes mid-grey."""
+    """Latents on the autoencoder's device -> uint8 images [B, 3, Y, X]; what is not finite becomes mid-grey."""
     parts = []
     with torch.inference_mode():
         for part in _batches(latents_BLyx, autoencoder.downsampling):
@@ -34,14 +34,14 @@ def decoded(autoencoder: Autoencoder, latents_BLyx: Tensor) -> np.ndarray:
     return np.concatenate(parts)
 
 
-def reconstructed(autoencoder: Autoencoder, pictures_BCYX: np.ndarray, device: str = "cpu") -> np.ndarray:
+def reconstructed(autoencoder: Autoencoder, images_BCYX: np.ndarray, device: str = "cpu") -> np.ndarray:
     """There and back by way of the float16 latents that training sees: the floor of every model behind it."""
-    latents = torch.from_numpy(encoded(autoencoder, pictures_BCYX, device))[:, : autoencoder.channels]
+    latents = torch.from_numpy(encoded(autoencoder, images_BCYX, device))[:, : autoencoder.channels]
     return decoded(autoencoder, latents.to(device))
 
 
 def psnr(first: np.ndarray, second: np.ndarray) -> float:
-    """Mean over pictures of the peak signal-to-noise ratio of uint8 pictures, in dB."""
+    """Mean over images of the peak signal-to-noise ratio of uint8 images, in dB."""
     errors = [float(np.square(a.astype(np.float32) - b).mean()) for a, b in zip(first, second, strict=True)]
     return float(np.mean([10 * np.log10(255**2 / max(error, 1e-10)) for error in errors]))
 

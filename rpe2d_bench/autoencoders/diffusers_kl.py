@@ -27,7 +27,7 @@ class DiffusersOptions:
     posterior: Literal["mean", "sample"] = (
         "mean"  # of what is trained on; sample: drawn anew for every batch, as DiT does
     )
-    windows: int = 4  # random crops of a training picture that are encoded once and kept; matters where models crop
+    windows: int = 4  # random crops of a training image that are encoded once and kept; matters where models crop
     downsampling: int | None = None  # expected; with channels, `plan` can count before the folder is there
     channels: int | None = None  # of latents, expected
     precision: Literal["auto", "float32", "bf16"] = "auto"  # auto: what a measurement finds faster on this machine
@@ -66,7 +66,7 @@ class DiffusersOptions:
 
     def load(self, device: str) -> DiffusersAutoencoder:
         try:
-            from rpe2d_bench.metrics.torchvision_import import import_torchvision
+            from rpe2d_bench.metrics.nets.torchvision_import import import_torchvision
 
             import_torchvision()  # which diffusers imports, too
             from diffusers import AutoencoderKL
@@ -104,12 +104,12 @@ class DiffusersAutoencoder:
         self._scale, self._shift = float(config.scaling_factor), float(config.shift_factor or 0.0)
         self.downsampling, self.channels = 2 ** (len(config.block_out_channels) - 1), int(config.latent_channels)
 
-    def encode(self, pictures_BCYX: Tensor) -> Tensor:
+    def encode(self, images_BCYX: Tensor) -> Tensor:
         """The posterior's mean, and behind it its deviation where it will be sampled."""
-        posterior = self._network.encode(pictures_BCYX * 2 - 1).latent_dist
+        posterior = self._network.encode(images_BCYX * 2 - 1).latent_dist
         mean = (posterior.mean - self._shift) * self._scale
         return torch.cat((mean, posterior.std * self._scale), dim=1) if self._sample else mean
 
     def decode(self, latents_BLyx: Tensor) -> Tensor:
-        pictures: Tensor = self._network.decode(latents_BLyx / self._scale + self._shift).sample
-        return (pictures + 1) / 2
+        images: Tensor = self._network.decode(latents_BLyx / self._scale + self._shift).sample
+        return (images + 1) / 2

@@ -1,6 +1,6 @@
 """What every autoencoder gives: a latent space, and the way there and back.
 
-Shape suffixes: B batch, C channels (3 of pictures), L channels of latents, Y X pixels, y x cells of latents.
+Shape suffixes: B batch, C channels (3 of images), L channels of latents, Y X pixels, y x cells of latents.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class LatentSpace:
     revision: str  # kind, version and a hash of the weights; `absent` where the files are not there yet
     downsampling: int  # pixels of a side per cell
     channels: int  # L, what the model sees
-    windows: int  # random crops of a training picture that are encoded and kept
+    windows: int  # random crops of a training image that are encoded and kept
 
     @property
     def present(self) -> bool:
@@ -39,12 +39,12 @@ class Autoencoder(Protocol):
     downsampling: int
     channels: int  # L
 
-    def encode(self, pictures_BCYX: Tensor) -> Tensor:
-        """Pictures in [0, 1] -> latents [B, L, y, x] of about unit variance; [B, 2 L, y, x] are mean and deviation."""
+    def encode(self, images_BCYX: Tensor) -> Tensor:
+        """Images in [0, 1] -> latents [B, L, y, x] of about unit variance; [B, 2 L, y, x] are mean and deviation."""
         ...
 
     def decode(self, latents_BLyx: Tensor) -> Tensor:
-        """Latents of about unit variance -> pictures in about [0, 1], [B, 3, Y, X]."""
+        """Latents of about unit variance -> images in about [0, 1], [B, 3, Y, X]."""
         ...
 
 
@@ -55,9 +55,9 @@ class InBfloat16:
         self._network, self._device = network, device
         self.downsampling, self.channels = network.downsampling, network.channels
 
-    def encode(self, pictures_BCYX: Tensor) -> Tensor:
+    def encode(self, images_BCYX: Tensor) -> Tensor:
         with torch.autocast(self._device, torch.bfloat16):
-            return self._network.encode(pictures_BCYX).float()
+            return self._network.encode(images_BCYX).float()
 
     def decode(self, latents_BLyx: Tensor) -> Tensor:
         with torch.autocast(self._device, torch.bfloat16):

@@ -1,7 +1,7 @@
 """TAEF2, a tiny autoencoder for FLUX.2's latent space by Ollin Boer Bohan (MIT): 8 times down, 32 channels.
 
 Only the architecture is here; the weights (5 MiB, safetensors) are given by path. Convolutions are 3x3 with ReLU;
-the group norm of a mid-block pools over the whole picture, so pictures are encoded at the size they are used at.
+the group norm of a mid-block pools over the whole image, so images are encoded at the size they are used at.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class Taef2Options:
     """Options of `autoencoder: {kind: taef2, path: FILE.safetensors}`."""
 
     path: str  # of the weights
-    windows: int = 4  # random crops of a training picture that are encoded once and kept; matters where models crop
+    windows: int = 4  # random crops of a training image that are encoded once and kept; matters where models crop
     precision: Literal["auto", "float32", "bf16"] = "auto"  # auto: what a measurement finds faster on this machine
 
     def check(self) -> None:
@@ -54,7 +54,7 @@ class Taef2Options:
 
 
 class Block(nn.Module):
-    """Three convolutions and the identity; a mid-block first adds what a group norm over the picture pools."""
+    """Three convolutions and the identity; a mid-block first adds what a group norm over the image pools."""
 
     def __init__(self, *, mid: bool = False) -> None:
         super().__init__()
@@ -99,14 +99,14 @@ class Taef2(nn.Module):
             decoder += [nn.Upsample(scale_factor=2), _conv(WIDTH, WIDTH, bias=False), *(Block() for _ in range(blocks))]
         self.decoder = nn.Sequential(*decoder, _conv(WIDTH, 3))
 
-    def encode(self, pictures_BCYX: Tensor) -> Tensor:
+    def encode(self, images_BCYX: Tensor) -> Tensor:
         """Latents of standard deviation 0.84 around 0; nothing is scaled."""
-        latents: Tensor = self.encoder(pictures_BCYX)
+        latents: Tensor = self.encoder(images_BCYX)
         return latents
 
     def decode(self, latents_BLyx: Tensor) -> Tensor:
-        pictures: Tensor = self.decoder(latents_BLyx)
-        return pictures
+        images: Tensor = self.decoder(latents_BLyx)
+        return images
 
 
 def _conv(inputs: int, outputs: int, *, stride: int = 1, bias: bool = True) -> nn.Conv2d:

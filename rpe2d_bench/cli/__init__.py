@@ -11,11 +11,11 @@ import os
 
 import typer
 
-from rpe2d_bench.cli import experiments, names, pictures, tracked, weights  # noqa: F401 - commands register themselves
+from rpe2d_bench.cli import experiments, images, names, tracked, weights  # noqa: F401 - commands register themselves
 from rpe2d_bench.cli.application import app
-from rpe2d_bench.console import survive_narrow_encodings
+from rpe2d_bench.cli.console import survive_narrow_encodings
+from rpe2d_bench.config.printable import printable
 from rpe2d_bench.errors import UserError
-from rpe2d_bench.printable import printable
 
 __all__ = ["app", "main"]
 STOPPED = 130  # the exit code into which typer turns Ctrl-C

@@ -24,14 +24,14 @@ def run(
     reports: Annotated[Path, typer.Option(metavar="DIR", help="Where the report is written.")] = Path("reports"),
 ) -> None:
     """Train, sample and measure what is missing, log it to MLflow and write the report."""
-    from rpe2d_bench.console import Opening, open_console
+    from rpe2d_bench.cli.console import Opening, open_console
 
     if engine not in ("ray", "local"):
         raise UserError(f"--engine {engine}: write ray or local")
     opening = Opening(open_console())
     with opening:
         opening.phase(f"rpe2d-bench run {experiment}")
-        from rpe2d_bench.session import run_experiment
+        from rpe2d_bench.cli.session import run_experiment
     run_experiment(
         experiment,
         tuple(overrides),
@@ -51,7 +51,7 @@ def status(
     ] = DEFAULT_STORE,
 ) -> None:
     """Show how far the runs of a store are, from another terminal."""
-    from rpe2d_bench.runner.status import show
+    from rpe2d_bench.cli.status import show
 
     show(store)
 
@@ -65,11 +65,11 @@ def plan(
     as_json: AsJson = False,
 ) -> None:
     """Show the stages of an experiment, which of them are cached, and what the rest will cost."""
-    from rpe2d_bench import plan_view
-    from rpe2d_bench.plan import make_plan
-    from rpe2d_bench.precision import Precisions
+    from rpe2d_bench.cli import plan_view
+    from rpe2d_bench.plan.expand import make_plan
+    from rpe2d_bench.plan.precision import Precisions
     from rpe2d_bench.search.known import load
-    from rpe2d_bench.store import Store
+    from rpe2d_bench.storage.store import Store
 
     chosen, searching = load(experiment, overrides, only, Store(store))
 
@@ -86,9 +86,9 @@ def plan(
 @app.command()
 def validate(experiment: ExperimentFile, overrides: Overrides = []) -> None:  # noqa: B006
     """Check an experiment file without running anything."""
-    from rpe2d_bench import loading
+    from rpe2d_bench.resolve.load import load_experiment
 
-    loaded = loading.load(experiment, overrides)
+    loaded = load_experiment(experiment, overrides)
     methods, models = len(loaded.methods), len(loaded.models)
     search = f", after a search of {loaded.search.trials} trials an entry" if loaded.search else ""
     typer.echo(f"{experiment}: valid; {methods} methods on {models} models, {len(loaded.seeds)} seeds{search}")
@@ -109,7 +109,7 @@ def report(
     reports: Annotated[Path, typer.Option(metavar="DIR", help="Where the report is written.")] = Path("reports"),
 ) -> None:
     """Write the report of a run from its records."""
-    from rpe2d_bench.session import write_reports
+    from rpe2d_bench.cli.session import write_reports
 
     write_reports(sources or [], store, reports)
 
@@ -121,7 +121,7 @@ def unpack(
 ) -> None:
     """Put what `python -m rpe2d_bench.detached run` made on another machine into the store."""
     from rpe2d_bench.detached.packing import unpack as put
-    from rpe2d_bench.store import Store
+    from rpe2d_bench.storage.store import Store
 
     new, there = put(files, Store(store))
     typer.echo(f"{new} stages put into {store}, {there} were there; next: rpe2d-bench run EXPERIMENT.yaml")

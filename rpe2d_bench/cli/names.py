@@ -13,7 +13,7 @@ from rpe2d_bench.cli.application import DEFAULT_STORE, AsJson, StoreFolder, app
 
 def _kinds(incomplete: str) -> list[str]:
     """For the shell's completion."""
-    from rpe2d_bench.listing import KINDS
+    from rpe2d_bench.cli.listing import KINDS
 
     return [kind for kind in KINDS if kind.startswith(incomplete)]
 
@@ -28,7 +28,7 @@ def ls(
     as_json: AsJson = False,
 ) -> None:
     """List what can be written in an experiment file, and the runs of the store."""
-    from rpe2d_bench import listing
+    from rpe2d_bench.cli import listing
 
     if as_json:
         typer.echo(json.dumps(listing.as_dict(kind, store), indent=1))
@@ -49,7 +49,7 @@ def show(
     as_json: AsJson = False,
 ) -> None:
     """What a name means: data sets, crops, metrics, nets, experiments, runs; of methods also what they really do."""
-    from rpe2d_bench import showing
+    from rpe2d_bench.cli import showing
 
     asked = (name, grid, train_grid, t, head_width, option, store)
     if as_json:
@@ -66,7 +66,7 @@ def check(
     target: Annotated[str, typer.Argument(metavar="NAME | MODULE:CLASS", help="An entry of `ls`, or your own class.")],
 ) -> None:
     """Run the conformance suite on an encoding, a rule of positions, frequencies or logit scale."""
-    from rpe2d_bench.showing import check_method
+    from rpe2d_bench.cli.showing import check_method
 
     if not check_method(target):
         raise SystemExit(1)

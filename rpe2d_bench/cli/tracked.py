@@ -16,7 +16,8 @@ def sync(
     tracking_uri: Annotated[str | None, typer.Option(help="MLflow; by default a SQLite file in the store.")] = None,
 ) -> None:
     """Rebuild MLflow from the records of the store."""
-    from rpe2d_bench import records, tracking
+    from rpe2d_bench import tracking
+    from rpe2d_bench.storage import records
 
     found = records.read(store)
     if tracking_uri is None and (beside := tracking.set_aside(store / tracking.DATABASE)) is not None:

@@ -27,15 +27,15 @@ def export_weights(
     import torch
     from safetensors.torch import load_file, save_file
 
-    from rpe2d_bench import loading
-    from rpe2d_bench.plan import make_plan
+    from rpe2d_bench.plan.expand import make_plan
+    from rpe2d_bench.resolve.load import load_experiment
     from rpe2d_bench.stages.denoiser import WEIGHTS, WeightsFile
     from rpe2d_bench.stages.weights_file import metadata_of
-    from rpe2d_bench.store import Store
+    from rpe2d_bench.storage.store import Store
 
     if dtype not in DTYPES:
         raise unknown("type of numbers", dtype, DTYPES)
-    loaded = loading.load(experiment, overrides)
+    loaded = load_experiment(experiment, overrides)
     if model not in loaded.models:
         raise unknown("model", model, loaded.models)
     trials = [trial for trial in make_plan(loaded, tuple(overrides)).trials if trial.model == model]
@@ -49,8 +49,8 @@ def export_weights(
     weights = {name: value.to(getattr(torch, dtype)) for name, value in load_file(folder / WEIGHTS).items()}
     out.parent.mkdir(parents=True, exist_ok=True)
     save_file(weights, out, metadata=metadata_of(recipe))
-    said = "recipe unknown: they were trained before weights carried it" if recipe is None else "with their recipe"
-    typer.echo(f"{trial.label}: {out}, {out.stat().st_size / 2**20:.2f} MiB, {said}; sha256 {_sha256(out)}")
+    text = "recipe unknown: they were trained before weights carried it" if recipe is None else "with their recipe"
+    typer.echo(f"{trial.label}: {out}, {out.stat().st_size / 2**20:.2f} MiB, {text}; sha256 {_sha256(out)}")
 
 
 def _sha256(path: Path) -> str:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from rpe2d_bench.data.glyphs import GlyphOptions
-from rpe2d_bench.data.image_folder import ImageFolderOptions
+from rpe2d_bench.config.options import parse_options
+from rpe2d_bench.data.glyphs.dataset import GlyphOptions
+from rpe2d_bench.data.image_folder.dataset import ImageFolderOptions
 from rpe2d_bench.data.interface import SPLITS, Dataset, DatasetOptions, Resolution, Split
-from rpe2d_bench.data.options import parse_options
 from rpe2d_bench.errors import UserError, unknown
 
 DATASETS: dict[str, type[DatasetOptions]] = {
@@ -49,9 +49,9 @@ def build(spec: Mapping[str, Any]) -> Dataset:
 
 def summary(dataset: Dataset) -> str:
     """A data set in one line: images, classes, splits, and what was left out."""
-    told: str | None = getattr(dataset, "summary", None)
-    if told is not None:
-        return told
+    printed: str | None = getattr(dataset, "summary", None)
+    if printed is not None:
+        return printed
     sizes = ", ".join(f"{s} {'endless' if (n := dataset.size(s)) is None else format(n, ',')}" for s in SPLITS)
     return f"{dataset.num_classes:,} classes: {sizes}"
 

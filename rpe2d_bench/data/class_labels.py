@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rpe2d_bench.data.announced import ABSENT
+from rpe2d_bench.data.absent import ABSENT
 from rpe2d_bench.data.interface import Dataset, Split
 from rpe2d_bench.data.subsets import class_counts
 

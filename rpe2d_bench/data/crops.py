@@ -1,8 +1,8 @@
-"""Which window of a picture the model sees in training, and the three numbers that tell it so.
+"""Which window of an image the model sees in training, and the three numbers that tell it so.
 
 crop_B3 is (log2 zoom, centre y, centre x): zoom >= 1 is the full frame over the window along either axis, the centre
 is that of the window relative to the frame's centre as a fraction of the full frame. (0, 0, 0) means the complete
-picture and nothing else, since a zoom of exactly 1 is drawn for complete pictures only.
+image and nothing else, since a zoom of exactly 1 is drawn for complete images only.
 
 Shape suffixes: B batch.
 """
@@ -16,7 +16,7 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor
 
-from rpe2d_bench.data.options import parse_options
+from rpe2d_bench.config.options import parse_options
 from rpe2d_bench.errors import UserError, unknown
 
 DRAWS = 4  # uniform numbers that a crop takes
@@ -24,7 +24,7 @@ DRAWS = 4  # uniform numbers that a crop takes
 
 @dataclass(frozen=True)
 class NoCrops:
-    """Complete pictures only."""
+    """Complete images only."""
 
     kind: ClassVar[str] = "none"
 
@@ -42,8 +42,8 @@ class ResizeAndCrop:
 
     kind: ClassVar[str] = "resize_and_crop"
     max_zoom: float = 2.0
-    uncropped_share: float = 0.4  # of the pictures stay complete
-    source: Literal["native", "train"] = "native"  # train: zoom into the picture at the train resolution, no new detail
+    uncropped_share: float = 0.4  # of the images stay complete
+    source: Literal["native", "train"] = "native"  # train: zoom into the image at the train resolution, no new detail
 
     def check(self) -> None:
         """Raises UserError for values outside their range."""

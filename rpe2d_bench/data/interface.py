@@ -1,4 +1,4 @@
-"""What every data set gives: labels and pictures of three disjoint splits, at any resolution asked for."""
+"""What every data set gives: labels and images of three disjoint splits, at any resolution asked for."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ Resolution = tuple[int, int]  # (height, width), pixels
 
 @runtime_checkable
 class Dataset(Protocol):
-    """Pictures with class labels, drawn from the same sources at every resolution.
+    """Images with class labels, drawn from the same sources at every resolution.
 
-    The picture of (split, index) shows the same thing at every resolution and does not depend on the other
+    The image of (split, index) shows the same thing at every resolution and does not depend on the other
     indices of the call; the splits are disjoint.
     """
 
@@ -30,16 +30,16 @@ class Dataset(Protocol):
 
     @property
     def revision(self) -> str:
-        """Identifies the pictures: options and version of the renderer, or a hash of a folder's content."""
+        """Identifies the images: options and version of the renderer, or a hash of a folder's content."""
 
     def size(self, split: Split) -> int | None:
-        """Number of pictures of a split; None is an unlimited stream."""
+        """Number of images of a split; None is an unlimited stream."""
 
     def labels(self, split: Split, indices: np.ndarray) -> np.ndarray:
         """Class labels, int64 [B], without rendering anything."""
 
-    def pictures(self, split: Split, indices: np.ndarray, resolution: Resolution) -> np.ndarray:
-        """Pictures, uint8 [B, channels, height, width]."""
+    def images(self, split: Split, indices: np.ndarray, resolution: Resolution) -> np.ndarray:
+        """Images, uint8 [B, channels, height, width]."""
 
 
 @runtime_checkable
@@ -47,6 +47,6 @@ class DatasetOptions(Protocol):
     """A frozen dataclass whose fields are the options of a data set in YAML."""
 
     def check(self) -> None:
-        """Raises UserError when the options cannot work, without reading the pictures."""
+        """Raises UserError when the options cannot work, without reading the images."""
 
     def build(self) -> Dataset: ...

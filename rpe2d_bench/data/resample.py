@@ -1,7 +1,7 @@
 """The one antialiasing filter of the data: Keys' cubic (a = -1/2) stretched to the pitch of the output pixels.
 
 It is the kernel of Pillow's BICUBIC, hence of clean-fid's resizer (Parmar et al. 2022). Resampling is separable and
-written as one matrix per axis and picture, so that a batch with a different window per picture is two products.
+written as one matrix per axis and image, so that a batch with a different window per image is two products.
 
 Shape suffixes: B batch, O output pixels of an axis, I input pixels of an axis, C channels, H height, W width.
 """
@@ -39,7 +39,7 @@ def keys_cubic_integral(u: Tensor) -> Tensor:
 def box_weights(centres_BO: Tensor, pitch: float, first_B: Tensor, step_B: Tensor, count: int) -> Tensor:
     """Weights [B, O, count] of boxes for outputs at the centres: the kernel integrated over each box.
 
-    Box j of picture b spans first_b + [j, j + 1] * step_b; there is nothing outside the boxes, so rows sum to less
+    Box j of image b spans first_b + [j, j + 1] * step_b; there is nothing outside the boxes, so rows sum to less
     than one where the kernel reaches over the end. All lengths in one unit; pitch is that of the output pixels.
     """
     edges_BI = first_B[:, None] + step_B[:, None] * torch.arange(count + 1)
@@ -51,7 +51,7 @@ def window_weights(start_B: Tensor, length_B: Tensor, inputs: int, outputs: int)
     """Weights [B, outputs, inputs] that resize the windows [start, start + length) (input pixels) to the outputs.
 
     As Pillow's resize with a box: the kernel is widened to the coarser of the two pitches, sampled at the centres of
-    the input pixels, cut at the border of the picture (not of the window), and normalised.
+    the input pixels, cut at the border of the image (not of the window), and normalised.
     """
     scale_B = length_B / outputs
     centres_BO = start_B[:, None] + scale_B[:, None] * (torch.arange(outputs, device=start_B.device) + 0.5)
@@ -61,6 +61,6 @@ def window_weights(start_B: Tensor, length_B: Tensor, inputs: int, outputs: int)
     return weights_BOI.div_(weights_BOI.sum(-1, keepdim=True))
 
 
-def resample(pictures_BCHW: Tensor, rows_BOI: Tensor, columns_BOI: Tensor) -> Tensor:
-    """Rows times picture times columns transposed; weights with batch 1 are shared by all pictures."""
-    return rows_BOI[:, None] @ pictures_BCHW @ columns_BOI[:, None].transpose(-1, -2)
+def resample(images_BCHW: Tensor, rows_BOI: Tensor, columns_BOI: Tensor) -> Tensor:
+    """Rows times image times columns transposed; weights with batch 1 are shared by all images."""
+    return rows_BOI[:, None] @ images_BCHW @ columns_BOI[:, None].transpose(-1, -2)

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rpe2d_bench.errors import UserError
-from rpe2d_bench.store import Store, write_json
+from rpe2d_bench.storage.store import Store, write_json
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -44,7 +44,7 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--no-weights", action="store_true", help="bring no weights back: samples and curves only")
     run.add_argument("--again", action="store_true", help="pack also what was packed before")
     run.add_argument("--device", help="instead of the experiment's resources.device")
-    run.add_argument("--data", help="where the pictures lie on this machine")
+    run.add_argument("--data", help="where the images lie on this machine")
     run.add_argument("--autoencoder", help="where the autoencoder lies on this machine")
     unpack.add_argument("files", type=Path, nargs="+", help="the folder that was written, or its files")
     for command in (run, unpack):

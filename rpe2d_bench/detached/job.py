@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from rpe2d_bench.errors import UserError
 
 if TYPE_CHECKING:
-    from rpe2d_bench.config import Resources
+    from rpe2d_bench.config.experiment import Resources
     from rpe2d_bench.stages import SampleStage, TrainStage
 
 FORMAT = 1
@@ -30,11 +30,11 @@ class Job:
 
 def prepare(path: Path, overrides: Sequence[str], only: Sequence[str]) -> dict[str, Any]:
     """The job of an experiment file; raises UserError as `run` would. Needs an installation with every package."""
-    from rpe2d_bench import loading
-    from rpe2d_bench.plan import make_plan
+    from rpe2d_bench.plan.expand import make_plan
+    from rpe2d_bench.resolve.load import load_experiment
     from rpe2d_bench.stages import SampleStage
 
-    plan = make_plan(loading.load(path, overrides, only), tuple(overrides))
+    plan = make_plan(load_experiment(path, overrides, only), tuple(overrides))
     samples: dict[str, Any] = {}
     for trial in plan.trials:
         trial.stage.check_inputs()
@@ -66,7 +66,7 @@ def read(path: Path) -> dict[str, Any]:
 def resolved(job: dict[str, Any], data: str | None = None, autoencoder: str | None = None) -> Job:
     """The stages of a job; data and autoencoder are where these lie on this machine, if elsewhere."""
     from rpe2d_bench.autoencoders import LatentSpace
-    from rpe2d_bench.config import Model, Resources, Sampler, Train
+    from rpe2d_bench.config.experiment import Model, Resources, Sampler, Train
     from rpe2d_bench.stages import SampleStage, TrainStage
     from rpe2d_bench.stages.denoiser import WeightsFile
 

@@ -20,6 +20,6 @@ def draw_times(batch: int, rng: Generator, mean: float = 0.0, std: float = 1.0) 
 def noised(
     path: Path, x_BCYX: Float[Tensor, "B C Y X"], eps_BCYX: Float[Tensor, "B C Y X"], t_B: Float[Tensor, " B"]
 ) -> tuple[Float[Tensor, "B C Y X"], Float[Tensor, "B C Y X"]]:
-    """The noised picture x_t and the velocity that the model shall predict there."""
+    """The noised image x_t and the velocity that the model shall predict there."""
     at = path(t_B.view(-1, 1, 1, 1))
     return at.alpha * x_BCYX + at.sigma * eps_BCYX, at.d_alpha * x_BCYX + at.d_sigma * eps_BCYX

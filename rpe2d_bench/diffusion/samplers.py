@@ -1,4 +1,4 @@
-"""From noise to pictures: ordinary differential equation solvers as generators, guidance, timestep shift.
+"""From noise to images: ordinary differential equation solvers as generators, guidance, timestep shift.
 
 A velocity function maps (x [B, C, Y, X], t as a float) to the velocity there; every sampler has the same signature
 and yields x after each step, so any of them is a drop-in for another.

@@ -1,8 +1,7 @@
 """Positional encodings: the interface, the core methods, and the tables of everything installed."""
 
 from rpe2d_bench.encodings.axial import AxialRoPE, AxialSinCos
-from rpe2d_bench.encodings.build import build, replaced, validate
-from rpe2d_bench.encodings.digest import realised_digest
+from rpe2d_bench.encodings.identity import realised_digest
 from rpe2d_bench.encodings.interface import (
     Context,
     Encoding,
@@ -13,6 +12,7 @@ from rpe2d_bench.encodings.interface import (
     Positions,
     rotate,
 )
+from rpe2d_bench.encodings.spec import build, replaced, validate
 from rpe2d_bench.encodings.table import ENCODINGS, FREQUENCIES, LOGIT_SCALES, POSITIONS
 
 __all__ = [

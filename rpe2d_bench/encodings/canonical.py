@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-from rpe2d_bench.encodings.build import FROM_MODEL, RULES, resolve, schema
+from rpe2d_bench.encodings.spec import FROM_MODEL, RULES, resolve, schema
 
 
 def canonical(spec: Mapping[str, Any]) -> dict[str, Any]:

@@ -18,9 +18,9 @@ import torch
 from torch import Generator, Tensor
 
 from rpe2d_bench.encodings.axial import Axial
-from rpe2d_bench.encodings.build import build
 from rpe2d_bench.encodings.frequencies import Geometric
 from rpe2d_bench.encodings.interface import Context, Grid, PositionalEncoding, Positions
+from rpe2d_bench.encodings.spec import build
 from rpe2d_bench.encodings.table import ENCODINGS, FREQUENCIES, LOGIT_SCALES, POSITIONS
 from rpe2d_bench.errors import UserError, unknown
 

@@ -20,7 +20,7 @@ from torch import Generator, Tensor, nn
 
 @dataclass(frozen=True)
 class Grid:
-    """Tokens of a picture, height first; never pixels."""
+    """Tokens of an image, height first; never pixels."""
 
     height: int
     width: int
@@ -50,7 +50,7 @@ class Context:
     t: Float[Tensor, " B"] | None = None  # 0 = data, 1 = noise; always given while sampling
     rng: Generator | None = None  # given <=> training; randomness is never implicit
     batch: int = 1
-    crop_B3: Float[Tensor, "B 3"] | None = None  # log2 zoom, centre y and x of each crop; None = complete pictures
+    crop_B3: Float[Tensor, "B 3"] | None = None  # log2 zoom, centre y and x of each crop; None = complete images
 
     def scale_factor(self, axis: int) -> float:
         """grid / train_grid along an axis, NOT clamped: grids below the train grid are in scope."""

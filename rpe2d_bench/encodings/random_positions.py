@@ -34,7 +34,7 @@ class RandomPositions:
     spaced run of random stride (1 or more) and offset, each position moved by up to jitter/2 strides.
     per: one draw for every sample, or one for the batch. tied: both axes share their random numbers.
     inference: `even` over the whole range, `mean` the means of the order statistics of the draw, `centred` and
-    `contiguous` runs of stride 1, `random` one draw by `seed`, the same for every picture.
+    `contiguous` runs of stride 1, `random` one draw by `seed`, the same for every image.
     Raises UserError where a grid does not fit in max_grid.
     """
 

@@ -1,8 +1,8 @@
-"""Metrics: pictures -> features -> distance, one file per metric, with the net's name in every value's name."""
+"""Metrics: images -> features -> distance, one file per metric, with the net's name in every value's name."""
 
-from rpe2d_bench.metrics.measure import Measurement, measure, observe, score
-from rpe2d_bench.metrics.nets import FEATURE_NETS, load_net, net_version
+from rpe2d_bench.metrics.nets.table import FEATURE_NETS, load_net, net_version
 from rpe2d_bench.metrics.observations import Observations, concatenate, load_observations
+from rpe2d_bench.metrics.score import Measurement, measure, observe, score
 from rpe2d_bench.metrics.table import METRICS, Metric, split, validate, value_name
 
 __all__ = [

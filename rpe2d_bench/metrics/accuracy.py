@@ -7,13 +7,13 @@ from __future__ import annotations
 import numpy as np
 
 from rpe2d_bench.errors import UserError
-from rpe2d_bench.metrics.features import Features
+from rpe2d_bench.metrics.nets.features import Features
 
 
 def accuracy(judged: Features, labels_N: np.ndarray) -> float:
-    """Share of pictures whose most likely class is their label."""
+    """Share of images whose most likely class is their label."""
     if len(judged) != len(labels_N):
-        raise UserError(f"{len(judged)} pictures but {len(labels_N)} labels; each picture needs its label")
+        raise UserError(f"{len(judged)} images but {len(labels_N)} labels; each image needs its label")
     if judged.logits_NK is None:
         raise UserError(f"{judged.net} has no classes; choose a classifier as judge")
     classes = judged.logits_NK.shape[1]

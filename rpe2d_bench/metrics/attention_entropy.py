@@ -3,9 +3,9 @@
 The entropy of an attention row is between 0 (one token) and log N (all N alike). More tokens mean more entropy: with
 the weights of a uniform row by log N, so that a model whose attention does not adapt spreads over everything (Jin et
 al. 2023, arXiv 2306.08645, from which proportional attention follows). Two numbers say so, each the mean over heads,
-layers, rows, pictures and times, minus the same on the train grid: entropy over log N, and entropy in nats.
+layers, rows, images and times, minus the same on the train grid: entropy over log N, and entropy in nats.
 
-What the model looks at is real pictures of the evaluated split, noised: the same for every method, in the distribution
+What the model looks at is real images of the evaluated split, noised: the same for every method, in the distribution
 that the model knows, and independent of the sampler's guidance. The train grid is seen with the encoding of training.
 
 Shape suffixes: B batch, H heads, M rows (queries), N tokens (keys), L layers.
@@ -22,7 +22,7 @@ from torch import Tensor
 
 RELATIVE, NATS = "attention_entropy", "attention_entropy_nats"
 VERSION = "1"
-PICTURES = 16
+IMAGES = 16
 TIMES = (0.75, 0.5, 0.25)  # the sampler's steps nearest to these are looked at
 
 
@@ -60,7 +60,7 @@ def deviation(now: AttentionEntropy, trained: AttentionEntropy) -> dict[str, flo
     return {RELATIVE: now.relative - trained.relative, NATS: now.nats - trained.nats}
 
 
-def details(now: AttentionEntropy, trained: AttentionEntropy, ts: list[float], pictures: int) -> dict[str, Any]:
+def details(now: AttentionEntropy, trained: AttentionEntropy, ts: list[float], images: int) -> dict[str, Any]:
     """What a reader may ask about them."""
     scale, trained_scale = (math.log(max(side.tokens, 2)) for side in (now, trained))
     by_layer = now.nats_LH.mean(axis=1) / scale - trained.nats_LH.mean(axis=1) / trained_scale
@@ -68,5 +68,5 @@ def details(now: AttentionEntropy, trained: AttentionEntropy, ts: list[float], p
         "tokens": now.tokens, "nats": now.nats, "relative": now.relative,
         "train_tokens": trained.tokens, "train_nats": trained.nats, "train_relative": trained.relative,
         "deviation_by_layer": [round(float(value), 6) for value in by_layer],
-        "seen": f"{pictures} real pictures, noised to t = {', '.join(f'{t:.3g}' for t in ts)}",
+        "seen": f"{images} real images, noised to t = {', '.join(f'{t:.3g}' for t in ts)}",
     }  # fmt: skip

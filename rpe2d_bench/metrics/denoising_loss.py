@@ -1,8 +1,8 @@
-"""Denoising loss on real pictures at a test resolution: how well a model knows a grid before the sampler adds anything.
+"""Denoising loss on real images at a test resolution: how well a model knows a grid before the sampler adds anything.
 
-The mean squared error of the velocity over pictures and over times t = 0.05, 0.15, ... 0.95, without guidance, with the
-encoding that a method realises on the grid. Pixels at other sizes are other pictures, so columns are not comparable;
-methods in a column are, and see the same pictures, noise and times.
+The mean squared error of the velocity over images and over times t = 0.05, 0.15, ... 0.95, without guidance, with the
+encoding that a method realises on the grid. Pixels at other sizes are other images, so columns are not comparable;
+methods in a column are, and see the same images, noise and times.
 """
 
 from __future__ import annotations
@@ -10,13 +10,13 @@ from __future__ import annotations
 from typing import Any
 
 NAME, VERSION = "denoising_loss", "1"
-PICTURES = 50
+IMAGES = 50
 TIMES = tuple((step + 0.5) / 10 for step in range(10))
 
 
-def details(by_time: dict[float, float], pictures: int) -> dict[str, Any]:
+def details(by_time: dict[float, float], images: int) -> dict[str, Any]:
     """What a reader may ask about it."""
     return {
         "by_time": {f"{t:.2f}": round(loss, 6) for t, loss in by_time.items()},
-        "seen": f"{pictures} real pictures, each at {len(by_time)} times",
+        "seen": f"{images} real images, each at {len(by_time)} times",
     }

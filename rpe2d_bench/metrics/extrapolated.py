@@ -19,7 +19,7 @@ def frechet_at_infinity(features_ND: np.ndarray, reference_MD: np.ndarray, seed:
     """FD extrapolated to infinite n, and in words from what. Not bounded below by zero: it is an estimate."""
     count = min(len(features_ND), len(reference_MD))
     if count < 40:
-        raise UserError(f"extrapolating the Frechet distance needs at least 40 pictures on each side, got {count}")
+        raise UserError(f"extrapolating the Frechet distance needs at least 40 images on each side, got {count}")
     sizes = np.unique(np.round(1.0 / np.linspace(1.0 / (_SMALLEST * count), 1.0 / count, POINTS)).astype(int))
     rng = np.random.default_rng(seed)
     values, inverse = [], []
@@ -30,4 +30,4 @@ def frechet_at_infinity(features_ND: np.ndarray, reference_MD: np.ndarray, seed:
             values.append(frechet_distance(features_ND[ours], reference_MD[theirs]))
             inverse.append(1.0 / size)
     _, intercept = np.polyfit(inverse, values, 1)
-    return float(intercept), f"extrapolated from {sizes[0]}..{sizes[-1]} pictures, seed {seed}"
+    return float(intercept), f"extrapolated from {sizes[0]}..{sizes[-1]} images, seed {seed}"

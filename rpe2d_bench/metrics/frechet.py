@@ -40,7 +40,7 @@ def fit(features_ND: np.ndarray) -> Gaussian:
     """The Gaussian of a set of features [N, D], N >= 2."""
     count, width = features_ND.shape
     if count < 2:
-        raise UserError(f"a Frechet distance needs at least 2 pictures on each side, got {count}")
+        raise UserError(f"a Frechet distance needs at least 2 images on each side, got {count}")
     mean = features_ND.mean(axis=0, dtype=np.float64)
     if count <= width:
         return Gaussian(mean, (features_ND - mean) / np.sqrt(count - 1), count)

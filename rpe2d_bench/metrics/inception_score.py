@@ -1,11 +1,11 @@
-"""Inception score (Salimans et al. 2016, arXiv 1606.03498): exp of the mean KL divergence of a picture's class
-probabilities from their mean over pictures. It looks at generated pictures alone.
+"""Inception score (Salimans et al. 2016, arXiv 1606.03498): exp of the mean KL divergence of an image's class
+probabilities from their mean over images. It looks at generated images alone.
 
-Its value grows with the count, so blocks of one size are scored and averaged: 5,000 pictures each, as in
-openai/guided-diffusion@22e0df8, evaluations/evaluator.py. Pictures are shuffled first (seeded), so that a folder
+Its value grows with the count, so blocks of one size are scored and averaged: 5,000 images each, as in
+openai/guided-diffusion@22e0df8, evaluations/evaluator.py. Images are shuffled first (seeded), so that a folder
 sorted by class does not make blocks of few classes.
 
-Shapes: N pictures, K classes.
+Shapes: N images, K classes.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ BLOCK = 5000
 
 
 def inception_score(logits_NK: np.ndarray, seed: int = 0) -> tuple[float, int]:
-    """Mean over blocks, and how many blocks there were: as near to 5,000 pictures each as equal blocks can be."""
+    """Mean over blocks, and how many blocks there were: as near to 5,000 images each as equal blocks can be."""
     blocks = max(1, round(len(logits_NK) / BLOCK))
     order = np.random.default_rng(seed).permutation(len(logits_NK))
     return float(np.mean([_score(logits_NK[part]) for part in np.array_split(order, blocks)])), blocks

@@ -1,10 +1,10 @@
 """Kernel distance (KID): unbiased squared MMD with the cubic kernel (x.y / d + 1)^3 (arXiv 1801.01401, eq. 4, sec. 4).
 
-Up to `ALL_SAMPLES` pictures a side the closed form runs over all pairs and nothing is random. Beyond that it is the
+Up to `ALL_SAMPLES` images a side the closed form runs over all pairs and nothing is random. Beyond that it is the
 mean over `SUBSETS` seeded subsets of `SUBSET_SIZE`, the protocol of the paper. It can be slightly negative: unbiased.
 
-Where each class has a fixed number of pictures, samples are not independent, and the plain estimator is below zero
-even between two real sets: of n - 1 partners of a picture too few share its class. With the classes given, pairs of
+Where each class has a fixed number of images, samples are not independent, and the plain estimator is below zero
+even between two real sets: of n - 1 partners of an image too few share its class. With the classes given, pairs of
 one class are weighted by n_a / (n_a - 1) instead, which is unbiased for fixed class counts. Classes of a single image
 have no pair: they are taken together, or with the smallest other class (collapsed strata, Cochran, Sampling Techniques,
 5A.12), which is off by their distance over n^2 only, where dropping all classes would be off by that of all over n.
@@ -77,7 +77,7 @@ def mmd2(
     """Unbiased squared MMD over all pairs of two sets, which may differ in size; by class where counts are fixed."""
     n, m = len(one_ND), len(other_MD)
     if min(n, m) < 2:
-        raise UserError(f"a kernel distance needs at least 2 pictures on each side, got {n} and {m}")
+        raise UserError(f"a kernel distance needs at least 2 images on each side, got {n} and {m}")
     if one_ND.shape[1] != other_MD.shape[1]:
         raise UserError(
             f"features of {one_ND.shape[1]} and {other_MD.shape[1]} dimensions cannot be compared; use one net"

@@ -1,10 +1,10 @@
-"""Memorization: are generated pictures nearer to the training pictures than to real ones never trained on?
+"""Memorization: are generated images nearer to the training images than to real ones never trained on?
 
 A model that has learned the distribution is as near to one as to the other: a share of 0.5 (the nearest-neighbour
 half of the data-copying test of Meehan et al. 2020, arXiv 2004.05675). A copy is much nearer to its source than to
 everything held out.
 
-Shapes: N generated, T training, M held-out pictures; D features.
+Shapes: N generated, T training, M held-out images; D features.
 """
 
 from __future__ import annotations
@@ -16,25 +16,25 @@ import numpy as np
 from rpe2d_bench.errors import UserError
 from rpe2d_bench.metrics.precision_recall import squared_distances
 
-NEAR_COPY = 1 / 3  # a near copy is at most this far from its source, relative to the nearest held-out picture
+NEAR_COPY = 1 / 3  # a near copy is at most this far from its source, relative to the nearest held-out image
 
 
 @dataclass(frozen=True)
 class Memorization:
-    """Share of pictures nearer to training than to held-out pictures, its standard error, and what looks copied."""
+    """Share of images nearer to training than to held-out images, its standard error, and what looks copied."""
 
     nearer_to_training: float
     standard_error: float  # of that share, were nothing memorized
-    near_copies: float  # share of generated pictures
-    sources: np.ndarray  # [N] int64: the nearest training picture of each
-    count: int  # pictures on the training and on the held-out side
+    near_copies: float  # share of generated images
+    sources: np.ndarray  # [N] int64: the nearest training image of each
+    count: int  # images on the training and on the held-out side
 
 
 def memorization(generated_ND: np.ndarray, training_TD: np.ndarray, held_out_MD: np.ndarray) -> Memorization:
     """Nearest training neighbour against nearest held-out neighbour, on equally many of both (the first ones)."""
     count = min(len(training_TD), len(held_out_MD))
     if not len(generated_ND) or not count:
-        raise UserError("the memorization check needs generated, training and held-out pictures; one set is empty")
+        raise UserError("the memorization check needs generated, training and held-out images; one set is empty")
     to_training, sources = _nearest(generated_ND, training_TD[:count])
     to_held_out, _ = _nearest(generated_ND, held_out_MD[:count])
     nearer = (to_training < to_held_out) + 0.5 * (to_training == to_held_out)

@@ -1,11 +1,11 @@
-"""Number and size of objects in glyph pictures, where the renderer knows both exactly.
+"""Number and size of objects in glyph images, where the renderer knows both exactly.
 
 An object is a connected set of pixels (8 neighbours) brighter than 30 % in any channel, which is where the renderer
 draws the line between glyphs and backgrounds, after gaps of up to 6 % of the short side are closed (dark stripes of a
 texture). Parts within another object's box (the dot of a dotted zero) and specks below a twentieth of the short side
-are not objects. The values compare the distributions of generated and real pictures, so they need no labels.
+are not objects. The values compare the distributions of generated and real images, so they need no labels.
 
-Shapes: N pictures, C channels, H and W pixels.
+Shapes: N images, C channels, H and W pixels.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ _CLOSING = 0.03  # radius, of the short side
 _NEIGHBOURS = np.ones((3, 3), dtype=int)
 
 
-def objects(pictures_NCHW: np.ndarray) -> np.ndarray:
+def objects(images_NCHW: np.ndarray) -> np.ndarray:
     """[N, 2] float32: number of objects, and the largest one's longer extent over the short side (0 if none)."""
     from scipy import ndimage
 
-    short = min(pictures_NCHW.shape[2:])
-    result = np.zeros((len(pictures_NCHW), 2), np.float32)
+    short = min(images_NCHW.shape[2:])
+    result = np.zeros((len(images_NCHW), 2), np.float32)
     radius = max(1, round(_CLOSING * short))
     square = np.ones((2 * radius + 1, 2 * radius + 1), dtype=bool)
-    for index, picture in enumerate(pictures_NCHW.max(axis=1) > _BRIGHT):
-        closed = ndimage.binary_closing(np.pad(picture, radius), square)[radius:-radius, radius:-radius]
+    for index, image in enumerate(images_NCHW.max(axis=1) > _BRIGHT):
+        closed = ndimage.binary_closing(np.pad(image, radius), square)[radius:-radius, radius:-radius]
         marked, _ = ndimage.label(closed, structure=_NEIGHBOURS)
         boxes = [(down.start, down.stop, across.start, across.stop) for down, across in ndimage.find_objects(marked)]
         boxes = [box for box in boxes if _extent(box) >= max(2.0, _SPECK * short)]
@@ -52,9 +52,9 @@ def _within(box: Box, other: Box) -> bool:
 
 
 def count_distance(found_N2: np.ndarray, real_M2: np.ndarray) -> float:
-    """Total variation between the distributions of the number of objects: the share of pictures with a wrong number."""
+    """Total variation between the distributions of the number of objects: the share of images with a wrong number."""
     if not len(found_N2) or not len(real_M2):
-        raise UserError("counting objects needs at least one picture on each side")
+        raise UserError("counting objects needs at least one image on each side")
     most = int(max(found_N2[:, 0].max(), real_M2[:, 0].max()))
     shares = [np.bincount(x[:, 0].astype(int), minlength=most + 1) / len(x) for x in (found_N2, real_M2)]
     return float(np.abs(shares[0] - shares[1]).sum() / 2)

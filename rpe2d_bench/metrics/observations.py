@@ -1,4 +1,4 @@
-"""What is kept of a set of pictures: the features of every view, and how many pictures of what size there were."""
+"""What is kept of a set of images: the features of every view, and how many images of what size there were."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from zipfile import BadZipFile
 import numpy as np
 
 from rpe2d_bench.errors import UserError
-from rpe2d_bench.metrics.features import Features
+from rpe2d_bench.metrics.nets.features import Features
 
 
 @dataclass(frozen=True)
 class Observations:
-    """A set of pictures as the metrics see it; rows of every view belong to the same pictures."""
+    """A set of images as the metrics see it; rows of every view belong to the same images."""
 
     views: dict[str, Features]
     count: int
-    resolution: tuple[int, int] | None  # None: pictures of several sizes, each resized to the net's input
+    resolution: tuple[int, int] | None  # None: images of several sizes, each resized to the net's input
     net: str
     judge: str | None
 
     def subset(self, index: np.ndarray) -> Observations:
-        """The observations of some of the pictures."""
+        """The observations of some of the images."""
         views = {view: features.subset(index) for view, features in self.views.items()}
         return replace(self, views=views, count=len(index))
 
@@ -62,7 +62,7 @@ def load_observations(path: Path) -> Observations:
 
 
 def concatenate(parts: Sequence[Observations]) -> Observations:
-    """The observations of several batches of pictures of one resolution, in order."""
+    """The observations of several batches of images of one resolution, in order."""
     first = parts[0]
     views = {}
     for view, features in first.views.items():

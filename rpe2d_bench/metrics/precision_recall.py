@@ -35,7 +35,7 @@ def squared_distances(one_ND: np.ndarray, other_MD: np.ndarray) -> Iterator[tupl
 def radii(features_ND: np.ndarray, k: int) -> np.ndarray:
     """[N] squared distance of each point to its k-th nearest neighbour in the same set."""
     if len(features_ND) <= k:
-        raise UserError(f"{len(features_ND)} pictures have no {k} nearest neighbours; at least {k + 1} are needed")
+        raise UserError(f"{len(features_ND)} images have no {k} nearest neighbours; at least {k + 1} are needed")
     nearest = np.full((len(features_ND), k), np.inf)
     for rows, columns, block in squared_distances(features_ND, features_ND):
         itself = np.arange(max(rows.start, columns.start), min(rows.stop, columns.stop))
@@ -55,22 +55,22 @@ def _in_balls(points_ND: np.ndarray, centres_MD: np.ndarray, k: int) -> tuple[fl
 
 
 def precision(generated_ND: np.ndarray, real_MD: np.ndarray, k: int = NEAREST) -> float:
-    """Share of generated pictures within the real manifold."""
+    """Share of generated images within the real manifold."""
     return _in_balls(generated_ND, real_MD, k)[0]
 
 
 def recall(generated_ND: np.ndarray, real_MD: np.ndarray, k: int = NEAREST) -> float:
-    """Share of real pictures within the generated manifold."""
+    """Share of real images within the generated manifold."""
     return _in_balls(real_MD, generated_ND, k)[0]
 
 
 def density(generated_ND: np.ndarray, real_MD: np.ndarray, k: int = NEAREST_DENSITY) -> float:
-    """Mean number of real balls around a generated picture, over k; can exceed 1."""
+    """Mean number of real balls around a generated image, over k; can exceed 1."""
     return _in_balls(generated_ND, real_MD, k)[1] / k
 
 
 def coverage(generated_ND: np.ndarray, real_MD: np.ndarray, k: int = NEAREST_DENSITY) -> float:
-    """Share of real balls that hold at least one generated picture."""
+    """Share of real balls that hold at least one generated image."""
     reach = radii(real_MD, k)
     covered = np.zeros(len(real_MD), bool)
     for rows, _, block in squared_distances(real_MD, generated_ND):

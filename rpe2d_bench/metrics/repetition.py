@@ -1,12 +1,12 @@
-"""Repetition: does a picture contain the same thing twice, as extrapolated positions make it?
+"""Repetition: does an image contain the same thing twice, as extrapolated positions make it?
 
-Per picture: the highest normalised cross-correlation (Lewis 1995, computed by FFT) of the picture's luma with itself
+Per image: the highest normalised cross-correlation (Lewis 1995, computed by FFT) of the image's luma with itself
 shifted, over shifts of a quarter to six tenths of a side, at no more than 96 pixels on the long side, since tiling is
-structure. Overlaps that hold less than a quarter of the picture's contrast count as empty and score nothing.
-Per set: the share of pictures above the 99th percentile of real pictures at the same resolution, so that 1 % is what
-real pictures score, and 100 % means that every picture repeats itself more than real ones do.
+structure. Overlaps that hold less than a quarter of the image's contrast count as empty and score nothing.
+Per set: the share of images above the 99th percentile of real images at the same resolution, so that 1 % is what
+real images score, and 100 % means that every image repeats itself more than real ones do.
 
-Shapes: N pictures, C channels, H and W pixels; P, Q shifts down and across.
+Shapes: N images, C channels, H and W pixels; P, Q shifts down and across.
 """
 
 from __future__ import annotations
@@ -15,27 +15,27 @@ import numpy as np
 import torch
 
 from rpe2d_bench.errors import UserError
-from rpe2d_bench.metrics.features import to_channels
-from rpe2d_bench.metrics.resize import resize
+from rpe2d_bench.metrics.nets.features import to_channels
+from rpe2d_bench.metrics.nets.resize import resize
 
 VERSION = "1"
 SHIFTS = (0.25, 0.6)  # of a side
 FALSE_ALARMS = 0.01
 LONG_SIDE = 96
-_LEAST_CONTRAST = 0.25  # share of the picture's variance per pixel that both overlapping parts must have
+_LEAST_CONTRAST = 0.25  # share of the image's variance per pixel that both overlapping parts must have
 _FLAT = 4.0  # grey levels; parts with less spread show nothing that could repeat
 _CHUNK = 64
 
 
-def repetition_scores(pictures_NCHW: np.ndarray) -> np.ndarray:
-    """[N] float64 in -1..1 from uint8 pictures; 0 for flat pictures and where no shift qualifies."""
-    parts = [_scores(_small(pictures_NCHW[i : i + _CHUNK])) for i in range(0, len(pictures_NCHW), _CHUNK)]
+def repetition_scores(images_NCHW: np.ndarray) -> np.ndarray:
+    """[N] float64 in -1..1 from uint8 images; 0 for flat images and where no shift qualifies."""
+    parts = [_scores(_small(images_NCHW[i : i + _CHUNK])) for i in range(0, len(images_NCHW), _CHUNK)]
     return np.concatenate(parts) if parts else np.empty(0)
 
 
-def _small(pictures_NCHW: np.ndarray) -> np.ndarray:
+def _small(images_NCHW: np.ndarray) -> np.ndarray:
     """[N, H, W] luma, float64, at most `LONG_SIDE` pixels long."""
-    grey, _ = to_channels(torch.from_numpy(np.ascontiguousarray(pictures_NCHW)), 1)
+    grey, _ = to_channels(torch.from_numpy(np.ascontiguousarray(images_NCHW)), 1)
     height, width = grey.shape[2:]
     scale = min(1.0, LONG_SIDE / max(height, width))
     size = (max(1, round(height * scale)), max(1, round(width * scale)))
@@ -77,7 +77,7 @@ def _allowed(height: int, width: int) -> np.ndarray:
 
 
 def repetition(scores_N: np.ndarray, real_scores_M: np.ndarray, false_alarms: float = FALSE_ALARMS) -> float:
-    """Share of pictures that repeat themselves more than all but `false_alarms` of the real ones."""
+    """Share of images that repeat themselves more than all but `false_alarms` of the real ones."""
     if not len(scores_N) or not len(real_scores_M):
-        raise UserError("the repetition score needs at least one picture on each side")
+        raise UserError("the repetition score needs at least one image on each side")
     return float((scores_N > np.quantile(real_scores_M, 1.0 - false_alarms, method="higher")).mean())

@@ -23,9 +23,9 @@ from rpe2d_bench.metrics import (
     precision_recall,
 )
 from rpe2d_bench.metrics import repetition as repetitions
-from rpe2d_bench.metrics.features import Features
 from rpe2d_bench.metrics.inception_score import BLOCK, inception_score
-from rpe2d_bench.metrics.nets import entry
+from rpe2d_bench.metrics.nets.features import Features
+from rpe2d_bench.metrics.nets.table import entry
 from rpe2d_bench.metrics.views import View
 
 Score = tuple[float, str]  # the value, and in words what the reader must know about it
@@ -54,7 +54,7 @@ class Metric:
     citation: str
     needs: View
     compute: Callable[[Inputs], Score]
-    training: bool = False  # looks at training pictures too
+    training: bool = False  # looks at training images too
     only: str | None = None  # the one net that it is defined on
 
     @property
@@ -67,7 +67,7 @@ def _frechet(inputs: Inputs) -> Score:
     smaller = min(len(generated), len(reference))
     note = ""
     if smaller <= generated.shape[1]:
-        note = f"{smaller} pictures for {generated.shape[1]} features: biased upwards, compare equal counts only"
+        note = f"{smaller} images for {generated.shape[1]} features: biased upwards, compare equal counts only"
     return frechet.frechet_distance(generated, reference), note
 
 
@@ -88,7 +88,7 @@ def _plain(function: Callable[[np.ndarray, np.ndarray], float]) -> Callable[[Inp
 
 def _accuracy(inputs: Inputs) -> Score:
     if inputs.labels is None:
-        raise UserError("accuracy needs the class each picture was asked to show; give labels or leave it out")
+        raise UserError("accuracy needs the class each image was asked to show; give labels or leave it out")
     return accuracy.accuracy(inputs.generated, inputs.labels), ""
 
 
@@ -98,27 +98,27 @@ def _inception_score(inputs: Inputs) -> Score:
     value, blocks = inception_score(inputs.generated.logits_NK, inputs.seed)
     count = len(inputs.generated)
     note = f"mean of {blocks} blocks of {count // blocks}" if blocks > 1 else f"one block of {count}"
-    return value, note + (f"; below {BLOCK} pictures: biased downwards" if count < BLOCK else "")
+    return value, note + (f"; below {BLOCK} images: biased downwards" if count < BLOCK else "")
 
 
 def _repetition(inputs: Inputs) -> Score:
     seen, real = inputs.generated.features_ND[:, 0], inputs.reference.features_ND[:, 0]
-    median = f"median correlation {np.median(seen):.2f}, of real pictures {np.median(real):.2f}"
-    return repetitions.repetition(seen, real), f"above the 99th percentile of {len(real)} real pictures; {median}"
+    median = f"median correlation {np.median(seen):.2f}, of real images {np.median(real):.2f}"
+    return repetitions.repetition(seen, real), f"above the 99th percentile of {len(real)} real images; {median}"
 
 
 def _memorization(inputs: Inputs) -> Score:
     if inputs.training is None:
-        raise UserError("memorization needs training pictures to compare with; give them or leave it out")
+        raise UserError("memorization needs training images to compare with; give them or leave it out")
     found = memorization.memorization(
         inputs.generated.features_ND, inputs.training.features_ND, inputs.reference.features_ND
     )
     note = f"0.5 +- {found.standard_error:.2g} without memorization; {found.near_copies:.1%} near copies"
-    return found.nearer_to_training, f"{note}; {found.count} training and held-out pictures"
+    return found.nearer_to_training, f"{note}; {found.count} training and held-out images"
 
 
 def _of_model(inputs: Inputs) -> Score:
-    raise UserError("this metric looks into the model, not at pictures; list it in evaluate.metrics of an experiment")
+    raise UserError("this metric looks into the model, not at images; list it in evaluate.metrics of an experiment")
 
 
 _PR, _DC = "Kynkaanniemi et al. 2019, arXiv 1904.06991", "Naeem et al. 2020, arXiv 2002.09797"
@@ -155,7 +155,7 @@ METRICS: dict[str, Metric] = {
 
 
 def value_name(metric: str, net: str, judge: str | None) -> str:
-    """The name a value carries in records: the metric and the net that saw the pictures; FID only for Inception's."""
+    """The name a value carries in records: the metric and the net that saw the images; FID only for Inception's."""
     needs = METRICS[metric].needs
     if needs in ("repetition", "objects", "model") or METRICS[metric].only:
         return metric
@@ -183,7 +183,7 @@ def validate(names: Sequence[str], net: str, judge: str | None = None, *, model:
         if name not in METRICS:
             raise unknown("metric", name, METRICS)
         if METRICS[name].needs == "model" and not model:
-            raise UserError(f"{name!r} looks into the model, not at pictures; list it in evaluate.metrics of a file")
+            raise UserError(f"{name!r} looks into the model, not at images; list it in evaluate.metrics of a file")
         if (only := METRICS[name].only) not in (None, net):
             raise UserError(f"{name!r} is defined on the features of {only!r}, not of {net!r}; leave one of them out")
         if METRICS[name].needs == "judge":
@@ -198,7 +198,7 @@ def validate(names: Sequence[str], net: str, judge: str | None = None, *, model:
 
 
 def split(names: Sequence[str], net: str, judge: str | None) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Canonical names of the metrics that look at pictures, and of those that look into the model."""
+    """Canonical names of the metrics that look at images, and of those that look into the model."""
     known = validate(names, net, judge, model=True)
     inside = tuple(name for name in known if METRICS[name].needs == "model")
     return tuple(name for name in known if name not in inside), inside

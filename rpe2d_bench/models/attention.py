@@ -139,8 +139,8 @@ def _weighted(q_BHNK: Tensor, k_BHNK: Tensor, v_BHNK: Tensor, mask_NN: Tensor | 
     # 30 ms at 1,024 (docs/performance.md)
     if q_BHNK.requires_grad:
         return _logits(q_BHNK, k_BHNK, mask_NN).softmax(dim=-1) @ v_BHNK
-    pictures = max(1, IN_CACHE // (q_BHNK.shape[1] * q_BHNK.shape[2] ** 2))
-    slices = zip(*(part.split(pictures) for part in (q_BHNK, k_BHNK, v_BHNK)), strict=True)
+    images = max(1, IN_CACHE // (q_BHNK.shape[1] * q_BHNK.shape[2] ** 2))
+    slices = zip(*(part.split(images) for part in (q_BHNK, k_BHNK, v_BHNK)), strict=True)
     return torch.cat([_softmax(_logits(q, k, mask_NN)) @ v for q, k, v in slices])
 
 

@@ -95,7 +95,7 @@ class Block(nn.Module):
 
 
 class DiT(nn.Module):
-    """Velocity of a noised picture, given time, class, encoding and (if trained with crops) the crop."""
+    """Velocity of a noised image, given time, class, encoding and (if trained with crops) the crop."""
 
     def __init__(
         self, options: DiTOptions, *, channels: int, num_classes: int, micro_conditioning: bool = False
@@ -137,11 +137,11 @@ class DiT(nn.Module):
         return self.num_classes
 
     def grid(self, x_BCYX: Tensor) -> Grid:
-        """Tokens of a picture."""
+        """Tokens of an image."""
         return Grid(x_BCYX.shape[-2] // self.options.patch_size, x_BCYX.shape[-1] // self.options.patch_size)
 
     def condition(self, t_B: Tensor, labels_B: Tensor, crop_B3: Tensor | None) -> Tensor:
-        """Condition vector [B, D] from time, class and crop; no crop means the complete picture, (0, 0, 0)."""
+        """Condition vector [B, D] from time, class and crop; no crop means the complete image, (0, 0, 0)."""
         condition_BD: Tensor = self.time_embedding(self.time_features(t_B.unsqueeze(-1)))
         condition_BD = condition_BD + self.class_embedding(labels_B)
         if self.crop_embedding is not None:
@@ -158,7 +158,7 @@ class DiT(nn.Module):
         crop_B3: Tensor | None = None,
         dilation: int = 1,
     ) -> Tensor:
-        """Velocity, shaped as the picture; its sides are multiples of the patch. dilation is the stem's."""
+        """Velocity, shaped as the image; its sides are multiples of the patch. dilation is the stem's."""
         grid = self.grid(x_BCYX)
         x_BND = self.patches_in(patchify(x_BCYX, self.options.patch_size))
         if self.stem is not None:

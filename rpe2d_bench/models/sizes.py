@@ -39,9 +39,9 @@ def preset(name: str, **changes: object) -> DiTOptions:
 
 
 def flops_per_forward(options: DiTOptions, tokens: int, channels: int) -> float:
-    """Multiply-adds counted as two FLOPs: matrix products of one picture's forward pass, as in arXiv 2212.09748."""
+    """Multiply-adds counted as two FLOPs: matrix products of one image's forward pass, as in arXiv 2212.09748."""
     width, hidden = options.width, options.width * options.mlp_ratio
     per_token = 2 * width * (3 * width + width + 2 * hidden) + 4 * tokens * width
-    per_picture = 2 * width * 6 * width
+    per_image = 2 * width * 6 * width
     ends = 2 * tokens * width * 2 * channels * options.patch_size**2 + 2 * width * 2 * width
-    return options.depth * (tokens * per_token + per_picture) + ends
+    return options.depth * (tokens * per_token + per_image) + ends

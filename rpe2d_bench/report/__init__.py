@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rpe2d_bench.records import Record
+from rpe2d_bench.storage.records import Record
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -28,7 +28,7 @@ def render(records: list[Record], store: Path, out: Path, comparisons: list[dict
     """Write the report of one run into the folder `out` and return the path of its index.html.
 
     A run may be partial: what is absent or failed is shown as such. Artifacts are read below `store`.
-    `comparisons`: what rpe2d_bench.separation.separate found; without them differences rest on seeds alone.
+    `comparisons`: what rpe2d_bench.analysis.significance.separate found; without them differences rest on seeds alone.
     """
     from rpe2d_bench.report.folder import write_report
 
@@ -45,8 +45,8 @@ def render_comparison(
 ) -> Path:
     """Write the comparison of two runs (second against first) into the folder `out`; returns its index.html.
 
-    Numbers come from the records, pictures from the stores where they are still there. `compared`: what
-    rpe2d_bench.separation.separate_runs found; without it changes rest on seeds alone.
+    Numbers come from the records, images from the stores where they are still there. `compared`: what
+    rpe2d_bench.analysis.significance.separate_runs found; without it changes rest on seeds alone.
     """
     from rpe2d_bench.report.versus import write_comparison
 
@@ -62,6 +62,6 @@ def terminal_table(records: list[Record], comparisons: list[dict[str, Any]] | No
 
 def load_frame(records: list[Record]) -> pd.DataFrame:
     """A tidy frame with the published columns (report.frame.COLUMNS): one row per record and metric."""
-    from rpe2d_bench.report.frame import load_frame as load
+    from rpe2d_bench.analysis.frame import load_frame as load
 
     return load(records)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from rpe2d_bench.records import Resolution
-from rpe2d_bench.report.quality import findings
-from rpe2d_bench.report.results import Results
-from rpe2d_bench.report.statistics import BASES
+from rpe2d_bench.analysis.quality import findings
+from rpe2d_bench.analysis.results import Results
+from rpe2d_bench.analysis.statistics import BASES
+from rpe2d_bench.analysis.vocabulary import Metric, scale_label, size_label
 from rpe2d_bench.report.tables import number
-from rpe2d_bench.report.vocabulary import Metric, scale_label, size_label
+from rpe2d_bench.storage.records import Resolution
 
 VERDICTS = ("significant", "a lead", "not separated")  # of a difference: report.statistics.Gap.verdict
 AGAINST = {  # verdict -> of a worse method, of a better one
@@ -71,8 +71,8 @@ def _winners(results: Results, metric: Metric, train: Resolution) -> list[Senten
         if unrivalled := [size_label(test) for test, second in alone if second is None]:
             names = join(winner.split(" = "))
             verb = "coincide and are all" if " = " in winner else "is all"
-            said = f"At {join(unrivalled)} px {names} {verb} that has been measured; there is nothing to compare."
-            out.append(Sentence("detail", said))
+            sentence = f"At {join(unrivalled)} px {names} {verb} that has been measured; there is nothing to compare."
+            out.append(Sentence("detail", sentence))
         won[winner] = [(test, second) for test, second in alone if second is not None]
     for winner, sizes in sorted(won.items(), key=lambda item: -len(item[1])):
         if not sizes:
@@ -94,8 +94,8 @@ def _winners(results: Results, metric: Metric, train: Resolution) -> list[Senten
             for test, second in sizes:
                 if second:
                     verdicts[second[1]].append(f"{size_label(test)} px ({second[0]})")
-            said = join([f"{verdict} at {join(where)}" for verdict, where in verdicts.items() if where])
-            text += f"; the difference from the next best is {said}"
+            sentence = join([f"{verdict} at {join(where)}" for verdict, where in verdicts.items() if where])
+            text += f"; the difference from the next best is {sentence}"
         out.append(Sentence("answer", f"Trained at {size_label(train)} px: {text}."))
     return out
 
@@ -116,10 +116,10 @@ def _against_reference(results: Results, metric: Metric, train: Resolution) -> l
             lower = (gap.mean < 0) == (metric.better == "lower")
             groups.setdefault(AGAINST[gap.verdict][lower], []).append(size_label(test))
         words = dict.fromkeys(word for pair in AGAINST.values() for word in reversed(pair))
-        said = [f"{word} at {join(groups[word])} px" for word in words if word in groups]
-        if said:
+        sentence = [f"{word} at {join(groups[word])} px" for word in words if word in groups]
+        if sentence:
             mark = " (undertrained)" if results.is_undertrained(method, train) else ""
-            out.append(Sentence("detail", f"{method}{mark} against {reference}: {'; '.join(said)}."))
+            out.append(Sentence("detail", f"{method}{mark} against {reference}: {'; '.join(sentence)}."))
     return out
 
 
@@ -131,8 +131,8 @@ def _cost(results: Results) -> list[Sentence]:
             seconds[model] = sum(found) / len(found)
     if not seconds:
         return []
-    said = [f"{model} {duration(value)}" for model, value in seconds.items()]
-    return [Sentence("detail", f"Training one model took {join(said)} (mean over seeds, on this run's machine).")]
+    sentence = [f"{model} {duration(value)}" for model, value in seconds.items()]
+    return [Sentence("detail", f"Training one model took {join(sentence)} (mean over seeds, on this run's machine).")]
 
 
 def _cautions(results: Results) -> list[Sentence]:

@@ -6,21 +6,20 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from rpe2d_bench.analysis.results import Results, as_resolution
+from rpe2d_bench.analysis.statistics import Estimate, Gap, estimate
+from rpe2d_bench.analysis.vocabulary import Metric, scale_label, size_label
 from rpe2d_bench.errors import UserError
-from rpe2d_bench.records import Resolution
 from rpe2d_bench.report.answer import join
-from rpe2d_bench.report.results import Results, as_resolution
 from rpe2d_bench.report.settings import Change, changed
-from rpe2d_bench.report.statistics import Estimate, Gap, estimate
 from rpe2d_bench.report.tables import Cell, Row, Table
-from rpe2d_bench.report.vocabulary import Metric, scale_label, size_label
+from rpe2d_bench.storage.records import Resolution
 
 RESTS = {
     "seeds": "Student's t, paired by seed",
-    "samples": "paired bootstrap over the pictures, Holm's correction over all cells that both runs have; covers the"
-    " pictures that were drawn from these trained models, not other trainings",
-    "seeds and samples": "paired bootstrap over seeds and pictures, Holm's correction over all cells that both runs"
-    " have",
+    "samples": "paired bootstrap over the images, Holm's correction over all cells that both runs have; covers the"
+    " images that were drawn from these trained models, not other trainings",
+    "seeds and samples": "paired bootstrap over seeds and images, Holm's correction over all cells that both runs have",
 }
 
 
@@ -30,7 +29,7 @@ class Changes:
 
     first: Results
     second: Results
-    # Paired comparisons by pictures where they could be made: separation.separate_runs.
+    # Paired comparisons by images where they could be made: separation.separate_runs.
     compared: tuple[dict[str, Any], ...] = ()
 
     @cached_property
@@ -156,8 +155,8 @@ class Changes:
             text = f"{where}{metric.label} moved by more than noise in {total} of {compared} cells."
             for kind, methods in moved.items():
                 if methods:
-                    said = "; ".join(f"{method} at {join(sizes)} px" for method, sizes in methods.items())
-                    text += f" {kind.capitalize()} in {self.names[1]}: {said}."
+                    sentence = "; ".join(f"{method} at {join(sizes)} px" for method, sizes in methods.items())
+                    text += f" {kind.capitalize()} in {self.names[1]}: {sentence}."
             out.append(text)
         if not self.resolutions or not self.methods:
             out.append("The two runs share no method at a common train and test resolution.")
@@ -175,7 +174,7 @@ class Changes:
             sorted({r.num_samples for r in x.find("measure") if r.num_samples}) for x in (self.first, self.second)
         ]
         if counts[0] != counts[1]:
-            out.append(f"Pictures per cell differ ({counts[0]}, {counts[1]}): distances depend on the count.")
+            out.append(f"Images per cell differ ({counts[0]}, {counts[1]}): distances depend on the count.")
         shared = len(set(self.first.seeds) & set(self.second.seeds))
         basis = self.basis(self.metrics[0])
         if basis != "seeds":

@@ -6,13 +6,13 @@ import re
 
 from matplotlib.figure import Figure
 
-from rpe2d_bench.records import Resolution
+from rpe2d_bench.analysis.results import Results
+from rpe2d_bench.analysis.vocabulary import Metric, legend_label, size_label
 from rpe2d_bench.report.drawing import Drawing, drawing
 from rpe2d_bench.report.figures import LOG_FROM, bar, bar_words, logarithmic, paper_style
 from rpe2d_bench.report.palette import COLOURS
 from rpe2d_bench.report.plain import PlainTable
-from rpe2d_bench.report.results import Results
-from rpe2d_bench.report.vocabulary import Metric, legend_label, size_label
+from rpe2d_bench.storage.records import Resolution
 
 MARKERS = "osD^vPX<>p"
 
@@ -80,12 +80,12 @@ def compute_curve(results: Results, metric: Metric | None, train: Resolution) ->
         axes.set_xlabel("training compute, all stages (TFLOP)")
         axes.set_ylabel(metric.heading)
         figure.legend(loc="outside right center")
-    said = "; ".join(f"{m}: {f / 1e12:.3g} TFLOP" for found in points.values() for f, m in found)
+    text = "; ".join(f"{m}: {f / 1e12:.3g} TFLOP" for found in points.values() for f, m in found)
     return drawing(
         figure,
         f"compute_train_{size_label(train).replace('×', 'x')}",
         f"Quality at {size_label(train)} px over training compute",
-        f"{metric.label} of {len(results.methods)} methods over the FLOPs of their training. {said}.",
+        f"{metric.label} of {len(results.methods)} methods over the FLOPs of their training. {text}.",
         "FLOPs of matrix products, forward and backward, with the stages before. Every point is a finished schedule; "
         f"lines join methods whose names differ in the number at the end. {bar_words(results)}.",
     )

@@ -6,23 +6,23 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from rpe2d_bench.analysis.frame import load_frame
+from rpe2d_bench.analysis.quality import Finding, checks, findings
+from rpe2d_bench.analysis.results import Results
+from rpe2d_bench.analysis.vocabulary import size_label
 from rpe2d_bench.report import formats, strip_view
 from rpe2d_bench.report.answer import answer
 from rpe2d_bench.report.costs import sampling_cost, training_cost
 from rpe2d_bench.report.drawing import KINDS
-from rpe2d_bench.report.frame import load_frame
 from rpe2d_bench.report.origin import provenance
 from rpe2d_bench.report.page import Section
 from rpe2d_bench.report.palette import COLOURS
 from rpe2d_bench.report.plain import PlainTable
-from rpe2d_bench.report.quality import Finding, checks, findings
-from rpe2d_bench.report.results import Results
 from rpe2d_bench.report.search import HEADS, TRIAL_HEADS, Chosen, how_chosen
 from rpe2d_bench.report.stability import stability
 from rpe2d_bench.report.tables import Table, number
 from rpe2d_bench.report.templating import data_uri
 from rpe2d_bench.report.training import training_curves
-from rpe2d_bench.report.vocabulary import size_label
 
 SYMBOLS = ("●", "■", "▲", "◆", "▼", "✚", "✖", "◀", "▶", "⬟")
 
@@ -81,7 +81,7 @@ def _facts(results: Results) -> list[tuple[str, str]]:
         ("seed" if len(results.seeds) == 1 else "seeds", str(len(results.seeds))),
     ]
     if samples:
-        out.append(("pictures per cell", " / ".join(map(str, samples))))
+        out.append(("images per cell", " / ".join(map(str, samples))))
     out.append(("newest record", results.newest.created[:16].replace("T", " ")))
     out.append(("commit", (results.newest.provenance.commit or "unknown")[:10]))
     return out

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from rpe2d_bench.analysis.results import Results, as_resolution
+from rpe2d_bench.analysis.vocabulary import size_label
 from rpe2d_bench.report.answer import duration
 from rpe2d_bench.report.plain import PlainTable
-from rpe2d_bench.report.results import Results, as_resolution
 from rpe2d_bench.report.tables import number
-from rpe2d_bench.report.vocabulary import size_label
 
 TRAINING = (
     "model", "resolution", "parameters", "starts from", "FLOPs per step", "steps", "FLOPs with the stages before",
@@ -43,7 +43,7 @@ def training_cost(results: Results) -> PlainTable | None:
 
 
 def sampling_cost(results: Results) -> PlainTable | None:
-    """Milliseconds per picture, methods x test resolutions; None where no time was taken."""
+    """Milliseconds per image, methods x test resolutions; None where no time was taken."""
     tests = list(dict.fromkeys(test for tests in results.resolutions.values() for test in tests))
     rows = []
     for method in results.methods:
@@ -56,7 +56,7 @@ def sampling_cost(results: Results) -> PlainTable | None:
         rows.append(tuple(row))
     if all(value == "–" for _, *values in rows for value in values):
         return None
-    title = "Sampling, milliseconds per picture by test resolution, mean over seeds"
+    title = "Sampling, milliseconds per image by test resolution, mean over seeds"
     return PlainTable("sampling_cost", title, ("method", *map(size_label, tests)), rows, True, WALL_CLOCK)
 
 

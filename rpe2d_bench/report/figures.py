@@ -16,14 +16,14 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import PlaceHolderLayoutEngine
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullFormatter
 
-from rpe2d_bench.records import Resolution
-from rpe2d_bench.report.results import Results
-from rpe2d_bench.report.statistics import Estimate
-from rpe2d_bench.report.vocabulary import Metric, legend_label, scale_label, side, size_label
+from rpe2d_bench.analysis.results import Results
+from rpe2d_bench.analysis.statistics import Estimate
+from rpe2d_bench.analysis.vocabulary import Metric, legend_label, scale_label, side, size_label
+from rpe2d_bench.storage.records import Resolution
 
 STYLE_FILE = Path(__file__).with_name("paper.mplstyle")
 FORMATS = ("svg", "pdf", "png")
-FLOOR_LABEL = "real pictures (floor)"
+FLOOR_LABEL = "real images (floor)"
 LOG_FROM = 15.0  # a wider range of means than this is drawn on a logarithmic axis
 
 
@@ -169,7 +169,7 @@ def _vertical_scale(axes: Axes, results: Results, metric: Metric, train: Resolut
             where = "partly below" if shown else "below"
             for line in axes.get_lines():
                 if line.get_label() == FLOOR_LABEL:
-                    line.set_label(f"real pictures\n(floor, {where} the axis)")
+                    line.set_label(f"real images\n(floor, {where} the axis)")
     elif means and min(means) <= 0 and max(means) > LOG_FROM * max(abs(min(means)), 1e-12):
         axes.set_yscale("symlog", linthresh=max(2 * abs(min(means)), max(means) / 100))
         axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))

@@ -10,19 +10,19 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from rpe2d_bench.digests import Damaged, read_stamped, stamped
-from rpe2d_bench.records import RECORDS_FILE, Record, Resolution, line_of
+from rpe2d_bench.analysis.frame import load_frame
+from rpe2d_bench.analysis.results import Results
+from rpe2d_bench.analysis.vocabulary import Metric, size_label
 from rpe2d_bench.report import figures, formats, plain, search, sheets, stability
 from rpe2d_bench.report.compute import compute_curve, compute_needed
 from rpe2d_bench.report.drawing import Drawing, drawing
-from rpe2d_bench.report.frame import load_frame
 from rpe2d_bench.report.page import Section, write_page
 from rpe2d_bench.report.planes import plane
 from rpe2d_bench.report.ramps import ramps
-from rpe2d_bench.report.results import Results
 from rpe2d_bench.report.strips import real_strips, strips
 from rpe2d_bench.report.tables import Table, difference_table, excess_table, value_table
-from rpe2d_bench.report.vocabulary import Metric, size_label
+from rpe2d_bench.storage.digests import Damaged, read_stamped, stamped
+from rpe2d_bench.storage.records import RECORDS_FILE, Record, Resolution, line_of
 
 LOG = logging.getLogger("rpe2d_bench.report")
 MANIFEST = "report.json"
@@ -82,7 +82,7 @@ def curve(results: Results, metric: Metric, train: Resolution) -> Drawing:
         f"{metric.label} over test resolution",
         f"{metric.label} of {len(results.methods)} methods at {sizes} pixels; the numbers are in the table.",
         f"{metric.label}: {metric.explanation}. Mean over seeds; {figures.bar_words(results)}. {direction}"
-        "Dashed grey: real against real pictures. Marks are shifted sideways a little so that they do not hide each"
+        "Dashed grey: real against real images. Marks are shifted sideways a little so that they do not hide each"
         " other; line styles tell the trained models apart.",
         figures.FORMATS if metric == results.main_metric else ("svg", "png"),
     )
@@ -143,14 +143,14 @@ def _write(results: Results, store: Path, out: Path, inputs: str) -> None:
         drawn = {metric.key: curve(results, metric, train) for metric in results.metrics}
         for figure in drawn.values():
             figure.save(out / "figures")
-        pictures, real = strips(results, store, train), real_strips(results, store, train)
+        images, real = strips(results, store, train), real_strips(results, store, train)
         overview: dict[str, bytes] = {}
-        if pictures:
-            overview = figures.files_of(sheets.overview(results, pictures, real, train))
+        if images:
+            overview = figures.files_of(sheets.overview(results, images, real, train))
             for kind, content in overview.items():
                 (out / "figures" / f"samples_{at}.{kind}").write_bytes(content)
             for test in results.resolutions[train]:
-                if (sheet := sheets.contact_sheet(results, pictures, real, test)) is not None:
+                if (sheet := sheets.contact_sheet(results, images, real, test)) is not None:
                     name = f"samples_{at}_test_{size_label(test).replace('×', 'x')}.png"
                     (out / "strips").mkdir(exist_ok=True)
                     sheet.save(out / "strips" / name)
@@ -167,7 +167,7 @@ def _write(results: Results, store: Path, out: Path, inputs: str) -> None:
         if needed is not None:
             text.append(plain.markdown(needed))
             _save(out / "tables" / f"{needed.name}.csv", plain.csv_text(needed))
-        sections.append(Section(train, tables, drawn, pictures, real, both, turning, compute, needed, overview))
+        sections.append(Section(train, tables, drawn, images, real, both, turning, compute, needed, overview))
     chosen = search.how_chosen(results)
     if chosen is not None:
         text.append(search.markdown(chosen))

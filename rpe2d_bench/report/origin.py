@@ -1,4 +1,4 @@
-"""Where the numbers of a report come from: commands, code, machine, and how pictures were prepared for each metric."""
+"""Where the numbers of a report come from: commands, code, machine, and how images were prepared for each metric."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from typing import Any
 
 import yaml
 
+from rpe2d_bench.analysis.results import Results
 from rpe2d_bench.report.plain import PlainTable
-from rpe2d_bench.report.results import Results
 
 
 def provenance(results: Results) -> dict[str, Any]:
@@ -26,7 +26,7 @@ def provenance(results: Results) -> dict[str, Any]:
         ("made", f"{min(r.created for r in records)} to {newest.created}"),
         ("commit", ", ".join(commits) + (" (with uncommitted changes)" if dirty else "")),
         ("data", ", ".join(revisions)),
-        ("reference", f"{' or '.join(references)} real pictures a cell" if references else ""),
+        ("reference", f"{' or '.join(references)} real images a cell" if references else ""),
         ("labels", " / ".join(labels)),
         ("packages", ", ".join(f"{name} {version}" for name, version in newest.provenance.packages.items())),
         ("python", newest.provenance.python),
@@ -55,14 +55,14 @@ def _versions(results: Results) -> PlainTable | None:
 
 
 def _preparation(results: Results) -> PlainTable | None:
-    """What happened to pictures before a net saw them: a row per view and treatment, its sizes together."""
+    """What happened to images before a net saw them: a row per view and treatment, its sizes together."""
     found: dict[tuple[str, str], dict[str, None]] = {}
     for record in results.find("measure", status="ok"):
-        for view, said in (record.details.get("resize") or {}).items():
-            size, _, rest = str(said).partition(", ")
+        for view, text in (record.details.get("resize") or {}).items():
+            size, _, rest = str(text).partition(", ")
             if " -> " not in size:
-                size, rest = "all", str(said)
+                size, rest = "all", str(text)
             found.setdefault((view.partition("@")[0], rest), {})[size.replace(" -> ", " → ")] = None
     rows: list[tuple[str, ...]] = [(view, ", ".join(sizes), rest) for (view, rest), sizes in found.items()]
     head = ("view", "sizes, height×width", "how")
-    return PlainTable("preparation", "What was done to pictures before a net saw them", head, rows) if rows else None
+    return PlainTable("preparation", "What was done to images before a net saw them", head, rows) if rows else None

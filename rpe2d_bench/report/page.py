@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from rpe2d_bench.records import Resolution
+from rpe2d_bench.analysis.results import Results
 from rpe2d_bench.report.drawing import Drawing
 from rpe2d_bench.report.plain import PlainTable
-from rpe2d_bench.report.results import Results
 from rpe2d_bench.report.sheets import Strips
 from rpe2d_bench.report.strips import Strip
 from rpe2d_bench.report.tables import Table
+from rpe2d_bench.storage.records import Resolution
 
 
 @dataclass(frozen=True)

@@ -6,11 +6,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator
 
-from rpe2d_bench.records import Resolution
+from rpe2d_bench.analysis.results import Results
+from rpe2d_bench.analysis.vocabulary import Metric, legend_label, scale_label, size_label
 from rpe2d_bench.report.drawing import Drawing, drawing
 from rpe2d_bench.report.figures import LOG_FROM, logarithmic, paper_style
-from rpe2d_bench.report.results import Results
-from rpe2d_bench.report.vocabulary import Metric, legend_label, scale_label, size_label
+from rpe2d_bench.storage.records import Resolution
 
 ACROSS = 4  # panels in a row at most
 
@@ -54,7 +54,7 @@ def plane(results: Results, train: Resolution) -> Drawing | None:
         f"{whole.label} against {detail.label} of each method at {len(tests)} test resolutions.",
         f"{whole.label}: {whole.explanation}. {detail.label}: {detail.explanation}. Means over seeds. A method at the"
         " bottom left is good at both; far right, objects are wrong; far up, texture and edges are. Grey lines: real"
-        " against real pictures, where that is above zero.",
+        " against real images, where that is above zero.",
     )
 
 

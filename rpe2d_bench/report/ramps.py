@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from rpe2d_bench.records import Record, Resolution
+from rpe2d_bench.analysis.results import Results
+from rpe2d_bench.analysis.vocabulary import size_label
 from rpe2d_bench.report.drawing import Drawing, drawing
 from rpe2d_bench.report.figures import paper_style
-from rpe2d_bench.report.results import Results
-from rpe2d_bench.report.vocabulary import size_label
+from rpe2d_bench.storage.records import Record, Resolution
 
 if TYPE_CHECKING:
     from rpe2d_bench.encodings.describe import Realised

@@ -7,10 +7,10 @@ import io
 from dataclasses import dataclass
 from typing import Any
 
+from rpe2d_bench.analysis.results import Results
+from rpe2d_bench.analysis.vocabulary import Metric, size_label
 from rpe2d_bench.report import formats
-from rpe2d_bench.report.results import Results
 from rpe2d_bench.report.tables import number
-from rpe2d_bench.report.vocabulary import Metric, size_label
 
 HEADS = ("entry", "tried", "trials", "as written", "its score", "chosen", "its score")
 TRIAL_HEADS = ("entry", "trial", "values", "score", "remark")
@@ -41,8 +41,8 @@ def how_chosen(results: Results) -> Chosen | None:
         summary=f"How values were chosen: {search['trials']} trials for each of {len(searched)} entries",
         words=f"Before the comparison, every model and then every method with options to try got {search['trials']}"
         f" trials ({algorithm}, seed {search['seed']}), the first of them as it is written in the file. Score: mean of"
-        f" {shown.heading if shown else search['metric']} over {sizes} px, on {search['num_samples']} pictures of the"
-        f" {search['split']} split each, which no table of this report uses; the pictures started from other noise than"
+        f" {shown.heading if shown else search['metric']} over {sizes} px, on {search['num_samples']} images of the"
+        f" {search['split']} split each, which no table of this report uses; the images started from other noise than"
         f" those of the comparison.{stopped} A model is judged by the first method of the file that uses it.",
         rows=[_row(entry, shown) for entry in search["entries"]],
         trials=[row for entry in searched for row in _trials(entry, shown)],

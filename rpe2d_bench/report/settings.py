@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from rpe2d_bench.report.results import Results, as_resolution
-from rpe2d_bench.report.vocabulary import size_label
+from rpe2d_bench.analysis.results import Results, as_resolution
+from rpe2d_bench.analysis.vocabulary import size_label
 
 NAMED = ("models", "methods")  # entries by name: one that only one run has is one line
 ABSENT = "–"
@@ -26,7 +26,7 @@ def changed(first: Results, second: Results) -> list[Change]:
     """Every setting of the two experiments that differs, then code, machine and package versions."""
     one, two = first.experiment, second.experiment
     asked = _differences(_settings(one, two), _settings(two, one))
-    return asked + _differences(_surroundings(first), _surroundings(second))
+    return asked + _differences(_run_context(first), _run_context(second))
 
 
 def words(value: Any) -> str:
@@ -34,9 +34,9 @@ def words(value: Any) -> str:
     if value is None or value is False or value in ({}, [], [0.0, 0.0, 0.0]):  # the last: no crop conditioning
         return ABSENT
     if isinstance(value, dict):
-        said = {key: words(item) for key, item in value.items()}
+        sentence = {key: words(item) for key, item in value.items()}
         parts = [f"{key}: {{{text}}}" if isinstance(value[key], dict) else f"{key}: {text}"
-                 for key, text in said.items() if text != ABSENT]  # fmt: skip
+                 for key, text in sentence.items() if text != ABSENT]  # fmt: skip
         return ", ".join(parts) or ABSENT
     if isinstance(value, list | tuple):
         return ", ".join(words(item) for item in value)
@@ -76,7 +76,7 @@ def _flat(value: Any, prefix: str) -> dict[str, str]:
     return {prefix: words(value)}
 
 
-def _surroundings(results: Results) -> dict[str, str]:
+def _run_context(results: Results) -> dict[str, str]:
     made = results.newest.provenance
     return {
         "commit": (made.commit or "unknown")[:10] + (" with uncommitted changes" if made.dirty else ""),

@@ -16,12 +16,12 @@ from itertools import combinations
 from statistics import fmean
 from typing import Any
 
-from rpe2d_bench.records import Resolution
+from rpe2d_bench.analysis.results import Results
+from rpe2d_bench.analysis.vocabulary import Metric, size_label
 from rpe2d_bench.report import formats, plain
 from rpe2d_bench.report.plain import PlainTable
-from rpe2d_bench.report.results import Results
 from rpe2d_bench.report.tables import number
-from rpe2d_bench.report.vocabulary import Metric, size_label
+from rpe2d_bench.storage.records import Resolution
 
 Values = dict[str, float]  # method -> value, or rank
 NOTE = (

@@ -1,20 +1,20 @@
-"""Sample strips as the page shows them: rows of pictures by test resolution, with a slider over either."""
+"""Sample strips as the page shows them: rows of images by test resolution, with a slider over either."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from rpe2d_bench.records import Resolution
-from rpe2d_bench.report.results import Results
+from rpe2d_bench.analysis.results import Results
+from rpe2d_bench.analysis.vocabulary import scale_label, size_label
 from rpe2d_bench.report.strips import REAL, Strip, data_uri
-from rpe2d_bench.report.vocabulary import scale_label, size_label
+from rpe2d_bench.storage.records import Resolution
 
 Strips = dict[tuple[str, Resolution], Strip]
 Row = tuple[str, str, int | None, dict[Resolution, Strip]]  # name, what of it, its series, test resolution -> strip
 
 
 def of_run(results: Results, train: Resolution, strips: Strips, real: dict[Resolution, Strip]) -> dict[str, Any] | None:
-    """Real pictures, then a row per method."""
+    """Real images, then a row per method."""
     tests = [test for test in results.resolutions[train] if any(key[1] == test for key in strips)]
     rows: list[Row] = [(REAL, "", None, real)] if real else []
     rows += [(method, "", style.index, _row(strips, method)) for method, style in results.look.items()]
@@ -39,7 +39,7 @@ def of_two(
 
 
 def view(train: Resolution, tests: list[Resolution], rows: list[Row]) -> dict[str, Any] | None:
-    """What the template is given; None where there is no picture."""
+    """What the template is given; None where there is no image."""
     found = [strip for *_, strips in rows for test, strip in strips.items() if test in tests]
     if not found:
         return None
@@ -52,7 +52,7 @@ def view(train: Resolution, tests: list[Resolution], rows: list[Row]) -> dict[st
             label = (
                 f"{name}{f' of {of}' if of else ''} at {size_label(test)} px, classes {strip.labels}" if strip else ""
             )
-            # As wide as pictures of this size are: old records kept what is enlarged later at the size it was made in.
+            # As wide as images of this size are: old records kept what is enlarged later at the size it was made in.
             wide = len(strip.labels) * (test[1] + 1) - 1 if strip else 0
             cells.append({"uri": data_uri(strip.image), "width": wide, "alt": label} if strip else None)
         shown.append({"name": name, "of": of, "series": series, "cells": cells})

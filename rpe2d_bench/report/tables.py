@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 
-from rpe2d_bench.records import Resolution
-from rpe2d_bench.report.results import Results
-from rpe2d_bench.report.statistics import BASES, Estimate
-from rpe2d_bench.report.vocabulary import Metric, scale_label, size_label
+from rpe2d_bench.analysis.results import Results
+from rpe2d_bench.analysis.statistics import BASES, Estimate
+from rpe2d_bench.analysis.vocabulary import Metric, scale_label, size_label
+from rpe2d_bench.storage.records import Resolution
 
 UNDERTRAINED_MARK = "†"
 TIED_MARK = "≈"
@@ -67,7 +67,7 @@ class Table:
     rows: list[Row]
     floor: Row | None = None
     notes: list[str] = field(default_factory=list)
-    through: Row | None = None  # real pictures after passing through the autoencoder that the models stand behind
+    through: Row | None = None  # real images after passing through the autoencoder that the models stand behind
 
 
 def _between(value: Estimate, places: int) -> str:
@@ -92,7 +92,7 @@ def number(value: float, places: int | None = None) -> str:
     return (text.removeprefix("-") if float(text) == 0 else text).replace("-", "−")
 
 
-THROUGH = "real pictures through the autoencoder"
+THROUGH = "real images through the autoencoder"
 
 
 def value_table(results: Results, metric: Metric, train: Resolution) -> Table:
@@ -104,7 +104,7 @@ def value_table(results: Results, metric: Metric, train: Resolution) -> Table:
     floor = None
     if metric.has_floor:
         floors = [results.floor(train, test, metric) for test in tests]
-        floor = Row("real pictures (floor)", None, [Cell("ok" if f else "missing", f) for f in floors])
+        floor = Row("real images (floor)", None, [Cell("ok" if f else "missing", f) for f in floors])
     through = [results.reconstruction(train, test, metric) for test in tests]
     return Table(
         f"{metric.key}_train_{size_label(train).replace('×', 'x')}",
@@ -127,7 +127,7 @@ def excess_table(results: Results, metric: Metric, train: Resolution) -> Table:
         for row in plain.rows
     ]  # fmt: skip
     title = f"{metric.heading}, excess over the floor, trained at {size_label(train)} px"
-    notes = ["Each value minus the mean of real against real pictures of the same size.", *plain.notes[1:]]
+    notes = ["Each value minus the mean of real against real images of the same size.", *plain.notes[1:]]
     return Table(plain.name + "_excess", title, plain.columns, plain.subtitles, rows, None, notes)
 
 
@@ -194,11 +194,11 @@ def _minus(cell: Cell, floor: Cell) -> Cell:
 def _notes(results: Results, metric: Metric, train: Resolution, rows: list[Row]) -> list[str]:
     seeds = len(results.seeds)
     counts = sorted({r.num_samples for r in results.find("measure") if r.num_samples})
-    pictures = f", {' or '.join(map(str, counts))} pictures a cell" if counts else ""
+    images = f", {' or '.join(map(str, counts))} images a cell" if counts else ""
     known = seeds > 1 or bool(results.comparisons)
     tie = f"; {TIED_MARK}: not separated from it ({BASES[results.basis(metric)]})." if known else "."
     notes = [
-        f"Mean ± standard deviation over {seeds} seed{'s' if seeds != 1 else ''}{pictures}. Columns: test resolution in"
+        f"Mean ± standard deviation over {seeds} seed{'s' if seeds != 1 else ''}{images}. Columns: test resolution in"
         " pixels (height×width when not square) and its scale. Bold: best mean of the column" + tie,
         "Columns have different references: compare down a column, not along a row.",
     ]

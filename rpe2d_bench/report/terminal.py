@@ -12,10 +12,10 @@ from rich.markup import escape
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from rpe2d_bench.records import Record, Resolution
-from rpe2d_bench.report.results import Results
+from rpe2d_bench.analysis.results import Results
+from rpe2d_bench.analysis.vocabulary import size_label
 from rpe2d_bench.report.tables import TIED_MARK, Row, Table, value_table
-from rpe2d_bench.report.vocabulary import size_label
+from rpe2d_bench.storage.records import Record, Resolution
 
 BETWEEN = 2  # spaces between two columns
 BEST_MARK = "*"  # of the best of a column, where bold cannot be seen
@@ -89,8 +89,8 @@ class Blocks:
     def _cut(self, width: int, words: list[list[Text]]) -> list[range]:
         """Columns of each block: as few blocks as fit, of about the same size."""
         label = max(len(row.marked) for row in self._rows)
-        said = [text.plain for row in words for text in row]
-        widest = max(map(len, [*said, *self.table.columns, *self.table.subtitles]))
+        sentence = [text.plain for row in words for text in row]
+        widest = max(map(len, [*sentence, *self.table.columns, *self.table.subtitles]))
         count = len(self.table.columns)
         fit = min(count, max(1, (width - label) // (widest + BETWEEN)))
         blocks = -(-count // fit)
@@ -111,11 +111,11 @@ class Blocks:
         for column in columns:
             heading = f"{self.table.columns[column]}\n{self.table.subtitles[column]}"
             out.add_column(heading, justify="right", no_wrap=True)
-        for row, said in zip(self._rows, words, strict=True):
+        for row, sentence in zip(self._rows, words, strict=True):
             if self._real and row is self._real[0]:
                 out.add_section()
             style = "dim" if row.method is None else ""
-            out.add_row(escape(row.marked), *(said[column] for column in columns), style=style)
+            out.add_row(escape(row.marked), *(sentence[column] for column in columns), style=style)
         out.add_row()
         return out
 
@@ -126,5 +126,5 @@ class Blocks:
         unseen = cell.best and not _bold_shows(console)
         mark = f" {TIED_MARK}" if cell.tied else f" {BEST_MARK}" if unseen else ""
         first = self.same.get((row.method or "", column))
-        said = cell.text if first is None else f"= {first}"
-        return Text(said + mark, style="bold green" if cell.best else "")
+        sentence = cell.text if first is None else f"= {first}"
+        return Text(sentence + mark, style="bold green" if cell.best else "")

@@ -8,12 +8,12 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from rpe2d_bench.records import Record
+from rpe2d_bench.analysis.results import Results
+from rpe2d_bench.analysis.vocabulary import legend_label, size_label
 from rpe2d_bench.report.drawing import Drawing, drawing
 from rpe2d_bench.report.figures import logarithmic, paper_style
 from rpe2d_bench.report.palette import COLOURS, DASHES
-from rpe2d_bench.report.results import Results
-from rpe2d_bench.report.vocabulary import legend_label, size_label
+from rpe2d_bench.storage.records import Record
 
 WINDOWS = 120  # points of a drawn curve; each is the mean of its window
 

@@ -11,7 +11,8 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from rpe2d_bench.records import Record, Resolution
+from rpe2d_bench.analysis.results import Results
+from rpe2d_bench.analysis.vocabulary import Metric, legend_label, scale_label, size_label
 from rpe2d_bench.report import formats
 from rpe2d_bench.report.changes import RESTS, Changes
 from rpe2d_bench.report.context import files_of_table
@@ -19,11 +20,10 @@ from rpe2d_bench.report.drawing import Drawing, drawing
 from rpe2d_bench.report.figures import bar, metric_curve, paper_style
 from rpe2d_bench.report.palette import COLOURS
 from rpe2d_bench.report.plain import PlainTable
-from rpe2d_bench.report.results import Results
 from rpe2d_bench.report.strip_view import of_two
 from rpe2d_bench.report.strips import strips
 from rpe2d_bench.report.templating import environment
-from rpe2d_bench.report.vocabulary import Metric, legend_label, scale_label, size_label
+from rpe2d_bench.storage.records import Record, Resolution
 
 
 def write_comparison(
@@ -35,7 +35,7 @@ def write_comparison(
 ) -> Path:
     """Write index.html, the tables and the figures into `out`; an older comparison there is replaced.
 
-    `stores`: where the pictures of the two runs lie. `compared`: what rpe2d_bench.separation.separate_runs found.
+    `stores`: where the images of the two runs lie. `compared`: what rpe2d_bench.analysis.significance.separate_runs found.
     """
     order = tuple(dict.fromkeys([*Results(first).methods, *Results(second).methods]))
     changes = Changes(Results(first, order=order), Results(second, order=order), tuple(compared))
@@ -103,7 +103,7 @@ def _settings(changes: Changes) -> PlainTable:
 
 
 def _strips(changes: Changes, train: Resolution, stores: tuple[Path, Path]) -> dict[str, Any] | None:
-    """The pictures of both runs, method by method."""
+    """The images of both runs, method by method."""
     both = (strips(changes.first, stores[0], train), strips(changes.second, stores[1], train))
     look = {method: changes.first.look[method].index for method in changes.methods}
     return of_two(changes.names, look, train, changes.resolutions[train], both)
@@ -127,9 +127,9 @@ def change_figure(changes: Changes, metric: Metric, train: Resolution) -> Drawin
             for i, test in enumerate(tests):
                 found, _ = changes.gap(method, train, test, metric)
                 if found and found.low is not None and found.high is not None:
-                    by_pictures = changes.basis(metric) != "seeds"
+                    by_images = changes.basis(metric) != "seeds"
                     each = changes.by_seed(method, train, test, metric)
-                    ends.append((i + shift, *((found.low, found.high) if by_pictures else bar(found, each))))
+                    ends.append((i + shift, *((found.low, found.high) if by_images else bar(found, each))))
             if ends:
                 bars = axes.vlines(*zip(*ends, strict=True), color=style.colour, linewidth=1.0)
                 bars.set_gid(f"series-{style.index}-changebars")

@@ -9,11 +9,11 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
-    from rpe2d_bench.plan import Plan
-    from rpe2d_bench.records import Record
+    from rpe2d_bench.plan.expand import Plan
     from rpe2d_bench.runner.jobs import Watch
-    from rpe2d_bench.store import Store
-    from rpe2d_bench.surroundings import Surroundings
+    from rpe2d_bench.stages.run_context import RunContext
+    from rpe2d_bench.storage.records import Record
+    from rpe2d_bench.storage.store import Store
 
 Engine = Literal["ray", "local"]
 
@@ -34,45 +34,45 @@ def run(
 
     searched: how values of the experiment were chosen, for the records (runner.searching.search). watch: hears what
     begins and ends. A run of which nothing is missing starts neither workers nor Ray. Raises UserError where the plan
-    was made without the pictures or without the autoencoder, or where Ray does not start.
+    was made without the images or without the autoencoder, or where Ray does not start.
     """
-    from rpe2d_bench.ledger import Ledger
-    from rpe2d_bench.progress import ProgressFiles
     from rpe2d_bench.runner.jobs import Nobody, work_of
     from rpe2d_bench.runner.queue import Queue
-    from rpe2d_bench.surroundings import Surroundings
+    from rpe2d_bench.runner.recorder import Recorder
+    from rpe2d_bench.stages.run_context import RunContext
+    from rpe2d_bench.storage.progress import ProgressFiles
 
     watch = watch or Nobody()
     for trial in plan.trials:
         trial.stage.check_inputs()
     files = ProgressFiles(store)
-    around = Surroundings(store, plan.experiment.resources, files.say, files)
-    ledger = Ledger(plan, store, written or {}, plan.experiment.resources.device, searched, files.say)
-    ledger.listeners.extend(listeners)
+    context = RunContext(store, plan.experiment.resources, files.say, files)
+    recorder = Recorder(plan, store, written or {}, plan.experiment.resources.device, searched, files.say)
+    recorder.listeners.extend(listeners)
     watch.phase("checking what the store has")
     for trial in plan.trials:
         store.fetch("train", trial.stage.key, files.say)  # what is damaged goes, and is missing then
     for stage in plan.measures():
         store.fetch("measure", stage.key, files.say)
-    queue = Queue(plan, work_of(plan, store), around, ledger, watch)
+    queue = Queue(plan, work_of(plan, store), context, recorder, watch)
     if engine == "local" or not queue.order.waiting:
-        from rpe2d_bench.runner.local import run as finish
+        from rpe2d_bench.runner.engine_local import run as finish
     else:
-        from rpe2d_bench.runner.ray_engine import run as finish
+        from rpe2d_bench.runner.engine_ray import run as finish
     try:
-        _mend(plan, around)
+        _mend(plan, context)
         finish(queue)
     finally:
         files.close()
-    return ledger.records
+    return recorder.records
 
 
-def _mend(plan: Plan, around: Surroundings) -> None:
+def _mend(plan: Plan, context: RunContext) -> None:
     """Make damaged samples and observations of real images again, which nothing would read whose measurement is there.
 
     Reports look into them. What was deleted stays so: that saves room.
     """
     made = {s.key: s for measure in plan.measures() for s in (measure.generated, measure.reference)}
     for stage in made.values():
-        if around.store.has(stage.name, stage.key) and around.store.fetch(stage.name, stage.key, around.say) is None:
-            stage.make(around)
+        if context.store.has(stage.name, stage.key) and context.store.fetch(stage.name, stage.key, context.say) is None:
+            stage.make(context)

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from rpe2d_bench.cost import pace_for
-from rpe2d_bench.pace import Pace, seconds_of
-from rpe2d_bench.plan import Plan, Trial, size
+from rpe2d_bench.plan.cost import pace_for
+from rpe2d_bench.plan.expand import Plan, Trial, size
+from rpe2d_bench.plan.pace import Pace, seconds_of
 from rpe2d_bench.runner.order import Job, Part
 from rpe2d_bench.stages import MeasureStage, ReferenceStage, SampleStage, TrainStage
-from rpe2d_bench.store import Store
+from rpe2d_bench.storage.store import Store
 
 
 class Watch(Protocol):

@@ -6,11 +6,11 @@ import dataclasses
 import os
 from typing import Any
 
-from rpe2d_bench.config import Resources
+from rpe2d_bench.config.experiment import Resources
 from rpe2d_bench.errors import UserError
-from rpe2d_bench.ranks import Ranks
 from rpe2d_bench.stages import TrainStage
-from rpe2d_bench.surroundings import Surroundings
+from rpe2d_bench.stages.run_context import RunContext
+from rpe2d_bench.training.distributed import Ranks
 
 QUIET = {"RAY_TRAIN_ENABLE_V2_MIGRATION_WARNINGS": "0", "RAY_TRAIN_V2_ENABLED": "1"}
 
@@ -23,31 +23,31 @@ def processes(resources: Resources) -> int:
     return max(1, int(count))
 
 
-def train_together(stage: TrainStage, around: Surroundings) -> None:
+def train_together(stage: TrainStage, run_context: RunContext) -> None:
     """Make a training stage by as many processes as gpus_per_trial says; raises UserError for what a process says."""
     from ray.train import FailureConfig, RunConfig, ScalingConfig
     from ray.train.torch import TorchConfig, TorchTrainer
 
     os.environ.update(QUIET)
-    resources = around.resources
+    resources = run_context.resources
     cuda = resources.device == "cuda"
     each: dict[str, float] = {"CPU": float(resources.cpus_per_trial), **({"GPU": 1.0} if cuda else {})}
     trainer = TorchTrainer(
         _process,
-        train_loop_config={"stage": stage, "around": around},
+        train_loop_config={"stage": stage, "around": run_context},
         scaling_config=ScalingConfig(num_workers=processes(resources), use_gpu=cuda, resources_per_worker=each),
         torch_config=TorchConfig(backend="nccl" if cuda else "gloo"),
         run_config=RunConfig(
             name=f"train-{stage.key[:8]}",
-            storage_path=str(around.store.root / "ray"),
+            storage_path=str(run_context.store.root / "ray"),
             failure_config=FailureConfig(max_failures=0),  # the training's task starts again, from the checkpoint
         ),
     )
     try:
         trainer.fit()
     except Exception as error:
-        if said := _said(error):
-            raise UserError(said) from None
+        if text := _sentence(error):
+            raise UserError(text) from None
         raise
 
 
@@ -57,20 +57,20 @@ def _process(config: dict[str, Any]) -> None:
     from ray.train import get_context
     from ray.train.torch import get_device
 
-    from rpe2d_bench.models.memory import keep_freed_memory
+    from rpe2d_bench.models.cpu import keep_freed_memory
     from rpe2d_bench.stages.together import make_together
 
-    stage, around = config["stage"], config["around"]
+    stage, run_context = config["stage"], config["around"]
     context = get_context()
-    if around.resources.device == "cuda":
+    if run_context.resources.device == "cuda":
         torch.cuda.set_device(get_device())  # "cuda" is then this process' own
-    torch.set_num_threads(around.resources.cpus_per_trial)
+    torch.set_num_threads(run_context.resources.cpus_per_trial)
     keep_freed_memory()
-    ranks = Ranks(context.get_world_rank(), context.get_world_size(), around.resources.sharded)
-    make_together(stage, dataclasses.replace(around, ranks=ranks))
+    ranks = Ranks(context.get_world_rank(), context.get_world_size(), run_context.resources.sharded)
+    make_together(stage, dataclasses.replace(run_context, ranks=ranks))
 
 
-def _said(error: BaseException) -> str | None:
+def _sentence(error: BaseException) -> str | None:
     """The sentence of a UserError in one of the processes."""
     for failure in getattr(error, "worker_failures", {}).values():
         cause = getattr(failure, "cause", failure)

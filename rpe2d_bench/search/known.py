@@ -6,15 +6,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from rpe2d_bench import loading
-from rpe2d_bench.calibration import pace_of
-from rpe2d_bench.config import Experiment
-from rpe2d_bench.cost import flops_of_samples, flops_per_step
-from rpe2d_bench.pace import Pace, Stage, total
+from rpe2d_bench.config.experiment import Experiment
+from rpe2d_bench.plan.calibration import pace_of
+from rpe2d_bench.plan.cost import flops_of_samples, flops_per_step
+from rpe2d_bench.plan.pace import Pace, Stage, total
+from rpe2d_bench.resolve.load import keep_methods, load_experiment
 from rpe2d_bench.search.state import Searching
 from rpe2d_bench.search.trials import measures_of
 from rpe2d_bench.stages import MeasureStage, SampleStage, TrainStage
-from rpe2d_bench.store import Store
+from rpe2d_bench.storage.store import Store
 
 
 @dataclass(frozen=True)
@@ -30,14 +30,14 @@ def load(
     path: Path, overrides: Sequence[str], only: Sequence[str], store: Store
 ) -> tuple[Experiment, Searching | None]:
     """An experiment file with the values that its search has chosen so far; None where it has no search."""
-    asked = loading.load(path, overrides, only)
+    asked = load_experiment(path, overrides, only)
     if asked.search is None:
         return asked, None
-    whole = loading.load(path, overrides) if only else asked  # a model is judged by the file's first method on it
+    whole = load_experiment(path, overrides) if only else asked  # a model is judged by the file's first method on it
     searching = Searching(whole, store, only)
     while searching.next() is not None:
         pass  # what is asked here is not done: it counts as missing
-    return loading.keep(searching.experiment, only) if only else searching.experiment, searching
+    return keep_methods(searching.experiment, only) if only else searching.experiment, searching
 
 
 def cost_of_rest(searching: Searching, store: Store) -> Rest:
@@ -53,10 +53,10 @@ def cost_of_rest(searching: Searching, store: Store) -> Rest:
         unknown = search.trials - len(entry.tried)
         asked += [measures_of(searching.experiment, entry.section, entry.name, store)] * unknown
         for measures in asked:
-            pictures = [_sample(measure) for measure in measures]
-            samples += [sample for sample in pictures if not store.has("sample", sample.key)]
-            if entry.section == "models" and not store.has("train", pictures[0].train.key):
-                trainings.append(pictures[0].train)
+            images = [_sample(measure) for measure in measures]
+            samples += [sample for sample in images if not store.has("sample", sample.key)]
+            if entry.section == "models" and not store.has("train", images[0].train.key):
+                trainings.append(images[0].train)
     resources = searching.experiment.resources
     training = sum(stage.recipe.steps * flops_per_step(stage) for stage in trainings)
     sampling = sum(flops_of_samples(stage) for stage in samples)

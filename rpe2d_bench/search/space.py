@@ -12,7 +12,7 @@ from typing import Any, Literal
 from pydantic import ValidationError
 from pydantic_core import to_jsonable_python
 
-from rpe2d_bench.config import Choices, Experiment, MethodEntry, Model, ModelEntry, Range, Sampler, Train
+from rpe2d_bench.config.experiment import Choices, Experiment, MethodEntry, Model, ModelEntry, Range, Sampler, Train
 from rpe2d_bench.errors import UserError
 
 Section = Literal["models", "methods"]
@@ -42,7 +42,7 @@ def written(experiment: Experiment, section: Section, name: str) -> Values:
 
 def applied(experiment: Experiment, section: Section, name: str, values: Values) -> Experiment:
     """The experiment with other values in one entry. Raises UserError where there is no such option or value."""
-    from rpe2d_bench.loading import explain
+    from rpe2d_bench.resolve.load import explain
 
     entries = getattr(experiment, section)
     changed = entries[name].model_dump()

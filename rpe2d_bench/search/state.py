@@ -6,13 +6,13 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from rpe2d_bench.config import Experiment
+from rpe2d_bench.config.experiment import Experiment
 from rpe2d_bench.errors import UserError
 from rpe2d_bench.search.space import Section, Space, Values, applied, space_of, written
 from rpe2d_bench.search.suggest import Suggester, suggester
 from rpe2d_bench.search.trials import Tried, chain, judge, measures_of, metric_of, objective_of
 from rpe2d_bench.stages import MeasureStage, SampleStage, read_result
-from rpe2d_bench.store import Store, content_key, write_json
+from rpe2d_bench.storage.store import Store, content_key, write_json
 
 STAGE, VERSION = "search", 1
 
@@ -69,10 +69,10 @@ class Searching:
         experiment: Experiment,
         store: Store,
         methods: Iterable[str] = (),
-        heard: Callable[[str], None] = lambda _: None,
+        on_record: Callable[[str], None] = lambda _: None,
     ) -> None:
         assert experiment.search is not None
-        self.experiment, self._spec, self._store, self._heard = experiment, experiment.search, store, heard
+        self.experiment, self._spec, self._store, self._on_record = experiment, experiment.search, store, on_record
         self.metric, self._higher = metric_of(experiment)
         wanted = [name for name in experiment.methods if not methods or name in methods]
         models = {link for name in wanted for link in chain(experiment, experiment.methods[name].model)}
@@ -120,7 +120,7 @@ class Searching:
         if entry.suggester is not None:
             return
         if not entry.space:
-            self._settle(entry, {"default": {}, "chosen": {}, "trials": []}, heard=False)
+            self._settle(entry, {"default": {}, "chosen": {}, "trials": []}, on_record=False)
             return
         entry.default = written(self.experiment, entry.section, entry.name)
         measures = measures_of(self.experiment, entry.section, entry.name, self._store)
@@ -134,7 +134,7 @@ class Searching:
         entry.key = content_key(STAGE, VERSION, matters)
         known = self._store.fetch(STAGE, entry.key)
         if known is not None:
-            self._settle(entry, read_result(known), heard=False)
+            self._settle(entry, read_result(known), on_record=False)
             return
         entry.suggester = suggester(entry.space, self._spec, self._higher)
 
@@ -180,8 +180,8 @@ class Searching:
             tried.error = f"{self.metric} is not a number" if tried.objective is None else None
         elif error is None:
             tried.status = "stopped"
-        said = f"{self.metric} {tried.objective:.4g}" if tried.objective is not None else tried.error or tried.status
-        self._heard(f"tried {entry.label} {number + 1} of {self._spec.trials}, {said_of(tried.values)}: {said}")
+        text = f"{self.metric} {tried.objective:.4g}" if tried.objective is not None else tried.error or tried.status
+        self._on_record(f"tried {entry.label} {number + 1} of {self._spec.trials}, {sentence_of(tried.values)}: {text}")
         if len(entry.tried) == self._spec.trials and all(tried.status != "asked" for tried in entry.tried):
             self._choose(entry)
 
@@ -199,13 +199,13 @@ class Searching:
             self._store.make(STAGE, entry.key, lambda partial: write_json(partial / "result.json", outcome))
         self._settle(entry, outcome)
 
-    def _settle(self, entry: Entry, outcome: dict[str, Any], heard: bool = True) -> None:
+    def _settle(self, entry: Entry, outcome: dict[str, Any], on_record: bool = True) -> None:
         entry.outcome = outcome
         if outcome["chosen"] != outcome["default"]:
             self.experiment = applied(self.experiment, entry.section, entry.name, outcome["chosen"])
-        if heard:
+        if on_record:
             kept = ", as it was written" if outcome["chosen"] == outcome["default"] else ""
-            self._heard(f"chose for {entry.label}: {said_of(outcome['chosen'])}{kept}")
+            self._on_record(f"chose for {entry.label}: {sentence_of(outcome['chosen'])}{kept}")
 
     def table(self) -> dict[str, Any]:
         """What records carry: how the search was made, and of each entry its space, trials and chosen values."""
@@ -228,7 +228,7 @@ class Searching:
         }
 
 
-def said_of(values: Values) -> str:
+def sentence_of(values: Values) -> str:
     """Values as people read them."""
     return ", ".join(
         f"{path} {value:.4g}" if isinstance(value, float) else f"{path} {value}" for path, value in values.items()

@@ -10,7 +10,7 @@ import math
 import random
 from typing import Any, Protocol
 
-from rpe2d_bench.config import Choices, Range, Search
+from rpe2d_bench.config.experiment import Choices, Range, Search
 from rpe2d_bench.search.space import Space, Values
 from rpe2d_bench.search.trials import Tried
 
@@ -67,15 +67,15 @@ class Parzen:
         sampler = optuna.samplers.TPESampler(seed=seed, n_startup_trials=2)
         self._study = optuna.create_study(direction="maximize" if higher_is_better else "minimize", sampler=sampler)
         self._asked: list[Any] = []
-        self._told = 0
+        self._printed = 0
 
     def suggest(self, tried: list[Tried]) -> Values | None:
         known = 1 + (len(tried) - 1) // ROUND * ROUND
         if any(trial.status == "asked" for trial in tried[:known]):
             return None
-        for number in range(self._told, known):
+        for number in range(self._printed, known):
             self._tell(number, tried[number])
-        self._told = known
+        self._printed = known
         trial = self._study.ask(self._kinds)
         self._asked.append(trial)
         return {path: _value(choices, trial.params[path]) for path, choices in self._space.items()}

@@ -1,4 +1,4 @@
-"""What a trial computes: the stages of an experiment that is cut down to one entry and to validation pictures."""
+"""What a trial computes: the stages of an experiment that is cut down to one entry and to validation images."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from rpe2d_bench.config import Experiment, MethodEntry, Pair, Report
+from rpe2d_bench.config.experiment import Experiment, MethodEntry, Pair, Report
 from rpe2d_bench.errors import UserError
 from rpe2d_bench.search.space import Section, Values
 from rpe2d_bench.stages import MeasureStage, SampleStage, read_result
-from rpe2d_bench.store import Store
+from rpe2d_bench.storage.store import Store
 
 SPLIT = "validation"
-NOISE = 1_000_000  # added to the seed of the pictures' noise: what is chosen is not chosen for the comparison's noise
+NOISE = 1_000_000  # added to the seed of the images' noise: what is chosen is not chosen for the comparison's noise
 PLAIN = "(the model as trained)"  # judges a model that no method uses
 
 
@@ -71,8 +71,8 @@ def measures_of(
     experiment: Experiment, section: Section, name: str, store: Store | None = None
 ) -> tuple[MeasureStage, ...]:
     """The measurements whose mean judges the entry as it stands. Raises UserError where it cannot work."""
-    from rpe2d_bench.plan import make_plan
-    from rpe2d_bench.precision import Precisions
+    from rpe2d_bench.plan.expand import make_plan
+    from rpe2d_bench.plan.precision import Precisions
 
     trials = make_plan(reduced(experiment, section, name), (), Precisions(store, experiment.resources)).trials
     return tuple(_other_noise(cell.measure) for trial in trials for cell in trial.cells)

@@ -7,10 +7,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rpe2d_bench.digests import open_with_digest, write_with_digest
+from rpe2d_bench.storage.digests import open_with_digest, write_with_digest
 
 if TYPE_CHECKING:
-    from rpe2d_bench.train import Training
+    from rpe2d_bench.training.loop import Training
 
 CHECKPOINT, CURVE = "checkpoint.pt", "curve.jsonl"
 

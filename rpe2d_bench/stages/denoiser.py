@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rpe2d_bench.errors import UserError
+from rpe2d_bench.stages.run_context import RunContext
 from rpe2d_bench.stages.weights_file import WeightsFile, shapes_of
-from rpe2d_bench.surroundings import Surroundings
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from rpe2d_bench.stages.train import TrainStage
-    from rpe2d_bench.train import Denoiser
+    from rpe2d_bench.training.loop import Denoiser
 
 __all__ = ["WEIGHTS", "WeightsFile", "fits", "fresh_denoiser", "load_denoiser", "starting_denoiser"]
 
@@ -28,7 +28,7 @@ def fresh_denoiser(stage: TrainStage) -> Denoiser:
 
     from rpe2d_bench.encodings import build
     from rpe2d_bench.models import DiT, preset
-    from rpe2d_bench.train import Denoiser
+    from rpe2d_bench.training.loop import Denoiser
 
     options = preset(stage.model.preset, scan=stage.model.scan, stem=stage.model.stem)
     with torch.random.fork_rng(devices=[]):
@@ -57,7 +57,7 @@ def draws_of_its_own(stage: TrainStage) -> bool:
         return draws(build(stage.encoding, width=options.width, heads=options.heads), stage.grid)
 
 
-def starting_denoiser(stage: TrainStage, around: Surroundings) -> Denoiser:
+def starting_denoiser(stage: TrainStage, context: RunContext) -> Denoiser:
     """The model as its training starts: with the averaged weights of another model, from a file, or untrained."""
     from safetensors import SafetensorError
     from safetensors.torch import load_file
@@ -65,7 +65,9 @@ def starting_denoiser(stage: TrainStage, around: Surroundings) -> Denoiser:
     denoiser = fresh_denoiser(stage)
     if stage.start is not None:
         fill(
-            denoiser, load_file(stage.start.make(around) / WEIGHTS), f"the model it starts from ({stage.start.key[:8]})"
+            denoiser,
+            load_file(stage.start.make(context) / WEIGHTS),
+            f"the model it starts from ({stage.start.key[:8]})",
         )
     elif stage.weights is not None:
         try:

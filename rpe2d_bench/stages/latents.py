@@ -1,4 +1,4 @@
-"""How stages pass pictures through the autoencoder of an experiment: the training pool in, samples out."""
+"""How stages pass images through the autoencoder of an experiment: the training pool in, samples out."""
 
 from __future__ import annotations
 
@@ -10,30 +10,30 @@ import numpy as np
 from torch import Tensor
 
 from rpe2d_bench.autoencoders import LatentSpace
-from rpe2d_bench.surroundings import Surroundings
+from rpe2d_bench.stages.run_context import RunContext
 
 if TYPE_CHECKING:
     from rpe2d_bench.autoencoders import Autoencoder
     from rpe2d_bench.data import Dataset
-    from rpe2d_bench.data.latents import Encoder
+    from rpe2d_bench.data.latent_batches import Encoder
     from rpe2d_bench.stages.train import TrainStage
-    from rpe2d_bench.train import Batches
+    from rpe2d_bench.training.loop import Batches
 
 Resolution = tuple[int, int]
 
 
-def training_pool(stage: TrainStage, dataset: Dataset, resolution: Resolution, around: Surroundings) -> Batches:
+def training_pool(stage: TrainStage, dataset: Dataset, resolution: Resolution, context: RunContext) -> Batches:
     """Where the batches of a training come from, at one of its resolutions: pixels, or latents."""
     from rpe2d_bench.data import conversions
     from rpe2d_bench.data.crops import build_crops
-    from rpe2d_bench.data.latents import TrainingLatents
-    from rpe2d_bench.data.training import TrainingPictures
+    from rpe2d_bench.data.image_batches import TrainingImages
+    from rpe2d_bench.data.latent_batches import TrainingLatents
 
-    between = _Watch(stage, around)
-    crops, number, device = build_crops(stage.crops), stage.recipe.num_pictures, around.resources.device
-    cache = around.store.root / "cache"
+    between = _Watch(stage, context)
+    crops, number, device = build_crops(stage.crops), stage.recipe.num_pictures, context.resources.device
+    cache = context.store.root / "cache"
     if stage.latents is None:
-        pool: Batches = TrainingPictures(
+        pool: Batches = TrainingImages(
             dataset, resolution, crops, num_pictures=number, cache_dir=cache, device=device, between=between
         )
     else:
@@ -42,7 +42,7 @@ def training_pool(stage: TrainStage, dataset: Dataset, resolution: Resolution, a
             dataset, resolution, crops, encoder, num_pictures=number, cache_dir=cache, device=device, between=between
         )
     if converted := conversions(dataset):
-        around.say(f"{stage.data.get('path', 'data')}: {converted}")
+        context.say(f"{stage.data.get('path', 'data')}: {converted}")
     return pool
 
 
@@ -51,46 +51,46 @@ class _Watch:
     """Called with how far a pool is: tells whoever watches, and interrupts when the time is over and a part is done."""
 
     stage: TrainStage
-    around: Surroundings
+    context: RunContext
     last: int | None = None
 
     def __call__(self, done: int, total: int) -> None:
         decoded = self.stage.data["name"] == "image_folder"
         verb = "encoding" if self.stage.latents else "reading" if decoded else "rendering"
-        self.around.doing(self.stage, f"{verb} training images", done, total)
+        self.context.doing(self.stage, f"{verb} training images", done, total)
         if self.last is not None and done > self.last:
-            self.around.check_time()
+            self.context.check_time()
         self.last = done
 
 
 def encoder_of(space: LatentSpace, device: str) -> Encoder:
-    """The autoencoder as pools use it; it is loaded when the first picture has to be encoded."""
+    """The autoencoder as pools use it; it is loaded when the first image has to be encoded."""
     from rpe2d_bench import autoencoders
-    from rpe2d_bench.data.latents import Encoder
+    from rpe2d_bench.data.latent_batches import Encoder
 
     loaded: list[Autoencoder] = []
 
-    def encode(pictures: np.ndarray) -> np.ndarray:
+    def encode(images: np.ndarray) -> np.ndarray:
         if not loaded:
             loaded.append(autoencoders.load(space, device))
-        return autoencoders.encoded(loaded[0], pictures, device)
+        return autoencoders.encoded(loaded[0], images, device)
 
     stored = space.channels * (2 if space.spec.get("posterior") == "sample" else 1)
     return Encoder(encode, space.revision, space.downsampling, space.channels, stored, space.windows)
 
 
 def decoder_of(space: LatentSpace, device: str) -> Callable[[Tensor], np.ndarray]:
-    """Latents on the device -> uint8 pictures."""
+    """Latents on the device -> uint8 images."""
     from rpe2d_bench import autoencoders
 
     autoencoder = autoencoders.load(space, device)
     return lambda latents: autoencoders.decoded(autoencoder, latents)
 
 
-def reconstruction(space: LatentSpace, pictures: np.ndarray, device: str) -> tuple[np.ndarray, float]:
-    """uint8 pictures through the autoencoder and back, and how close they are: mean PSNR in dB."""
+def reconstruction(space: LatentSpace, images: np.ndarray, device: str) -> tuple[np.ndarray, float]:
+    """uint8 images through the autoencoder and back, and how close they are: mean PSNR in dB."""
     from rpe2d_bench import autoencoders
     from rpe2d_bench.autoencoders.coding import psnr, reconstructed
 
-    back = reconstructed(autoencoders.load(space, device), pictures, device)
-    return back, psnr(pictures, back)
+    back = reconstructed(autoencoders.load(space, device), images, device)
+    return back, psnr(images, back)

@@ -11,24 +11,24 @@ from typing import Any
 
 import numpy as np
 
-from rpe2d_bench import samples_file
-from rpe2d_bench.machine import machine
-from rpe2d_bench.rows_file import RowsFile
 from rpe2d_bench.stages.reference import ReferenceStage
+from rpe2d_bench.stages.run_context import RunContext
 from rpe2d_bench.stages.sample import SampleStage
-from rpe2d_bench.store import content_key, write_json
-from rpe2d_bench.surroundings import Surroundings
+from rpe2d_bench.storage import images_file
+from rpe2d_bench.storage.machine import machine
+from rpe2d_bench.storage.rows_file import RowsFile
+from rpe2d_bench.storage.store import content_key, write_json
 
 Resolution = tuple[int, int]
 
 
 @dataclass(frozen=True)
 class MeasureStage:
-    """Metrics of generated (or, for the floor, other real) pictures against real ones."""
+    """Metrics of generated (or, for the floor, other real) images against real ones."""
 
     generated: SampleStage | ReferenceStage
     reference: ReferenceStage
-    training: ReferenceStage | None = None  # training pictures, where a metric asks for them (memorization)
+    training: ReferenceStage | None = None  # training images, where a metric asks for them (memorization)
     inside: tuple[str, ...] = ()  # metrics that look into the model
     labels: str = "balanced"  # of generated images, as SampleStage has it; where drawn, KID has to know
 
@@ -48,32 +48,32 @@ class MeasureStage:
             matters["labels"] = self.labels
         return content_key(self.name, self.version, matters)
 
-    def make(self, around: Surroundings) -> Path:
-        """Folder with result.json; for generated pictures observations.npz; samples.npz where they were resized."""
-        return around.store.make(self.name, self.key, lambda partial: self._work(partial, around), around.say)
+    def make(self, context: RunContext) -> Path:
+        """Folder with result.json; for generated images observations.npz; samples.npz where they were resized."""
+        return context.store.make(self.name, self.key, lambda partial: self._work(partial, context), context.say)
 
-    def _work(self, partial: Path, around: Surroundings) -> None:
+    def _work(self, partial: Path, context: RunContext) -> None:
         from rpe2d_bench import metrics
 
-        reference, known = self.reference.make(around), None
+        reference, known = self.reference.make(context), None
         real = metrics.load_observations(reference / "observations.npz")
         if self.training is not None:
-            known = metrics.load_observations(self.training.make(around) / "observations.npz")
-        made = self.generated.make(around)
+            known = metrics.load_observations(self.training.make(context) / "observations.npz")
+        made = self.generated.make(context)
         started = time.perf_counter()
         if isinstance(self.generated, ReferenceStage):
             seen = metrics.load_observations(made / "observations.npz")
             labels = np.load(made / "labels.npy")
         else:
-            samples = made / samples_file.NAME
-            labels = samples_file.labels(samples)
+            samples = made / images_file.NAME
+            labels = images_file.labels(samples)
             if self.generated.resolution != self.reference.resolution:
-                samples = _resized(samples, partial / samples_file.NAME, self.reference.resolution)
-            around.doing(self, "features")
-            seen = self.reference.observe(samples_file.pieces(samples), around.resources.device)
+                samples = _resized(samples, partial / images_file.NAME, self.reference.resolution)
+            context.doing(self, "features")
+            seen = self.reference.observe(images_file.pieces(samples), context.resources.device)
             seen.save(partial / "observations.npz")
         real_labels = np.load(reference / "labels.npy")
-        around.doing(self, "scoring")
+        context.doing(self, "scoring")
         measured = metrics.score(
             seen,
             real,
@@ -84,17 +84,15 @@ class MeasureStage:
             drawn=self.labels == "iid",
         )
         details = measured.details | {
-            "labels": f"{self.labels}; pictures per class: {_counts(labels)} generated, {_counts(real_labels)} real"
+            "labels": f"{self.labels}; images per class: {_counts(labels)} generated, {_counts(real_labels)} real"
         }
         if broken := 0 if isinstance(self.generated, ReferenceStage) else read_result(made).get("not_finite", 0):
-            said = (
-                f"at least {broken} of {len(labels)} pictures held numbers that are not finite; they count as mid-grey"
-            )
-            details["warnings"] = [*details["warnings"], said]
+            text = f"at least {broken} of {len(labels)} images held numbers that are not finite; they count as mid-grey"
+            details["warnings"] = [*details["warnings"], text]
         values, versions = dict(measured.values), dict(measured.versions)
         if self.inside and isinstance(self.generated, SampleStage):
-            around.doing(self, "looking into the model")
-            values |= self._looked_inside(self.generated, details, around)
+            context.doing(self, "looking into the model")
+            values |= self._looked_inside(self.generated, details, context)
             versions |= {name: metrics.METRICS[name].version for name in self.inside}
         if isinstance(self.generated, ReferenceStage) and self.generated.latents is not None:
             details = {**details, "psnr": read_result(made)["psnr"]}  # of the autoencoder
@@ -104,7 +102,7 @@ class MeasureStage:
                 "values": values,
                 "versions": versions,
                 "details": details,
-                "machine": machine(around.resources.cpus_per_trial, around.resources.device),  # for a plan's times
+                "machine": machine(context.resources.cpus_per_trial, context.resources.device),  # for a plan's times
                 "seconds": {
                     "measure": time.perf_counter() - started,
                     "sample": 0.0 if isinstance(self.generated, ReferenceStage) else read_result(made)["seconds"],
@@ -112,19 +110,19 @@ class MeasureStage:
             },
         )
 
-    def _looked_inside(self, sample: SampleStage, details: dict[str, Any], around: Surroundings) -> dict[str, float]:
+    def _looked_inside(self, sample: SampleStage, details: dict[str, Any], context: RunContext) -> dict[str, float]:
         """Values of the metrics that need the model, in the order in which they were asked for."""
         from rpe2d_bench.metrics import denoising_loss
 
         found: dict[str, float] = {}
         if set(self.inside) - {denoising_loss.NAME}:
-            from rpe2d_bench.stages.attention import look_inside
+            from rpe2d_bench.stages.probes.attention_entropy import look_inside
 
-            found, details["attention"] = look_inside(sample, self.reference, around)
+            found, details["attention"] = look_inside(sample, self.reference, context)
         if denoising_loss.NAME in self.inside:
-            from rpe2d_bench.stages.denoising import denoise
+            from rpe2d_bench.stages.probes.denoising_loss import denoise
 
-            found[denoising_loss.NAME], details["denoising"] = denoise(sample, self.reference, around)
+            found[denoising_loss.NAME], details["denoising"] = denoise(sample, self.reference, context)
         return {name: found[name] for name in self.inside}
 
 
@@ -139,17 +137,17 @@ def _resized(source: Path, target: Path, resolution: Resolution) -> Path:
     """Samples at another resolution, by the metrics' own resizer; the control 'generate small, then upscale'."""
     import torch
 
-    from rpe2d_bench.metrics.resize import resize
+    from rpe2d_bench.metrics.nets.resize import resize
 
-    count, channels, height, width = samples_file.shape(source)
+    count, channels, height, width = images_file.shape(source)
     growth = 4 * max(1, resolution[0] * resolution[1] // (height * width))  # float32, and larger than before
     under_way, done = target.with_name("under_way.npy"), 0
     with RowsFile(under_way, (count, channels, *resolution), np.uint8) as rows:
-        for piece in samples_file.pieces(source, growth):
+        for piece in images_file.pieces(source, growth):
             grey = resize(torch.from_numpy(piece), resolution)
             rows.write(done, grey.round().clamp(0, 255).to(torch.uint8).numpy())
             done += len(piece)
-        samples_file.save(target, rows.read(), samples_file.labels(source))
+        images_file.save(target, rows.read(), images_file.labels(source))
     under_way.unlink()
     return target
 

@@ -1,4 +1,4 @@
-"""What the metrics see of real pictures, as a content-addressed step."""
+"""What the metrics see of real images, as a content-addressed step."""
 
 from __future__ import annotations
 
@@ -11,25 +11,25 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from rpe2d_bench import samples_file
 from rpe2d_bench.autoencoders import LatentSpace
 from rpe2d_bench.data.subsets import even_subset
 from rpe2d_bench.errors import UserError
 from rpe2d_bench.stages.latents import reconstruction
-from rpe2d_bench.store import content_key, write_json
-from rpe2d_bench.surroundings import Surroundings
+from rpe2d_bench.stages.run_context import RunContext
+from rpe2d_bench.storage import images_file
+from rpe2d_bench.storage.store import content_key, write_json
 
 if TYPE_CHECKING:
     from rpe2d_bench.data import Dataset
     from rpe2d_bench.metrics import Observations
 
 Resolution = tuple[int, int]
-PREVIEW = 64  # pictures that are kept to be looked at
+PREVIEW = 64  # images that are kept to be looked at
 
 
 @dataclass(frozen=True)
 class ReferenceStage:
-    """What the metrics see of real pictures at one resolution; cached, since every method is measured against it."""
+    """What the metrics see of real images at one resolution; cached, since every method is measured against it."""
 
     data: dict[str, Any]
     revision: str
@@ -44,7 +44,7 @@ class ReferenceStage:
     classes: tuple[str, ...]
     weights: str | None = None  # file of the net's weights, where the package ships none; its content matters
     even: bool = False  # every class equally often, instead of as often as in the split
-    latents: LatentSpace | None = None  # pictures pass through this autoencoder and back: the floor of models behind it
+    latents: LatentSpace | None = None  # images pass through this autoencoder and back: the floor of models behind it
 
     name = "reference"
     version = 1
@@ -75,46 +75,46 @@ class ReferenceStage:
             return even_subset(dataset, self.split, self.start, self.count)  # type: ignore[arg-type]
         return np.arange(self.start, self.start + self.count)
 
-    def make(self, around: Surroundings) -> Path:
-        """Folder with observations.npz, labels.npy and samples.npz (the first pictures, for strips)."""
-        return around.store.make(self.name, self.key, lambda partial: self._work(partial, around), around.say)
+    def make(self, context: RunContext) -> Path:
+        """Folder with observations.npz, labels.npy and samples.npz (the first images, for strips)."""
+        return context.store.make(self.name, self.key, lambda partial: self._work(partial, context), context.say)
 
-    def _work(self, partial: Path, around: Surroundings) -> None:
+    def _work(self, partial: Path, context: RunContext) -> None:
         from rpe2d_bench import data
 
         started = time.perf_counter()
         dataset = data.build(self.data)
         indices = self.indices(dataset)
-        device, length = around.resources.device, samples_file.piece_length((dataset.channels, *self.resolution))
+        device, length = context.resources.device, images_file.piece_length((dataset.channels, *self.resolution))
         front: list[np.ndarray] = []
-        closeness: list[float] = []  # of each picture's reconstruction
+        closeness: list[float] = []  # of each image's reconstruction
 
         def pieces() -> Iterator[np.ndarray]:
             for start in range(0, self.count, length):
-                if around.progress:
-                    around.progress(self.name, self.key, start, self.count, {})
+                if context.progress:
+                    context.progress(self.name, self.key, start, self.count, {})
                 piece = indices[start : start + length]
-                pictures = dataset.pictures(self.split, piece, self.resolution)  # type: ignore[arg-type]
+                images = dataset.images(self.split, piece, self.resolution)  # type: ignore[arg-type]
                 if self.latents is not None:
-                    pictures, psnr = reconstruction(self.latents, pictures, device)
+                    images, psnr = reconstruction(self.latents, images, device)
                     closeness.extend([psnr] * len(piece))
                 if not front:
-                    front.append(pictures[:PREVIEW].copy())
-                yield pictures
+                    front.append(images[:PREVIEW].copy())
+                yield images
 
         self.observe(pieces(), device).save(partial / "observations.npz")
         labels = dataset.labels(self.split, indices)  # type: ignore[arg-type]
         np.save(partial / "labels.npy", labels)
-        samples_file.save(partial / samples_file.NAME, front[0], labels[:PREVIEW])
+        images_file.save(partial / images_file.NAME, front[0], labels[:PREVIEW])
         result: dict[str, Any] = {"psnr": float(np.mean(closeness))} if closeness else {}
         result |= {"seconds": time.perf_counter() - started, "count": self.count}
         if converted := data.conversions(dataset):
             result["converted"] = converted
-            around.say(f"{self.data.get('path', 'data')}: {converted}")
+            context.say(f"{self.data.get('path', 'data')}: {converted}")
         write_json(partial / "result.json", result)
 
     def observe(self, pieces: Iterable[np.ndarray], device: str = "cpu") -> Observations:
-        """Pictures of this resolution as this reference's metrics see them, real or generated, a piece at a time."""
+        """Images of this resolution as this reference's metrics see them, real or generated, a piece at a time."""
         from rpe2d_bench import metrics
 
         net = metrics.load_net(self.net, None if self.weights is None else Path(self.weights), self.classes)
@@ -133,7 +133,7 @@ class ReferenceStage:
             ]
         )
         if seen.count < self.count:
-            raise UserError(f"only {seen.count} pictures, but {self.count} are needed; generate more or ask for fewer")
+            raise UserError(f"only {seen.count} images, but {self.count} are needed; generate more or ask for fewer")
         return seen
 
 

@@ -11,16 +11,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from rpe2d_bench import samples_file
-from rpe2d_bench.config import Sampler
+from rpe2d_bench.config.experiment import Sampler
 from rpe2d_bench.encodings.interface import Grid
-from rpe2d_bench.machine import machine
 from rpe2d_bench.stages.denoiser import load_denoiser
 from rpe2d_bench.stages.latents import decoder_of
-from rpe2d_bench.stages.parts import Parts
+from rpe2d_bench.stages.run_context import RunContext
 from rpe2d_bench.stages.train import TrainStage
-from rpe2d_bench.store import content_key, write_json
-from rpe2d_bench.surroundings import Surroundings
+from rpe2d_bench.storage import images_file
+from rpe2d_bench.storage.machine import machine
+from rpe2d_bench.storage.resumable_array import Parts
+from rpe2d_bench.storage.store import content_key, write_json
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -30,7 +30,7 @@ Resolution = tuple[int, int]
 
 @dataclass(frozen=True)
 class SampleStage:
-    """Pictures of one trained model with one encoding at one resolution."""
+    """Images of one trained model with one encoding at one resolution."""
 
     train: TrainStage
     replacements: dict[str, Any]  # parts of the encoding that differ from training
@@ -64,25 +64,25 @@ class SampleStage:
             matters["class_counts"] = self.class_counts
         return content_key(self.name, self.version, matters)
 
-    def make(self, around: Surroundings) -> Path:
-        """Folder with samples.npz (pictures uint8 [N, C, Y, X], labels [N]) and result.json."""
-        return around.store.make(self.name, self.key, lambda partial: self._work(partial, around), around.say)
+    def make(self, context: RunContext) -> Path:
+        """Folder with samples.npz (images uint8 [N, C, Y, X], labels [N]) and result.json."""
+        return context.store.make(self.name, self.key, lambda partial: self._work(partial, context), context.say)
 
-    def _work(self, partial: Path, around: Surroundings) -> None:
-        from rpe2d_bench.sample import labels_of, sample, to_uint8
+    def _work(self, partial: Path, context: RunContext) -> None:
+        from rpe2d_bench.sampling.loop import labels_of, sample, to_uint8
 
         started = time.perf_counter()
-        device = around.resources.device
-        around.doing(self, "loading the model")
-        denoiser = load_denoiser(self.train, self.train.make(around), self.replacements).to(device)
+        device = context.resources.device
+        context.doing(self, "loading the model")
+        denoiser = load_denoiser(self.train, self.train.make(context), self.replacements).to(device)
         grid, train_grid = self.grid, self.train.grid
-        batch = max(1, round(around.resources.sample_batch * train_grid.tokens / grid.tokens))
+        batch = max(1, round(context.resources.sample_batch * train_grid.tokens / grid.tokens))
         shape = (self.count, self.train.channels, *self.resolution)
-        made = Parts(partial, shape, around.resources.checkpoint_every, self._say(around))
+        made = Parts(partial, shape, context.resources.checkpoint_every, self._say(context))
         first = made.done
-        if around.progress:
-            around.progress(self.name, self.key, first, self.count, {})
-        broken = [0]  # pictures that are not finite; to_uint8 and decoders make these pixels mid-grey
+        if context.progress:
+            context.progress(self.name, self.key, first, self.count, {})
+        broken = [0]  # images that are not finite; to_uint8 and decoders make these pixels mid-grey
         plain = to_uint8 if self.train.latents is None else decoder_of(self.train.latents, device)
 
         def decode(x_BCYX: Tensor) -> np.ndarray:
@@ -105,23 +105,23 @@ class SampleStage:
             class_counts=self.class_counts,
             decode=decode,
         ):
-            made.add(part, around.out_of_time)
-            if around.progress:
+            made.add(part, context.out_of_time)
+            if context.progress:
                 rate = (made.done - first) / (time.perf_counter() - started)
-                around.progress(self.name, self.key, made.done, self.count, {"images_per_second": rate})
+                context.progress(self.name, self.key, made.done, self.count, {"images_per_second": rate})
             if made.done < self.count:
-                around.check_time()
+                context.check_time()
         indices, num_classes = np.arange(self.count), denoiser.dit.num_classes
         labels = labels_of(self.labels, self.seed, indices, num_classes, self.class_counts)
-        samples_file.save(partial / samples_file.NAME, made.pictures, labels)
+        images_file.save(partial / images_file.NAME, made.images, labels)
         seconds = made.seconds + time.perf_counter() - started
         made.remove()
-        told: dict[str, Any] = {"seconds": seconds, "count": self.count, "not_finite": broken[0]}
-        told["machine"] = machine(around.resources.cpus_per_trial, device)  # for the next plan's times
-        write_json(partial / "result.json", told)
+        printed: dict[str, Any] = {"seconds": seconds, "count": self.count, "not_finite": broken[0]}
+        printed["machine"] = machine(context.resources.cpus_per_trial, device)  # for the next plan's times
+        write_json(partial / "result.json", printed)
 
-    def _say(self, around: Surroundings) -> Callable[[str], None]:
-        return lambda sentence: around.say(f"sample {self.key[:8]}: {sentence}")
+    def _say(self, context: RunContext) -> Callable[[str], None]:
+        return lambda sentence: context.say(f"sample {self.key[:8]}: {sentence}")
 
     @property
     def grid(self) -> Grid:

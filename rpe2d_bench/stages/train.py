@@ -15,23 +15,23 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rpe2d_bench.autoencoders import LatentSpace
-from rpe2d_bench.config import Model, Train
-from rpe2d_bench.data.announced import ABSENT, absent
-from rpe2d_bench.digests import Damaged
+from rpe2d_bench.config.experiment import Model, Train
+from rpe2d_bench.data.absent import ABSENT, absent
 from rpe2d_bench.encodings.interface import Grid
 from rpe2d_bench.errors import UserError
-from rpe2d_bench.machine import machine
 from rpe2d_bench.stages import checkpoint
 from rpe2d_bench.stages.checkpoint import CHECKPOINT, CURVE
 from rpe2d_bench.stages.denoiser import WEIGHTS, WeightsFile, draws_of_its_own, starting_denoiser
 from rpe2d_bench.stages.latents import encoder_of, training_pool
+from rpe2d_bench.stages.run_context import OutOfTime, RunContext
 from rpe2d_bench.stages.validation import validation_loss
 from rpe2d_bench.stages.weights_file import metadata_of, recipe_of
-from rpe2d_bench.store import content_key, write_json
-from rpe2d_bench.surroundings import OutOfTime, Surroundings
+from rpe2d_bench.storage.digests import Damaged
+from rpe2d_bench.storage.machine import machine
+from rpe2d_bench.storage.store import content_key, write_json
 
 if TYPE_CHECKING:
-    from rpe2d_bench.train import Batches, Training
+    from rpe2d_bench.training.loop import Batches, Training
 
 Resolution = tuple[int, int]
 CURVE_EVERY = 25  # steps a line of the curve averages over
@@ -102,7 +102,7 @@ class TrainStage:
         return self.channels if self.latents is None else self.latents.channels
 
     def grid_of(self, resolution: Resolution) -> Grid:
-        """Tokens of a picture of that many pixels."""
+        """Tokens of an image of that many pixels."""
         side = self.downsampling * self.patch_size
         return Grid(resolution[0] // side, resolution[1] // side)
 
@@ -111,41 +111,41 @@ class TrainStage:
         return self.grid_of(self.resolution)
 
     def check_inputs(self) -> None:
-        """Raises UserError for a stage that was planned without its pictures or its autoencoder."""
+        """Raises UserError for a stage that was planned without its images or its autoencoder."""
         if self.revision == ABSENT:
             raise absent(str(self.data["path"]))
         if self.latents is not None and not self.latents.present:
             raise UserError(f"autoencoder.path: {self.latents.spec['path']} does not exist; give its files")
 
-    def make(self, around: Surroundings) -> Path:
+    def make(self, context: RunContext) -> Path:
         """Folder with weights.safetensors (the moving average), curve.jsonl and result.json."""
-        return around.store.make(self.name, self.key, lambda partial: self.work(partial, around), around.say)
+        return context.store.make(self.name, self.key, lambda partial: self.work(partial, context), context.say)
 
-    def work(self, partial: Path, around: Surroundings) -> None:
+    def work(self, partial: Path, context: RunContext) -> None:
         """Train to the end in the folder, from the last checkpoint there if there is one."""
         from safetensors.torch import save_file
 
         from rpe2d_bench import data
 
-        around.doing(self, "opening the data")
+        context.doing(self, "opening the data")
         dataset = data.build(self.data)
         # Weights that are taken as they are need no training images
-        pictures = self.pictures(dataset, around) if self.recipe.steps else None
-        around.doing(self, "building the model")
-        training, elapsed = self.started(partial, around)
-        around.doing(self, "compiling, first step" if self.recipe.compile else "first step")
+        images = self.images(dataset, context) if self.recipe.steps else None
+        context.doing(self, "building the model")
+        training, elapsed = self.started(partial, context)
+        context.doing(self, "compiling, first step" if self.recipe.compile else "first step")
         started = saved = time.perf_counter()
         losses, norms, step_at_line, line_time = [], [], training.step, started
         with (partial / CURVE).open("a+") as curve:
             curve.seek(0)
             drawn = curve.read()
-            for step in training.steps(pictures) if pictures is not None else ():
+            for step in training.steps(images) if images is not None else ():
                 losses.append(step.loss)
                 norms.append(step.grad_norm)
                 now = time.perf_counter()
                 if step.step % CURVE_EVERY and step.step != self.recipe.steps:
-                    if around.progress:
-                        around.progress(self.name, self.key, step.step, self.recipe.steps, {})
+                    if context.progress:
+                        context.progress(self.name, self.key, step.step, self.recipe.steps, {})
                     continue
                 loss, norm = float(sum(losses) / len(losses)), float(sum(norms) / len(norms))
                 if not math.isfinite(loss):
@@ -156,41 +156,41 @@ class TrainStage:
                 curve.write(json.dumps(line) + "\n")
                 curve.flush()
                 losses, norms, step_at_line, line_time = [], [], step.step, now
-                if around.progress:
-                    around.progress(self.name, self.key, step.step, self.recipe.steps, line)
-                stopping = around.out_of_time
-                due = stopping or now - saved > around.resources.checkpoint_every
-                if step.step != self.recipe.steps and around.ranks.agree(due, training.device):
+                if context.progress:
+                    context.progress(self.name, self.key, step.step, self.recipe.steps, line)
+                stopping = context.out_of_time
+                due = stopping or now - saved > context.resources.checkpoint_every
+                if step.step != self.recipe.steps and context.ranks.agree(due, training.device):
                     training.optimizers.gather()
                     checkpoint.save(training, partial, elapsed + now - started, drawn)
                     saved = time.perf_counter()
                     if stopping:
                         raise OutOfTime
         seconds = elapsed + time.perf_counter() - started
-        around.doing(self, "validation loss")
+        context.doing(self, "validation loss")
         trained = training.ema.to("cpu")
         weights = {name: value.contiguous() for name, value in trained.state_dict().items()}
         save_file(weights, partial / WEIGHTS, metadata=metadata_of(recipe_of(self)))
-        write_json(partial / "result.json", self._result(training, dataset, seconds, around))
+        write_json(partial / "result.json", self._result(training, dataset, seconds, context))
         (partial / CHECKPOINT).unlink(missing_ok=True)  # last: until the stage is whole, a failure keeps the training
 
-    def pictures(self, dataset: Any, around: Surroundings) -> Batches:
+    def images(self, dataset: Any, context: RunContext) -> Batches:
         """The pool, or pools, that the training draws from."""
-        from rpe2d_bench.data.training import MixedPictures
+        from rpe2d_bench.data.image_batches import MixedImages
 
-        pictures = training_pool(self, dataset, self.resolution, around)
+        images = training_pool(self, dataset, self.resolution, context)
         if not self.mixed:
-            return pictures
-        others = [(training_pool(self, dataset, resolution, around), share) for resolution, share in self.mixed]
-        return MixedPictures(pictures, others)
+            return images
+        others = [(training_pool(self, dataset, resolution, context), share) for resolution, share in self.mixed]
+        return MixedImages(images, others)
 
-    def started(self, partial: Path, around: Surroundings) -> tuple[Training, float]:
+    def started(self, partial: Path, context: RunContext) -> tuple[Training, float]:
         """The training at its last checkpoint, or at its beginning, and the seconds spent on it before."""
-        from rpe2d_bench.train import Training
+        from rpe2d_bench.training.loop import Training
 
         def fresh() -> Training:
-            denoiser = starting_denoiser(self, around)
-            device, ranks = around.resources.device, around.ranks
+            denoiser = starting_denoiser(self, context)
+            device, ranks = context.resources.device, context.ranks
             return Training(denoiser, self.recipe, self.grid, seed=self.seed, device=device, ranks=ranks)
 
         training, elapsed, drawn = fresh(), 0.0, ""
@@ -200,16 +200,18 @@ class TrainStage:
                 training.load_state_dict(state)
                 drawn = checkpoint.lines_until(training.step, partial / CURVE) if kept is None else kept
                 if not vouched:
-                    around.say(f"train {self.key[:8]}: {CHECKPOINT} has no digest, as older versions left it; going on")
+                    context.say(
+                        f"train {self.key[:8]}: {CHECKPOINT} has no digest, as older versions left it; going on"
+                    )
             except Exception as error:  # whatever is wrong with the file, the remedy is the same
                 why = str(error) if isinstance(error, Damaged) else f"is unreadable ({type(error).__name__})"
-                around.say(f"train {self.key[:8]}: {CHECKPOINT} {why}; starting again")
+                context.say(f"train {self.key[:8]}: {CHECKPOINT} {why}; starting again")
                 training, elapsed, drawn = fresh(), 0.0, ""  # never train on a half-loaded state
-        if not around.ranks.rank:  # the first process writes
+        if not context.ranks.rank:  # the first process writes
             (partial / CURVE).write_text(drawn)
         return training, elapsed
 
-    def _result(self, training: Training, dataset: Any, seconds: float, around: Surroundings) -> dict[str, Any]:
+    def _result(self, training: Training, dataset: Any, seconds: float, context: RunContext) -> dict[str, Any]:
         from rpe2d_bench.models import flops_per_forward
 
         dit = training.ema.dit
@@ -221,7 +223,7 @@ class TrainStage:
             for resolution, share in shares.items()
         )
         flops_per_step = 3 * forward * self.recipe.batch_size  # backward costs two forwards
-        before = 0.0 if self.start is None else _flops(around.store.folder("train", self.start.key))
+        before = 0.0 if self.start is None else _flops(context.store.folder("train", self.start.key))
         return {
             "values": {
                 "validation_loss": validation_loss(training, dataset, self.resolution, encode),
@@ -237,7 +239,7 @@ class TrainStage:
                 "tokens": self.grid.tokens,
             },
             "seconds": {"train": seconds},
-            "machine": machine(around.resources.cpus_per_trial, around.resources.device),  # for the next plan's times
+            "machine": machine(context.resources.cpus_per_trial, context.resources.device),  # for the next plan's times
         }
 
 

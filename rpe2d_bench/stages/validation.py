@@ -1,4 +1,4 @@
-"""The loss of a trained model on pictures it was not trained on."""
+"""The loss of a trained model on images it was not trained on."""
 
 from __future__ import annotations
 
@@ -10,29 +10,29 @@ import numpy as np
 from rpe2d_bench.encodings.interface import Context
 
 if TYPE_CHECKING:
-    from rpe2d_bench.train import Training
+    from rpe2d_bench.training.loop import Training
 
 Resolution = tuple[int, int]
-VALIDATION_PICTURES = 500
+VALIDATION_IMAGES = 500
 
 
 def validation_loss(
     training: Training, dataset: Any, resolution: Resolution, encode: Callable[[np.ndarray], np.ndarray] | None = None
 ) -> float:
-    """Loss of the averaged weights on validation pictures, fixed times and noise, positions as at inference."""
+    """Loss of the averaged weights on validation images, fixed times and noise, positions as at inference."""
     import torch
 
     from rpe2d_bench.diffusion import noised, path
-    from rpe2d_bench.sample import noise
+    from rpe2d_bench.sampling.loop import noise
 
     device, dit, encoding = training.device, training.ema.dit, training.ema.encoding
     size = dataset.size("validation")
-    indices = np.arange(VALIDATION_PICTURES if size is None else min(VALIDATION_PICTURES, size))
-    pictures = dataset.pictures("validation", indices, resolution)
+    indices = np.arange(VALIDATION_IMAGES if size is None else min(VALIDATION_IMAGES, size))
+    images = dataset.images("validation", indices, resolution)
     if encode is None:
-        x = torch.from_numpy(pictures).to(device) / 127.5 - 1
+        x = torch.from_numpy(images).to(device) / 127.5 - 1
     else:
-        x = torch.from_numpy(encode(pictures)).to(device).float()[:, : dit.channels]
+        x = torch.from_numpy(encode(images)).to(device).float()[:, : dit.channels]
     labels = torch.from_numpy(dataset.labels("validation", indices)).to(device)
     eps = noise(0, indices, tuple(x.shape[1:])).to(device)  # type: ignore[arg-type]
     total = 0.0

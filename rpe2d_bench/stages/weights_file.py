@@ -107,8 +107,8 @@ def recipe_of(stage: TrainStage) -> dict[str, Any] | None:
 
     A training of no steps hands its weights on as they are, and their recipe with them.
     """
-    from rpe2d_bench import records
     from rpe2d_bench.encodings.canonical import canonical
+    from rpe2d_bench.storage import records
 
     before = None
     if stage.start is not None:
@@ -206,7 +206,7 @@ def refuse(stage: TrainStage, written: str) -> None:
         )
 
 
-def told(weights: WeightsFile, stage: TrainStage) -> dict[str, Any]:
+def printed(weights: WeightsFile, stage: TrainStage) -> dict[str, Any]:
     """What a record says of the file that a training took its weights from."""
     return {"digest": weights.digest, "recipe": weights.recipe, "trust": weights.trust, "remark": remark(stage)}
 

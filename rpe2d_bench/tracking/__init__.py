@@ -8,7 +8,7 @@ from __future__ import annotations
 from rpe2d_bench.tracking.background import BackgroundTracker
 from rpe2d_bench.tracking.connection import DATABASE, default_uri, set_aside
 from rpe2d_bench.tracking.tracker import Tracker, sync
-from rpe2d_bench.tracking.viewing import ENVIRONMENT, serve_ui, ui_address, ui_command
+from rpe2d_bench.tracking.ui import ENVIRONMENT, serve_ui, ui_address, ui_command
 
 __all__ = [
     "DATABASE",

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from rpe2d_bench.records import Record
+from rpe2d_bench.storage.records import Record
 from rpe2d_bench.tracking.system import Sample, Sampler
 from rpe2d_bench.tracking.tracker import LOG, Tracker
 

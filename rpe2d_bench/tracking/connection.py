@@ -32,7 +32,7 @@ NOTE = """To compare methods: filter `tags.stage = "mean"`, chart view; `curves`
 - *Which method is best at a size?* The same view, section `size 48px`; or the list view with the column
   `size 48px/{metric}`, sorted.
 - *Loss curves*: filter `tags.stage = "train"`, chart view, `loss` over step.
-- *Pictures*: a cell (`tags.stage = "measure"`), Artifacts, `samples.png`; same class and noise for every method.
+- *Images*: a cell (`tags.stage = "measure"`), Artifacts, `samples.png`; same class and noise for every method.
 - Each `rpe2d-bench run` is one parent run; below it are its trained models, method curves per seed, and cells. The
   report is among its artifacts.
 """

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from rpe2d_bench.records import Record
+from rpe2d_bench.storage.records import Record
 
 
 def curve(record: Record, store: Path) -> dict[tuple[str, int], float]:

@@ -9,8 +9,8 @@ import math
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
-from rpe2d_bench.records import Record, Resolution
-from rpe2d_bench.tracking import words
+from rpe2d_bench.storage.records import Record, Resolution
+from rpe2d_bench.tracking import naming
 
 if TYPE_CHECKING:
     from rpe2d_bench.tracking.tracker import Tracker
@@ -24,7 +24,7 @@ def log_series(tracker: Tracker, records: list[Record]) -> None:
     for record in _measured(records):
         groups.setdefault((record.method, record.model, record.train_resolution, record.seed), []).append(record)
     for (method, model, train, seed), found in groups.items():
-        name = f"{method or words.REAL} {words.size(train)}px seed {seed}" if train else f"{words.REAL} seed {seed}"
+        name = f"{method or naming.REAL} {naming.size(train)}px seed {seed}" if train else f"{naming.REAL} seed {seed}"
         tags = {"stage": "method", "seed": str(seed)}
         _log(tracker, name, tags, ("series", method, model, train, seed), found)
 
@@ -37,7 +37,7 @@ def log_means(tracker: Tracker, records: list[Record]) -> None:
     for (method, model, train), found in groups.items():
         seeds = len({record.seed for record in found})
         plural = "s" if seeds != 1 else ""
-        name = f"{method or words.REAL}{f' {words.size(train)}px' if train else ''} ({seeds} seed{plural})"
+        name = f"{method or naming.REAL}{f' {naming.size(train)}px' if train else ''} ({seeds} seed{plural})"
         _log(tracker, name, {"stage": "mean", "seeds": str(seeds)}, ("mean", method, model, train), found)
 
 
@@ -49,30 +49,30 @@ def _log(tracker: Tracker, name: str, tags: dict[str, str], what: tuple[Any, ...
     from mlflow.entities import Metric
 
     first = found[0]
-    digest = words.identity(*sorted(words.digest(record) for record in found))
-    key = words.identity(first.run, *what)
+    digest = naming.identity(*sorted(naming.digest(record) for record in found))
+    key = naming.identity(first.run, *what)
     if tracker.reuse(key, digest) is not None:
         return
     known = {
-        "method": first.method or words.REAL,
+        "method": first.method or naming.REAL,
         "model": first.model,
-        "train_resolution": words.size(first.train_resolution),
+        "train_resolution": naming.size(first.train_resolution),
         "run": first.run,
-        words.IDENTITY: key,
-        words.DIGEST: digest,
+        naming.IDENTITY: key,
+        naming.DIGEST: digest,
     }
     newest = max(record.created for record in found)
     run_id = tracker.child(
         name, tags | {k: str(v) for k, v in known.items() if v}, newest, 0.0, nested=what[0] != "mean"
     )
-    when, metrics = words.milliseconds(newest), []
+    when, metrics = naming.milliseconds(newest), []
     for metric, sizes in _values(found).items():
         for test, values in sizes.items():
             # The UI makes a section of charts from what precedes the slash, in this order: curves, then sizes.
             mean = fmean(values)
-            metrics.append(Metric(f"size {words.size(test)}px/{words.clean(metric)}", mean, when, 0))
+            metrics.append(Metric(f"size {naming.size(test)}px/{naming.clean(metric)}", mean, when, 0))
             if test[0] == test[1]:
-                metrics.append(Metric(f"curves/{words.clean(metric)}", mean, when, words.side(test)))
+                metrics.append(Metric(f"curves/{naming.clean(metric)}", mean, when, naming.side(test)))
     tracker.batch(run_id, metrics, {})
     tracker.client.set_terminated(run_id, "FINISHED", when)
 

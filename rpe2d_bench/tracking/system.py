@@ -15,8 +15,8 @@ from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
-from rpe2d_bench.records import Record
-from rpe2d_bench.tracking import words
+from rpe2d_bench.storage.records import Record
+from rpe2d_bench.tracking import naming
 
 if TYPE_CHECKING:
     from mlflow.entities import Metric
@@ -35,12 +35,12 @@ class Sampler:
     def __init__(
         self,
         store: Path,
-        heard: Callable[[Sample], None],
+        on_record: Callable[[Sample], None],
         after: float = AFTER,
         every: float = EVERY,
         warn: Callable[[str], None] = lambda _: None,
     ) -> None:
-        self._file, self._heard, self._after, self._every = Path(store) / FILE, heard, after, every
+        self._file, self._on_record, self._after, self._every = Path(store) / FILE, on_record, after, every
         self._warn = warn
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._loop, name="system-metrics", daemon=True)
@@ -61,7 +61,7 @@ class Sampler:
                     self._file.parent.mkdir(parents=True, exist_ok=True)
                     with self._file.open("a") as file:
                         file.write(json.dumps({"time": round(sample[0], 1)} | sample[1]) + "\n")
-                self._heard(sample)
+                self._on_record(sample)
         except Exception as error:  # a full disk, a driver that went away
             self._warn(f"system metrics end here ({type(error).__name__}: {error}); the run goes on without them")
 
@@ -141,5 +141,5 @@ def of_training(record: Record, store: Path) -> list[Metric]:
         return []
     weights = Path(store) / record.artifacts.get("checkpoint", "")
     # A training that an earlier run made is recorded anew; when it ran is what its weights' file says.
-    end = weights.stat().st_mtime if weights.is_file() else words.milliseconds(record.created) / 1000
+    end = weights.stat().st_mtime if weights.is_file() else naming.milliseconds(record.created) / 1000
     return as_metrics(during(store, end - seconds, end + 1), end - seconds)

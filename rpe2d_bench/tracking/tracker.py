@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rpe2d_bench import records as records_file
-from rpe2d_bench.records import Record
-from rpe2d_bench.tracking import links, system, words
+from rpe2d_bench.storage import records as records_file
+from rpe2d_bench.storage.records import Record
+from rpe2d_bench.tracking import lineage, naming, system
 from rpe2d_bench.tracking.connection import connect, default_uri, experiment_id
 from rpe2d_bench.tracking.curves import curve
 from rpe2d_bench.tracking.images import strip
@@ -40,7 +40,7 @@ class Tracker:
         self._synced = False  # whether log() was given every record of the run
         self._existing: dict[str, Run] = {}  # identity -> run
         self._records: dict[tuple[Any, ...], Record] = {}
-        self._models: dict[links.Key, links.Trained] = {}
+        self._models: dict[lineage.Key, lineage.Trained] = {}
         self._began = 0.0
         self.counts = {"logged": 0, "unchanged": 0, "replaced": 0}
 
@@ -92,39 +92,39 @@ class Tracker:
             page = self.client.search_runs(
                 [self._experiment], f"tags.run = '{run}'", max_results=1000, page_token=token
             )
-            self._existing |= {r.data.tags[words.IDENTITY]: r for r in page if words.IDENTITY in r.data.tags}
+            self._existing |= {r.data.tags[naming.IDENTITY]: r for r in page if naming.IDENTITY in r.data.tags}
             token = page.token
             if not token:
                 break
-        self._models = links.known_models(list(self._existing.values()))
-        key = words.identity("sweep", run)
+        self._models = lineage.known_models(list(self._existing.values()))
+        key = naming.identity("sweep", run)
         if key in self._existing:
             self._parent = self._existing[key].info.run_id
             self._began = self._existing[key].info.start_time / 1000
             self.client.update_run(self._parent, status="RUNNING")
             return
         note = f"`{command}`" if command else ""
-        tags = {"stage": "sweep", "run": run, words.IDENTITY: key, "mlflow.note.content": note}
+        tags = {"stage": "sweep", "run": run, naming.IDENTITY: key, "mlflow.note.content": note}
         made = self.client.create_run(self._experiment, tags=tags, run_name=run)
         self._parent, self._began = made.info.run_id, made.info.start_time / 1000
         shown = {part: config.get(part) for part in ("data", "model", "train", "evaluate", "search")}
-        self.batch(self._parent, [], words.flat(shown))
+        self.batch(self._parent, [], naming.flat(shown))
         if config:
             text = json.dumps(config, indent=2, ensure_ascii=False, default=str)
             self.client.log_text(self._parent, text, "experiment.json")
 
     def _log(self, record: Record) -> None:
-        key = words.identity(*record.identity)
-        run_id = self.reuse(key, words.digest(record))
+        key = naming.identity(*record.identity)
+        run_id = self.reuse(key, naming.digest(record))
         if run_id is not None:
             return
-        trained = self._models.get(links.key_of(record)) if record.stage == "measure" else None
-        note = links.note(record, trained, self._experiment)
+        trained = self._models.get(lineage.key_of(record)) if record.stage == "measure" else None
+        note = lineage.note(record, trained, self._experiment)
         seconds = sum(record.timings.values())
-        run_id = self.child(words.name(record), words.tags(record), record.created, seconds, note)
+        run_id = self.child(naming.name(record), naming.tags(record), record.created, seconds, note)
         if record.stage == "train" and record.status == "ok":
-            trained = links.log_model(self.client, self._experiment, run_id, record)
-            self._models[links.key_of(record)] = trained
+            trained = lineage.log_model(self.client, self._experiment, run_id, record)
+            self._models[lineage.key_of(record)] = trained
         self._fill(run_id, record, trained)
 
     def reuse(self, key: str, digest: str) -> str | None:
@@ -132,10 +132,10 @@ class Tracker:
         found = self._existing.pop(key, None)
         if found is None:
             return None
-        if found.data.tags.get(words.DIGEST) == digest and found.info.status in ("FINISHED", "FAILED"):
+        if found.data.tags.get(naming.DIGEST) == digest and found.info.status in ("FINISHED", "FAILED"):
             self.counts["unchanged"] += 1
             return str(found.info.run_id)
-        links.forget(self.client, found)
+        lineage.forget(self.client, found)
         self.counts["replaced"] += 1
         return None
 
@@ -145,7 +145,7 @@ class Tracker:
         """A new run, below the sweep's unless it is to be seen first."""
         from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
-        end = words.milliseconds(created)
+        end = naming.milliseconds(created)
         everything = tags | ({MLFLOW_PARENT_RUN_ID: self._parent} if nested else {})
         if note:
             everything["mlflow.note.content"] = note
@@ -155,24 +155,24 @@ class Tracker:
         self.counts["logged"] += 1
         return str(made.info.run_id)
 
-    def _fill(self, run_id: str, record: Record, trained: links.Trained | None) -> None:
+    def _fill(self, run_id: str, record: Record, trained: lineage.Trained | None) -> None:
         from mlflow.entities import Metric
 
-        end = words.milliseconds(record.created)
+        end = naming.milliseconds(record.created)
         known = {key: value for key, value in record.metrics.items() if key != "loss"}
-        its = links.metric_of_model(record, trained)
-        metrics = [Metric(words.clean(key), value, end, 0, **its) for key, value in known.items()]
-        seconds = [Metric(f"seconds_{words.clean(key)}", value, end, 0) for key, value in record.timings.items()]
+        its = lineage.metric_of_model(record, trained)
+        metrics = [Metric(naming.clean(key), value, end, 0, **its) for key, value in known.items()]
+        seconds = [Metric(f"seconds_{naming.clean(key)}", value, end, 0) for key, value in record.timings.items()]
         lines: list[Metric] = []
         if record.stage == "train":
             points = curve(record, self.store)
-            lines = [Metric(words.clean(key), value, end, step) for (key, step), value in points.items()]
+            lines = [Metric(naming.clean(key), value, end, step) for (key, step), value in points.items()]
             lines += system.of_training(record, self.store)
-        self.batch(run_id, metrics + seconds + lines, words.parameters(record))
+        self.batch(run_id, metrics + seconds + lines, naming.parameters(record))
         image = strip(record, self.store)
         if image is not None:
             self.client.log_image(run_id, image, artifact_file="samples.png")
-        links.log_inputs(self.client, run_id, record, trained)
+        lineage.log_inputs(self.client, run_id, record, trained)
         facts = {"details": record.details, "provenance": record.provenance.model_dump()}
         self.client.log_text(run_id, json.dumps(facts, indent=2, ensure_ascii=False, default=str), "record.json")
         status = "FAILED" if record.status == "failed" else "FINISHED"
@@ -210,7 +210,7 @@ class Tracker:
         log_means(self, records)
         for stale in self._existing.values() if complete else ():
             if stale.data.tags.get("stage") not in ("sweep", None):
-                links.forget(self.client, stale)
+                lineage.forget(self.client, stale)
         if report is not None and Path(report).is_dir():
             self.client.log_artifacts(self._parent, str(report), "report")
         failed = any(record.status == "failed" for record in records)

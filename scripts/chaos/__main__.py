@@ -30,8 +30,6 @@ def main() -> int:
     asked = _parser().parse_args()
     if asked.quick:
         asked.kills, asked.each, asked.drivers, asked.disks, asked.databases = 8, 0, 1, 2, 0
-    import rpe2d_bench.report.folder
-    import rpe2d_bench.session  # noqa: F401 - once, and not in every fork
     from scripts.chaos import campaigns, guards, stores
     from scripts.chaos.damage import FILES
     from scripts.chaos.tally import Tally

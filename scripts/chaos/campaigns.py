@@ -32,31 +32,33 @@ def scratch(made: Prepared) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def verdict(made: Prepared, store: Path, code: int, said: str) -> tuple[str, str]:
+def verdict(made: Prepared, store: Path, code: int, sentence: str) -> tuple[str, str]:
     """How a trial ended, and in what way it differs."""
-    if code or "Traceback" in said:
-        return "differing", f"exit code {code}: {said.strip()[-300:]}"
+    if code or "Traceback" in sentence:
+        return "differing", f"exit code {code}: {sentence.strip()[-300:]}"
     found = outcome(store)
     if found != made.expected:
         return "differing", ", ".join(
             sorted(k for k in {**found, **made.expected} if found.get(k) != made.expected.get(k))
         )
-    return ("repeated" if any(word in said for word in AGAIN) else "survived"), ""
+    return ("repeated" if any(word in sentence for word in AGAIN) else "survived"), ""
 
 
 def kills(made: Prepared, count: int, rng: random.Random, tally: Tally) -> None:
     """SIGKILL at random moments of a run, several times on one store, and then to the end."""
     while count > 0:
         with scratch(made) as folder:
-            store, said = folder / "store", folder / "said.txt"
+            store, sentence = folder / "store", folder / "said.txt"
             killed = 0
             for _ in range(min(KILLS_PER_STORE, count)):
-                driver = Driven(drive(made.folder, store), said)
+                driver = Driven(drive(made.folder, store), sentence)
                 time.sleep(rng.uniform(0.02, made.seconds))
                 driver.kill()
                 killed += driver.code() == -signal.SIGKILL
-            said.write_text("")
-            ended, remark = verdict(made, store, Driven(drive(made.folder, store), said).code(), said.read_text())
+            sentence.write_text("")
+            ended, remark = verdict(
+                made, store, Driven(drive(made.folder, store), sentence).code(), sentence.read_text()
+            )
             for _ in range(killed):
                 tally.add("SIGKILL", "a run", ended, remark)
             count -= killed
@@ -70,7 +72,7 @@ def damages(made: Prepared, each: int, rng: random.Random, tally: Tally, only: s
         for kind in KINDS if each else [rng.choice(KINDS)]:
             for _ in range(each if each and kind not in ("delete", "empty") else 1):
                 with scratch(made) as folder:
-                    store, said = folder / "store", folder / "said.txt"
+                    store, sentence = folder / "store", folder / "said.txt"
                     shutil.copytree(made.store(where), store)
                     paths = sorted(path for path in store.glob(pattern) if path.is_file())
                     assert paths, f"no file of the kind {file!r} in the store {where!r}: {pattern}"
@@ -78,20 +80,20 @@ def damages(made: Prepared, each: int, rng: random.Random, tally: Tally, only: s
                     before = chosen.read_bytes()
                     spoil(chosen, kind, rng)
                     if file == "report":
-                        tally.add(kind, file, *_reported(made, store, said, chosen, before))
+                        tally.add(kind, file, *_reported(made, store, sentence, chosen, before))
                         continue
-                    code = Driven(drive(made.folder, store), said).code()
-                    ended, remark = verdict(made, store, code, said.read_text())
+                    code = Driven(drive(made.folder, store), sentence).code()
+                    ended, remark = verdict(made, store, code, sentence.read_text())
                     if ended == "survived" and chosen.exists() and chosen.read_bytes() == before and kind != "flip":
                         ended = "repeated"  # made again without a word, as a file that is missing is
                     tally.add(kind, file, ended, f"{chosen.name}: {remark}")
 
 
-def _reported(made: Prepared, store: Path, said: Path, chosen: Path, before: bytes) -> tuple[str, str]:
+def _reported(made: Prepared, store: Path, sentence: Path, chosen: Path, before: bytes) -> tuple[str, str]:
     """`report` on a report with a damaged file."""
-    code = Driven(run("report", "--store", str(store), "--reports", str(store / "reports")), said).code()
-    if code or "Traceback" in said.read_text():
-        return "differing", f"exit code {code}: {said.read_text()[-300:]}"
+    code = Driven(run("report", "--store", str(store), "--reports", str(store / "reports")), sentence).code()
+    if code or "Traceback" in sentence.read_text():
+        return "differing", f"exit code {code}: {sentence.read_text()[-300:]}"
     now = report_of(store / "reports" / "chaos")
     if wrong := [name for name in {**now, **made.report} if now.get(name) != made.report.get(name)]:
         return "differing", ", ".join(wrong)
@@ -101,17 +103,17 @@ def _reported(made: Prepared, store: Path, said: Path, chosen: Path, before: byt
 def databases(made: Prepared, each: int, rng: random.Random, tally: Tally) -> None:
     """Damage to MLflow's database, which is a view: `sync` makes it whole, and the results are as they were."""
     with scratch(made) as base:
-        said = base / "said.txt"
+        sentence = base / "said.txt"
         shutil.copytree(made.store("done"), base / "store")
-        assert Driven(run("sync", "--store", str(base / "store")), said).code() == 0, said.read_text()
+        assert Driven(run("sync", "--store", str(base / "store")), sentence).code() == 0, sentence.read_text()
         for kind in KINDS:
             for _ in range(each):
                 with scratch(made) as folder:
-                    store, said = folder / "store", folder / "said.txt"
+                    store, sentence = folder / "store", folder / "said.txt"
                     shutil.copytree(base / "store", store)
                     spoil(store / "mlflow.db", kind, rng)
-                    code = Driven(run("sync", "--store", str(store)), said).code()
-                    ended, remark = verdict(made, store, code, said.read_text())
+                    code = Driven(run("sync", "--store", str(store)), sentence).code()
+                    ended, remark = verdict(made, store, code, sentence.read_text())
                     tally.add(kind, "MLflow database", ended, remark)
 
 
@@ -119,12 +121,12 @@ def drivers(made: Prepared, count: int, rng: random.Random, tally: Tally) -> Non
     """Three drivers at once on one store, one of them killed; then once more to the end."""
     for _ in range(count):
         with scratch(made) as folder:
-            store, said = folder / "store", [folder / f"said{number}.txt" for number in range(3)]
-            started = [Driven(drive(made.folder, store), file) for file in said]
+            store, sentence = folder / "store", [folder / f"said{number}.txt" for number in range(3)]
+            started = [Driven(drive(made.folder, store), file) for file in sentence]
             time.sleep(rng.uniform(0.02, made.seconds))
             started[0].kill()
             codes = [driver.code() for driver in started][1:]
-            text = "".join(file.read_text() for file in said[1:])
+            text = "".join(file.read_text() for file in sentence[1:])
             ended, remark = verdict(made, store, max(map(abs, codes)), text)
             tally.add("several drivers", "a run", ended, remark)
 
@@ -152,7 +154,7 @@ def disks(made: Prepared, count: int, rng: random.Random, tally: Tally) -> None:
             finally:
                 subprocess.run(["umount", "-l", str(disk)], check=True)
     with scratch(made) as folder:
-        disk, said = folder / "disk", folder / "said.txt"
+        disk, sentence = folder / "disk", folder / "said.txt"
         assert _mounted(disk, 4 * needed)
         try:
             shutil.copytree(made.store("done"), disk / "store")
@@ -161,8 +163,10 @@ def disks(made: Prepared, count: int, rng: random.Random, tally: Tally) -> None:
             report = ("--reports", str(folder / "reports"))
             command = ("run", str(made.folder / "chaos.yaml"), "--engine", "local", *where, *report)
             for arguments in (command, ("report", *where, *report), ("ls", "runs", *where)):
-                said.write_text("")
-                ended, remark = verdict(made, disk / "store", Driven(run(*arguments), said).code(), said.read_text())
+                sentence.write_text("")
+                ended, remark = verdict(
+                    made, disk / "store", Driven(run(*arguments), sentence).code(), sentence.read_text()
+                )
                 tally.add("read-only disk", f"`{arguments[0]}`", ended, remark)
         finally:
             subprocess.run(["umount", "-l", str(disk)], check=True)
@@ -171,7 +175,7 @@ def disks(made: Prepared, count: int, rng: random.Random, tally: Tally) -> None:
 def _full(
     made: Prepared,
     store: Path,
-    said: Path,
+    sentence: Path,
     what: str,
     tally: Tally,
     before: Callable[[], None] = lambda: None,
@@ -183,15 +187,15 @@ def _full(
         before()
         drive(made.folder, store)()
 
-    code = Driven(work, said).code()
-    text = said.read_text()
+    code = Driven(work, sentence).code()
+    text = sentence.read_text()
     refused = code == 2 and "Traceback" not in text and text.count("cannot be written") == 1
     if code and not refused:
         tally.add(what, "a run", "differing", f"exit code {code}: {text.strip()[-300:]}")
         return
     after()
-    said.write_text("")
-    ended, remark = verdict(made, store, Driven(drive(made.folder, store), said).code(), said.read_text())
+    sentence.write_text("")
+    ended, remark = verdict(made, store, Driven(drive(made.folder, store), sentence).code(), sentence.read_text())
     tally.add(what, "a run", "refused" if refused and ended != "differing" else ended, remark)
 
 

@@ -45,8 +45,8 @@ Result = dict[str, str]  # what is compared -> digest
 class Driven:
     """A driver in a fork of this process: no start of Python, no imports."""
 
-    def __init__(self, work: Callable[[], None], said: Path) -> None:
-        self._said = said
+    def __init__(self, work: Callable[[], None], text: Path) -> None:
+        self._sentence = text
         sys.stdout.flush()
         self.pid = os.fork()
         if not self.pid:
@@ -56,7 +56,7 @@ class Driven:
     def _child(self, work: Callable[[], None]) -> None:
         code = 70
         try:
-            output = os.open(self._said, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+            output = os.open(self._sentence, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
             os.dup2(output, 1)
             os.dup2(output, 2)
             os.setsid()
@@ -94,10 +94,10 @@ def run(*arguments: str) -> Callable[[], None]:
     """The command line, as a user types it."""
 
     def work() -> None:
-        from rpe2d_bench import separation
+        from rpe2d_bench.analysis import significance
         from rpe2d_bench.cli import main
 
-        separation.separate.__defaults__ = (RESAMPLES, *separation.separate.__defaults__[1:])
+        significance.separate.__defaults__ = (RESAMPLES, *significance.separate.__defaults__[1:])
         sys.argv = ["rpe2d-bench", *arguments]
         main()
 
@@ -108,14 +108,15 @@ def drive(folder: Path, store: Path) -> Callable[[], None]:
     """Everything of the experiment but its report: trainings, samples, measurements, records, comparisons."""
 
     def work() -> None:
-        from rpe2d_bench import runner, separation
+        from rpe2d_bench import runner
+        from rpe2d_bench.analysis import significance
         from rpe2d_bench.errors import UserError
-        from rpe2d_bench.store import Store
+        from rpe2d_bench.storage.store import Store
 
         place = Store(store)
         try:
             records = runner.run(plan(folder), place, engine="local")
-            separation.separate(records, place.root, RESAMPLES, print)
+            significance.separate(records, place.root, RESAMPLES, print)
         except UserError as error:
             print(f"error: {error}")
             raise SystemExit(2) from None
@@ -128,20 +129,20 @@ def drive(folder: Path, store: Path) -> Callable[[], None]:
 
 def plan(folder: Path) -> Any:
     """The experiment's plan."""
-    from rpe2d_bench import loading
-    from rpe2d_bench.plan import make_plan
+    from rpe2d_bench.plan.expand import make_plan
+    from rpe2d_bench.resolve.load import load_experiment
 
     file = folder / "chaos.yaml"
     if not file.exists():
         file.write_text(TINY)
-    return make_plan(loading.load(file, (), ()), ())
+    return make_plan(load_experiment(file, (), ()), ())
 
 
 def outcome(store: Path) -> Result:
     """What is in a store, without times: weights, losses, samples, metrics of records, comparisons."""
-    from rpe2d_bench import records
     from rpe2d_bench.errors import UserError
-    from rpe2d_bench.samples_file import UNREADABLE
+    from rpe2d_bench.storage import records
+    from rpe2d_bench.storage.images_file import UNREADABLE
 
     found: Result = {}
 
@@ -159,7 +160,7 @@ def outcome(store: Path) -> Result:
         if not path.parent.name.endswith(".partial"):
             try:
                 with np.load(path) as arrays:
-                    keep(f"samples {path.parent.name}", arrays["pictures"].tobytes() + arrays["labels"].tobytes())
+                    keep(f"samples {path.parent.name}", arrays["images"].tobytes() + arrays["labels"].tobytes())
             except UNREADABLE as error:
                 keep(f"samples {path.parent.name}", repr(error).encode())
     try:

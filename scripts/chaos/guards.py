@@ -20,7 +20,7 @@ class _Equal:
 
 
 def _checkpoint() -> None:
-    from rpe2d_bench import digests
+    from rpe2d_bench.storage import digests
 
     original = digests._sha256
 
@@ -33,14 +33,14 @@ def _checkpoint() -> None:
 
 
 def _samples() -> None:
-    from rpe2d_bench.stages import parts
+    from rpe2d_bench.storage import resumable_array
 
-    parts._digest = lambda pictures: _Equal()  # type: ignore[assignment, return-value]
+    resumable_array._digest = lambda images: _Equal()  # type: ignore[assignment, return-value]
 
 
 def _documents() -> None:
-    from rpe2d_bench import digests, kept_comparison, record_lines
-    from rpe2d_bench.stages import parts
+    from rpe2d_bench.analysis import kept_comparison
+    from rpe2d_bench.storage import digests, record_lines, resumable_array
 
     def unstamped(document: Any) -> dict[str, Any]:
         if not isinstance(document, dict):
@@ -48,24 +48,26 @@ def _documents() -> None:
         return {name: value for name, value in document.items() if name != digests.DIGEST}
 
     digests.unstamped = record_lines.unstamped = unstamped
-    assert kept_comparison.read_stamped is parts.read_stamped is digests.read_stamped  # they use digests.unstamped
+    assert (
+        kept_comparison.read_stamped is resumable_array.read_stamped is digests.read_stamped
+    )  # they use digests.unstamped
 
 
 def _stages() -> None:
-    from rpe2d_bench import store
+    from rpe2d_bench.storage import store
 
     store._damage = lambda folder: None
     store.Store.damage_of = lambda self, path: None if path.is_file() else "missing"  # type: ignore[method-assign]
 
 
 def _pool() -> None:
-    from rpe2d_bench.data import cache
+    from rpe2d_bench.data import image_pool
 
-    cache._crc32 = lambda array, count: _Equal()  # type: ignore[assignment, return-value]
+    image_pool._crc32 = lambda array, count: _Equal()  # type: ignore[assignment, return-value]
 
 
 def _lock() -> None:
-    from rpe2d_bench.store import Store
+    from rpe2d_bench.storage.store import Store
 
     @contextmanager
     def free(self: Store, name: str, say: Callable[[str], None]) -> Iterator[None]:
@@ -75,14 +77,15 @@ def _lock() -> None:
 
 
 def _disk() -> None:
-    from rpe2d_bench import ledger, records, store
+    from rpe2d_bench.runner import recorder
+    from rpe2d_bench.storage import records, store
 
     @contextmanager
     def bare(root: Any) -> Iterator[None]:
         yield
 
     store.disk_errors = records.disk_errors = bare
-    assert ledger.records is records
+    assert recorder.records is records
 
 
 GUARDS = {

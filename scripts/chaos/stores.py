@@ -31,30 +31,30 @@ class Prepared:
 
 def small_chunks() -> None:
     """Make training pools in several parts."""
-    from rpe2d_bench.data import cache
+    from rpe2d_bench.data import image_pool
 
-    assert cache.cached_array.__kwdefaults__ is not None
-    cache.cached_array.__kwdefaults__["chunk"] = POOL_CHUNK
+    assert image_pool.cached_array.__kwdefaults__ is not None
+    image_pool.cached_array.__kwdefaults__["chunk"] = POOL_CHUNK
 
 
 def prepare(folder: Path) -> Prepared:
     """Make the stores in a folder. The first run is this process' own, so that no fork has to import anything."""
     with redirect_stdout(io.StringIO()):
         drive(folder, folder / "first")()
-    done, said = folder / "done", folder / "said.txt"
+    done, sentence = folder / "done", folder / "said.txt"
     began = time.monotonic()
-    assert Driven(drive(folder, folder / "undisturbed"), said).code() == 0, said.read_text()
+    assert Driven(drive(folder, folder / "undisturbed"), sentence).code() == 0, sentence.read_text()
     seconds = time.monotonic() - began
     # As a user does it, with a report below the store, so that it is copied with it.
     command = ("run", str(folder / "chaos.yaml"), "--engine", "local", "--no-mlflow", "--store", str(done))
-    assert Driven(run(*command, "--reports", str(done / "reports")), said).code() == 0, said.read_text()
+    assert Driven(run(*command, "--reports", str(done / "reports")), sentence).code() == 0, sentence.read_text()
     (done / "progress").mkdir(exist_ok=True)
     (done / "progress" / "notices.log").write_text("a sentence\n")
     expected = outcome(folder / "undisturbed")
     assert outcome(done) == expected, "two undisturbed runs differ: nothing can be compared here"
     for name, stop in (("training", _in_training), ("sampling", _in_sampling), ("pooling", _in_pooling)):
-        code = Driven(lambda name=name, stop=stop: stop(folder, folder / name), said).code()  # type: ignore[misc]
-        assert code == -signal.SIGKILL, (name, code, said.read_text())
+        code = Driven(lambda name=name, stop=stop: stop(folder, folder / name), sentence).code()  # type: ignore[misc]
+        assert code == -signal.SIGKILL, (name, code, sentence.read_text())
     return Prepared(folder, expected, report_of(done / "reports" / "chaos"), seconds)
 
 
@@ -66,8 +66,8 @@ def report_of(folder: Path) -> dict[str, bytes]:
 
 def _stopped(folder: Path, store: Path, stage: str, at: int) -> Any:
     """What to make, and with what, so that it is killed when the stage has come that far."""
-    from rpe2d_bench.store import Store
-    from rpe2d_bench.surroundings import Surroundings
+    from rpe2d_bench.stages.run_context import RunContext
+    from rpe2d_bench.storage.store import Store
 
     made, place = plan(folder), Store(store)
 
@@ -76,35 +76,35 @@ def _stopped(folder: Path, store: Path, stage: str, at: int) -> Any:
             time.sleep(0.05)
             os.kill(os.getpid(), signal.SIGKILL)
 
-    def told(name: str, key: str, done: int, total: int, facts: dict[str, Any]) -> None:
-        from rpe2d_bench.progress import ProgressFiles
+    def printed(name: str, key: str, done: int, total: int, facts: dict[str, Any]) -> None:
+        from rpe2d_bench.storage.progress import ProgressFiles
 
         ProgressFiles(place)(name, key, done, total, facts)
         progress(name, key, done, total, facts)
 
-    return made, Surroundings(place, made.experiment.resources, print, told)
+    return made, RunContext(place, made.experiment.resources, print, printed)
 
 
 def _in_training(folder: Path, store: Path) -> None:
-    made, around = _stopped(folder, store, "train", 50)
-    made.trials[0].stage.make(around)
+    made, context = _stopped(folder, store, "train", 50)
+    made.trials[0].stage.make(context)
 
 
 def _in_sampling(folder: Path, store: Path) -> None:
-    made, around = _stopped(folder, store, "sample", 18)
-    made.trials[0].cells[-1].measure.generated.make(around)
+    made, context = _stopped(folder, store, "sample", 18)
+    made.trials[0].cells[-1].measure.generated.make(context)
 
 
 def _in_pooling(folder: Path, store: Path) -> None:
-    from rpe2d_bench.data import cache
+    from rpe2d_bench.data import image_pool
 
-    made, around = _stopped(folder, store, "", 0)
-    original = cache._write_synced
+    made, context = _stopped(folder, store, "", 0)
+    original = image_pool._write_synced
 
     def killed(path: Path, text: str) -> None:
         original(path, text)
         if path.name == "done.json" and text.startswith(f"[{2 * POOL_CHUNK},"):
             os.kill(os.getpid(), signal.SIGKILL)
 
-    cache._write_synced = killed
-    made.trials[0].stage.make(around)
+    image_pool._write_synced = killed
+    made.trials[0].stage.make(context)

@@ -29,21 +29,21 @@ def taef2_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return taef2(tmp_path_factory.mktemp("taef2") / "taef2.safetensors")
 
 
-def random_pictures(count: int, height: int, width: int) -> np.ndarray:
+def random_images(count: int, height: int, width: int) -> np.ndarray:
     return np.random.default_rng(1).integers(0, 256, (count, 3, height, width), dtype=np.uint8)
 
 
 def test_diffusers_latents_are_shifted_and_scaled_by_its_config(kl_folder: Path) -> None:
     from diffusers import AutoencoderKL
 
-    pictures = random_pictures(2, 32, 48)
+    images = random_images(2, 32, 48)
     space = autoencoders.describe({"kind": "diffusers", "path": str(kl_folder)})
     assert (space.downsampling, space.channels) == (8, 4)
     loaded = autoencoders.load(space)
-    latents = autoencoders.encoded(loaded, pictures)
+    latents = autoencoders.encoded(loaded, images)
     reference = AutoencoderKL.from_pretrained(kl_folder).eval()
     with torch.inference_mode():
-        posterior = reference.encode(torch.from_numpy(pictures).float() / 127.5 - 1).latent_dist
+        posterior = reference.encode(torch.from_numpy(images).float() / 127.5 - 1).latent_dist
         decoded = reference.decode(posterior.mean).sample
     assert latents.shape == (2, 4, 4, 6)
     assert latents.dtype == np.float16
@@ -54,11 +54,11 @@ def test_diffusers_latents_are_shifted_and_scaled_by_its_config(kl_folder: Path)
 
 
 def test_a_sampled_posterior_stores_mean_and_deviation(kl_folder: Path) -> None:
-    pictures = random_pictures(2, 32, 32)
+    images = random_images(2, 32, 32)
     spec = {"kind": "diffusers", "path": str(kl_folder)}
-    mean = autoencoders.encoded(autoencoders.load(autoencoders.describe(spec)), pictures)
+    mean = autoencoders.encoded(autoencoders.load(autoencoders.describe(spec)), images)
     sampled = autoencoders.describe(spec | {"posterior": "sample"})
-    both = autoencoders.encoded(autoencoders.load(sampled), pictures)
+    both = autoencoders.encoded(autoencoders.load(sampled), images)
     assert both.shape == (2, 8, 4, 4)
     np.testing.assert_array_equal(both[:, :4], mean)
     assert (both[:, 4:] > 0).all()
@@ -108,10 +108,10 @@ def test_weights_decide_the_revision_and_the_path_does_not(kl_folder: Path, taef
 
 def test_batches_do_not_change_the_result(taef2_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     network = autoencoders.load(autoencoders.describe({"kind": "taef2", "path": str(taef2_file)}))
-    pictures = random_pictures(3, 16, 16)
-    whole = reconstructed(network, pictures)
+    images = random_images(3, 16, 16)
+    whole = reconstructed(network, images)
     monkeypatch.setattr(autoencoders.coding, "PIXELS", 256)
-    np.testing.assert_allclose(reconstructed(network, pictures).astype(int), whole.astype(int), atol=1)
+    np.testing.assert_allclose(reconstructed(network, images).astype(int), whole.astype(int), atol=1)
 
 
 def test_psnr_of_a_known_error() -> None:

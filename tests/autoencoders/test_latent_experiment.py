@@ -1,4 +1,4 @@
-"""An experiment through an autoencoder from pictures to records, and the pool of latents that it trains on."""
+"""An experiment through an autoencoder from images to records, and the pool of latents that it trains on."""
 
 from __future__ import annotations
 
@@ -10,31 +10,33 @@ import pytest
 import torch
 from rich.console import Console
 from torch import Generator
-from toy import EXPERIMENT, kl, pictures, taef2
+from toy import EXPERIMENT, kl, sample_images, taef2
 
-from rpe2d_bench import autoencoders, data, loading, report, speed
-from rpe2d_bench.cost import estimate
+from rpe2d_bench import autoencoders, data, report
 from rpe2d_bench.data.crops import build_crops
-from rpe2d_bench.data.latents import Encoder, TrainingLatents
-from rpe2d_bench.data.training import TrainingPictures
+from rpe2d_bench.data.image_batches import TrainingImages
+from rpe2d_bench.data.latent_batches import Encoder, TrainingLatents
 from rpe2d_bench.errors import UserError
-from rpe2d_bench.plan import Plan, make_plan
-from rpe2d_bench.precision import Precisions
+from rpe2d_bench.plan import speed
+from rpe2d_bench.plan.cost import estimate
+from rpe2d_bench.plan.expand import Plan, make_plan
+from rpe2d_bench.plan.precision import Precisions
+from rpe2d_bench.resolve.load import load_experiment
 from rpe2d_bench.runner import run
 from rpe2d_bench.stages import SampleStage
-from rpe2d_bench.store import Store, write_json
+from rpe2d_bench.storage.store import Store, write_json
 
 
 def planned(folder: Path, autoencoder: str, *overrides: str) -> Plan:
     path = folder / "toy.yaml"
-    path.write_text(EXPERIMENT.format(pictures=folder / "pictures", autoencoder=autoencoder))
-    return make_plan(loading.load(path, overrides), overrides)
+    path.write_text(EXPERIMENT.format(sample_images=folder / "images", autoencoder=autoencoder))
+    return make_plan(load_experiment(path, overrides), overrides)
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("latents")
-    pictures(root / "pictures")
+    sample_images(root / "images")
     kl(root / "kl")
     taef2(root / "taef2.safetensors")
     return root
@@ -53,7 +55,7 @@ def test_an_experiment_runs_through_an_autoencoder(folder: Path, kind: str) -> N
     assert all(0 < record.details["psnr"] < 60 and "kid_glyphnet" in record.metrics for record in through)
     shown = Console(width=200, file=io.StringIO())
     shown.print(report.terminal_table(found, []))
-    assert "real pictures through the autoencoder" in shown.file.getvalue()  # type: ignore[attr-defined]
+    assert "real images through the autoencoder" in shown.file.getvalue()  # type: ignore[attr-defined]
     for trial in plan.trials:
         for stage in trial.distinct():
             assert isinstance(stage.generated, SampleStage)
@@ -66,12 +68,12 @@ def test_an_experiment_runs_through_an_autoencoder(folder: Path, kind: str) -> N
 
 def test_pools_are_what_the_autoencoder_makes_of_pixels(folder: Path, tmp_path: Path) -> None:
     """With the identity as encoder, batches are those of pixels where nothing is cropped, true windows elsewhere."""
-    dataset = data.build({"name": "image_folder", "path": str(folder / "pictures"), "flip": True})
+    dataset = data.build({"name": "image_folder", "path": str(folder / "images"), "flip": True})
     identity = Encoder(lambda pixels: pixels.astype(np.float16), "identity", 1, 3, 3, windows=3)
     crops = build_crops({"kind": "resize_and_crop", "max_zoom": 1.5})
     pool = TrainingLatents(dataset, (32, 32), crops, identity, cache_dir=tmp_path)
-    pixels = TrainingPictures(dataset, (32, 32), crops, cache_dir=tmp_path)
-    native = torch.from_numpy(dataset.pictures("train", np.arange(len(pool)), (48, 48))).float()
+    pixels = TrainingImages(dataset, (32, 32), crops, cache_dir=tmp_path)
+    native = torch.from_numpy(dataset.sample_images("train", np.arange(len(pool)), (48, 48))).float()
     x, labels, windows = pool.batch(Generator().manual_seed(0), 64)
     y, same_labels, drawn = pixels.batch(Generator().manual_seed(0), 64)
     torch.testing.assert_close(labels, same_labels)
@@ -79,17 +81,17 @@ def test_pools_are_what_the_autoencoder_makes_of_pixels(folder: Path, tmp_path: 
     assert 0 < complete.sum() < 64
     torch.testing.assert_close(complete, drawn[:, 0] == 0)
     torch.testing.assert_close(x[complete] / 127.5 - 1, y[complete])
-    from rpe2d_bench.data.training import crop
+    from rpe2d_bench.data.image_batches import crop
 
     for latent, window in zip(x[~complete], windows[~complete], strict=True):
         cut = crop(native, window.expand(len(native), 3), (32, 32))
         assert (cut - latent).abs().amax((1, 2, 3)).min() <= 0.5  # float16 holds 0..255 exactly
     distinct = {tuple(window) for window in windows[~complete].tolist()}
-    assert len(distinct) > 20  # windows differ between pictures
+    assert len(distinct) > 20  # windows differ between images
 
 
 def test_a_sampled_posterior_is_drawn_for_every_batch(folder: Path, tmp_path: Path) -> None:
-    dataset = data.build({"name": "image_folder", "path": str(folder / "pictures")})
+    dataset = data.build({"name": "image_folder", "path": str(folder / "images")})
 
     def encode(pixels: np.ndarray) -> np.ndarray:
         mean = np.full((len(pixels), 2, 4, 4), 5.0, np.float16)
@@ -105,8 +107,8 @@ def test_a_sampled_posterior_is_drawn_for_every_batch(folder: Path, tmp_path: Pa
 
 
 def test_an_interrupted_encoding_continues(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("rpe2d_bench.data.latents._CHUNK", 8)
-    dataset = data.build({"name": "image_folder", "path": str(folder / "pictures")})
+    monkeypatch.setattr("rpe2d_bench.data.latent_batches._CHUNK", 8)
+    dataset = data.build({"name": "image_folder", "path": str(folder / "images")})
     encoded: list[int] = []
 
     def encode(pixels: np.ndarray) -> np.ndarray:
@@ -123,7 +125,7 @@ def test_an_interrupted_encoding_continues(folder: Path, tmp_path: Path, monkeyp
     assert sum(encoded) == 16
     pool = TrainingLatents(dataset, (16, 16), build_crops(None), encoder, cache_dir=tmp_path)
     assert sum(encoded) == len(pool)
-    expected = dataset.pictures("train", np.arange(len(pool)), (16, 16))
+    expected = dataset.sample_images("train", np.arange(len(pool)), (16, 16))
     np.testing.assert_array_equal(pool.latents_NShw.numpy(), expected.astype(np.float16))
 
 
@@ -181,7 +183,7 @@ def test_an_autoencoder_computes_in_what_is_faster_unless_the_store_has_its_late
     assert asked == []
 
     def auto(store: Store) -> Plan:
-        experiment = loading.load(folder / "toy.yaml")
+        experiment = load_experiment(folder / "toy.yaml")
         return make_plan(experiment, (), Precisions(store, experiment.resources))
 
     planned(folder, spec)

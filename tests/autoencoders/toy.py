@@ -1,4 +1,4 @@
-"""Autoencoders with random weights and a handful of pictures: the paper's code path at toy size."""
+"""Autoencoders with random weights and a handful of images: the paper's code path at toy size."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ EXPERIMENT = """\
 schema_version: 1
 name: toy_latents
 seeds: [0]
-data: {{name: image_folder, path: {pictures}, test_share: 0.5, flip: true}}
+data: {{name: image_folder, path: {images}, test_share: 0.5, flip: true}}
 autoencoder: {{{autoencoder}, windows: 2}}
 model: {{preset: DiT-Nano/2}}
 train: {{steps: 4, batch_size: 4, warmup: 2}}
@@ -33,8 +33,8 @@ report: {{main_metric: kid, reference_method: interpolation}}
 """
 
 
-def pictures(folder: Path, count: int = 48) -> Path:
-    """Smooth random pictures of two classes that glyphnet knows, 64 x 48 px."""
+def images(folder: Path, count: int = 48) -> Path:
+    """Smooth random images of two classes that glyphnet knows, 64 x 48 px."""
     rng = np.random.default_rng(0)
     for number in range(count):
         small = Image.fromarray(rng.integers(0, 256, (6, 8, 3), dtype=np.uint8))
@@ -45,7 +45,7 @@ def pictures(folder: Path, count: int = 48) -> Path:
 
 def kl(folder: Path, *, scaling_factor: float = 0.5, shift_factor: float | None = None, seed: int = 0) -> Path:
     """A tiny AutoencoderKL, 8 times down, as diffusers saves it."""
-    from rpe2d_bench.metrics.torchvision_import import import_torchvision
+    from rpe2d_bench.metrics.nets.torchvision_import import import_torchvision
 
     import_torchvision()
     from diffusers import AutoencoderKL

@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from rpe2d_bench.encodings import ENCODINGS, FREQUENCIES, LOGIT_SCALES, POSITIONS
-from rpe2d_bench.encodings.reference import bound, markdown
 from rpe2d_bench.encodings.source import Source
+from rpe2d_bench.reference.methods_page import bound, markdown
 
 ROOT = Path(__file__).parents[2]
 
@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[2]
 def test_the_page_is_current() -> None:
     written = (ROOT / "baselines/README.md").read_text()
     assert written == markdown(ROOT / "tests/golden"), (
-        "run python -m rpe2d_bench.encodings.reference tests/golden baselines/README.md"
+        "run python -m rpe2d_bench.reference.methods_page tests/golden baselines/README.md"
     )
 
 

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from rpe2d_bench.encodings import FREQUENCIES, Context, Grid, parity
+from rpe2d_bench.encodings import FREQUENCIES, Context, Grid
+from rpe2d_bench.encodings.conformance import parity
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 LIMIT = 1e-5

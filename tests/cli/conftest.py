@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from console import Bench, Said
+from console import Bench, Output
 
 from rpe2d_bench import cli
 
@@ -16,7 +16,7 @@ def bench(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], t
     """Run a command in this process, as the console script does; anything but an exit is a traceback."""
     monkeypatch.chdir(tmp_path)
 
-    def call(*arguments: str | Path) -> Said:
+    def call(*arguments: str | Path) -> Output:
         monkeypatch.setattr(sys, "argv", ["rpe2d-bench", *map(str, arguments)])
         capsys.readouterr()
         try:
@@ -26,7 +26,7 @@ def bench(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], t
             code = 0 if ended.code is None else ended.code
         captured = capsys.readouterr()
         assert isinstance(code, int)
-        return Said(code, captured.out, captured.err)
+        return Output(code, captured.out, captured.err)
 
     return call
 
@@ -36,12 +36,12 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A store in which the tiny experiment is finished."""
     from tiny_experiment import TINY
 
-    from rpe2d_bench import loading
-    from rpe2d_bench.plan import make_plan
+    from rpe2d_bench.plan.expand import make_plan
+    from rpe2d_bench.resolve.load import load_experiment
     from rpe2d_bench.runner import run
-    from rpe2d_bench.store import Store
+    from rpe2d_bench.storage.store import Store
 
     folder = tmp_path_factory.mktemp("trained")
     (folder / "tiny.yaml").write_text(TINY)
-    run(make_plan(loading.load(folder / "tiny.yaml")), Store(folder / "runs"), engine="local")
+    run(make_plan(load_experiment(folder / "tiny.yaml")), Store(folder / "runs"), engine="local")
     return folder / "runs"

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Said:
+class Output:
     """What a command left behind."""
 
     code: int
@@ -15,13 +15,13 @@ class Said:
     err: str
 
 
-Bench = Callable[..., Said]
+Bench = Callable[..., Output]
 
 
-def refused(said: Said, expected: str) -> None:
-    assert said.code == 2, said
-    sentence = said.err.lstrip("\n")  # before rich 15 a progress bar that is wiped leaves an empty line
-    assert sentence.startswith("error: "), said.err
-    assert sentence.count("\n") == 1, said.err
-    assert "Traceback" not in said.err + said.out
-    assert expected in said.err
+def refused(output: Output, expected: str) -> None:
+    assert output.code == 2, output
+    sentence = output.err.lstrip("\n")  # before rich 15 a progress bar that is wiped leaves an empty line
+    assert sentence.startswith("error: "), output.err
+    assert sentence.count("\n") == 1, output.err
+    assert "Traceback" not in output.err + output.out
+    assert expected in output.err

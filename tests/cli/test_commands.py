@@ -13,9 +13,9 @@ from console import Bench, refused
 
 
 def test_validate_prints_what_was_found(bench: Bench, tiny: Path) -> None:
-    said = bench("validate", tiny)
-    assert (said.code, said.err) == (0, "")
-    assert said.out == f"{tiny}: valid; 3 methods on 2 models, 1 seeds\n" + (
+    output = bench("validate", tiny)
+    assert (output.code, output.err) == (0, "")
+    assert output.out == f"{tiny}: valid; 3 methods on 2 models, 1 seeds\n" + (
         "data: 10 classes: train 20,000, validation endless, test endless\n"
     )
 
@@ -41,10 +41,10 @@ def test_plan_for_people_shows_cells_that_coincide(
     bench: Bench, tiny: Path, trained: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COLUMNS", "80")
-    said = bench("plan", tiny, "--store", trained)
-    assert said.code == 0
-    assert "trainings     2, 2 cached" in said.out
-    rows = [line.split() for line in said.out.splitlines()]
+    output = bench("plan", tiny, "--store", trained)
+    assert output.code == 0
+    assert "trainings     2, 2 cached" in output.out
+    rows = [line.split() for line in output.out.splitlines()]
     assert ["1", "extrapolation", "cached", "cached", "cached"] in rows
     assert ["2", "ntk", "=", "1", "cached", "cached"] in rows
     assert "to do" in bench("plan", tiny).out
@@ -52,24 +52,24 @@ def test_plan_for_people_shows_cells_that_coincide(
 
 @pytest.mark.parametrize("name", ["res_generalization", "res_generalization_full", "multi_stage"])
 def test_plans_fit_eighty_columns(bench: Bench, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
-    from rpe2d_bench import loading
+    from rpe2d_bench.resolve.load import load_experiment
 
     monkeypatch.setenv("COLUMNS", "80")
     file = Path(__file__).parents[2] / f"experiments/{name}.yaml"
-    said = bench("plan", file).out
-    lines = said[said.index("method ") :].splitlines()
-    ours = [line for line in said.splitlines()[1:] if not line.lstrip().startswith("note")]  # a note is the machine's
+    output = bench("plan", file).out
+    lines = output[output.index("method ") :].splitlines()
+    ours = [line for line in output.splitlines()[1:] if not line.lstrip().startswith("note")]  # a note is the machine's
     assert max(map(len, ours)) <= 80
-    assert "…" not in said
+    assert "…" not in output
     heads = [line.split()[1:] for line in lines if line.split()[:1] == ["method"]]
-    asked = [test for pair in loading.load(file).resolutions for test in pair.test]
+    asked = [test for pair in load_experiment(file).resolutions for test in pair.test]
     assert sum(map(len, heads)) == len(asked)  # every size of every pair is a column, once
-    for method in loading.load(file).methods:
+    for method in load_experiment(file).methods:
         assert sum(line.split()[1:2] == [method] for line in lines) in (1, len(heads), len(heads) // 2)
 
 
 def test_ls_as_json_lists_every_kind(bench: Bench, trained: Path) -> None:
-    from rpe2d_bench import listing
+    from rpe2d_bench.cli import listing
 
     everything = json.loads(bench("ls", "--json", "--store", trained).out)
     assert set(everything) == set(listing.KINDS)
@@ -81,10 +81,10 @@ def test_ls_as_json_lists_every_kind(bench: Bench, trained: Path) -> None:
 
 
 def test_ls_for_people_names_everything(bench: Bench) -> None:
-    said = bench("ls", "frequencies")
-    assert said.code == 0
-    assert "interpolated" in said.out
-    assert "arXiv" in said.out
+    output = bench("ls", "frequencies")
+    assert output.code == 0
+    assert "interpolated" in output.out
+    assert "arXiv" in output.out
 
 
 def test_colours_respect_no_color(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -109,16 +109,16 @@ def test_check_fails_with_exit_code_1_and_names_the_demand(
         "    def __call__(self, ctx, axis, F):\n        return -torch.ones(1, F)\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
-    said = bench("check", "broken_method:Broken")
-    assert said.code == 1
-    assert "FAIL" in said.out
+    output = bench("check", "broken_method:Broken")
+    assert output.code == 1
+    assert "FAIL" in output.out
     assert bench("check", "ntk").code == 0
 
 
 def test_show_tells_numbers_and_draws_them(bench: Bench, tmp_path: Path) -> None:
-    said = bench("show", "interpolated", "--grid", "24x16", "--train-grid", "16x16", "--head-width", "16")
-    assert said.code == 0
-    rows = [line.split() for line in said.out.splitlines() if line.startswith(("height ", "width "))]
+    output = bench("show", "interpolated", "--grid", "24x16", "--train-grid", "16x16", "--head-width", "16")
+    assert output.code == 0
+    rows = [line.split() for line in output.out.splitlines() if line.startswith(("height ", "width "))]
     ratios = {axis: {float(row[4]) for row in rows if row[0] == axis and row[1].isdigit()} for axis in ("height",)}
     assert ratios["height"] == {0.667}  # 16/24 on the height, nothing on the width
     assert bench("show", "random", "--figure", "positions.svg").code == 0
@@ -163,13 +163,13 @@ def test_ui_starts_mlflow_on_the_store(bench: Bench, monkeypatch: pytest.MonkeyP
         def wait(self) -> int:
             return 0
 
-    monkeypatch.setattr("rpe2d_bench.tracking.viewing.subprocess.Popen", Server)
+    monkeypatch.setattr("rpe2d_bench.tracking.ui.subprocess.Popen", Server)
     refused(bench("ui", "--store", "elsewhere"), "rpe2d-bench sync")
     database = tmp_path / "elsewhere" / "mlflow.db"
     database.parent.mkdir()
     database.touch()
-    said = bench("ui", "--store", "elsewhere", "--port", "5123")
-    assert "http://127.0.0.1:5123" in said.out
+    output = bench("ui", "--store", "elsewhere", "--port", "5123")
+    assert "http://127.0.0.1:5123" in output.out
     assert len(started) == 1
     assert f"sqlite:///{database}" in started[0]
     assert started[0][-2:] == ["--port", "5123"]
@@ -179,10 +179,10 @@ def test_ctrl_c_says_how_to_go_on(bench: Bench, tiny: Path, monkeypatch: pytest.
     def interrupted(*arguments: object, **options: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("rpe2d_bench.session.run_experiment", interrupted)
-    said = bench("run", tiny)
-    assert said.code == 130
-    assert "the same command continues" in said.err
+    monkeypatch.setattr("rpe2d_bench.cli.session.run_experiment", interrupted)
+    output = bench("run", tiny)
+    assert output.code == 130
+    assert "the same command continues" in output.err
 
 
 def test_a_file_in_the_way_is_one_sentence(bench: Bench, tiny: Path, trained: Path, tmp_path: Path) -> None:
@@ -210,14 +210,14 @@ def test_a_run_with_failed_results_ends_with_exit_code_1(
         raise UserError("training diverged")
 
     monkeypatch.setattr(TrainStage, "make", diverged)
-    said = bench("run", tiny, "--engine", "local", "--no-mlflow", "--only", "ntk")
-    assert said.code == 1
-    assert "training diverged" in " ".join(said.out.split())
+    output = bench("run", tiny, "--engine", "local", "--no-mlflow", "--only", "ntk")
+    assert output.code == 1
+    assert "training diverged" in " ".join(output.out.split())
 
 
 def test_an_earlier_run_is_reported_by_its_name(bench: Bench, trained: Path, tmp_path: Path) -> None:
     (name,) = {row["run"] for row in map(json.loads, (trained / "records.jsonl").read_text().splitlines())}
-    said = bench("report", name, "--store", trained)
-    assert said.code == 0
-    assert f"reports/{name}/index.html" in said.out
+    output = bench("report", name, "--store", trained)
+    assert output.code == 0
+    assert f"reports/{name}/index.html" in output.out
     assert (tmp_path / "reports" / name / "index.html").is_file()

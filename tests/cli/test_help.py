@@ -40,7 +40,7 @@ def test_mistakes_in_yaml_answer_without_torch_ray_or_mlflow(tmp_path: Path) -> 
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_has_help(bench: Bench, command: str) -> None:
-    said = bench(command, "--help")
-    assert said.code == 0
-    assert f"rpe2d-bench {command}" in said.out.splitlines()[0]
-    assert len(said.out.splitlines()) > 5
+    printed = bench(command, "--help")
+    assert printed.code == 0
+    assert f"rpe2d-bench {command}" in printed.out.splitlines()[0]
+    assert len(printed.out.splitlines()) > 5

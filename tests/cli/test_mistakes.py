@@ -52,7 +52,7 @@ MISTAKES: list[tuple[str, str]] = [
     ("show ntk --set theta", "write KEY=VALUE"),
     ("show ntk --set theta=abc", "encoding.theta"),
     ("show ntk --head-width 10", "multiple of 4, got 10"),
-    ("show ntk --figure picture.txt", ".png, .svg, .pdf"),
+    ("show ntk --figure image.txt", ".png, .svg, .pdf"),
     ("show random --grid 99x99", "max_grid 64x64 is smaller than the grid of 99x99 tokens"),
     ("check ntkk", "did you mean 'ntk'?"),
     ("check no.such:Thing", "cannot check 'no.such:Thing'"),
@@ -61,7 +61,7 @@ MISTAKES: list[tuple[str, str]] = [
     ("sample {tiny} --method ntkk --resolution 24 --out a.png", "unknown method 'ntkk' (did you mean 'ntk'?"),
     ("sample {tiny} --method ntk --resolution 24x --out a.png", "a resolution is written 48 or HEIGHTxWIDTH"),
     ("sample {tiny} --method ntk --resolution 24 --out a.txt", "ends in .png (a grid) or .npz"),
-    ("sample {tiny} --method ntk --resolution 24 --out a.png --count 0", "at least one picture"),
+    ("sample {tiny} --method ntk --resolution 24 --out a.png --count 0", "at least one image"),
     ("sample {tiny} --method ntk --resolution 24 --out a.png", "rope 16px seed 0 of"),  # is not trained
     ("sample {tiny} --method rpe2d --resolution 64 --out a.png --store {store}", "max_grid 8x8 is smaller"),
     ("sample {tiny} --method ntk --resolution 25 --out a.png --store {store}", "a multiple of a token's 4 px"),
@@ -103,17 +103,17 @@ def test_a_mistake_is_one_sentence_and_exit_code_2(
      ("show ntk --t soon", "--t"), ("plan a.yaml --jsn", "--json")],
 )  # fmt: skip
 def test_wrong_usage_is_exit_code_2_too(bench: Bench, line: str, expected: str) -> None:
-    said = bench(*line.split())
-    assert said.code == 2
-    assert expected in said.err
-    assert "Traceback" not in said.err
+    output = bench(*line.split())
+    assert output.code == 2
+    assert expected in output.err
+    assert "Traceback" not in output.err
 
 
 def test_a_disk_that_is_full_or_read_only_is_one_sentence(
     bench: Bench, tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Root may write anywhere, so the failure comes from the call that would fail."""
-    from rpe2d_bench import store
+    from rpe2d_bench.storage import store
 
     def full(path: Path, data: object) -> None:
         raise OSError(28, "No space left on device", str(path))
@@ -121,8 +121,8 @@ def test_a_disk_that_is_full_or_read_only_is_one_sentence(
     monkeypatch.setattr(store, "write_json", full)
     plan = ["plan", tiny, "--store", "runs", "--only", "ntk"]
     assert bench(*plan).code == 0  # planning writes nothing
-    said = bench("run", tiny, "--engine", "local", "--no-mlflow", "--only", "ntk")
-    words = " ".join((said.out + said.err).split())
+    output = bench("run", tiny, "--engine", "local", "--no-mlflow", "--only", "ntk")
+    words = " ".join((output.out + output.err).split())
     assert "cannot be written (No space left on device)" in words
     assert "nothing finished is lost" in words
     assert "Traceback" not in words
@@ -136,7 +136,7 @@ def test_a_size_without_bound_is_refused_before_any_memory_is_taken(bench: Bench
 
 def test_a_terminal_without_accents_and_arrows_loses_no_command(tmp_path: Path) -> None:
     program = (
-        "from rpe2d_bench.console import survive_narrow_encodings; survive_narrow_encodings()\n"
+        "from rpe2d_bench.cli.console import survive_narrow_encodings; survive_narrow_encodings()\n"
         "print('3 × 4 ± 1 ≈ −2 ↓ \\u4e00')"
     )
     done = subprocess.run(

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
-from rpe2d_bench.data import decoding
-from rpe2d_bench.data.decoding import read_image
+from rpe2d_bench.data.image_folder import decoding
+from rpe2d_bench.data.image_folder.decoding import read_image
 from rpe2d_bench.errors import UserError
 
 RNG = np.random.default_rng(0)

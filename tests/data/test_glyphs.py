@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rpe2d_bench import data
-from rpe2d_bench.data.glyphs import GlyphOptions, Glyphs
-from rpe2d_bench.data.outlines import coverage, polygons
+from rpe2d_bench.data.glyphs.dataset import GlyphOptions, Glyphs
+from rpe2d_bench.data.glyphs.outlines import coverage, polygons
 from rpe2d_bench.errors import UserError
 
 FEW = np.arange(12)
@@ -25,7 +25,7 @@ def cubic(u: np.ndarray) -> np.ndarray:
 
 
 def oracle(glyphs: Glyphs, index: int, resolution: tuple[int, int], fine: int) -> np.ndarray:
-    """One picture the slow way: the outline's inside tested at fine x fine points of every pixel, then filtered."""
+    """One image the slow way: the outline's inside tested at fine x fine points of every pixel, then filtered."""
     from matplotlib.path import Path
 
     scene = glyphs.scenes("test", np.array([index]))
@@ -44,12 +44,12 @@ def oracle(glyphs: Glyphs, index: int, resolution: tuple[int, int], fine: int) -
 
 
 @pytest.mark.parametrize("resolution", [(16, 16), (32, 32), (16, 24)])
-def test_pictures_match_a_finely_sampled_oracle(resolution: tuple[int, int]) -> None:
+def test_images_match_a_finely_sampled_oracle(resolution: tuple[int, int]) -> None:
     glyphs = GlyphOptions().build()
     indices = np.array([8, 14, 21])
-    drawn = glyphs.pictures("test", indices, resolution)[:, 0].astype(float)
-    for picture, index in zip(drawn, indices, strict=True):
-        difference = np.abs(picture - oracle(glyphs, int(index), resolution, 40))
+    drawn = glyphs.images("test", indices, resolution)[:, 0].astype(float)
+    for image, index in zip(drawn, indices, strict=True):
+        difference = np.abs(image - oracle(glyphs, int(index), resolution, 40))
         assert difference.max() <= 6  # of 255; the oracle's own error is about as large
         assert difference.mean() <= 0.3
 
@@ -65,47 +65,47 @@ def test_coverage_of_a_polygon_with_a_hole_is_its_area() -> None:
 
 @pytest.mark.parametrize("options", [GlyphOptions(), HARD], ids=["plain", "hard"])
 def test_textures_and_layers_agree_with_four_times_the_resolution_resized(options: GlyphOptions) -> None:
-    """The filter commutes with resizing: a picture is its finer rendering, resized by Pillow's bicubic filter."""
+    """The filter commutes with resizing: an image is its finer rendering, resized by Pillow's bicubic filter."""
     from PIL import Image
 
     glyphs = options.build()
-    coarse = glyphs.pictures("test", FEW, (32, 32)).astype(float)
-    fine = glyphs.pictures("test", FEW, (128, 128))
+    coarse = glyphs.images("test", FEW, (32, 32)).astype(float)
+    fine = glyphs.images("test", FEW, (128, 128))
     resized = np.stack(
         [[np.asarray(Image.fromarray(c).resize((32, 32), Image.Resampling.BICUBIC)) for c in p] for p in fine]
     )
-    inner = (..., slice(2, -2), slice(2, -2))  # at the border Pillow has no picture to look at
+    inner = (..., slice(2, -2), slice(2, -2))  # at the border Pillow has no image to look at
     assert np.abs(coarse - resized)[inner].mean() < 1.5
     assert np.abs(coarse - resized)[inner].max() < 26
 
 
 @settings(max_examples=15, deadline=None)
 @given(st.lists(st.integers(0, 2**40), min_size=1, max_size=9), st.sampled_from(data.SPLITS))
-def test_a_picture_does_not_depend_on_its_batch(indices: list[int], split: data.Split) -> None:
+def test_a_image_does_not_depend_on_its_batch(indices: list[int], split: data.Split) -> None:
     glyphs = HARD.build()
-    together = glyphs.pictures(split, np.array(indices), (16, 16))
-    alone = np.concatenate([glyphs.pictures(split, np.array([i]), (16, 16)) for i in indices])
+    together = glyphs.images(split, np.array(indices), (16, 16))
+    alone = np.concatenate([glyphs.images(split, np.array([i]), (16, 16)) for i in indices])
     assert np.abs(together.astype(int) - alone.astype(int)).max() <= 1  # matrix products may round differently
 
 
 def test_same_call_same_bytes_and_a_new_seed_other_bytes() -> None:
-    first, again = (GlyphOptions().build().pictures("train", FEW, (32, 32)) for _ in range(2))
-    other = GlyphOptions(seed=1).build().pictures("train", FEW, (32, 32))
+    first, again = (GlyphOptions().build().images("train", FEW, (32, 32)) for _ in range(2))
+    other = GlyphOptions(seed=1).build().images("train", FEW, (32, 32))
     assert np.array_equal(first, again)
     assert not np.array_equal(first, other)
 
 
 def test_known_pixels() -> None:
     """Golden sums: a renderer that changes them needs a new VERSION."""
-    plain = GlyphOptions().build().pictures("test", np.arange(40), (32, 32))
-    hard = HARD.build().pictures("test", np.arange(40), (32, 32))
+    plain = GlyphOptions().build().images("test", np.arange(40), (32, 32))
+    hard = HARD.build().images("test", np.arange(40), (32, 32))
     assert plain.mean() == pytest.approx(40.85, abs=0.05)
     assert hard.mean() == pytest.approx(46.51, abs=0.05)
 
 
 def test_splits_are_disjoint() -> None:
     glyphs = GlyphOptions().build()
-    seen = {split: {p.tobytes() for p in glyphs.pictures(split, np.arange(500), (24, 24))} for split in data.SPLITS}
+    seen = {split: {p.tobytes() for p in glyphs.images(split, np.arange(500), (24, 24))} for split in data.SPLITS}
     assert not seen["train"] & seen["test"]
     assert not seen["train"] & seen["validation"]
     assert not seen["validation"] & seen["test"]
@@ -122,9 +122,9 @@ def test_labels_are_balanced_and_cheap() -> None:
 
 def test_non_square_frames_show_the_square_scene_in_their_middle() -> None:
     glyphs = GlyphOptions().build()
-    square = glyphs.pictures("test", FEW, (32, 32)).astype(int)
-    wide = glyphs.pictures("test", FEW, (32, 64)).astype(int)
-    tall = glyphs.pictures("test", FEW, (64, 32)).astype(int)
+    square = glyphs.images("test", FEW, (32, 32)).astype(int)
+    wide = glyphs.images("test", FEW, (32, 64)).astype(int)
+    tall = glyphs.images("test", FEW, (64, 32)).astype(int)
     assert np.abs(wide[..., 16:48] - square).max() <= 1
     assert np.abs(tall[:, :, 16:48] - square).max() <= 1
     assert wide[..., :16].max() == 0
@@ -137,26 +137,26 @@ def test_objects_are_as_many_and_as_large_as_stated() -> None:
     indices = np.arange(60)
     counts, sizes = glyphs.objects("test", indices)
     assert set(counts) == {1, 2, 3}
-    for picture, count, size in zip(glyphs.pictures("test", indices, (96, 96))[:, 0], counts, sizes, strict=True):
-        parts, found = ndimage.label(picture > 100, structure=np.ones((3, 3)))
+    for image, count, size in zip(glyphs.images("test", indices, (96, 96))[:, 0], counts, sizes, strict=True):
+        parts, found = ndimage.label(image > 100, structure=np.ones((3, 3)))
         extents = [max(s.stop - s.start for s in part) / 96 for part in ndimage.find_objects(parts)]
         assert found == count
         assert sorted(extents) == pytest.approx(sorted(size[size > 0]), abs=0.03)
 
 
-def test_textures_follow_the_class_and_change_the_picture() -> None:
+def test_textures_follow_the_class_and_change_the_image() -> None:
     glyphs = GlyphOptions(texture="by_class").build()
     scenes = glyphs.scenes("test", np.arange(100))
     assert torch.equal(scenes.texture_B, scenes.labels_B % 10)
-    plain = GlyphOptions().build().pictures("test", FEW, (48, 48)).astype(int)
-    textured = glyphs.pictures("test", FEW, (48, 48)).astype(int)
+    plain = GlyphOptions().build().images("test", FEW, (48, 48)).astype(int)
+    textured = glyphs.images("test", FEW, (48, 48)).astype(int)
     bright = plain > 250
     assert textured[bright].std() > 30
     assert textured[plain == 0].max() <= 8  # composing clips the filter's ringing earlier
 
 
 def test_colours_need_three_channels_and_vary() -> None:
-    colours = HARD.build().pictures("test", FEW, (32, 32))
+    colours = HARD.build().images("test", FEW, (32, 32))
     assert colours.shape == (12, 3, 32, 32)
     assert np.ptp(colours.astype(int), axis=1).max() > 40
     with pytest.raises(UserError, match="channels: 3"):

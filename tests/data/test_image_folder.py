@@ -12,15 +12,15 @@ from PIL import Image
 
 from rpe2d_bench import data
 from rpe2d_bench.data.crops import ResizeAndCrop
-from rpe2d_bench.data.image_folder import ImageFolder, ImageFolderOptions
-from rpe2d_bench.data.training import TrainingPictures
+from rpe2d_bench.data.image_batches import TrainingImages
+from rpe2d_bench.data.image_folder.dataset import ImageFolder, ImageFolderOptions
 from rpe2d_bench.errors import UserError
 
 Build = Callable[..., ImageFolder]
 
 
 def smooth(seed: int, height: int, width: int) -> np.ndarray:
-    """A colourful picture without edges, uint8 [H, W, 3]."""
+    """A colourful image without edges, uint8 [H, W, 3]."""
     a = np.random.default_rng(seed).uniform(1, 4, (3, 2))
     y, x = np.linspace(0, 1, height)[:, None], np.linspace(0, 1, width)
     return np.rint(np.stack([127 + 120 * np.sin(p * y + q * x) for p, q in a * 3], -1)).astype(np.uint8)
@@ -28,8 +28,8 @@ def smooth(seed: int, height: int, width: int) -> np.ndarray:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Two classes of 30 pictures of mixed sizes by 12 senders, a list and a licence."""
-    root = tmp_path / "pictures"
+    """Two classes of 30 images of mixed sizes by 12 senders, a list and a licence."""
+    root = tmp_path / "images"
     rows = ["image,sender"]
     for number in range(60):
         name = ("cat", "dog")[number % 2]
@@ -51,7 +51,7 @@ def every(dataset: ImageFolder, split: data.Split) -> list[str]:
     return dataset.files(split, np.arange(dataset.size(split)))
 
 
-def test_every_picture_is_in_one_split_and_keeps_its_class(build: Build) -> None:
+def test_every_image_is_in_one_split_and_keeps_its_class(build: Build) -> None:
     dataset = build()
     names = [name for split in data.SPLITS for name in every(dataset, split)]
     assert len(names) == len(set(names)) == 60
@@ -68,7 +68,7 @@ def test_senders_stay_on_one_side(build: Build) -> None:
     assert set.union(*senders.values()) == set(range(12))
 
 
-def test_adding_a_picture_moves_no_other(build: Build, folder: Path) -> None:
+def test_adding_a_image_moves_no_other(build: Build, folder: Path) -> None:
     before = {s: set(every(build(), s)) for s in data.SPLITS}
     Image.fromarray(smooth(99, 64, 64)).save(folder / "cat" / "new.png")
     after = {s: set(every(build(), s)) for s in data.SPLITS}
@@ -76,7 +76,7 @@ def test_adding_a_picture_moves_no_other(build: Build, folder: Path) -> None:
 
 
 def test_a_zip_is_its_folder(build: Build, folder: Path, tmp_path: Path) -> None:
-    archive = tmp_path / "pictures.zip"
+    archive = tmp_path / "images.zip"
     with zipfile.ZipFile(archive, "w") as z:
         for file in folder.rglob("*"):
             if file.is_file():
@@ -84,11 +84,11 @@ def test_a_zip_is_its_folder(build: Build, folder: Path, tmp_path: Path) -> None
     there, here = build(path=str(archive)), build()
     assert there.revision == here.revision
     indices = np.arange(5)
-    assert np.array_equal(there.pictures("train", indices, (16, 16)), here.pictures("train", indices, (16, 16)))
+    assert np.array_equal(there.images("train", indices, (16, 16)), here.images("train", indices, (16, 16)))
     inner = tmp_path / "deeper.zip"
     with zipfile.ZipFile(inner, "w") as z:
         for file in folder.rglob("*.png"):
-            z.write(file, Path("pictures") / file.relative_to(folder))
+            z.write(file, Path("images") / file.relative_to(folder))
     assert build(path=str(inner)).class_names == ("cat", "dog")
 
 
@@ -110,9 +110,9 @@ def test_squares_are_centred_and_filtered_as_pillow_does(build: Build, folder: P
     )
     square = Image.fromarray(tall[16:80])
     expected = np.asarray(square.resize((32, 32), Image.Resampling.BICUBIC)).transpose(2, 0, 1)
-    assert np.abs(dataset.pictures(split, np.array([at]), (32, 32))[0].astype(int) - expected).max() <= 2
+    assert np.abs(dataset.images(split, np.array([at]), (32, 32))[0].astype(int) - expected).max() <= 2
     band = np.asarray(Image.fromarray(tall[32:64]).resize((32, 16), Image.Resampling.BICUBIC)).transpose(2, 0, 1)
-    drawn = dataset.pictures(split, np.array([at]), (16, 32))[0].astype(int)
+    drawn = dataset.images(split, np.array([at]), (16, 32))[0].astype(int)
     assert np.abs(drawn - band).max() <= 3  # near its border Pillow's filter sees beyond the box
 
 
@@ -127,51 +127,51 @@ def test_grey_alpha_palette_and_16_bits_are_converted(build: Build, folder: Path
         "a_palette.png": Image.fromarray(smooth(3, 48, 48)).quantize(256),
         "a_deep.png": Image.fromarray(grey.astype(np.uint16) * 257),
     }
-    for name, picture in files.items():
-        picture.save(folder / "dog" / name)
+    for name, image in files.items():
+        image.save(folder / "dog" / name)
     dataset = build()
     found: dict[str, np.ndarray] = {}
     for split in data.SPLITS:
-        pictures = dataset.pictures(split, np.arange(dataset.size(split)), (48, 48))
-        found |= dict(zip(every(dataset, split), pictures, strict=True))
+        images = dataset.images(split, np.arange(dataset.size(split)), (48, 48))
+        found |= dict(zip(every(dataset, split), images, strict=True))
     assert np.array_equal(found["dog/a_grey.png"], np.stack([grey] * 3))
     assert np.array_equal(found["dog/a_deep.png"], np.stack([grey] * 3))
     assert (found["dog/a_alpha.png"][..., :24] == 255).all()
     assert (found["dog/a_alpha.png"][..., 24:] == 50).all()
     assert np.abs(found["dog/a_palette.png"].astype(int) - smooth(3, 48, 48).transpose(2, 0, 1)).mean() < 12
     one = build(channels=1)
-    assert one.pictures("train", np.arange(3), (16, 16)).shape == (3, 1, 16, 16)
+    assert one.images("train", np.arange(3), (16, 16)).shape == (3, 1, 16, 16)
 
 
-@pytest.mark.parametrize("content", [b"", b"not a picture", None], ids=["empty", "text", "truncated"])
+@pytest.mark.parametrize("content", [b"", b"not an image", None], ids=["empty", "text", "truncated"])
 def test_a_file_that_cannot_be_decoded_is_named(build: Build, folder: Path, content: bytes | None) -> None:
     path = folder / "cat" / "p10.png"
     path.write_bytes(path.read_bytes()[:900] if content is None else content)
     dataset = build()
     split = next(s for s in data.SPLITS if "cat/p10.png" in every(dataset, s))
     with pytest.raises(UserError, match=r"cat/p10\.png (cannot be decoded|is empty|is no image)"):
-        dataset.pictures(split, np.arange(dataset.size(split)), (16, 16))
+        dataset.images(split, np.arange(dataset.size(split)), (16, 16))
 
 
-def test_a_small_picture_is_named_unless_upscaling_is_asked_for(build: Build) -> None:
+def test_a_small_image_is_named_unless_upscaling_is_asked_for(build: Build) -> None:
     with pytest.raises(UserError, match=r"px, too small for 64x64 px"):
-        build().pictures("train", np.arange(1), (64, 64))
-    assert build(upscale=True).pictures("train", np.arange(1), (64, 64)).shape == (1, 3, 64, 64)
+        build().images("train", np.arange(1), (64, 64))
+    assert build(upscale=True).images("train", np.arange(1), (64, 64)).shape == (1, 3, 64, 64)
 
 
 def test_flip_doubles_the_training_split_only(build: Build) -> None:
     plain, flipped = build(), build(flip=True)
     n = plain.size("train")
     assert (flipped.size("train"), flipped.size("test")) == (2 * n, plain.size("test"))
-    pictures = flipped.pictures("train", np.array([3, n + 3]), (16, 16))
-    assert np.array_equal(pictures[0], pictures[1, :, :, ::-1])
+    images = flipped.images("train", np.array([3, n + 3]), (16, 16))
+    assert np.array_equal(images[0], images[1, :, :, ::-1])
     assert flipped.labels("train", np.array([3])) == flipped.labels("train", np.array([n + 3]))
 
 
-def test_training_pictures_from_a_folder(build: Build, tmp_path: Path) -> None:
+def test_training_images_from_a_folder(build: Build, tmp_path: Path) -> None:
     import torch
 
-    pool = TrainingPictures(build(flip=True), (16, 16), ResizeAndCrop(), cache_dir=tmp_path / "cache")
+    pool = TrainingImages(build(flip=True), (16, 16), ResizeAndCrop(), cache_dir=tmp_path / "cache")
     x, labels, crop_B3 = pool.batch(torch.Generator().manual_seed(0), 32)
     assert x.shape == (32, 3, 16, 16)
     assert labels.max() <= 1
@@ -200,7 +200,7 @@ def test_bad_folders_get_one_sentence(folder: Path, tmp_path: Path) -> None:
             data.build(bad)
 
 
-def test_a_picture_without_a_sender_is_named(build: Build, folder: Path) -> None:
+def test_a_image_without_a_sender_is_named(build: Build, folder: Path) -> None:
     Image.fromarray(smooth(1, 48, 48)).save(folder / "dog" / "stray.png")
     with pytest.raises(UserError, match=r"dog/stray\.png has no sender"):
         build(labels="labels.csv", split_by="sender")
@@ -208,4 +208,4 @@ def test_a_picture_without_a_sender_is_named(build: Build, folder: Path) -> None
 
 def test_an_index_beyond_the_split(build: Build) -> None:
     with pytest.raises(UserError, match=r"the test split of .* has"):
-        build().pictures("test", np.array([10_000]), (16, 16))
+        build().images("test", np.array([10_000]), (16, 16))

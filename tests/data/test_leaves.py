@@ -7,16 +7,16 @@ import pytest
 import torch
 from PIL import Image
 
-from rpe2d_bench.data.draws import streams
-from rpe2d_bench.data.glyphs import GlyphOptions, Glyphs
-from rpe2d_bench.data.leaves import leaves
+from rpe2d_bench.data.counter_rng import streams
+from rpe2d_bench.data.glyphs.dataset import GlyphOptions, Glyphs
+from rpe2d_bench.data.glyphs.leaves import leaves
 
 INDICES = np.arange(24)
 LEAVES = GlyphOptions(texture="leaves", background="leaves")
 
 
-def pictures(glyphs: Glyphs, side: int) -> np.ndarray:
-    return glyphs.pictures("test", INDICES, (side, side))[:, 0].astype(float)
+def images(glyphs: Glyphs, side: int) -> np.ndarray:
+    return glyphs.images("test", INDICES, (side, side))[:, 0].astype(float)
 
 
 def roughness(found: np.ndarray) -> float:
@@ -25,19 +25,19 @@ def roughness(found: np.ndarray) -> float:
 
 
 @pytest.mark.parametrize("side", [16, 24, 64])
-def test_a_leaf_picture_is_its_finer_rendering_resized(side: int) -> None:
+def test_a_leaf_image_is_its_finer_rendering_resized(side: int) -> None:
     glyphs = LEAVES.build()
-    fine = glyphs.pictures("test", INDICES, (192, 192))[:, 0]
+    fine = glyphs.images("test", INDICES, (192, 192))[:, 0]
     resized = np.stack([np.asarray(Image.fromarray(p).resize((side, side), Image.Resampling.BICUBIC)) for p in fine])
-    assert np.abs(pictures(glyphs, side) - resized)[:, 2:-2, 2:-2].mean() < 3
+    assert np.abs(images(glyphs, side) - resized)[:, 2:-2, 2:-2].mean() < 3
 
 
 def test_detail_does_not_end_at_the_train_resolution() -> None:
-    """Twice the resolution shows smaller leaves; plane waves, glyphs and enlarged pictures only become smoother."""
+    """Twice the resolution shows smaller leaves; plane waves, glyphs and enlarged images only become smoother."""
     ratios = {}
     for name, options in {"leaves": LEAVES, "waves": GlyphOptions(texture="random", background="textured")}.items():
         glyphs = options.build()
-        ratios[name] = roughness(pictures(glyphs, 96)) / roughness(pictures(glyphs, 64))
+        ratios[name] = roughness(images(glyphs, 96)) / roughness(images(glyphs, 64))
     assert ratios["leaves"] > 0.75
     assert ratios["waves"] < 0.6
 
@@ -50,17 +50,17 @@ def test_leaves_cover_everything_evenly() -> None:
     assert abs(float(shade.std()) - 12**-0.5) < 0.02  # shades are uniform
 
 
-def test_leaves_differ_between_pictures_and_not_between_batches() -> None:
+def test_leaves_differ_between_images_and_not_between_batches() -> None:
     glyphs = LEAVES.build()
-    together = glyphs.pictures("train", INDICES, (32, 32)).astype(int)
+    together = glyphs.images("train", INDICES, (32, 32)).astype(int)
     at = torch.linspace(-0.5, 0.5, 32)
     one, other = leaves(glyphs.scenes("train", INDICES[[1, 11]]).leaves_B, at, at)
     assert (one == other).float().mean() < 0.05
-    alone = glyphs.pictures("train", INDICES[5:6], (32, 32)).astype(int)
+    alone = glyphs.images("train", INDICES[5:6], (32, 32)).astype(int)
     assert np.abs(together[5:6] - alone).max() <= 1
 
 
-def test_leaves_leave_the_other_pictures_as_they_were() -> None:
+def test_leaves_leave_the_other_images_as_they_were() -> None:
     """Their numbers are drawn apart: the glyph, its place and size stay."""
     plain, drawn = (options.build().scenes("test", INDICES) for options in (GlyphOptions(), LEAVES))
     for name in ("labels_B", "font_B", "size_BK", "y_BK", "x_BK"):

@@ -12,10 +12,10 @@ import pytest
 from PIL import Image
 
 from rpe2d_bench import data
-from rpe2d_bench.data.image_folder import ImageFolder
+from rpe2d_bench.data.image_folder.dataset import ImageFolder
 from rpe2d_bench.data.interface import SPLITS
 from rpe2d_bench.errors import UserError
-from rpe2d_bench.metrics.pictures import open_pictures
+from rpe2d_bench.metrics.image_source import open_images
 
 
 def png(path: Path, level: int = 0) -> None:
@@ -52,7 +52,7 @@ def test_links_are_followed_and_broken_ones_and_loops_are_counted(tmp_path: Path
     assert dataset.class_names == ("a", "b", "c")
     assert dataset.summary.startswith("91 images in 3 classes of 30 to 31")
     assert "3 links that lead nowhere (c/gone.png, c/loop, c/self)" in dataset.summary
-    source_of_measure = open_pictures(root)
+    source_of_measure = open_images(root)
     assert source_of_measure.count == 91
     assert source_of_measure.notes["left out: links that lead nowhere (c/gone.png, c/loop, c/self)"] == 3
 
@@ -66,7 +66,7 @@ def test_hidden_and_system_files_are_left_out_and_counted(tmp_path: Path) -> Non
     dataset = build(root)
     assert dataset.class_names == ("a", "b")
     assert dataset.summary.endswith("left out: 6 hidden files or folders")
-    assert open_pictures(root).count == 60
+    assert open_images(root).count == 60
     with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
         for path in sorted(root.rglob("*")):
             if path.is_file():
@@ -88,13 +88,13 @@ def test_files_beside_class_folders_and_files_that_are_no_images(tmp_path: Path)
         "left out: 2 files that are no images (LICENSE, .txt), 1 image beside the class folders (cover.png), "
         "1 folder without images (empty)"
     )
-    assert open_pictures(root).count == 62  # classes do not matter there
+    assert open_images(root).count == 62  # classes do not matter there
 
 
 def test_images_of_a_kind_that_cannot_be_read_are_refused_by_name(tmp_path: Path) -> None:
     root = tree(tmp_path / "root", "a")
     (root / "a" / "photo.HEIC").write_bytes(b"?")
-    for reader in (build, open_pictures):
+    for reader in (build, open_images):
         with pytest.raises(UserError, match=r"1 images that cannot be read here, first a/photo\.HEIC; convert"):
             reader(root)
 
@@ -124,7 +124,7 @@ def test_folders_of_splits_are_the_splits(tmp_path: Path) -> None:
         tree(root, f"{split}/a", f"{split}/b", number=5)
     whole = build(root)
     assert [whole.size(split) for split in SPLITS] == [60, 10, 60]
-    assert open_pictures(root).notes["folders of splits taken together (Test, train, val)"] == 3
+    assert open_images(root).notes["folders of splits taken together (Test, train, val)"] == 3
 
 
 def test_flat_folders_of_splits_are_one_class(tmp_path: Path) -> None:
@@ -183,8 +183,8 @@ def content(tmp_path: Path) -> bytes:
 
 
 READERS = [
-    lambda path: build(path).pictures("train", np.arange(2), (8, 8)),
-    lambda path: list(open_pictures(path).batches(4)),
+    lambda path: build(path).images("train", np.arange(2), (8, 8)),
+    lambda path: list(open_images(path).batches(4)),
 ]
 
 
@@ -230,7 +230,7 @@ def test_zips_with_odd_names_or_contents(tmp_path: Path, content: bytes, reader)
     flipped[whole.find(content) + 60] ^= 0xFF
     (tmp_path / "flipped.zip").write_bytes(flipped)
     with pytest.raises(UserError, match="CRC"):
-        list(open_pictures(tmp_path / "flipped.zip").batches(4))
+        list(open_images(tmp_path / "flipped.zip").batches(4))
     reader(zipped(tmp_path / "windows.zip", {f"a\\{i}.png": content for i in range(40)}))
     reader(zipped(tmp_path / "dots.zip", {f"./a/{i}.png": content for i in range(40)}))
 
@@ -238,7 +238,7 @@ def test_zips_with_odd_names_or_contents(tmp_path: Path, content: bytes, reader)
 def test_a_bomb_is_refused_before_it_is_unpacked(tmp_path: Path, content: bytes) -> None:
     path = zipped(tmp_path / "a.zip", {"a/bomb.png": bytes(2**29 + 1)}, zipfile.ZIP_DEFLATED)
     with pytest.raises(UserError, match=r"bomb\.png in .* holds 0\.5 GiB unpacked; one image has at most 512 MiB"):
-        open_pictures(path)
+        open_images(path)
 
 
 def test_links_in_a_zip_are_counted(tmp_path: Path, content: bytes) -> None:
@@ -256,12 +256,12 @@ def test_a_zip_is_opened_once_a_process_and_again_when_it_changed(tmp_path: Path
     monkeypatch.setattr(zipfile.ZipFile, "__init__", lambda self, *a, **k: (opened.append(a), plain(self, *a, **k))[1])
     dataset = build(path)
     for _ in range(3):
-        dataset.pictures("train", np.arange(4), (8, 8))
+        dataset.images("train", np.arange(4), (8, 8))
     assert len(opened) == 1
     child = os.fork()
     if not child:  # a child shares the place in the file: it opens its own
         try:
-            dataset.pictures("train", np.arange(4), (8, 8))
+            dataset.images("train", np.arange(4), (8, 8))
         finally:
             os._exit(len(opened))
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 2

@@ -30,10 +30,10 @@ def test_the_integral_is_the_kernels() -> None:
 
 @pytest.mark.parametrize(("inputs", "outputs"), [(48, 16), (16, 48), (31, 20), (20, 20)])
 def test_whole_windows_match_pillow(inputs: int, outputs: int) -> None:
-    picture = np.random.default_rng(0).uniform(0, 255, (inputs, inputs)).astype(np.float32)
+    image = np.random.default_rng(0).uniform(0, 255, (inputs, inputs)).astype(np.float32)
     weights = window_weights(torch.zeros(1), torch.tensor([float(inputs)]), inputs, outputs)
-    ours = resample(torch.from_numpy(picture)[None, None], weights, weights)[0, 0].numpy()
-    theirs = np.asarray(Image.fromarray(picture).resize((outputs, outputs), Image.Resampling.BICUBIC))
+    ours = resample(torch.from_numpy(image)[None, None], weights, weights)[0, 0].numpy()
+    theirs = np.asarray(Image.fromarray(image).resize((outputs, outputs), Image.Resampling.BICUBIC))
     assert np.abs(ours - theirs).max() < 1e-3
 
 
@@ -47,12 +47,12 @@ def test_rows_of_weights_sum_to_one() -> None:
     assert outside.abs().max() < 1e-6
 
 
-def test_a_picture_per_window() -> None:
+def test_a_image_per_window() -> None:
     """Batched windows are what each window gives alone."""
-    pictures = torch.rand(3, 2, 24, 24, generator=torch.Generator().manual_seed(0))
+    images = torch.rand(3, 2, 24, 24, generator=torch.Generator().manual_seed(0))
     start, length = torch.tensor([0.0, 5.5, 2.25]), torch.tensor([24.0, 12.0, 17.0])
     rows = window_weights(start, length, 24, 8)
-    together = resample(pictures, rows, rows)
+    together = resample(images, rows, rows)
     for b in range(3):
         alone = window_weights(start[b : b + 1], length[b : b + 1], 24, 8)
-        assert torch.allclose(together[b : b + 1], resample(pictures[b : b + 1], alone, alone), atol=1e-5)
+        assert torch.allclose(together[b : b + 1], resample(images[b : b + 1], alone, alone), atol=1e-5)

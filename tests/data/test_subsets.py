@@ -8,14 +8,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from rpe2d_bench import data, loading
+from rpe2d_bench import data
+from rpe2d_bench.analysis.replicates import kernel_replicates, multinomial_weights
 from rpe2d_bench.data.subsets import class_counts, even_subset, labels_by_counts, mixed_order
 from rpe2d_bench.errors import UserError
 from rpe2d_bench.metrics import observe
-from rpe2d_bench.metrics.bootstrap import kernel_replicates, multinomial_weights
 from rpe2d_bench.metrics.kernel import mmd2
-from rpe2d_bench.plan import Plan, make_plan
-from rpe2d_bench.sample import labels_of
+from rpe2d_bench.plan.expand import Plan, make_plan
+from rpe2d_bench.resolve.load import load_experiment
+from rpe2d_bench.sampling.loop import labels_of
 from rpe2d_bench.stages import SampleStage
 
 SIZES = (10, 20, 30, 60, 90, 150, 40)  # images of each class
@@ -65,7 +66,7 @@ def digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for c in range(10):
         (root / str(c)).mkdir()
         number = 30 + 20 * c
-        for i, image in enumerate(glyphs.pictures("train", c + 10 * np.arange(number), (16, 16))):
+        for i, image in enumerate(glyphs.images("train", c + 10 * np.arange(number), (16, 16))):
             Image.fromarray(image[0]).save(root / str(c) / f"{c}_{i:04}.png")
     return root
 
@@ -82,7 +83,7 @@ def test_the_floor_of_a_folder_is_compatible_with_zero(digits: Path) -> None:
     sides, labels = [], []
     for start in (0, 350):
         indices = np.arange(start, start + 350)
-        seen = observe(folder.pictures("test", indices, (16, 16)), metrics=["kid"], net="glyphnet")
+        seen = observe(folder.images("test", indices, (16, 16)), metrics=["kid"], net="glyphnet")
         sides.append(seen.views["whole"].features_ND)
         labels.append(folder.labels("test", indices))
     weights = [multinomial_weights(400, 350, np.random.default_rng(s), labels[s]) for s in (0, 1)]
@@ -119,7 +120,7 @@ def planned(digits: Path, tmp_path: Path, labels: str | None, data_line: str = "
     path = tmp_path / "folder.yaml"
     path.write_text(TINY.replace("{name: glyphs}", data_line or folder).replace("num_samples: 12", "num_samples: 200"))
     overrides = () if labels is None else (f"evaluate.labels={labels}",)
-    return make_plan(loading.load(path, overrides), overrides)
+    return make_plan(load_experiment(path, overrides), overrides)
 
 
 def generated(plan: Plan) -> tuple[SampleStage, np.ndarray, np.ndarray]:
@@ -150,7 +151,7 @@ def test_balanced_labels_make_the_reference_balanced(digits: Path, tmp_path: Pat
     with pytest.raises(UserError, match=r"40 images of each class are needed"):
         planned(digits, tmp_path, "balanced")
     path_of.write_text(path_of.read_text().replace("num_samples: 200", "num_samples: 50"))
-    plan = make_plan(loading.load(path_of, ("evaluate.labels=balanced",)))
+    plan = make_plan(load_experiment(path_of, ("evaluate.labels=balanced",)))
     _, made, real = generated(plan)
     assert np.bincount(made).tolist() == np.bincount(real).tolist() == [5] * 10
     assert plan.labels == "every class equally often, in the reference, too"
@@ -184,7 +185,7 @@ def test_a_perfect_generator_scores_zero_where_its_labels_follow_the_reference(d
     def kid(wanted: np.ndarray) -> float:
         chosen = np.concatenate([rest[rest_labels == c][: wanted[c]] for c in range(10)])
         features = [
-            observe(folder.pictures("test", at, (16, 16)), metrics=["kid"], net="glyphnet").views["whole"].features_ND
+            observe(folder.images("test", at, (16, 16)), metrics=["kid"], net="glyphnet").views["whole"].features_ND
             for at in (chosen, reference)
         ]
         return mmd2(*features, folder.labels("test", chosen), folder.labels("test", reference))

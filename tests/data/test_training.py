@@ -13,20 +13,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from rpe2d_bench.data.cache import cached_pictures
 from rpe2d_bench.data.crops import CropOptions, NoCrops, ResizeAndCrop, build_crops, window
-from rpe2d_bench.data.glyphs import GlyphOptions
-from rpe2d_bench.data.training import TrainingPictures, crop
+from rpe2d_bench.data.glyphs.dataset import GlyphOptions
+from rpe2d_bench.data.image_batches import TrainingImages, crop
+from rpe2d_bench.data.image_pool import cached_images
 from rpe2d_bench.errors import UserError
 
 GLYPHS = GlyphOptions(train_pictures=40).build()
-Make = Callable[..., TrainingPictures]
+Make = Callable[..., TrainingImages]
 
 
 @pytest.fixture
 def make(tmp_path: Path) -> Make:
-    def build(crops: CropOptions, resolution: tuple[int, int] = (16, 16), **options: object) -> TrainingPictures:
-        return TrainingPictures(GLYPHS, resolution, crops, cache_dir=tmp_path, **options)  # type: ignore[arg-type]
+    def build(crops: CropOptions, resolution: tuple[int, int] = (16, 16), **options: object) -> TrainingImages:
+        return TrainingImages(GLYPHS, resolution, crops, cache_dir=tmp_path, **options)  # type: ignore[arg-type]
 
     return build
 
@@ -69,33 +69,33 @@ def test_draws_have_the_stated_distributions() -> None:
 @pytest.mark.parametrize("resolution", [(16, 16), (16, 24)])
 def test_crops_match_pillows_resize_with_a_box(resolution: tuple[int, int]) -> None:
     size = (48, 72) if resolution[1] == 24 else (48, 48)
-    pictures = GLYPHS.pictures("train", np.arange(8), size)
+    images = GLYPHS.images("train", np.arange(8), size)
     crop_B3 = ResizeAndCrop(uncropped_share=0.0, max_zoom=3.0).draw(torch.rand(8, 4, generator=rng()))
-    ours = crop(torch.from_numpy(pictures).float(), crop_B3, resolution)[:, 0].numpy()
-    for picture, cropped, numbers in zip(pictures[:, 0], ours, crop_B3, strict=True):
+    ours = crop(torch.from_numpy(images).float(), crop_B3, resolution)[:, 0].numpy()
+    for image, cropped, numbers in zip(images[:, 0], ours, crop_B3, strict=True):
         (top, tall), (left, wide) = (window(numbers[None], axis, size[axis]) for axis in (0, 1))
         box = (float(left), float(top), float(left + wide), float(top + tall))
-        as_float = Image.fromarray(picture.astype(np.float32), mode="F")
+        as_float = Image.fromarray(image.astype(np.float32), mode="F")
         theirs = np.asarray(as_float.resize(resolution[::-1], Image.Resampling.BICUBIC, box=box))
         # Pillow cuts the kernel at whole pixels and gives no weight to those whose centre is outside by rounding
         assert np.abs(np.clip(np.rint(theirs), 0, 255) - cropped).max() <= 4
 
 
 def test_a_native_crop_is_what_the_renderer_draws_for_that_window(make: Make) -> None:
-    """The micro-conditioning tells the truth: the crop is the part of the picture that its numbers name."""
+    """The micro-conditioning tells the truth: the crop is the part of the image that its numbers name."""
     crop_B3 = torch.tensor([[1.0, 0.25, -0.25], [1.0, -0.25, 0.25], [1.0, 0.0, 0.0]])
-    native = GLYPHS.pictures("train", np.arange(3), (32, 32))
+    native = GLYPHS.images("train", np.arange(3), (32, 32))
     ours = crop(torch.from_numpy(native).float(), crop_B3, (16, 16)).numpy()
     corners = [(16, 0), (0, 16), (8, 8)]
-    for picture, cropped, (top, left) in zip(native, ours, corners, strict=True):
-        assert np.abs(picture[:, top : top + 16, left : left + 16] - cropped).max() <= 1
+    for image, cropped, (top, left) in zip(native, ours, corners, strict=True):
+        assert np.abs(image[:, top : top + 16, left : left + 16] - cropped).max() <= 1
 
 
-def test_uncropped_pictures_are_the_datasets_own(make: Make) -> None:
+def test_uncropped_images_are_the_datasets_own(make: Make) -> None:
     for crops in (NoCrops(), ResizeAndCrop(uncropped_share=0.5), ResizeAndCrop(uncropped_share=0.5, source="train")):
         x, labels, crop_B3 = make(crops).batch(rng(), 64)
         assert (x.dtype, labels.dtype, crop_B3.dtype) == (torch.float32, torch.int64, torch.float32)
-        own = {p.tobytes() for p in GLYPHS.pictures("train", np.arange(40), (16, 16))}
+        own = {p.tobytes() for p in GLYPHS.images("train", np.arange(40), (16, 16))}
         grey = ((x + 1) * 127.5).round().to(torch.uint8)
         assert torch.allclose(grey / 127.5 - 1, x, atol=1e-6)
         complete = (crop_B3 == 0).all(1)
@@ -104,9 +104,9 @@ def test_uncropped_pictures_are_the_datasets_own(make: Make) -> None:
         assert sum(p.numpy().tobytes() in own for p in grey[~complete]) == 0
 
 
-def test_labels_belong_to_the_pictures(make: Make) -> None:
+def test_labels_belong_to_the_images(make: Make) -> None:
     x, labels, _ = make(NoCrops()).batch(rng(), 64)
-    own = {p.tobytes(): i for i, p in enumerate(GLYPHS.pictures("train", np.arange(40), (16, 16)))}
+    own = {p.tobytes(): i for i, p in enumerate(GLYPHS.images("train", np.arange(40), (16, 16)))}
     indices = np.array([own[p.numpy().tobytes()] for p in ((x + 1) * 127.5).round().to(torch.uint8)])
     assert (GLYPHS.labels("train", indices) == labels.numpy()).all()
     assert len(set(indices)) > 20
@@ -117,7 +117,7 @@ def test_the_generator_is_the_only_randomness_and_kinds_of_crops_share_it(make: 
     first = [pool.batch(rng(3), 32) for pool in pools]
     again = [pool.batch(rng(3), 32) for pool in pools]
     assert all(torch.equal(a, b) for x, y in zip(first, again, strict=True) for a, b in zip(x, y, strict=True))
-    assert torch.equal(first[0][1], first[1][1])  # the same pictures in the same order
+    assert torch.equal(first[0][1], first[1][1])  # the same images in the same order
     assert torch.equal(first[1][2], first[2][2])  # and the same windows
     assert not torch.equal(first[1][0], first[2][0])
     after = [rng(3) for _ in pools]
@@ -139,49 +139,49 @@ def test_the_train_source_has_no_detail_beyond_the_train_resolution(make: Make) 
 
 
 def test_the_cache_is_reused_and_damage_is_repaired(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    truth = GLYPHS.pictures("train", np.arange(40), (16, 16))
-    assert np.array_equal(cached_pictures(GLYPHS, "train", 40, (16, 16), tmp_path), truth)
+    truth = GLYPHS.images("train", np.arange(40), (16, 16))
+    assert np.array_equal(cached_images(GLYPHS, "train", 40, (16, 16), tmp_path), truth)
     path = next(tmp_path.glob("*/pictures.npy"))
     stamp = path.stat().st_mtime_ns
-    assert np.array_equal(cached_pictures(GLYPHS, "train", 40, (16, 16), tmp_path), truth)
+    assert np.array_equal(cached_images(GLYPHS, "train", 40, (16, 16), tmp_path), truth)
     assert path.stat().st_mtime_ns == stamp
     for damage in (lambda b: b[:-7], lambda b: b[:-9] + b"\xff" * 9, lambda b: b"", lambda b: b"junk"):
         path.write_bytes(damage(path.read_bytes()))
-        assert np.array_equal(cached_pictures(GLYPHS, "train", 40, (16, 16), tmp_path), truth)
+        assert np.array_equal(cached_images(GLYPHS, "train", 40, (16, 16), tmp_path), truth)
     (path.parent / "checksum.json").write_text("{")
-    assert np.array_equal(cached_pictures(GLYPHS, "train", 40, (16, 16), tmp_path), truth)
+    assert np.array_equal(cached_images(GLYPHS, "train", 40, (16, 16), tmp_path), truth)
     assert not list(tmp_path.glob("*.tmp-*"))
 
 
-def test_writing_to_the_pictures_changes_no_file(tmp_path: Path) -> None:
-    pictures = cached_pictures(GLYPHS, "train", 10, (16, 16), tmp_path)
-    pictures[:] = 7
-    again = cached_pictures(GLYPHS, "train", 10, (16, 16), tmp_path)
-    assert np.array_equal(again, GLYPHS.pictures("train", np.arange(10), (16, 16)))
+def test_writing_to_the_images_changes_no_file(tmp_path: Path) -> None:
+    images = cached_images(GLYPHS, "train", 10, (16, 16), tmp_path)
+    images[:] = 7
+    again = cached_images(GLYPHS, "train", 10, (16, 16), tmp_path)
+    assert np.array_equal(again, GLYPHS.images("train", np.arange(10), (16, 16)))
 
 
 def _open_elsewhere(directory: str) -> int:
-    return int(cached_pictures(GLYPHS, "train", 40, (24, 24), directory).sum())
+    return int(cached_images(GLYPHS, "train", 40, (24, 24), directory).sum())
 
 
 def test_processes_share_one_cache(tmp_path: Path) -> None:
     with multiprocessing.get_context("fork").Pool(3) as pool:
         sums = pool.map(_open_elsewhere, [str(tmp_path)] * 3)
-    assert sums == [int(GLYPHS.pictures("train", np.arange(40), (24, 24)).sum())] * 3
+    assert sums == [int(GLYPHS.images("train", np.arange(40), (24, 24)).sum())] * 3
     assert len(list(tmp_path.glob("*/pictures.npy"))) == 1
     assert not list(tmp_path.glob("*.tmp-*"))
 
 
 def test_a_failed_build_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     glyphs = GlyphOptions(train_pictures=40).build()
-    monkeypatch.setattr(glyphs, "pictures", lambda *_: (_ for _ in ()).throw(OSError("disk full")))
+    monkeypatch.setattr(glyphs, "images", lambda *_: (_ for _ in ()).throw(OSError("disk full")))
     with pytest.raises(OSError, match="disk full"):
-        cached_pictures(glyphs, "train", 40, (16, 16), tmp_path)
+        cached_images(glyphs, "train", 40, (16, 16), tmp_path)
     assert [p.name for p in tmp_path.iterdir() if not p.name.endswith(".lock")] == []
 
 
-def test_more_pictures_than_there_are(make: Make) -> None:
-    with pytest.raises(UserError, match="40 pictures, fewer than the 41"):
+def test_more_images_than_there_are(make: Make) -> None:
+    with pytest.raises(UserError, match="40 images, fewer than the 41"):
         make(NoCrops(), num_pictures=41)
 
 
@@ -207,7 +207,7 @@ def test_crops_by_name() -> None:
     assert build_crops({"kind": "resize_and_crop", "max_zoom": 3}) == ResizeAndCrop(max_zoom=3.0)
 
 
-def test_crops_are_made_where_the_pictures_are() -> None:
+def test_crops_are_made_where_the_images_are() -> None:
     """On an accelerator nothing large is computed on the host: mixing devices would fail."""
     there = crop(torch.zeros(4, 3, 32, 32, device="meta"), torch.zeros(4, 3), (16, 24))
     assert there.device.type == "meta"

@@ -14,20 +14,20 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from rpe2d_bench import loading
 from rpe2d_bench.detached import __main__ as detached
 from rpe2d_bench.detached import job as jobs
-from rpe2d_bench.plan import Plan, make_plan
+from rpe2d_bench.plan.expand import Plan, make_plan
+from rpe2d_bench.resolve.load import load_experiment
 from rpe2d_bench.runner import run
-from rpe2d_bench.store import Store
-from rpe2d_bench.surroundings import OutOfTime, Surroundings
+from rpe2d_bench.stages.run_context import OutOfTime, RunContext
+from rpe2d_bench.storage.store import Store
 
 BARE = Path(__file__).parent / "bare.py"
 LONGER = ("train.steps=100",)
 
 
 def planned(path: Path, *overrides: str) -> Plan:
-    return make_plan(loading.load(path, overrides), overrides)
+    return make_plan(load_experiment(path, overrides), overrides)
 
 
 def bare(*arguments: object) -> list[str]:
@@ -76,7 +76,7 @@ def test_stages_stop_when_their_time_is_over_and_continue_exactly(tiny: Path, tm
     plan = planned(tiny, "train.steps=60", "resources.sample_batch=5")
     sample = plan.trials[0].cells[0].measure.generated
     store, whole = Store(tmp_path / "parts"), Store(tmp_path / "whole")
-    late = Surroundings(store, plan.experiment.resources, until=time.monotonic())
+    late = RunContext(store, plan.experiment.resources, until=time.monotonic())
     steps = []
     for stage in (plan.trials[0].stage, sample):
         for _ in range(10):
@@ -85,8 +85,8 @@ def test_stages_stop_when_their_time_is_over_and_continue_exactly(tiny: Path, tm
                 break
             except OutOfTime:
                 steps.append(stage.name)
-    assert steps == ["train"] * 3 + ["sample"] * 2  # the pool, 25 and 50 of 60 steps; 5 and 10 of 12 pictures
-    sample.make(Surroundings(whole, plan.experiment.resources))
+    assert steps == ["train"] * 3 + ["sample"] * 2  # the pool, 25 and 50 of 60 steps; 5 and 10 of 12 images
+    sample.make(RunContext(whole, plan.experiment.resources))
     for name in ("train", "sample"):
         folders = [next((root / "stages" / name).iterdir()) for root in (store.root, whole.root)]
         file = {"train": "weights.safetensors", "sample": "samples.npz"}[name]
@@ -109,10 +109,10 @@ def test_a_job_holds_the_stages_of_its_plan(tiny: Path, tmp_path: Path) -> None:
         assert stage.key == given  # worked out anew
 
 
-def test_other_pictures_are_refused(tiny: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_other_images_are_refused(tiny: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     job = tmp_path / "job.json"
     detached.main(["prepare", str(tiny), "--job", str(job)])
-    job.write_text(job.read_text().replace(planned(tiny).trials[0].stage.revision, "other-pictures"))
+    job.write_text(job.read_text().replace(planned(tiny).trials[0].stage.revision, "other-images"))
     assert detached.main(["run", str(job), "--store", str(tmp_path / "runs"), "--limit", "1"]) == 2
     assert "are not those of the job" in capsys.readouterr().err
 

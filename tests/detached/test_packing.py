@@ -13,7 +13,7 @@ import torch
 
 from rpe2d_bench.detached import packing, stand_ins
 from rpe2d_bench.errors import UserError
-from rpe2d_bench.store import Store
+from rpe2d_bench.storage.store import Store
 
 ADDRESSES = [("train", "a" * 8), ("sample", "b" * 8), ("sample", "c" * 8)]
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from rpe2d_bench.encodings import FREQUENCIES, LOGIT_SCALES, POSITIONS, AxialRoPE, Context, Grid, rotate
-from rpe2d_bench.encodings.adapters import FluxRotary, PlainRotary, swap_rotary
+from rpe2d_bench.encodings.adapters.flux import FluxRotary, PlainRotary, swap_rotary
 from rpe2d_bench.encodings.positions import GridPositions
 from rpe2d_bench.errors import UserError
 
@@ -16,7 +16,7 @@ from rpe2d_bench.errors import UserError
 @pytest.fixture(scope="module")
 def flux() -> torch.nn.Module:
     pytest.importorskip("diffusers", reason="diffusers is not installed (extra: bench)")
-    from rpe2d_bench.metrics.torchvision_import import import_torchvision
+    from rpe2d_bench.metrics.nets.torchvision_import import import_torchvision
 
     import_torchvision()
     from diffusers import FluxTransformer2DModel
@@ -71,7 +71,7 @@ def test_the_default_rules_change_nothing(flux: torch.nn.Module) -> None:
     assert not flux._forward_pre_hooks
 
 
-def test_rules_reach_the_picture_s_rows_and_columns_alone(flux: torch.nn.Module) -> None:
+def test_rules_reach_the_image_s_rows_and_columns_alone(flux: torch.nn.Module) -> None:
     """Head width 16 as (4, 4, 8): interpolated to half, row 3 turns by 1.5 in the fastest channel of the rows."""
     grid, train = Grid(8, 4), Grid(4, 4)
     restore = swap_rotary(flux, train, FREQUENCIES["interpolated"](), LOGIT_SCALES["yarn"]())
@@ -87,7 +87,7 @@ def test_rules_reach_the_picture_s_rows_and_columns_alone(flux: torch.nn.Module)
     torch.testing.assert_close(cos[:, :4], torch.full_like(cos[:, :4], mscale))
 
 
-def test_methods_change_larger_pictures_and_only_those(flux: torch.nn.Module) -> None:
+def test_methods_change_larger_images_and_only_those(flux: torch.nn.Module) -> None:
     train = Grid(4, 4)
     plain = {grid: run(flux, grid) for grid in (train, Grid(8, 8))}
     restore = swap_rotary(flux, train, FREQUENCIES["yarn"](), LOGIT_SCALES["yarn"]())
@@ -143,7 +143,7 @@ QWEN = {"patch_size": 2, "in_channels": 16, "out_channels": 4, "num_layers": 1, 
 @pytest.fixture(scope="module")
 def diffusers() -> Any:
     module = pytest.importorskip("diffusers", reason="diffusers is not installed (extra: bench)")
-    from rpe2d_bench.metrics.torchvision_import import import_torchvision
+    from rpe2d_bench.metrics.nets.torchvision_import import import_torchvision
 
     import_torchvision()
     return module

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from rpe2d_bench.encodings import AxialRoPE, Context, Encoding, PositionalEncoding
 from rpe2d_bench.encodings.axial import Axial
-from rpe2d_bench.encodings.conformance import TABLES, check, check_all
+from rpe2d_bench.encodings.conformance.suite import TABLES, check, check_all
 from rpe2d_bench.encodings.frequencies import Geometric
 from rpe2d_bench.encodings.positions import GridPositions
 from rpe2d_bench.encodings.random_positions import RandomPositions

@@ -14,7 +14,7 @@ from rpe2d_bench.diffusion import sampler, times
 from rpe2d_bench.diffusion.samplers import SAMPLERS
 from rpe2d_bench.encodings import FREQUENCIES, LOGIT_SCALES, POSITIONS, AxialRoPE, AxialSinCos, Context, Grid, scaling
 from rpe2d_bench.models import DiT, preset
-from rpe2d_bench.stages.attention import row_entropies
+from rpe2d_bench.stages.probes.attention_entropy import row_entropies
 
 GRID, TRAIN = Grid(12, 9), Grid(8, 8)
 

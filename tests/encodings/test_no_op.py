@@ -17,8 +17,8 @@ from rpe2d_bench.encodings import (
     Grid,
     realised_digest,
 )
-from rpe2d_bench.encodings.conformance import check
-from rpe2d_bench.encodings.demand import unchanged_grids
+from rpe2d_bench.encodings.conformance.demand import unchanged_grids
+from rpe2d_bench.encodings.conformance.suite import check
 from rpe2d_bench.encodings.frequencies import Geometric
 from rpe2d_bench.models import DiT, preset
 
@@ -92,9 +92,9 @@ class LeaksUnderAutocast(Geometric):
 
 
 @pytest.mark.parametrize(
-    ("cls", "said"), [(LeaksBelow, "after training on"), (LeaksUnderAutocast, "after training on")]
+    ("cls", "output"), [(LeaksBelow, "after training on"), (LeaksUnderAutocast, "after training on")]
 )
-def test_the_suite_finds_methods_that_change_something(cls: type, said: str) -> None:
+def test_the_suite_finds_methods_that_change_something(cls: type, output: str) -> None:
     found = [f for f in check(cls) if not f.passed and "same bits as extrapolation" in f.demand]
     assert len(found) == 1
-    assert said in found[0].detail
+    assert output in found[0].detail

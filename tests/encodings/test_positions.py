@@ -41,8 +41,8 @@ def test_fractional_ends_lie_on_the_trained_ends(n: int, L: int) -> None:
     torch.testing.assert_close(y[0, [0, -1]], torch.tensor([0.0, L - 1.0]))
 
 
-def test_crop_coordinates_of_a_quarter_of_a_picture() -> None:
-    """The lower right quarter of a picture twice as large starts where its tokens do on the large grid."""
+def test_crop_coordinates_of_a_quarter_of_a_image() -> None:
+    """The lower right quarter of an image twice as large starts where its tokens do on the large grid."""
     crop = torch.tensor([[1.0, 0.25, 0.25], [1.0, -0.25, 0.25], [0.0, 0.0, 0.0]])  # zoom 2; centre at 3/4 of each side
     y, x = at("crop_true", Grid(8, 4), Grid(8, 4), crop)
     torch.testing.assert_close(y[:, 0], torch.tensor([8.0, 0.0, 0.0]))
@@ -50,7 +50,7 @@ def test_crop_coordinates_of_a_quarter_of_a_picture() -> None:
     assert bool((y.diff(dim=1) == 1).all())
 
 
-def test_complete_pictures_have_plain_positions_with_and_without_a_crop() -> None:
+def test_complete_images_have_plain_positions_with_and_without_a_crop() -> None:
     plain, cropped = at("grid", Grid(5, 6), Grid(5, 6)), at("crop_true", Grid(5, 6), Grid(5, 6))
     whole = at("crop_true", Grid(5, 6), Grid(5, 6), torch.zeros(1, 3))
     for a, b, c in zip(plain, cropped, whole, strict=True):

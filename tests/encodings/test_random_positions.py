@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rpe2d_bench.encodings import Context, Grid, build
-from rpe2d_bench.encodings.conformance_positions import chi_square_tail
+from rpe2d_bench.encodings.conformance.positions import chi_square_tail
 from rpe2d_bench.encodings.random_positions import RandomPositions
 from rpe2d_bench.errors import UserError
 

@@ -10,10 +10,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from rpe2d_bench.encodings import FREQUENCIES, Context, Grid, parity
+from rpe2d_bench.cli.plan_view import coinciding
+from rpe2d_bench.encodings import FREQUENCIES, Context, Grid
+from rpe2d_bench.encodings.conformance import parity
 from rpe2d_bench.encodings.describe import as_text, describe
-from rpe2d_bench.loading import load
-from rpe2d_bench.plan_view import coinciding
+from rpe2d_bench.resolve.load import load_experiment
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 RAMPS = ("yarn", "yarn_turns", "ntk_by_parts", "dype_yarn", "dype_yarn_2025")
@@ -77,7 +78,7 @@ def test_the_references_turn_over_there() -> None:
 
 
 @pytest.mark.parametrize(
-    ("rule", "grids", "said"),
+    ("rule", "grids", "output"),
     [
         ("yarn", (Grid(8, 8), Grid(4, 4)), "yarn equals interpolation here: the fastest channel turns 0.64 times"),
         ("yarn", (Grid(8, 4), Grid(4, 4)), "over the train grid (height)"),
@@ -85,11 +86,11 @@ def test_the_references_turn_over_there() -> None:
         ("riflex", (Grid(9, 9), Grid(8, 8)), "riflex equals extrapolation here"),
     ],
 )
-def test_what_coincides_is_said(rule: str, grids: tuple[Grid, Grid], said: str) -> None:
+def test_what_coincides_is_said(rule: str, grids: tuple[Grid, Grid], output: str) -> None:
     options = {"repetition": 64} if rule == "riflex" else {}
     realised = describe({"kind": "axial_rope", "theta": 100, "frequencies": {"kind": rule, **options}}, *grids)
-    assert said in " ".join(realised.notes)
-    assert said in as_text(realised)
+    assert output in " ".join(realised.notes)
+    assert output in as_text(realised)
 
 
 @pytest.mark.parametrize("rule", ["geometric", "interpolated", "ntk", "yarn"])
@@ -99,4 +100,4 @@ def test_what_does_not_is_not(rule: str) -> None:
 
 def test_a_plan_says_so(tiny: Path) -> None:
     tiny.write_text(tiny.read_text().replace("{kind: ntk}", "{kind: yarn}"))
-    assert any(note.startswith("ntk: yarn equals interpolation here") for note in coinciding(load(tiny)))
+    assert any(note.startswith("ntk: yarn equals interpolation here") for note in coinciding(load_experiment(tiny)))

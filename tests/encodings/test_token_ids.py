@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from rpe2d_bench.encodings import Grid
-from rpe2d_bench.encodings.token_ids import image_of
+from rpe2d_bench.encodings.adapters.token_ids import image_of
 from rpe2d_bench.errors import UserError
 
 ZEROS = torch.zeros(3, 3, dtype=torch.float64)

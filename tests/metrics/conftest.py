@@ -7,7 +7,7 @@ from torch import Tensor
 
 
 class RandomNet:
-    """A fixed random projection of an 8x8 picture; logits are its first four features."""
+    """A fixed random projection of an 8x8 image; logits are its first four features."""
 
     name = "random"
     version = "1"
@@ -19,8 +19,8 @@ class RandomNet:
         generator = torch.Generator().manual_seed(0)
         self.matrix = torch.randn(64, self.num_features, generator=generator) / 255
 
-    def features_and_logits(self, pictures_NCHW: Tensor) -> tuple[Tensor, Tensor]:
-        features = pictures_NCHW.flatten(1) @ self.matrix
+    def features_and_logits(self, images_NCHW: Tensor) -> tuple[Tensor, Tensor]:
+        features = images_NCHW.flatten(1) @ self.matrix
         return features, features[:, :4]
 
 
@@ -29,10 +29,10 @@ def net() -> RandomNet:
     return RandomNet()
 
 
-def pictures(count: int, seed: int, size: tuple[int, int] = (8, 8), channels: int = 1) -> np.ndarray:
+def images(count: int, seed: int, size: tuple[int, int] = (8, 8), channels: int = 1) -> np.ndarray:
     return np.random.default_rng(seed).integers(0, 256, (count, channels, *size), dtype=np.uint8)
 
 
 @pytest.fixture
-def make_pictures():
-    return pictures
+def make_images():
+    return images

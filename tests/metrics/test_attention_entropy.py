@@ -13,7 +13,7 @@ from rpe2d_bench.encodings.interface import Context, Encoding, Grid, PositionalE
 from rpe2d_bench.metrics.attention_entropy import AttentionEntropy, deviation, nearest, row_entropy
 from rpe2d_bench.models import DiT
 from rpe2d_bench.models.dit import DiTOptions
-from rpe2d_bench.stages import attention
+from rpe2d_bench.stages.probes import attention_entropy
 
 TS = [0.75, 0.25]
 
@@ -40,7 +40,7 @@ def dit(scan: str = "none") -> DiT:
 
 def seen(model: DiT, scale: float, size: tuple[int, int] = (8, 8)) -> AttentionEntropy:
     x = torch.rand(3, 1, *size, generator=torch.Generator().manual_seed(1)) * 2 - 1
-    return attention.entropy(model, Scaled(scale), x, np.arange(3), TS, "linear", Grid(4, 4))
+    return attention_entropy.entropy(model, Scaled(scale), x, np.arange(3), TS, "linear", Grid(4, 4))
 
 
 def test_rows_in_closed_form() -> None:
@@ -75,7 +75,7 @@ def test_the_model_is_looked_into_as_by_hand(monkeypatch: pytest.MonkeyPatch) ->
         p = (1.3 / math.sqrt(8) * q @ k.transpose(-2, -1)).softmax(-1)
         by_hand.append(-(p * p.log()).sum(-1).mean(dim=(0, 2)))
     assert found.nats_LH[0] == pytest.approx(torch.stack(by_hand).mean(0).numpy(), abs=1e-5)
-    monkeypatch.setattr(attention, "ELEMENTS", 100)  # a row or two at a time
+    monkeypatch.setattr(attention_entropy, "ELEMENTS", 100)  # a row or two at a time
     assert seen(dit(), 1.3).nats_LH == pytest.approx(found.nats_LH, abs=1e-6)
     assert not any(block.qkv._forward_hooks for block in dit().blocks)
 

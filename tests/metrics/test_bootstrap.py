@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
 
+from rpe2d_bench.analysis import replicates
 from rpe2d_bench.errors import UserError
-from rpe2d_bench.metrics import bootstrap, frechet, kernel
+from rpe2d_bench.metrics import frechet, kernel
 
 
 def draw(count: int, seed: int, scale: float = 1.0, width: int = 6) -> np.ndarray:
@@ -14,21 +15,21 @@ def ones(count: int) -> np.ndarray:
     return np.ones((1, count))
 
 
-def test_every_picture_once_is_the_distance_itself() -> None:
+def test_every_image_once_is_the_distance_itself() -> None:
     x, y = draw(40, 1), draw(50, 2, 1.3)
-    assert bootstrap.kernel_replicates(x, y, ones(40), ones(50))[0] == pytest.approx(kernel.mmd2(x, y), rel=1e-9)
+    assert replicates.kernel_replicates(x, y, ones(40), ones(50))[0] == pytest.approx(kernel.mmd2(x, y), rel=1e-9)
     exact = frechet.frechet_distance(x, y)
     for method in ("linear", "exact"):
-        value = bootstrap.frechet_replicates(x, y, ones(40), ones(50), method)[0]
+        value = replicates.frechet_replicates(x, y, ones(40), ones(50), method)[0]
         assert value == pytest.approx(exact, rel=1e-9)
 
 
 @pytest.mark.parametrize("width", [6, 60])  # more and fewer samples than features
-def test_exact_replicates_are_the_distance_of_the_drawn_pictures(width: int) -> None:
+def test_exact_replicates_are_the_distance_of_the_drawn_images(width: int) -> None:
     x, y = draw(40, 1, width=width), draw(50, 2, 1.3, width)
     rng = np.random.default_rng(0)
-    w, v = bootstrap.multinomial_weights(3, 40, rng), bootstrap.multinomial_weights(3, 50, rng)
-    values = bootstrap.frechet_replicates(x, y, w, v, "exact")
+    w, v = replicates.multinomial_weights(3, 40, rng), replicates.multinomial_weights(3, 50, rng)
+    values = replicates.frechet_replicates(x, y, w, v, "exact")
     for value, ours, theirs in zip(values, w, v, strict=True):
         drawn = np.repeat(x, ours.astype(int), axis=0), np.repeat(y, theirs.astype(int), axis=0)
         assert value == pytest.approx(frechet.frechet_distance(*drawn), rel=1e-7)
@@ -36,7 +37,7 @@ def test_exact_replicates_are_the_distance_of_the_drawn_pictures(width: int) -> 
 
 def test_influences_are_the_derivative() -> None:
     x, y = draw(40, 1), draw(50, 2, 1.3)
-    ours, theirs = bootstrap.influences(x, y)
+    ours, theirs = replicates.influences(x, y)
     step = 1e-6
 
     def moved(index: int, side: int) -> float:
@@ -44,7 +45,7 @@ def test_influences_are_the_derivative() -> None:
         weights[side] = weights[side] * (1 - step)
         weights[side][0, index] += step * weights[side].shape[1]
         # weights that sum to n keep the unbiased denominator of the point estimate
-        return float(bootstrap.frechet_replicates(x, y, weights[0], weights[1], "exact")[0])
+        return float(replicates.frechet_replicates(x, y, weights[0], weights[1], "exact")[0])
 
     base = frechet.frechet_distance(x, y)
     # the derivative of the unbiased covariance carries n / (n - 1)
@@ -56,11 +57,11 @@ def test_influences_are_the_derivative() -> None:
 def test_replicates_spread_like_fresh_draws() -> None:
     x, y = draw(400, 1), draw(400, 2, 1.3)
     rng = np.random.default_rng(0)
-    w, v = bootstrap.multinomial_weights(500, 400, rng), bootstrap.multinomial_weights(500, 400, rng)
+    w, v = replicates.multinomial_weights(500, 400, rng), replicates.multinomial_weights(500, 400, rng)
     fresh = [(draw(400, 10 + 2 * i), draw(400, 11 + 2 * i, 1.3)) for i in range(200)]
     for distance, resampled in (
-        (frechet.frechet_distance, bootstrap.frechet_replicates(x, y, w, v)),
-        (kernel.mmd2, bootstrap.kernel_replicates(x, y, w, v)),
+        (frechet.frechet_distance, replicates.frechet_replicates(x, y, w, v)),
+        (kernel.mmd2, replicates.kernel_replicates(x, y, w, v)),
     ):
         values = [distance(a, b) for a, b in fresh]
         assert np.std(resampled) == pytest.approx(np.std(values), rel=0.35)
@@ -70,17 +71,17 @@ def test_replicates_spread_like_fresh_draws() -> None:
 def test_resampling_within_classes_keeps_their_counts_and_the_estimator() -> None:
     classes, theirs = np.arange(40) % 4, np.arange(60) % 4
     x, y = draw(40, 1) + classes[:, None], draw(60, 2) + theirs[:, None]
-    weights = bootstrap.multinomial_weights(50, 40, np.random.default_rng(0), classes)
+    weights = replicates.multinomial_weights(50, 40, np.random.default_rng(0), classes)
     for chosen in range(4):
         assert (weights[:, classes == chosen].sum(axis=1) == 10).all()
-    value = bootstrap.kernel_replicates(x, y, ones(40), ones(60), classes, theirs)[0]
+    value = replicates.kernel_replicates(x, y, ones(40), ones(60), classes, theirs)[0]
     assert value == pytest.approx(kernel.mmd2(x, y, classes, theirs), rel=1e-9)
     rng = np.random.default_rng(1)
-    w, v = (bootstrap.multinomial_weights(3000, n, rng, c) for n, c in ((40, classes), (60, theirs)))
-    resampled = bootstrap.kernel_replicates(x, y, w, v, classes, theirs)
+    w, v = (replicates.multinomial_weights(3000, n, rng, c) for n, c in ((40, classes), (60, theirs)))
+    resampled = replicates.kernel_replicates(x, y, w, v, classes, theirs)
     assert abs(resampled.mean() - value) < 4 * resampled.std() / np.sqrt(3000)
 
 
 def test_unknown_bootstrap_is_named() -> None:
     with pytest.raises(UserError, match="'linear' or 'exact'"):
-        bootstrap.frechet_replicates(draw(9, 0), draw(9, 1), ones(9), ones(9), "jackknife")
+        replicates.frechet_replicates(draw(9, 0), draw(9, 1), ones(9), ones(9), "jackknife")

@@ -4,8 +4,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
+from rpe2d_bench.analysis.paired_bootstrap import adjust_together, compare, holm, over_seeds
 from rpe2d_bench.errors import UserError
-from rpe2d_bench.metrics.compare import adjust_together, compare, holm, over_seeds
 
 
 def methods(
@@ -109,7 +109,7 @@ def test_student_interval() -> None:
 
 def test_what_cannot_be_compared_is_said() -> None:
     sets = methods({"a": 0.1, "b": 0.2}, 2)
-    with pytest.raises(UserError, match="same seeds and pictures"):
+    with pytest.raises(UserError, match="same seeds and images"):
         compare({"a": sets["a"], "b": sets["b"][:1]}, REFERENCE, "fd")
     with pytest.raises(UserError, match="'z' has no features"):
         compare(sets, REFERENCE, "fd", against="z")

@@ -21,6 +21,6 @@ def test_removes_most_of_the_bias(shift: float, true: float) -> None:
 def test_is_seeded_and_says_what_it_did() -> None:
     one, other = draw(100, 0, 0.1), draw(100, 1, 0)
     assert frechet_at_infinity(one, other, 3) == frechet_at_infinity(one, other, 3)
-    assert frechet_at_infinity(one, other, 3)[1] == "extrapolated from 25..100 pictures, seed 3"
+    assert frechet_at_infinity(one, other, 3)[1] == "extrapolated from 25..100 images, seed 3"
     with pytest.raises(UserError, match="at least 40"):
         frechet_at_infinity(one[:39], other)

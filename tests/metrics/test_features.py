@@ -3,27 +3,27 @@ import pytest
 import torch
 
 from rpe2d_bench.errors import UserError
-from rpe2d_bench.metrics.efficientnet import EfficientNetLite0
-from rpe2d_bench.metrics.features import check_pictures, extract
-from rpe2d_bench.metrics.nets import FEATURE_NETS, load_net
+from rpe2d_bench.metrics.nets.efficientnet import EfficientNetLite0
+from rpe2d_bench.metrics.nets.features import check_images, extract
+from rpe2d_bench.metrics.nets.table import FEATURE_NETS, load_net
 
 
-def test_batch_size_does_not_matter(net, make_pictures) -> None:
-    given = make_pictures(23, 0, (16, 24))
+def test_batch_size_does_not_matter(net, make_images) -> None:
+    given = make_images(23, 0, (16, 24))
     whole, parts = extract(given, net, batch_size=64), extract(given, net, batch_size=5)
     np.testing.assert_allclose(whole.features_ND, parts.features_ND, rtol=1e-5, atol=1e-5)
     assert whole.features_ND.shape == (23, net.num_features)
     assert whole.resize == parts.resize == "16x24 -> 8x8, clean-fid clean (PIL bicubic, antialiased, float)"
 
 
-def test_progress_counts_every_picture(net, make_pictures) -> None:
+def test_progress_counts_every_image(net, make_images) -> None:
     seen: list[int] = []
-    extract(make_pictures(10, 0), net, batch_size=4, progress=seen.append)
+    extract(make_images(10, 0), net, batch_size=4, progress=seen.append)
     assert seen == [4, 8, 10]
 
 
-def test_grey_from_rgb_is_luma_and_is_said(net, make_pictures) -> None:
-    grey = make_pictures(6, 0)
+def test_grey_from_rgb_is_luma_and_is_said(net, make_images) -> None:
+    grey = make_images(6, 0)
     features = extract(np.repeat(grey, 3, axis=1), net)
     np.testing.assert_allclose(features.features_ND, extract(grey, net).features_ND, rtol=1e-4, atol=1e-4)
     assert features.resize.endswith("; RGB to grey by BT.601 luma")
@@ -36,18 +36,18 @@ def test_grey_from_rgb_is_luma_and_is_said(net, make_pictures) -> None:
         (np.zeros((4, 8, 8), np.uint8), "expected \\[N, C, H, W\\]"),
         (np.zeros((4, 8, 8, 3), np.uint8), "expected \\[N, C, H, W\\]"),
         (np.zeros((4, 4, 8, 8), np.uint8), "1 or 3 channels"),
-        (np.zeros((0, 1, 8, 8), np.uint8), "no pictures"),
+        (np.zeros((0, 1, 8, 8), np.uint8), "no images"),
     ],
 )
-def test_what_is_not_a_set_of_pictures_is_said(given: np.ndarray, message: str) -> None:
+def test_what_is_not_a_set_of_images_is_said(given: np.ndarray, message: str) -> None:
     with pytest.raises(UserError, match=message):
-        check_pictures(given)
+        check_images(given)
 
 
-def test_features_that_are_not_finite_name_the_picture(net, make_pictures, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_features_that_are_not_finite_name_the_image(net, make_images, monkeypatch: pytest.MonkeyPatch) -> None:
     net.matrix[0] = float("inf")
-    given = np.maximum(make_pictures(5, 0), 1)
-    with pytest.raises(UserError, match="features of random that are not finite, first picture 0"):
+    given = np.maximum(make_images(5, 0), 1)
+    with pytest.raises(UserError, match="features of random that are not finite, first image 0"):
         extract(given, net)
 
 
@@ -57,10 +57,10 @@ def test_unknown_nets_get_a_suggestion() -> None:
     assert set(FEATURE_NETS) >= {"glyphnet", "glyphjudge", "efficientnet-lite0"}
 
 
-def test_efficientnet_is_the_packages_own_net(make_pictures) -> None:
+def test_efficientnet_is_the_packages_own_net(make_images) -> None:
     pytest.importorskip("efficientnet_lite_pytorch")
     net = load_net("efficientnet-lite0")
-    given = make_pictures(2, 0, (224, 224), 3)
+    given = make_images(2, 0, (224, 224), 3)
     features = extract(given, net)
     assert features.features_ND.shape == (2, 1280)
     with torch.inference_mode():

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from rpe2d_bench.errors import UserError
 from rpe2d_bench.metrics import frechet
-from rpe2d_bench.metrics.torchvision_import import import_torchvision
+from rpe2d_bench.metrics.nets.torchvision_import import import_torchvision
 
 
 def features(count: int, width: int, seed: int, scale: float = 1.0, shift: float = 0.0) -> np.ndarray:

@@ -18,12 +18,12 @@ from torch import nn
 
 from rpe2d_bench.errors import UserError
 from rpe2d_bench.metrics import load_net, validate, value_name
-from rpe2d_bench.metrics.features import extract
 from rpe2d_bench.metrics.frechet import frechet_distance
 from rpe2d_bench.metrics.inception_score import inception_score
-from rpe2d_bench.metrics.nets import net_version
-from rpe2d_bench.metrics.stream import measure_paths
-from rpe2d_bench.metrics.torchvision_import import import_torchvision
+from rpe2d_bench.metrics.nets.features import extract
+from rpe2d_bench.metrics.nets.table import net_version
+from rpe2d_bench.metrics.nets.torchvision_import import import_torchvision
+from rpe2d_bench.metrics.score_files import measure_paths
 
 
 class Block(nn.Module):
@@ -49,26 +49,26 @@ class TinyInception(nn.Module):
         self.layers = nn.Sequential(OrderedDict(parts))
         self.output = nn.Linear(2048, 1008)
 
-    def forward(self, pictures: torch.Tensor, return_features: bool = True) -> torch.Tensor:
-        return self.layers(pictures)
+    def forward(self, images: torch.Tensor, return_features: bool = True) -> torch.Tensor:
+        return self.layers(images)
 
 
-def grey(pictures: np.ndarray) -> torch.Tensor:
-    return (torch.from_numpy(pictures).float() - 128) / 128
+def grey(images: np.ndarray) -> torch.Tensor:
+    return (torch.from_numpy(images).float() - 128) / 128
 
 
-def test_the_torchscript_inception_is_read_in_its_two_halves(tmp_path: Path, make_pictures) -> None:
+def test_the_torchscript_inception_is_read_in_its_two_halves(tmp_path: Path, make_images) -> None:
     torch.manual_seed(0)
     whole = TinyInception().eval()
     path = tmp_path / "inception-2015-12-05.pt"
     torch.jit.script(whole).save(path)
     net = load_net("inception", path)
-    pictures = make_pictures(3, 0, (299, 299), 3)
-    seen, spatial = extract(pictures, net), extract(pictures, net.spatial)  # type: ignore[attr-defined]
+    images = make_images(3, 0, (299, 299), 3)
+    seen, spatial = extract(images, net), extract(images, net.spatial)  # type: ignore[attr-defined]
     with torch.inference_mode():
-        features = whole.layers(grey(pictures)).flatten(1)
+        features = whole.layers(grey(images)).flatten(1)
         logits = features @ whole.output.weight.T
-        places = whole.layers.mixed_6.conv(whole.layers[:3](grey(pictures)))[:, :7].flatten(1)
+        places = whole.layers.mixed_6.conv(whole.layers[:3](grey(images)))[:, :7].flatten(1)
     np.testing.assert_allclose(seen.features_ND, features, atol=1e-5)
     np.testing.assert_allclose(seen.logits_NK, logits, atol=1e-5)  # without the bias of the last layer
     np.testing.assert_allclose(spatial.features_ND, places, atol=1e-5)
@@ -91,14 +91,14 @@ def random_inception(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, An
     return path, inception("random", ["2048", "logits_unbiased"], str(path))
 
 
-def test_the_state_of_inception_gives_torch_fidelitys_features(random_inception, make_pictures) -> None:
+def test_the_state_of_inception_gives_torch_fidelitys_features(random_inception, make_images) -> None:
     path, theirs = random_inception
-    pictures = make_pictures(2, 1, (299, 299), 3)  # at the net's own size nobody resizes
+    images = make_images(2, 1, (299, 299), 3)  # at the net's own size nobody resizes
     places = []
     theirs.Mixed_6d.branch1x1.register_forward_hook(lambda _, __, output: places.append(output))
-    features, logits = theirs(torch.from_numpy(pictures))
+    features, logits = theirs(torch.from_numpy(images))
     net = load_net("inception", path)
-    ours, spatial = extract(pictures, net), extract(pictures, net.spatial)  # type: ignore[attr-defined]
+    ours, spatial = extract(images, net), extract(images, net.spatial)  # type: ignore[attr-defined]
     for found, expected in (
         (ours.features_ND, features), (ours.logits_NK, logits), (spatial.features_ND, places[0][:, :7].flatten(1)),
     ):  # fmt: skip
@@ -106,9 +106,9 @@ def test_the_state_of_inception_gives_torch_fidelitys_features(random_inception,
         np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4 * float(expected.abs().max()))
 
 
-def test_anybodys_pictures_are_measured_with_inception(random_inception, make_pictures, tmp_path: Path) -> None:
+def test_anybodys_images_are_measured_with_inception(random_inception, make_images, tmp_path: Path) -> None:
     path, _ = random_inception
-    sides = [make_pictures(6, 0, (20, 24), 3), make_pictures(6, 1, (20, 24), 3) // 3]
+    sides = [make_images(6, 0, (20, 24), 3), make_images(6, 1, (20, 24), 3) // 3]
     for seed, side in enumerate(sides):
         np.savez(tmp_path / f"{seed}.npz", side.transpose(0, 2, 3, 1))
     names = ["fid", "kid", "sfid", "inception_score"]
@@ -121,7 +121,7 @@ def test_anybodys_pictures_are_measured_with_inception(random_inception, make_pi
     assert found.values["inception_score"] == pytest.approx(inception_score(seen.logits_NK)[0], rel=1e-5)
     assert found.versions["fid"] == f"1+inception-{net.version}"
     assert found.versions["sfid"] == f"1+inception-spatial-{net.version}"
-    assert "one block of 6; below 5000 pictures" in found.details["notes"]["inception_score"]
+    assert "one block of 6; below 5000 images" in found.details["notes"]["inception_score"]
     for name in ("sfid", "inception_score"):
         with pytest.raises(UserError, match=f"'{name}' is defined on the features of 'inception', not of 'glyphnet'"):
             validate([name], "glyphnet")
@@ -161,7 +161,7 @@ def test_inception_refuses_other_files(tmp_path: Path) -> None:
         load_net("inception", tmp_path / "state.pth")
 
 
-def test_dinov2_takes_weights_trained_at_another_size(tmp_path: Path, make_pictures) -> None:
+def test_dinov2_takes_weights_trained_at_another_size(tmp_path: Path, make_images) -> None:
     import_torchvision()
     timm = pytest.importorskip("timm")
     model = timm.create_model("vit_small_patch14_dinov2", img_size=28, num_classes=0, depth=12)
@@ -169,7 +169,7 @@ def test_dinov2_takes_weights_trained_at_another_size(tmp_path: Path, make_pictu
     net = load_net("dinov2", tmp_path / "small.pth")
     assert (net.num_features, net.name) == (384, "dinov2-small")  # FD-DINOv2 is the large one's alone
     assert net.version == net_version("dinov2", tmp_path / "small.pth")
-    assert extract(make_pictures(1, 0, (16, 16), 3), net).features_ND.shape == (1, 384)
+    assert extract(make_images(1, 0, (16, 16), 3), net).features_ND.shape == (1, 384)
     torch.save({"cls_token": torch.zeros(1, 1, 100)}, tmp_path / "odd.pth")
     with pytest.raises(UserError, match="of a known size"):
         load_net("dinov2", tmp_path / "odd.pth")

@@ -4,7 +4,7 @@ import torch
 
 from rpe2d_bench.metrics import inception_score as module
 from rpe2d_bench.metrics.inception_score import inception_score
-from rpe2d_bench.metrics.torchvision_import import import_torchvision
+from rpe2d_bench.metrics.nets.torchvision_import import import_torchvision
 
 SURE = 80.0  # a logit that makes a class certain in float64
 
@@ -18,7 +18,7 @@ def test_certain_and_evenly_spread_classes_give_their_number() -> None:
 
 
 def test_two_classes_in_closed_form() -> None:
-    p = 0.9  # half of the pictures p for one class, half for the other: ln 2 minus the binary entropy
+    p = 0.9  # half of the images p for one class, half for the other: ln 2 minus the binary entropy
     logits = np.log(np.array([[p, 1 - p], [1 - p, p]]))[np.arange(100) % 2]
     expected = np.exp(np.log(2) + p * np.log(p) + (1 - p) * np.log(1 - p))
     assert inception_score(logits)[0] == pytest.approx(expected)

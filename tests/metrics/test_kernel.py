@@ -4,7 +4,7 @@ import torch
 
 from rpe2d_bench.errors import UserError
 from rpe2d_bench.metrics import kernel
-from rpe2d_bench.metrics.torchvision_import import import_torchvision
+from rpe2d_bench.metrics.nets.torchvision_import import import_torchvision
 
 
 def features(count: int, width: int, seed: int, shift: float = 0.0) -> np.ndarray:
@@ -56,7 +56,7 @@ def test_one_class_is_the_plain_estimator_and_single_images_are_taken_together()
     one, other = features(30, 4, 1), features(20, 4, 2, 0.2)
     same = np.zeros(30, int), np.zeros(20, int)
     assert kernel.mmd2(one, other, *same) == pytest.approx(kernel.mmd2(one, other), rel=1e-9)
-    lonely = np.minimum(np.arange(30), 1), np.arange(20) % 3  # class 0 has one picture
+    lonely = np.minimum(np.arange(30), 1), np.arange(20) % 3  # class 0 has one image
     value, words = kernel.kernel_distance(one, other, 0, *lonely)
     assert value == kernel.mmd2(one, other, np.zeros(30, int), lonely[1])
     assert words.startswith("unbiased for fixed class counts")
@@ -86,7 +86,7 @@ def test_blocks_and_permutations_do_not_change_it(monkeypatch: pytest.MonkeyPatc
     assert kernel.mmd2(one[::-1], other) == pytest.approx(whole, rel=1e-9)
 
 
-def test_many_pictures_use_seeded_subsets(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_many_images_use_seeded_subsets(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(kernel, "ALL_SAMPLES", 100)
     monkeypatch.setattr(kernel, "SUBSET_SIZE", 60)
     one, other = features(150, 8, 1), features(150, 8, 2, 0.5)
@@ -106,7 +106,7 @@ def test_what_is_not_defined_is_said() -> None:
 
 
 def test_drawn_classes_against_a_balanced_reference() -> None:
-    """Features are one-hot classes: between drawn and balanced pictures of one distribution KID is zero on average."""
+    """Features are one-hot classes: between drawn and balanced images of one distribution KID is zero on average."""
     rng = np.random.default_rng(0)
     features, classes = 3.0 * np.eye(5), np.arange(40) % 5
     drawn = [rng.integers(0, 5, 30) for _ in range(400)]

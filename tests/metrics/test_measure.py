@@ -14,9 +14,9 @@ def judge(net):
     return other
 
 
-def test_values_carry_the_net_in_their_name(net, judge, make_pictures) -> None:
-    reference = observe(make_pictures(40, 0), metrics=NAMES, net=net, judge=judge)
-    generated = observe(make_pictures(40, 1), metrics=NAMES, net=net, judge=judge)
+def test_values_carry_the_net_in_their_name(net, judge, make_images) -> None:
+    reference = observe(make_images(40, 0), metrics=NAMES, net=net, judge=judge)
+    generated = observe(make_images(40, 1), metrics=NAMES, net=net, judge=judge)
     labels = generated.views["judge"].predictions_N.copy()
     labels[:10] = (labels[:10] + 1) % 4
     result = score(generated, reference, labels, metrics=NAMES)
@@ -29,18 +29,18 @@ def test_values_carry_the_net_in_their_name(net, judge, make_pictures) -> None:
     assert "all pairs" in result.details["notes"]["kid_random"]
 
 
-def test_worse_pictures_score_worse(net, make_pictures) -> None:
+def test_worse_images_score_worse(net, make_images) -> None:
     names = ["kid", "fd", "coverage"]
-    reference = observe(make_pictures(200, 0), metrics=names, net=net)
-    good = score(observe(make_pictures(200, 1), metrics=names, net=net), reference, metrics=names).values
-    dark = score(observe(make_pictures(200, 1) // 3, metrics=names, net=net), reference, metrics=names).values
+    reference = observe(make_images(200, 0), metrics=names, net=net)
+    good = score(observe(make_images(200, 1), metrics=names, net=net), reference, metrics=names).values
+    dark = score(observe(make_images(200, 1) // 3, metrics=names, net=net), reference, metrics=names).values
     for name in names:
         key = f"{name}_random"
         assert (dark[key] < good[key]) == METRICS[name].higher_is_better
 
 
-def test_observations_survive_a_file(net, judge, make_pictures, tmp_path) -> None:
-    seen = observe(make_pictures(20, 0), metrics=NAMES, net=net, judge=judge)
+def test_observations_survive_a_file(net, judge, make_images, tmp_path) -> None:
+    seen = observe(make_images(20, 0), metrics=NAMES, net=net, judge=judge)
     seen.save(tmp_path / "seen.npz")
     read = load_observations(tmp_path / "seen.npz")
     assert (read.count, read.resolution, read.net, read.judge) == (20, (8, 8), "random", "judge")
@@ -52,27 +52,25 @@ def test_observations_survive_a_file(net, judge, make_pictures, tmp_path) -> Non
         load_observations(tmp_path / "torn.npz")
 
 
-def test_a_few_pictures_for_many_features_are_noted(net, make_pictures) -> None:
-    sides = [observe(make_pictures(10, seed), metrics=["fd"], net=net) for seed in (0, 1)]
-    assert "10 pictures for 12 features" in score(*sides, metrics=["fd"]).details["notes"]["fd_random"]
+def test_a_few_images_for_many_features_are_noted(net, make_images) -> None:
+    sides = [observe(make_images(10, seed), metrics=["fd"], net=net) for seed in (0, 1)]
+    assert "10 images for 12 features" in score(*sides, metrics=["fd"]).details["notes"]["fd_random"]
 
 
-def test_sides_that_do_not_fit_are_said(net, judge, make_pictures) -> None:
-    one = observe(make_pictures(9, 0), metrics=["fd"], net=net)
+def test_sides_that_do_not_fit_are_said(net, judge, make_images) -> None:
+    one = observe(make_images(9, 0), metrics=["fd"], net=net)
     with pytest.raises(UserError, match="references 16x16"):
-        score(one, observe(make_pictures(9, 0, (16, 16)), metrics=["fd"], net=net), metrics=["fd"])
+        score(one, observe(make_images(9, 0, (16, 16)), metrics=["fd"], net=net), metrics=["fd"])
     with pytest.raises(UserError, match="seen by random and judge"):
-        score(one, observe(make_pictures(9, 0), metrics=["fd"], net=judge), metrics=["fd"])
-    with pytest.raises(UserError, match="9 pictures but 3 labels"):
+        score(one, observe(make_images(9, 0), metrics=["fd"], net=judge), metrics=["fd"])
+    with pytest.raises(UserError, match="9 images but 3 labels"):
         score(one, one, np.zeros(3, np.int64), metrics=["fd"])
-    uneven = observe(make_pictures(8, 0), metrics=["fd"], net=net)
-    assert score(one, uneven, metrics=["fd"]).details["warnings"] == [
-        "unequal counts: 9 generated, 8 reference pictures"
-    ]
+    uneven = observe(make_images(8, 0), metrics=["fd"], net=net)
+    assert score(one, uneven, metrics=["fd"]).details["warnings"] == ["unequal counts: 9 generated, 8 reference images"]
 
 
-def test_labels_beyond_the_judges_classes_are_said(net, judge, make_pictures) -> None:
-    seen = observe(make_pictures(9, 0), metrics=["accuracy"], net=net, judge=judge)
+def test_labels_beyond_the_judges_classes_are_said(net, judge, make_images) -> None:
+    seen = observe(make_images(9, 0), metrics=["accuracy"], net=net, judge=judge)
     with pytest.raises(UserError, match="judge knows classes 0 to 3"):
         score(seen, seen, np.full(9, 7), metrics=["accuracy"])
     with pytest.raises(UserError, match="give labels or leave it out"):

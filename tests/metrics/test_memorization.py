@@ -34,12 +34,12 @@ def test_the_larger_side_has_no_advantage() -> None:
     assert abs(found.nearer_to_training - 0.5) < 4 * found.standard_error
 
 
-def test_as_a_metric_it_asks_for_training_pictures(net, make_pictures) -> None:
-    generated, real, training = (observe(make_pictures(60, s), metrics=["fd"], net=net) for s in (0, 1, 2))
+def test_as_a_metric_it_asks_for_training_images(net, make_images) -> None:
+    generated, real, training = (observe(make_images(60, s), metrics=["fd"], net=net) for s in (0, 1, 2))
     values = score(training, real, metrics=["memorization"], training=training).values
     assert values["memorization_random"] == 1.0
     assert score(generated, real, metrics=["memorization"], training=training).values["memorization_random"] < 0.8
-    with pytest.raises(UserError, match="needs training pictures"):
+    with pytest.raises(UserError, match="needs training images"):
         score(generated, real, metrics=["memorization"])
     with pytest.raises(UserError, match="one set is empty"):
         memorization(draw(0, 0), draw(3, 1), draw(3, 2))

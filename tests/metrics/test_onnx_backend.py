@@ -2,23 +2,23 @@ import numpy as np
 import pytest
 import torch
 
-from rpe2d_bench.metrics.efficientnet import EfficientNetLite0
-from rpe2d_bench.metrics.features import extract
-from rpe2d_bench.metrics.onnx_backend import OnnxNet, accelerated
+from rpe2d_bench.metrics.nets.efficientnet import EfficientNetLite0
+from rpe2d_bench.metrics.nets.features import extract
+from rpe2d_bench.metrics.nets.onnx import OnnxNet, accelerated
 
 pytest.importorskip("onnx")
 onnxruntime = pytest.importorskip("onnxruntime")
 pytest.importorskip("efficientnet_lite_pytorch")
 
 
-def test_features_are_the_eager_nets_at_every_batch_size(make_pictures) -> None:
+def test_features_are_the_eager_nets_at_every_batch_size(make_images) -> None:
     net = EfficientNetLite0()
     fast = accelerated(net, net.module)
     assert isinstance(fast, OnnxNet)
-    pictures = make_pictures(5, 0, (64, 48), 3)
-    eager = extract(pictures, net)
+    images = make_images(5, 0, (64, 48), 3)
+    eager = extract(images, net)
     for batch_size in (1, 3, 5):
-        found = extract(pictures, fast, batch_size=batch_size)
+        found = extract(images, fast, batch_size=batch_size)
         np.testing.assert_allclose(found.features_ND, eager.features_ND, atol=1e-4 * np.abs(eager.features_ND).max())
         np.testing.assert_allclose(found.logits_NK, eager.logits_NK, atol=1e-4 * np.abs(eager.logits_NK).max())
     assert (found.net, found.net_version, found.resize) == (eager.net, eager.net_version, eager.resize)
@@ -27,7 +27,7 @@ def test_features_are_the_eager_nets_at_every_batch_size(make_pictures) -> None:
 def test_a_backend_that_disagrees_is_not_used(monkeypatch: pytest.MonkeyPatch, caplog) -> None:
     net = EfficientNetLite0()
     wrong = (torch.zeros(2, 1280), torch.ones(2, 1000))
-    monkeypatch.setattr(OnnxNet, "features_and_logits", lambda self, pictures: wrong)
+    monkeypatch.setattr(OnnxNet, "features_and_logits", lambda self, images: wrong)
     assert accelerated(net, net.module) is net
     assert "using the slower eager net" in caplog.text
 

@@ -6,14 +6,14 @@ import pytest
 from PIL import Image
 
 from rpe2d_bench.errors import UserError
-from rpe2d_bench.metrics import proof
+from scripts import metric_proof
 
 
 @pytest.fixture(scope="module")
 def rows() -> list[dict[str, object]]:
-    source = proof.glyph_source(count=100, floors=3, resolution=32, train=16)
+    source = metric_proof.glyph_source(count=100, floors=3, resolution=32, train=16)
     names = ["fd", "kid", "fd_local", "accuracy", "repetition", "memorization"]
-    return list(proof.run(source, names, ["blur", "tiling", "memorization"]))
+    return list(metric_proof.run(source, names, ["blur", "tiling", "memorization"]))
 
 
 def excess(rows: list[dict[str, object]], corruption: str, metric: str) -> list[float]:
@@ -35,12 +35,12 @@ def test_each_check_sees_its_own_fault(rows) -> None:
 
 
 def test_the_command_writes_every_row(tmp_path: Path) -> None:
-    proof.main(
+    metric_proof.main(
         [str(tmp_path / "p.csv"), "--count", "20", "--floors", "2", "--metrics", "fd", "--corruptions", "emptying"]
     )
     with (tmp_path / "p.csv").open() as file:
         found = list(csv.DictReader(file))
-    assert tuple(found[0]) == proof.COLUMNS
+    assert tuple(found[0]) == metric_proof.COLUMNS
     assert [float(row["strength"]) for row in found] == [0.05, 0.1, 0.2, 0.4, 0.8]
     assert float(found[-1]["value"]) > float(found[0]["value"])
 
@@ -50,11 +50,11 @@ def test_folders_give_disjoint_sets_or_say_what_is_missing(tmp_path: Path) -> No
         folder = tmp_path / "ab"[index % 2]
         folder.mkdir(exist_ok=True)
         Image.fromarray(np.full((10, 14, 3), index, np.uint8)).save(folder / f"{index}.png")
-    source = proof.folder_source(tmp_path, count=3, floors=2, resolution=8, train=4)
-    seen = [int(picture[0, 0, 0]) for pictures, _ in source.sets for picture in pictures]
+    source = metric_proof.folder_source(tmp_path, count=3, floors=2, resolution=8, train=4)
+    seen = [int(image[0, 0, 0]) for images, _ in source.sets for image in images]
     assert sorted(seen) == list(range(12))
     assert all(label == int(p[0, 0, 0]) % 2 for ps, labels in source.sets for p, label in zip(ps, labels, strict=True))
-    with pytest.raises(UserError, match="holds 12 pictures, but 4 sets of 4 are needed"):
-        proof.folder_source(tmp_path, count=4, floors=2)
+    with pytest.raises(UserError, match="holds 12 images, but 4 sets of 4 are needed"):
+        metric_proof.folder_source(tmp_path, count=4, floors=2)
     with pytest.raises(UserError, match="at least 2"):
-        proof.main([str(tmp_path / "p.csv"), "--floors", "1"])
+        metric_proof.main([str(tmp_path / "p.csv"), "--floors", "1"])

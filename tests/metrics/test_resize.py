@@ -8,57 +8,57 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rpe2d_bench.errors import UserError
-from rpe2d_bench.metrics.resize import describe, resize, weights
+from rpe2d_bench.metrics.nets.resize import describe, resize, weights
 
 SIZES = st.integers(1, 70)
 
 
 def cleanfid(size: tuple[int, int]) -> Callable[[np.ndarray], np.ndarray]:
-    """Of one picture [H, W, 3] at a time."""
+    """Of one image [H, W, 3] at a time."""
     return make_resizer("PIL", False, "bicubic", (size[1], size[0]))
 
 
 @settings(max_examples=60, deadline=None)
 @given(source=st.tuples(SIZES, SIZES), target=st.tuples(SIZES, SIZES), seed=st.integers(0, 2**31))
 def test_agrees_with_cleanfid_at_every_size(source: tuple[int, int], target: tuple[int, int], seed: int) -> None:
-    pictures = np.random.default_rng(seed).integers(0, 256, (2, 3, *source), dtype=np.uint8)
-    ours = resize(pictures, target).numpy()
+    images = np.random.default_rng(seed).integers(0, 256, (2, 3, *source), dtype=np.uint8)
+    ours = resize(images, target).numpy()
     reference = cleanfid(target)
-    theirs = np.stack([reference(picture.transpose(1, 2, 0)).transpose(2, 0, 1) for picture in pictures])
+    theirs = np.stack([reference(image.transpose(1, 2, 0)).transpose(2, 0, 1) for image in images])
     assert ours.shape == theirs.shape
     np.testing.assert_allclose(ours, theirs, atol=1e-4, rtol=0)
 
 
 @pytest.mark.parametrize(("source", "target"), [(512, 299), (299, 64), (32, 299), (7, 500)])
 def test_agrees_with_cleanfid_at_metric_sizes(source: int, target: int) -> None:
-    picture = np.random.default_rng(0).integers(0, 256, (1, 3, source, source + 9), dtype=np.uint8)
-    theirs = cleanfid((target, target))(picture[0].transpose(1, 2, 0)).transpose(2, 0, 1)
-    np.testing.assert_allclose(resize(picture, (target, target))[0].numpy(), theirs, atol=1e-4, rtol=0)
+    image = np.random.default_rng(0).integers(0, 256, (1, 3, source, source + 9), dtype=np.uint8)
+    theirs = cleanfid((target, target))(image[0].transpose(1, 2, 0)).transpose(2, 0, 1)
+    np.testing.assert_allclose(resize(image, (target, target))[0].numpy(), theirs, atol=1e-4, rtol=0)
 
 
 @pytest.mark.parametrize("channels", [1, 2, 3])
 @pytest.mark.parametrize("size", [(20, 130), (224, 100)])
 def test_both_ways_agree(channels: int, size: tuple[int, int], monkeypatch: pytest.MonkeyPatch) -> None:
-    pictures = np.random.default_rng(0).integers(0, 256, (2, channels, 110, 97), dtype=np.uint8)
-    one_by_one = resize(pictures, size)
-    monkeypatch.setattr("rpe2d_bench.metrics.resize.DENSE", 200)
-    torch.testing.assert_close(resize(pictures, size), one_by_one, atol=1e-4, rtol=0)
+    images = np.random.default_rng(0).integers(0, 256, (2, channels, 110, 97), dtype=np.uint8)
+    one_by_one = resize(images, size)
+    monkeypatch.setattr("rpe2d_bench.metrics.nets.resize.DENSE", 200)
+    torch.testing.assert_close(resize(images, size), one_by_one, atol=1e-4, rtol=0)
 
 
 @given(source=SIZES, target=SIZES)
 @settings(max_examples=100, deadline=None)
-def test_constant_pictures_stay_constant(source: int, target: int) -> None:
+def test_constant_images_stay_constant(source: int, target: int) -> None:
     torch.testing.assert_close(weights(source, target).sum(0), torch.ones(target, dtype=torch.float64))
 
 
 def test_same_size_changes_nothing_and_is_described() -> None:
-    pictures = np.random.default_rng(0).integers(0, 256, (2, 1, 8, 12), dtype=np.uint8)
-    assert np.array_equal(resize(pictures, (8, 12)).numpy(), pictures)
+    images = np.random.default_rng(0).integers(0, 256, (2, 1, 8, 12), dtype=np.uint8)
+    assert np.array_equal(resize(images, (8, 12)).numpy(), images)
     assert describe((8, 12), (8, 12)) == describe((8, 12), None) == "none (8x12)"
     assert "8x12 -> 4x4" in describe((8, 12), (4, 4))
 
 
 @pytest.mark.parametrize("shape", [(3, 8, 8), (1, 3, 0, 8)])
-def test_what_is_not_a_batch_of_pictures_is_named(shape: tuple[int, ...]) -> None:
+def test_what_is_not_a_batch_of_images_is_named(shape: tuple[int, ...]) -> None:
     with pytest.raises(UserError, match="cannot be resized"):
         resize(np.zeros(shape, np.uint8), (4, 4))

@@ -4,7 +4,7 @@ import sys
 
 def test_torchvision_and_cleanfid_import_in_a_fresh_process() -> None:
     code = (
-        "from rpe2d_bench.metrics.torchvision_import import import_torchvision\n"
+        "from rpe2d_bench.metrics.nets.torchvision_import import import_torchvision\n"
         "first = import_torchvision(); second = import_torchvision()\n"
         "assert first is second\n"
         "from torchvision.transforms import functional\n"

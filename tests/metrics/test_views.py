@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from rpe2d_bench.errors import UserError
 from rpe2d_bench.metrics import concatenate, observe, score
-from rpe2d_bench.metrics.features import extract
+from rpe2d_bench.metrics.nets.features import extract
 from rpe2d_bench.metrics.views import places
 
 SIDE = st.integers(1, 200)
@@ -30,8 +30,8 @@ def test_places_at_the_sizes_of_the_main_experiment() -> None:
     assert places((16, 16), (16, 16)) == [(0, 0)]
 
 
-def test_local_distance_is_the_mean_over_places_of_matched_crops(net, make_pictures) -> None:
-    one, other = make_pictures(40, 0, (8, 16)), make_pictures(40, 1, (8, 16))
+def test_local_distance_is_the_mean_over_places_of_matched_crops(net, make_images) -> None:
+    one, other = make_images(40, 0, (8, 16)), make_images(40, 1, (8, 16))
     other[:, :, :, 8:] //= 2  # the right half is wrong
     names = ["fd_local", "fd"]
     sides = [observe(x, metrics=names, net=net, train_resolution=(8, 8)) for x in (other, one)]
@@ -48,38 +48,38 @@ def test_local_distance_is_the_mean_over_places_of_matched_crops(net, make_pictu
     assert "mean over 2 places" in result.details["notes"]["fd_local_random"]
 
 
-def test_views_that_coincide_are_computed_once(net, make_pictures) -> None:
+def test_views_that_coincide_are_computed_once(net, make_images) -> None:
     calls = []
     forward = net.features_and_logits
     net.features_and_logits = lambda x: calls.append(len(x)) or forward(x)
-    pictures = make_pictures(10, 0, (16, 16))
+    images = make_images(10, 0, (16, 16))
     names = ["fd_local", "fd_global", "fd"]
-    together = observe(pictures, metrics=names, net=net, train_resolution=(16, 16))
+    together = observe(images, metrics=names, net=net, train_resolution=(16, 16))
     assert calls == [10]
     for name in names:
-        alone = observe(pictures, metrics=[name], net=net, train_resolution=(16, 16))
+        alone = observe(images, metrics=[name], net=net, train_resolution=(16, 16))
         for view, features in alone.views.items():
             assert np.array_equal(features.features_ND, together.views[view].features_ND)
             assert (features.resize == together.views[view].resize) or view == "global"
 
 
-def test_global_goes_through_the_train_resolution(net, make_pictures) -> None:
-    pictures = make_pictures(6, 0, (32, 32))
-    seen = observe(pictures, metrics=["fd_global"], net=net, train_resolution=(4, 4)).views["global"]
-    assert np.array_equal(seen.features_ND, extract(pictures, net, via=(4, 4)).features_ND)
+def test_global_goes_through_the_train_resolution(net, make_images) -> None:
+    images = make_images(6, 0, (32, 32))
+    seen = observe(images, metrics=["fd_global"], net=net, train_resolution=(4, 4)).views["global"]
+    assert np.array_equal(seen.features_ND, extract(images, net, via=(4, 4)).features_ND)
     assert "32x32 -> 4x4" in seen.resize
     assert "4x4 -> 8x8" in seen.resize
-    assert not np.allclose(seen.features_ND, extract(pictures, net).features_ND)
+    assert not np.allclose(seen.features_ND, extract(images, net).features_ND)
 
 
-def test_fine_noise_is_seen_locally_and_not_globally(net, make_pictures) -> None:
+def test_fine_noise_is_seen_locally_and_not_globally(net, make_images) -> None:
     rng = np.random.default_rng(0)
-    smooth = [np.repeat(np.repeat(make_pictures(200, seed, (8, 8)), 4, 2), 4, 3) for seed in (0, 1)]
+    smooth = [np.repeat(np.repeat(make_images(200, seed, (8, 8)), 4, 2), 4, 3) for seed in (0, 1)]
     noisy = np.clip(smooth[1] + rng.normal(0, 40, smooth[1].shape), 0, 255).astype(np.uint8)
     names = ["fd_global", "fd_local"]
 
-    def values(pictures: np.ndarray) -> dict[str, float]:
-        sides = [observe(x, metrics=names, net=net, train_resolution=(8, 8)) for x in (pictures, smooth[0])]
+    def values(images: np.ndarray) -> dict[str, float]:
+        sides = [observe(x, metrics=names, net=net, train_resolution=(8, 8)) for x in (images, smooth[0])]
         return score(*sides, metrics=names).values
 
     clean, damaged = values(smooth[1]), values(noisy)
@@ -87,12 +87,12 @@ def test_fine_noise_is_seen_locally_and_not_globally(net, make_pictures) -> None
     assert rises["fd_local"] > 1.5 * rises["fd_global"]
 
 
-def test_batches_and_subsets_keep_rows_together(net, make_pictures) -> None:
-    pictures = make_pictures(20, 0, (16, 16))
+def test_batches_and_subsets_keep_rows_together(net, make_images) -> None:
+    images = make_images(20, 0, (16, 16))
     names = ["fd", "accuracy", "kid_local", "repetition", "object_count"]
     options = {"metrics": names, "net": net, "judge": net, "train_resolution": (8, 8)}
-    whole = observe(pictures, **options)
-    parts = concatenate([observe(pictures[:7], **options), observe(pictures[7:], **options)])
+    whole = observe(images, **options)
+    parts = concatenate([observe(images[:7], **options), observe(images[7:], **options)])
     assert parts.count == 20
     assert set(parts.views) == set(whole.views) == {
         "whole", "judge", "repetition", "objects", *(f"local@{y},{x}" for y in (0, 8) for x in (0, 8))
@@ -103,9 +103,9 @@ def test_batches_and_subsets_keep_rows_together(net, make_pictures) -> None:
         assert np.array_equal(whole.subset(picked).views[view].features_ND, features.features_ND[picked])
 
 
-def test_views_that_are_missing_are_said(net, make_pictures) -> None:
+def test_views_that_are_missing_are_said(net, make_images) -> None:
     with pytest.raises(UserError, match="local distances need the train resolution"):
-        observe(make_pictures(4, 0), metrics=["fd_local"], net=net)
-    seen = observe(make_pictures(4, 0), metrics=["fd"], net=net)
+        observe(make_images(4, 0), metrics=["fd_local"], net=net)
+    seen = observe(make_images(4, 0), metrics=["fd"], net=net)
     with pytest.raises(UserError, match="the global view was not observed"):
         score(seen, seen, metrics=["fd_global"])

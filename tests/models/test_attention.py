@@ -100,7 +100,7 @@ def test_bfloat16_stays_within_its_rounding(masked: bool, way: str, monkeypatch:
     exact = attended(qkv, encoding, mask)
     rounded = qkv.bfloat16().requires_grad_(way == "for training")
     if way == "in slices":
-        monkeypatch.setattr(attention, "IN_CACHE", 3 * HEADS * 64**2)  # 3, 3 and 2 pictures
+        monkeypatch.setattr(attention, "IN_CACHE", 3 * HEADS * 64**2)  # 3, 3 and 2 images
     if way == "without oneDNN":
         monkeypatch.setattr(attention, "_onednn_takes_bfloat16", lambda: False)
     short = attend(rounded, HEADS, rotation_of(encoding, HEADS, HEAD_WIDTH, rounded), mask)
@@ -110,7 +110,7 @@ def test_bfloat16_stays_within_its_rounding(masked: bool, way: str, monkeypatch:
 
 
 def test_slices_change_no_bit(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Pictures must not depend on how many of them are attended to together."""
+    """Images must not depend on how many of them are attended to together."""
     qkv = torch.randn(7, 36, 3 * HEADS * HEAD_WIDTH, generator=torch.Generator().manual_seed(0)).bfloat16()
     rotation = rotation_of(Encoding(), HEADS, HEAD_WIDTH, qkv)
     together = attend(qkv, HEADS, rotation)

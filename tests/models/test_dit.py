@@ -135,8 +135,8 @@ def test_bfloat16_on_a_cpu_never_meets_the_slow_kernel(kind: str, monkeypatch: p
         assert dit(x, t, labels, encoding).dtype == torch.bfloat16
 
 
-def test_a_transposed_picture_gives_the_transposed_velocity() -> None:
-    # With one pixel per patch, swapping the axes of picture and encoding only permutes the tokens
+def test_a_transposed_image_gives_the_transposed_velocity() -> None:
+    # With one pixel per patch, swapping the axes of image and encoding only permutes the tokens
     dit = trained(preset("DiT-Nano/1", depth=2), channels=3)
     x, t, labels = inputs(2, 3, 3, 5)
     angles = torch.randn(1, 1, 15, 16, dtype=torch.float64)

@@ -10,7 +10,7 @@ import sys
 import pytest
 
 from rpe2d_bench.models import DiT, preset
-from rpe2d_bench.models.memory import keep_freed_memory
+from rpe2d_bench.models.cpu import keep_freed_memory
 
 # Beyond 32 MiB glibc maps every block anew, unless it was told not to; attention over 1,024 tokens makes such tensors.
 # What the C library says of itself: bytes in blocks mapped one by one, and free bytes that it keeps.

@@ -66,7 +66,7 @@ def visit(driver: Any, address: str) -> None:
 
 
 def screenshot(driver: Any, name: str, tmp: Path, at: str = "h1") -> None:
-    """Keep a picture of the window, scrolled to an element, in RPE2D_SCREENSHOTS where CI sets it."""
+    """Keep an image of the window, scrolled to an element, in RPE2D_SCREENSHOTS where CI sets it."""
     driver.execute_script("document.querySelector(arguments[0]).scrollIntoView({behavior: 'instant'})", at)
     folder = Path(os.environ.get("RPE2D_SCREENSHOTS") or tmp)
     folder.mkdir(parents=True, exist_ok=True)
@@ -76,7 +76,7 @@ def screenshot(driver: Any, name: str, tmp: Path, at: str = "h1") -> None:
 def violations(driver: Any) -> list[str]:
     """What axe-core finds wrong for readers with disabilities, contrast included.
 
-    The inside of figures is left out: to assistive technology a figure is one picture with a label.
+    The inside of figures is left out: to assistive technology a figure is one image with a label.
     """
     axe = pytest.importorskip("axe_selenium_python")
     script = next(Path(axe.__file__).parent.rglob("axe.min.js"))

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from rpe2d_bench.records import Provenance, Record
+from rpe2d_bench.storage.records import Provenance, Record
 
 TESTS = [(16, 16), (24, 24), (32, 32), (48, 48), (64, 64), (32, 64), (64, 32)]
 METHODS: dict[str, dict[str, Any]] = {
@@ -147,8 +147,8 @@ def _write_samples(path: Path, test: tuple[int, int], badness: float, seed: int)
     rng = np.random.default_rng(seed)
     labels = np.arange(20) % 10
     y, x = np.mgrid[0 : 1 : height * 1j, 0 : 1 : width * 1j]
-    pictures = []
+    images = []
     for label in labels:
         disc = (np.hypot(y - 0.5, x - 0.5) < 0.15 + 0.03 * label) * 220.0
-        pictures.append(np.clip(disc + rng.normal(0, 2 * badness, (height, width)), 0, 255))
-    np.savez(path, pictures=np.array(pictures).astype(np.uint8)[:, None], labels=labels.astype(np.int64))
+        images.append(np.clip(disc + rng.normal(0, 2 * badness, (height, width)), 0, 255))
+    np.savez(path, images=np.array(images).astype(np.uint8)[:, None], labels=labels.astype(np.int64))

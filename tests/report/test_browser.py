@@ -66,10 +66,10 @@ def test_headline_table_is_filled(shown: Any) -> None:
     assert all("±" in cell for cell in rows[0][1:])
 
 
-def test_every_picture_is_loaded_and_described(shown: Any) -> None:
-    pictures = shown.execute_script("return [...document.images].map(image => [image.naturalWidth, image.alt])")
-    assert len(pictures) == 5 * 4 - 1 + 4  # a strip per cell, but for the missing one; real pictures
-    assert all(width > 0 and alt for width, alt in pictures)
+def test_every_image_is_loaded_and_described(shown: Any) -> None:
+    images = shown.execute_script("return [...document.images].map(image => [image.naturalWidth, image.alt])")
+    assert len(images) == 5 * 4 - 1 + 4  # a strip per cell, but for the missing one; real images
+    assert all(width > 0 and alt for width, alt in images)
     drawn = shown.execute_script(
         "return [...document.querySelectorAll('svg.figure')].map(f => [f.getAttribute('aria-label'),"
         " f.querySelectorAll('path').length])"
@@ -84,16 +84,16 @@ def test_names_are_text_not_code(shown: Any) -> None:
 
 
 def test_strips_switch_between_all_sizes_and_one(shown: Any, tmp_path: Path) -> None:
-    count = "return [...document.querySelectorAll('.pictures thead th[data-column]')].filter(x => x.offsetWidth).length"
+    count = "return [...document.querySelectorAll('.images thead th[data-column]')].filter(x => x.offsetWidth).length"
     assert shown.execute_script(count) == 4
-    width = "return document.querySelectorAll('.pictures tbody tr:nth-child(2) .window')[arguments[0]].offsetWidth"
+    width = "return document.querySelectorAll('.images tbody tr:nth-child(2) .window')[arguments[0]].offsetWidth"
     assert [shown.execute_script(width, i) for i in range(4)] == [32, 64, 128, 128]  # zoom 2: true relative sizes
     shown.execute_script("document.querySelector('input[value=one]').click()")
     assert shown.execute_script(count) == 1
     slide = "const s = document.querySelector(arguments[0]); s.value = arguments[1];"
     slide += "s.dispatchEvent(new Event('input', {bubbles: true})); return s.nextElementSibling.value"
     assert shown.execute_script(slide, ".size", 2) == "64 px (2×)"
-    assert shown.execute_script("return document.querySelector('.pictures th.shown').innerText").startswith("64")
+    assert shown.execute_script("return document.querySelector('.images th.shown').innerText").startswith("64")
     screenshot(shown, "report-one-size", tmp_path, "#samples")
 
 
@@ -137,7 +137,7 @@ def test_every_table_and_figure_can_be_taken_away(shown: Any) -> None:
     script = """const kinds = box => box ? [...box.querySelectorAll('.downloads a')].map(a => a.text.trim()) : [];
     const after = table => { let e = table.closest('.scroll').nextElementSibling;
       return e && e.matches('.downloads') ? [...e.querySelectorAll('a')].map(a => a.textContent.trim()) : kinds(e); };
-    return [[...document.querySelectorAll('table:not(.pictures)')].map(t => [t.caption.textContent, after(t)]),
+    return [[...document.querySelectorAll('table:not(.images)')].map(t => [t.caption.textContent, after(t)]),
             [...document.querySelectorAll('figure')].map(f => [f.id, kinds(f)])]"""
     tables, figures = shown.execute_script(script)
     assert len(tables) > 6
@@ -163,7 +163,7 @@ def test_sections_fold_and_links_unfold_them(shown: Any) -> None:
 
 @pytest.fixture(scope="module")
 def versus(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two runs, the second worse and with a method that the first lacks, both with pictures."""
+    """Two runs, the second worse and with a method that the first lacks, both with images."""
     stores = [tmp_path_factory.mktemp("store") for _ in range(2)]
     tests = [(32, 32), (64, 64)]
     methods = {name: METHODS[name] for name in ("interpolation", "yarn", "rpe2d")} | {EVIL: {"model": "rope"}}
@@ -193,30 +193,30 @@ def test_comparison_says_what_changed_in_few_lines(window: Any, versus: Path) ->
     rows = window.execute_script(
         "return [...document.querySelectorAll('#table-settings tbody tr')].map(r => [...r.cells].map(c => c.innerText))"
     )
-    said = {row[0]: row[1:] for row in rows}
-    assert said["methods.ntk"] == ["–", "model: rope, frequencies: {kind: ntk}"]
-    assert said[f"methods.{EVIL}"] == ["model: rope", "–"]
+    output = {row[0]: row[1:] for row in rows}
+    assert output["methods.ntk"] == ["–", "model: rope, frequencies: {kind: ntk}"]
+    assert output[f"methods.{EVIL}"] == ["model: rope", "–"]
     assert len(rows) == 4  # extrapolation, ntk, yarn_crops and the one that only the first has
 
 
-def test_comparison_shows_pictures_of_both_runs(window: Any, versus: Path, tmp_path: Path) -> None:
+def test_comparison_shows_images_of_both_runs(window: Any, versus: Path, tmp_path: Path) -> None:
     visit(window, versus.as_uri())
     rows = window.execute_script(
-        "return [...document.querySelectorAll('.pictures tbody tr')].map(row => [row.querySelector('th').innerText,"
+        "return [...document.querySelectorAll('.images tbody tr')].map(row => [row.querySelector('th').innerText,"
         " [...row.querySelectorAll('img')].map(image => [image.naturalWidth, image.alt, image.offsetWidth])])"
     )
     names = [name for name, _ in rows]
     assert len(rows) == 3 * 2
     assert names[0].startswith("interpolation synthetic (run0")
     assert names[1].startswith("interpolation synthetic (run1")
-    for name, pictures in rows:
-        assert [width for width, _, _ in pictures] == [8 * 33 - 1, 8 * 65 - 1]
-        assert [shown for _, _, shown in pictures] == [2 * (8 * 33 - 1), 2 * (8 * 65 - 1)]
-        assert all(name.split()[0] in alt and "classes [0, 1, 2" in alt for _, alt, _ in pictures)
+    for name, images in rows:
+        assert [width for width, _, _ in images] == [8 * 33 - 1, 8 * 65 - 1]
+        assert [shown for _, _, shown in images] == [2 * (8 * 33 - 1), 2 * (8 * 65 - 1)]
+        assert all(name.split()[0] in alt and "classes [0, 1, 2" in alt for _, alt, _ in images)
     window.execute_script("document.querySelector('input[value=one]').click()")
-    count = "return [...document.querySelectorAll('.pictures thead th[data-column]')].filter(x => x.offsetWidth).length"
+    count = "return [...document.querySelectorAll('.images thead th[data-column]')].filter(x => x.offsetWidth).length"
     assert window.execute_script(count) == 1
-    screenshot(window, "comparison-pictures", tmp_path, "#samples")
+    screenshot(window, "comparison-images", tmp_path, "#samples")
 
 
 def test_comparison_fits_a_phone(window: Any, tmp_path: Path, versus: Path) -> None:

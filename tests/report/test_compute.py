@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from synthetic import make_records
 
+from rpe2d_bench.analysis.results import Results
 from rpe2d_bench.report.compute import (
     compute_curve,
     compute_needed,
@@ -15,7 +16,6 @@ from rpe2d_bench.report.compute import (
 )
 from rpe2d_bench.report.costs import training_cost
 from rpe2d_bench.report.plain import markdown
-from rpe2d_bench.report.results import Results
 
 TRAIN = (32, 32)
 

@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 
 from rpe2d_bench.errors import UserError
-from rpe2d_bench.report import metric_proof
+from scripts import draw_metric_proof
 
 
 def proof(path: Path) -> Path:
@@ -24,7 +24,7 @@ def proof(path: Path) -> Path:
 
 
 def test_the_table_says_from_where_on_a_metric_sees(tmp_path: Path) -> None:
-    lines = metric_proof.table(metric_proof.read(proof(tmp_path / "p.csv"))).splitlines()
+    lines = draw_metric_proof.table(draw_metric_proof.read(proof(tmp_path / "p.csv"))).splitlines()
     assert lines[0] == "| metric | floor | blur | tiling |"
     assert lines[2] == "| rises | 0.5 ± 0.1 | 0.2 | 0.2 |"
     assert lines[3] == "| falls | 0.5 ± 0.1 | 0.4 ! | 0.4 ! |"
@@ -33,12 +33,12 @@ def test_the_table_says_from_where_on_a_metric_sees(tmp_path: Path) -> None:
 
 def test_the_figure_has_a_cell_for_every_strength_and_is_reproducible(tmp_path: Path) -> None:
     source = proof(tmp_path / "p.csv")
-    drawn = metric_proof.figure(metric_proof.read(source))
+    drawn = draw_metric_proof.figure(draw_metric_proof.read(source))
     panels = [axes for axes in drawn.axes if axes.get_images()]
     assert [axes.get_title() for axes in panels] == ["blur", "tiling"]
     assert all(axes.get_images()[0].get_array().shape == (3, 4) for axes in panels)
     for name in ("one", "two"):
-        metric_proof.main([str(source), str(tmp_path / f"{name}.svg"), str(tmp_path / f"{name}.md")])
+        draw_metric_proof.main([str(source), str(tmp_path / f"{name}.svg"), str(tmp_path / f"{name}.md")])
     assert (tmp_path / "one.svg").read_bytes() == (tmp_path / "two.svg").read_bytes()
     assert (tmp_path / "one.md").read_text() == (tmp_path / "two.md").read_text()
 
@@ -46,6 +46,6 @@ def test_the_figure_has_a_cell_for_every_strength_and_is_reproducible(tmp_path: 
 def test_what_is_not_a_proof_is_said(tmp_path: Path) -> None:
     (tmp_path / "other.csv").write_text("a,b\n1,2\n")
     with pytest.raises(UserError, match="is not the CSV of a metric proof"):
-        metric_proof.read(tmp_path / "other.csv")
+        draw_metric_proof.read(tmp_path / "other.csv")
     with pytest.raises(UserError, match=r"proof\.csv proof\.svg proof\.md"):
-        metric_proof.main(["only.csv"])
+        draw_metric_proof.main(["only.csv"])

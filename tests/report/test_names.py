@@ -11,9 +11,9 @@ import pytest
 from matplotlib.figure import Figure
 from rich.console import Console
 
+from rpe2d_bench.analysis.vocabulary import legend_label
 from rpe2d_bench.report import formats, plain
 from rpe2d_bench.report.figures import paper_style, svg_text
-from rpe2d_bench.report.vocabulary import legend_label
 
 HOSTILE = [
     "[/red]",
@@ -70,14 +70,14 @@ def test_figures_show_names_as_they_are(name: str) -> None:
 
 @pytest.mark.parametrize("name", HOSTILE)
 def test_the_terminal_shows_names_as_they_are(name: str, tiny: Path, tmp_path: Path) -> None:
-    from rpe2d_bench import plan_view
-    from rpe2d_bench.loading import load
-    from rpe2d_bench.plan import make_plan
-    from rpe2d_bench.store import Store
+    from rpe2d_bench.cli import plan_view
+    from rpe2d_bench.plan.expand import make_plan
+    from rpe2d_bench.resolve.load import load_experiment
+    from rpe2d_bench.storage.store import Store
 
     text = tiny.read_text().replace("  ntk: {", f"  '{name}': {{").replace("reference_method: ntk", "")
     tiny.write_text(text)
     console = Console(file=io.StringIO(), width=200)
-    plan_view.show(make_plan(load(tiny), ()), Store(tmp_path / "[/x]"), console)
+    plan_view.show(make_plan(load_experiment(tiny), ()), Store(tmp_path / "[/x]"), console)
     assert name in console.file.getvalue()  # type: ignore[attr-defined]
     assert "[/x]" in console.file.getvalue()  # type: ignore[attr-defined]

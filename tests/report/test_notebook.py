@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from synthetic import make_records
 
-from rpe2d_bench.records import append
+from rpe2d_bench.storage.records import append
 
 NOTEBOOK = Path(__file__).parents[2] / "docs" / "records_to_figure.ipynb"
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from rpe2d_bench.encodings import LOGIT_SCALES, Context, Grid
-from rpe2d_bench.report.paper_and_code import TRAIN, draw, realised
+from scripts.draw_paper_and_code import TRAIN, draw, realised
 
 
 def test_the_figure_is_reproducible(tmp_path: Path) -> None:

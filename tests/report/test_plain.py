@@ -1,4 +1,4 @@
-"""Tables of words: what changed, what was checked, how pictures were prepared; and their files."""
+"""Tables of words: what changed, what was checked, how images were prepared; and their files."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 from synthetic import METHODS, make_records
 
-from rpe2d_bench.records import Record
+from rpe2d_bench.analysis.quality import checks, findings
+from rpe2d_bench.analysis.results import Results
 from rpe2d_bench.report.costs import sampling_cost, training_cost
 from rpe2d_bench.report.origin import provenance
 from rpe2d_bench.report.plain import PlainTable, csv_text, latex
-from rpe2d_bench.report.quality import checks, findings
-from rpe2d_bench.report.results import Results
 from rpe2d_bench.report.settings import changed, words
+from rpe2d_bench.storage.records import Record
 
 SIZES = [(32, 32), (48, 48)]
 TWO = {name: METHODS[name] for name in ("yarn", "rpe2d")}
@@ -48,9 +48,9 @@ def test_checks_count_what_is_there() -> None:
     assert whole["cells"] == "4 of 4 complete, 2 seeds asked for"
     assert whole["floors"] == "2 of 2 test resolutions"
     partial = [r for r in records() if not (r.method == "yarn" and r.seed == 1) and r.stage != "floor"]
-    said = dict(checks(Results(partial)))
-    assert said["cells"].startswith("2 of 4 complete")
-    assert said["floors"].startswith("0 of 2")
+    output = dict(checks(Results(partial)))
+    assert output["cells"].startswith("2 of 4 complete")
+    assert output["floors"].startswith("0 of 2")
 
 
 def test_only_what_changes_a_number_is_a_change() -> None:
@@ -88,18 +88,18 @@ def test_settings_in_words(value: Any, expected: str) -> None:
 
 
 def test_preparation_is_a_line_per_view_and_treatment() -> None:
-    said = "clean-fid clean (PIL bicubic, antialiased, float)"
+    output = "clean-fid clean (PIL bicubic, antialiased, float)"
     made = [
         r.model_copy(update={"details": r.details | {"resize": {
-            "whole": f"{r.test_resolution[0]}x{r.test_resolution[1]} -> 64x64, {said}",
-            "local@0,0": f"32x32 -> 64x64, {said}", "local@0,16": f"32x32 -> 64x64, {said}",
+            "whole": f"{r.test_resolution[0]}x{r.test_resolution[1]} -> 64x64, {output}",
+            "local@0,0": f"32x32 -> 64x64, {output}", "local@0,16": f"32x32 -> 64x64, {output}",
             "repetition": "luma, long side at most 96"}}})
         if r.stage == "measure" and r.test_resolution else r for r in records()
     ]  # fmt: skip
     tables = {table.name: table for table in provenance(Results(made))["protocol"]}
     assert tables["preparation"].rows == [
-        ("whole", "32x32 → 64x64, 48x48 → 64x64", said),
-        ("local", "32x32 → 64x64", said),
+        ("whole", "32x32 → 64x64, 48x48 → 64x64", output),
+        ("local", "32x32 → 64x64", output),
         ("repetition", "all", "luma, long side at most 96"),
     ]
     assert tables["metric_versions"].rows == [("kid_glyphnet", "1")]
@@ -111,7 +111,7 @@ def test_costs_are_what_the_records_say() -> None:
     assert sampling is not None
     assert {row[0] for row in training.rows} == {"rope", "rope_crops", "rpe2d"}
     assert all("15 min" in row for row in training.rows)
-    assert sampling.rows[0] == ("yarn", "500", "1125")  # 20 s for 40 pictures at 32 px
+    assert sampling.rows[0] == ("yarn", "500", "1125")  # 20 s for 40 images at 32 px
 
 
 def test_files_of_a_plain_table() -> None:

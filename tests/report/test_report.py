@@ -11,18 +11,18 @@ import numpy as np
 import pytest
 from synthetic import METHODS, make_records
 
+from rpe2d_bench.analysis.quality import findings
+from rpe2d_bench.analysis.results import Results
+from rpe2d_bench.analysis.vocabulary import describe
 from rpe2d_bench.errors import UserError
-from rpe2d_bench.records import Record, read
 from rpe2d_bench.report import load_frame, render, render_comparison
 from rpe2d_bench.report.answer import answer
 from rpe2d_bench.report.figures import metric_curve, svg_text
 from rpe2d_bench.report.palette import COLOURS
-from rpe2d_bench.report.quality import findings
 from rpe2d_bench.report.ramps import ramps, realised
-from rpe2d_bench.report.results import Results
 from rpe2d_bench.report.strips import choose, real_strips, strips
 from rpe2d_bench.report.training import read_curve, smooth
-from rpe2d_bench.report.vocabulary import describe
+from rpe2d_bench.storage.records import Record, read
 
 TRAIN = (32, 32)
 SIZES = [(16, 16), (32, 32), (32, 64)]
@@ -96,7 +96,7 @@ def test_a_run_that_only_trained_has_a_report(tmp_path: Path) -> None:
     assert "asked for, not in the records" in page
 
 
-def test_strips_show_the_same_pictures_of_every_method(tmp_path: Path) -> None:
+def test_strips_show_the_same_images_of_every_method(tmp_path: Path) -> None:
     results = Results(small(tmp_path))
     found = strips(results, tmp_path, TRAIN)
     assert set(found) == {(method, test) for method in SOME for test in SIZES}
@@ -104,7 +104,7 @@ def test_strips_show_the_same_pictures_of_every_method(tmp_path: Path) -> None:
         record = next(r for r in results.cell(method, TRAIN, test) if r.seed == 0)
         with np.load(tmp_path / record.artifacts["samples"]) as samples:
             picked = choose(samples["labels"])
-            assert np.array_equal(strip.pictures_NCHW, samples["pictures"][picked])
+            assert np.array_equal(strip.images_NCHW, samples["pictures"][picked])
         assert strip.labels == list(range(8))
         assert strip.image.size == (8 * (test[1] + 1) - 1, test[0])
     assert set(real_strips(results, tmp_path, TRAIN)) == set(SIZES)
@@ -113,7 +113,7 @@ def test_strips_show_the_same_pictures_of_every_method(tmp_path: Path) -> None:
     assert ("yarn", (16, 16)) not in strips(results, tmp_path, TRAIN)
 
 
-def test_chosen_pictures_are_the_first_of_each_class() -> None:
+def test_chosen_images_are_the_first_of_each_class() -> None:
     assert choose(np.array([3, 3, 1, 0, 1, 3]), 5) == [3, 2, 0, 4, 1]
 
 

@@ -1,4 +1,4 @@
-"""Pictures-level comparisons: computed once per cell, shared by methods that coincide, and shown by the report."""
+"""Images-level comparisons: computed once per cell, shared by methods that coincide, and shown by the report."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ import numpy as np
 import pytest
 from synthetic import METHODS, make_records
 
-from rpe2d_bench.kept_comparison import FOLDER
+from rpe2d_bench.analysis.kept_comparison import FOLDER
+from rpe2d_bench.analysis.results import Results
+from rpe2d_bench.analysis.significance import separate, separate_runs
+from rpe2d_bench.analysis.statistics import Gap
+from rpe2d_bench.analysis.vocabulary import describe
 from rpe2d_bench.metrics import Observations
-from rpe2d_bench.metrics.features import Features
-from rpe2d_bench.records import Record
+from rpe2d_bench.metrics.nets.features import Features
 from rpe2d_bench.report.answer import answer
 from rpe2d_bench.report.changes import Changes
-from rpe2d_bench.report.results import Results
-from rpe2d_bench.report.statistics import Gap
 from rpe2d_bench.report.tables import difference_table
-from rpe2d_bench.report.vocabulary import describe
-from rpe2d_bench.separation import separate, separate_runs
+from rpe2d_bench.storage.records import Record
 
 CHOSEN = {name: METHODS[name] for name in ("extrapolation", "yarn", "rpe2d")}
-MOVED = {"extrapolation": 0.0, "yarn": 0.0, "rpe2d": 1.5}  # the first two share their pictures
+MOVED = {"extrapolation": 0.0, "yarn": 0.0, "rpe2d": 1.5}  # the first two share their images
 
 
 @pytest.fixture
@@ -48,7 +48,7 @@ def observed(tmp_path: Path) -> tuple[Path, list[Record]]:
     return tmp_path, records
 
 
-def test_moved_pictures_are_separated_and_shared_ones_are_not_compared(observed: tuple[Path, list[Record]]) -> None:
+def test_moved_images_are_separated_and_shared_ones_are_not_compared(observed: tuple[Path, list[Record]]) -> None:
     store, records = observed
     found = separate(records, store, resamples=300)
     pairs = {(entry["metric"], frozenset((entry["method"], entry["against"]))) for entry in found}
@@ -67,7 +67,7 @@ def test_the_second_time_is_read_from_the_store(
     store, records = observed
     first = separate(records, store, resamples=50)
     assert len(list((store / FOLDER).iterdir())) == 1
-    monkeypatch.setattr("rpe2d_bench.separation._compare", lambda *_: pytest.fail("computed again"))
+    monkeypatch.setattr("rpe2d_bench.analysis.significance._compare", lambda *_: pytest.fail("computed again"))
     assert separate(records, store, resamples=50) == first
 
 
@@ -132,7 +132,7 @@ def test_significance_takes_five_seeds_and_a_correction(seeds: int, basis: str, 
 
 
 def test_the_answer_claims_only_what_is_significant() -> None:
-    def said(seeds: int) -> str:
+    def output(seeds: int) -> str:
         records = make_records(seeds=tuple(range(seeds)), tests=[(32, 32), (48, 48)], methods=CHOSEN)
         shared = {"metric": "kid_glyphnet", "train_resolution": [32, 32], "test_resolution": [48, 48],
                   "p_adjusted": 0.01, "seeds": seeds, "low": -9e-3, "high": -1e-3, "difference": -5e-3,
@@ -140,14 +140,14 @@ def test_the_answer_claims_only_what_is_significant() -> None:
         compared = [shared | {"against": against} for against in ("rpe2d", "extrapolation")]
         return " ".join(s.text for s in answer(Results(records, compared)) if s.kind != "caution")
 
-    assert "the difference from the next best is significant at 48 px (rpe2d)" in said(5)
-    assert "rpe2d against yarn: significantly worse at 48 px" in said(5)
-    assert "the difference from the next best is a lead at 48 px (rpe2d)" in said(3)
-    assert "rpe2d against yarn: trails at 48 px" in said(3)
+    assert "the difference from the next best is significant at 48 px (rpe2d)" in output(5)
+    assert "rpe2d against yarn: significantly worse at 48 px" in output(5)
+    assert "the difference from the next best is a lead at 48 px (rpe2d)" in output(3)
+    assert "rpe2d against yarn: trails at 48 px" in output(3)
 
 
 def another_run(records: list[Record]) -> list[Record]:
-    """In which yarn makes the pictures of rpe2d, and the others what they made before."""
+    """In which yarn makes the images of rpe2d, and the others what they made before."""
     moved = {(r.seed): r.artifacts for r in records if r.method == "rpe2d"}
     return [
         r.model_copy(update={"run": "run1"} | ({"artifacts": moved[r.seed]} if r.method == "yarn" else {}))
@@ -155,7 +155,7 @@ def another_run(records: list[Record]) -> list[Record]:
     ]
 
 
-def test_two_runs_are_compared_picture_by_picture(observed: tuple[Path, list[Record]]) -> None:
+def test_two_runs_are_compared_image_by_image(observed: tuple[Path, list[Record]]) -> None:
     store, first = observed
     second = another_run(first)
     found = separate_runs(first, second, (store, store), resamples=300)
@@ -178,7 +178,7 @@ def test_two_runs_are_compared_picture_by_picture(observed: tuple[Path, list[Rec
     assert gap is not None
     assert gap.low is not None
     assert gap.low > 0
-    assert changes.gap("rpe2d", (32, 32), (48, 48), kid)[1] is False  # the same pictures
+    assert changes.gap("rpe2d", (32, 32), (48, 48), kid)[1] is False  # the same images
     assert any("not other trainings" in caution for caution in changes.cautions)
     assert "not other trainings" in changes.table(kid, (32, 32)).notes[0]
 

@@ -9,12 +9,12 @@ import pytest
 from scipy.stats import kendalltau
 from synthetic import make_records
 
-from rpe2d_bench import loading
+from rpe2d_bench.analysis.results import Results
 from rpe2d_bench.errors import UserError
-from rpe2d_bench.records import Record
 from rpe2d_bench.report import render
-from rpe2d_bench.report.results import Results
 from rpe2d_bench.report.stability import AXES, Setting, families_of, ranks, stability, tau
+from rpe2d_bench.resolve.load import load_experiment
+from rpe2d_bench.storage.records import Record
 
 METHODS: dict[str, dict[str, Any]] = {
     "extrapolation": {"model": "rope"},
@@ -96,19 +96,19 @@ def test_the_report_shows_it(tmp_path: Path) -> None:
 
 
 def test_guidance_is_swept_by_the_file(tiny: Path) -> None:
-    plain = loading.load(tiny)
-    swept = loading.load(tiny, ["evaluate.guidance=[1.0, 1.5, 4]"])
+    plain = load_experiment(tiny)
+    swept = load_experiment(tiny, ["evaluate.guidance=[1.0, 1.5, 4]"])
     assert list(swept.methods) == [f"{name}{suffix}" for name in plain.methods for suffix in ("", "-w1", "-w4")]
     assert [swept.sampler_of(f"ntk{suffix}").guidance for suffix in ("", "-w1", "-w4")] == [1.5, 1.0, 4.0]
     assert {name: swept.methods[name] for name in plain.methods} == plain.methods  # so that their cells stay cached
     assert swept.report.reference_method == "ntk"
-    assert list(loading.load(tiny, ["evaluate.guidance=[4]"], ["ntk-w4", "ntk"]).methods) == ["ntk", "ntk-w4"]
-    own = loading.load(tiny, ["evaluate.guidance=[4]", "methods.rpe2d.sampler={guidance: 3.0}"])
+    assert list(load_experiment(tiny, ["evaluate.guidance=[4]"], ["ntk-w4", "ntk"]).methods) == ["ntk", "ntk-w4"]
+    own = load_experiment(tiny, ["evaluate.guidance=[4]", "methods.rpe2d.sampler={guidance: 3.0}"])
     assert "rpe2d-w4" not in own.methods
     with pytest.raises(UserError, match="makes a method 'ntk-w4'; rename this one"):
-        loading.load(tiny, ["evaluate.guidance=[4]", "methods.ntk-w4={model: rope}"])
+        load_experiment(tiny, ["evaluate.guidance=[4]", "methods.ntk-w4={model: rope}"])
     with pytest.raises(UserError, match=r"leave out search or evaluate\.guidance"):
-        loading.load(
+        load_experiment(
             tiny,
             ["evaluate.guidance=[4]",
              "search={trials: 2, resolutions: [16], models: {rope: {train.lr: [1.0e-3, 2.0e-3]}}}"],

@@ -13,15 +13,15 @@ from hypothesis import strategies as st
 from rich.console import Console
 from synthetic import make_records
 
+from rpe2d_bench.analysis.frame import COLUMNS
+from rpe2d_bench.analysis.results import Results
+from rpe2d_bench.analysis.statistics import estimate, paired
+from rpe2d_bench.analysis.vocabulary import describe, resolve_metric
 from rpe2d_bench.errors import UserError
 from rpe2d_bench.report import load_frame, terminal_table
 from rpe2d_bench.report.folder import tables_of
 from rpe2d_bench.report.formats import csv_text, latex, markdown
-from rpe2d_bench.report.frame import COLUMNS
-from rpe2d_bench.report.results import Results
-from rpe2d_bench.report.statistics import estimate, paired
 from rpe2d_bench.report.tables import difference_table, excess_table, number, value_table
-from rpe2d_bench.report.vocabulary import describe, resolve_metric
 
 TRAIN = (32, 32)
 
@@ -162,7 +162,7 @@ def test_terminal_table_prints_marks_and_floor() -> None:
     records = make_records()
     with console.capture() as captured:
         console.print(terminal_table(records))
-    assert "real pictures (floor)" in captured.get()
+    assert "real images (floor)" in captured.get()
     assert "1.5×" in captured.get()
     with console.capture() as captured:
         console.print(terminal_table([r for r in records if r.stage == "train"]))
@@ -197,11 +197,11 @@ def test_undertrained_is_said_by_the_record_or_found_by_the_rule() -> None:
         for r in records
     ]
     assert Results(acquitted).undertrained == {}
-    said = [
+    output = [
         r.model_copy(update={"details": r.details | {"undertrained": True}}) if r.stage == "train" else r
         for r in make_records()
     ]
-    assert {model for model, _ in Results(said).undertrained} == {"rope", "rope_crops", "rpe2d"}
+    assert {model for model, _ in Results(output).undertrained} == {"rope", "rope_crops", "rpe2d"}
 
 
 def test_a_model_whose_samples_are_not_recognised_is_undertrained_where_its_distance_is_level() -> None:

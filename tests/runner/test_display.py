@@ -13,13 +13,14 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from rpe2d_bench import loading, progress
-from rpe2d_bench.plan import make_plan
-from rpe2d_bench.progress import ProgressFiles
-from rpe2d_bench.runner.display import Display
+from rpe2d_bench.cli.live_display import Display
+from rpe2d_bench.cli.view import View, worker
+from rpe2d_bench.plan.expand import make_plan
+from rpe2d_bench.resolve.load import load_experiment
 from rpe2d_bench.runner.jobs import work_of
-from rpe2d_bench.runner.view import View, worker
-from rpe2d_bench.store import Store
+from rpe2d_bench.storage import progress
+from rpe2d_bench.storage.progress import ProgressFiles
+from rpe2d_bench.storage.store import Store
 
 EXPERIMENT = Path(__file__).parent.parent.parent / "experiments/res_generalization.yaml"
 
@@ -36,7 +37,7 @@ def report(files: ProgressFiles, key: str, *phases: tuple[str, str, int, int, di
 @pytest.fixture
 def begun(tmp_path: Path) -> tuple[Display, Store]:
     """A display of a run that has just begun its first training and the measurement with the longest name."""
-    plan, store = make_plan(loading.load(EXPERIMENT)), Store(tmp_path)
+    plan, store = make_plan(load_experiment(EXPERIMENT)), Store(tmp_path)
     display = Display(plan, store, Console(file=io.StringIO(), width=80), "kid")
     work = work_of(plan, store)
     display.planned(work)
@@ -54,10 +55,10 @@ def test_the_panel_fits_and_says_everything(begun: tuple[Display, Store], width:
     view = begun[0].view()
     console = Console(file=io.StringIO(), width=width, force_terminal=False)
     console.print(view)
-    said = console.file.getvalue()  # type: ignore[attr-defined]
-    assert max(map(len, said.splitlines())) <= width
-    assert "…" not in said
-    plain = " ".join(said.split())
+    output = console.file.getvalue()  # type: ignore[attr-defined]
+    assert max(map(len, output.splitlines())) <= width
+    assert "…" not in output
+    plain = " ".join(output.split())
     for words in ("left: 0 of 6 models, 0 of 84 cells", "rendering training images 4,000/20,000", "sampling 125/250",
                   "4.3 images/s", "train rope 32px seed 0"):  # fmt: skip
         assert words in plain
@@ -108,9 +109,9 @@ def test_status_reads_what_another_process_shows(tmp_path: Path) -> None:
     files = ProgressFiles(store)
     files.show(view.as_dict())
     assert View.of(json.loads(json.dumps(view.as_dict()))) == view
-    said = status()
+    output = status()
     for words in ("a run", "2 min, about 9 min left: 1 of 6 models, 12 of 84 cells", "training 300/1,200"):
-        assert words in said
+        assert words in output
     dead = ProgressFiles(store, f"{files.run.rpartition('-')[0]}-{2**22 + 1}")  # no process has this number
     files.close()
     dead.show(view.as_dict())
@@ -138,13 +139,13 @@ def test_results_are_one_line_and_coinciding_ones_are_said_once(tiny: Path, tmp_
     from rpe2d_bench.runner import run
 
     overrides = ("seeds=[0, 1]", "evaluate.metrics=[kid, kid_global, accuracy]")
-    plan, store = make_plan(loading.load(tiny, overrides), overrides), Store(tmp_path / "runs")
+    plan, store = make_plan(load_experiment(tiny, overrides), overrides), Store(tmp_path / "runs")
     console = Console(file=io.StringIO(), width=80)
     looks: list[tuple[int, int]] = []
     display = Display(plan, store, console, "kid")
     display.on_first_look(lambda seed: looks.append((seed, display.view().models[0])))
     with display:
-        run(plan, store, engine="local", listeners=(display.heard,), watch=display)
+        run(plan, store, engine="local", listeners=(display.on_record,), watch=display)
         assert display.view().models == (4, 4)
         assert display.view().cells == (18, 18)
     lines = console.file.getvalue().splitlines()  # type: ignore[attr-defined]

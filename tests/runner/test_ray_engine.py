@@ -7,21 +7,21 @@ from pathlib import Path
 
 import pytest
 
-from rpe2d_bench import loading
-from rpe2d_bench.config import Resources
+from rpe2d_bench.config.experiment import Resources
 from rpe2d_bench.errors import UserError
-from rpe2d_bench.models.memory import ONE_HEAP
-from rpe2d_bench.plan import make_plan
-from rpe2d_bench.runner import ray_engine
-from rpe2d_bench.store import Store
-from rpe2d_bench.surroundings import Surroundings
+from rpe2d_bench.models.cpu import ONE_HEAP
+from rpe2d_bench.plan.expand import make_plan
+from rpe2d_bench.resolve.load import load_experiment
+from rpe2d_bench.runner import engine_ray
+from rpe2d_bench.stages.run_context import RunContext
+from rpe2d_bench.storage.store import Store
 
 
 @pytest.mark.slow
 def test_workers_know_their_threads_and_keep_one_heap(tmp_path: Path) -> None:
     import ray
 
-    ray_engine.start(Surroundings(Store(tmp_path), Resources(cpus_per_trial=1, trials_in_parallel=1)))
+    engine_ray.start(RunContext(Store(tmp_path), Resources(cpus_per_trial=1, trials_in_parallel=1)))
     try:
         found = ray.get(ray.remote(lambda: dict(os.environ)).remote())
     finally:
@@ -31,16 +31,16 @@ def test_workers_know_their_threads_and_keep_one_heap(tmp_path: Path) -> None:
 
 
 def test_a_long_tmpdir_leaves_ray_a_short_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    said: list[str] = []
-    around = Surroundings(Store(tmp_path), say=said.append)
+    output: list[str] = []
+    context = RunContext(Store(tmp_path), say=output.append)
     monkeypatch.delenv("RAY_TMPDIR", raising=False)
     monkeypatch.setattr("tempfile.tempdir", "/tmp")
-    ray_engine._make_room_for_sockets(around)
+    engine_ray._make_room_for_sockets(context)
     assert "RAY_TMPDIR" not in os.environ
     monkeypatch.setattr("tempfile.tempdir", "/scratch/" + 12 * "of_a_job/")
-    ray_engine._make_room_for_sockets(around)
+    engine_ray._make_room_for_sockets(context)
     assert os.environ["RAY_TMPDIR"] == "/tmp"
-    assert "RAY_TMPDIR chooses" in said[0]
+    assert "RAY_TMPDIR chooses" in output[0]
     monkeypatch.delenv("RAY_TMPDIR")
 
 
@@ -50,16 +50,17 @@ def test_ray_that_does_not_start_is_one_sentence(monkeypatch: pytest.MonkeyPatch
 
     monkeypatch.setattr("ray.init", fails)
     with pytest.raises(UserError, match=r"Ray did not start on this machine .*107 bytes.*RAY_TMPDIR.*--engine local"):
-        ray_engine._init(num_cpus=1)
+        engine_ray._init(num_cpus=1)
 
 
 def test_every_phase_of_a_training_is_shown(tiny: Path, tmp_path: Path) -> None:
-    plan = make_plan(loading.load(tiny))
+    plan = make_plan(load_experiment(tiny))
     shown: list[tuple[str, int, int]] = []
-    around = Surroundings(
-        Store(tmp_path / "runs"), progress=lambda *told: shown.append((told[4].get("phase", ""), told[2], told[3]))
+    context = RunContext(
+        Store(tmp_path / "runs"),
+        progress=lambda *printed: shown.append((printed[4].get("phase", ""), printed[2], printed[3])),
     )
-    plan.trials[1].cells[0].measure.make(around)
+    plan.trials[1].cells[0].measure.make(context)
     phases = list(dict.fromkeys(phase for phase, _, _ in shown))
     assert phases == ["", "loading the model", "opening the data", "rendering training images", "building the model",
                       "first step", "validation loss", "features", "scoring"]  # fmt: skip

@@ -8,13 +8,13 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from rpe2d_bench import loading
-from rpe2d_bench.config import Resources
+from rpe2d_bench.config.experiment import Resources
 from rpe2d_bench.errors import UserError
-from rpe2d_bench.plan import make_plan
+from rpe2d_bench.plan.expand import make_plan
+from rpe2d_bench.resolve.load import load_experiment
 from rpe2d_bench.runner import run
 from rpe2d_bench.runner.several_gpus import processes
-from rpe2d_bench.store import Store
+from rpe2d_bench.storage.store import Store
 
 
 def test_gpus_are_whole_or_a_share_of_one() -> None:
@@ -27,10 +27,10 @@ def test_gpus_are_whole_or_a_share_of_one() -> None:
 def test_two_processes_through_ray_train_make_the_model_that_one_makes(tiny: Path, tmp_path: Path) -> None:
     several = "resources={gpus_per_trial: 2, trials_in_parallel: 1, sharded: true, checkpoint_every: 0.001}"
     overrides = (several, "train.steps=60")
-    plan = make_plan(loading.load(tiny, overrides, ["rpe2d"]), overrides)
+    plan = make_plan(load_experiment(tiny, overrides, ["rpe2d"]), overrides)
     together, alone = Store(tmp_path / "together"), Store(tmp_path / "alone")
     assert {record.status for record in run(plan, together, engine="ray")} == {"ok"}
-    plan.trials[0].stage.make(_around(alone, plan.experiment.resources))
+    plan.trials[0].stage.make(_context(alone, plan.experiment.resources))
     weights = [
         load_file(store.folder("train", plan.trials[0].stage.key) / "weights.safetensors")
         for store in (together, alone)
@@ -42,14 +42,14 @@ def test_two_processes_through_ray_train_make_the_model_that_one_makes(tiny: Pat
 @pytest.mark.slow
 def test_what_a_process_says_reaches_the_record(tiny: Path, tmp_path: Path) -> None:
     overrides = ("resources.gpus_per_trial=2", "resources.trials_in_parallel=1", "train.batch_size=1")
-    plan = make_plan(loading.load(tiny, overrides, ["rpe2d"]), overrides)
+    plan = make_plan(load_experiment(tiny, overrides, ["rpe2d"]), overrides)
     found = run(plan, Store(tmp_path / "runs"), engine="ray")
     trained = next(record for record in found if record.stage == "train")
     assert trained.status == "failed"
     assert "batch_size 1 is less than the 2 GPUs" in str(trained.error)
 
 
-def _around(store: Store, resources: Resources):  # type: ignore[no-untyped-def]
-    from rpe2d_bench.surroundings import Surroundings
+def _context(store: Store, resources: Resources):  # type: ignore[no-untyped-def]
+    from rpe2d_bench.stages.run_context import RunContext
 
-    return Surroundings(store, resources)
+    return RunContext(store, resources)

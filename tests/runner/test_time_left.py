@@ -54,7 +54,7 @@ class World:
 def simulated(world: World) -> tuple[list[tuple[float, float]], float]:
     """(seconds since the beginning, estimate of the whole) at every second, and what the whole took."""
     order, estimator = Order(world.jobs()), TimeLeft()
-    now, made, said = 0.0, set[str](), []
+    now, made, output = 0.0, set[str](), []
     begun: dict[str, tuple[Job, list[tuple[Part, float, float]]]] = {}  # parts of a job with their begin and end
     while True:
         while len(order.running) < world.slots and (job := order.next()) is not None:
@@ -66,7 +66,7 @@ def simulated(world: World) -> tuple[list[tuple[float, float]], float]:
                     spans.append((part, at, at := at + world.truth(part)))
             begun[job.key] = (job, spans)
         if not order.running:
-            return said, now
+            return output, now
         for job, spans in begun.values():
             if job.kind == "training" and spans[0][1] == world.rendering:  # counts images, in twentieths
                 share = int(min(1.0, now / world.rendering) * 20) / 20 if world.rendering else 1.0
@@ -79,7 +79,7 @@ def simulated(world: World) -> tuple[list[tuple[float, float]], float]:
                     seconds = share * (end - start)
                     waited = max(0.0, now - start - seconds)
                     estimator.observe(part, Observed(seconds, share, share, waited if share < 1 else 0.0))
-        said.append((now, now + estimator.left(order, world.slots)))
+        output.append((now, now + estimator.left(order, world.slots)))
         now += 1.0
         for key in [key for key in order.running if begun[key][1][-1][2] <= now]:
             for part, start, end in begun[key][1]:
@@ -88,8 +88,8 @@ def simulated(world: World) -> tuple[list[tuple[float, float]], float]:
 
 
 def worst(world: World) -> float:
-    said, truth = simulated(world)
-    return max((max(whole / truth, truth / whole) for at, whole in said if at >= 60), default=1.0)
+    output, truth = simulated(world)
+    return max((max(whole / truth, truth / whole) for at, whole in output if at >= 60), default=1.0)
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from rpe2d_bench.cli import app
 from rpe2d_bench.errors import UserError
-from rpe2d_bench.loading import load
+from rpe2d_bench.resolve.load import load_experiment
 
 SEARCH = """\
 search:
@@ -34,7 +34,7 @@ def file(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("written", "instead", "said"),
+    ("written", "instead", "printed"),
     [
         ("    ntk: {sampler", "    ntkk: {sampler", "search names 'ntkk', not one of methods (did you mean 'ntk'?)"),
         ('    "*": {train.lr', "    rop: {train.lr", "did you mean 'rope'?"),
@@ -62,15 +62,15 @@ def file(tmp_path: Path) -> Path:
         ("metrics: [kid, accuracy]", "metrics: [kid, accuracy]\n  split: validation", "write split: test"),
     ],
 )
-def test_mistakes_are_named_with_their_place(file: Path, written: str, instead: str, said: str) -> None:
+def test_mistakes_are_named_with_their_place(file: Path, written: str, instead: str, printed: str) -> None:
     text = file.read_text()
     assert written in text
     changed = text.replace(written, instead, 1)
     file.write_text(changed)
     with pytest.raises(UserError) as raised:
-        load(file)
+        load_experiment(file)
     message = str(raised.value)
-    assert said in message
+    assert printed in message
     assert "\n" not in message
     place = message.removeprefix(f"{file}:").partition(":")[0]
     assert place.isdigit(), message
@@ -83,30 +83,30 @@ def test_a_search_for_nothing_is_a_mistake(tmp_path: Path) -> None:
     path = tmp_path / "tiny.yaml"
     path.write_text(TINY + "search: {trials: 3, resolutions: [16]}\n")
     with pytest.raises(UserError, match="search tries nothing"):
-        load(path)
+        load_experiment(path)
 
 
 def test_without_optuna_the_file_says_what_to_install(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from rpe2d_bench.search import check
+    from rpe2d_bench.search import validate
 
-    monkeypatch.setattr(check, "find_spec", lambda name: None)
-    assert load(file).search is not None  # random draws need nothing
+    monkeypatch.setattr(validate, "find_spec", lambda name: None)
+    assert load_experiment(file).search is not None  # random draws need nothing
     with pytest.raises(UserError, match=r"search.algorithm=optuna: optuna is not installed; pip install .*\[search\]"):
-        load(file, ["search.algorithm=optuna"])
+        load_experiment(file, ["search.algorithm=optuna"])
 
 
 def test_asha_needs_ray(file: Path, tmp_path: Path) -> None:
-    from rpe2d_bench.runner.searching import search
-    from rpe2d_bench.store import Store
+    from rpe2d_bench.runner.search import search
+    from rpe2d_bench.storage.store import Store
 
-    experiment = load(file, ["search.scheduler=asha"])
+    experiment = load_experiment(file, ["search.scheduler=asha"])
     with pytest.raises(UserError, match="asha needs Ray Tune"):
         search(experiment, Store(tmp_path / "runs"), engine="local")
 
 
 def test_validate_and_plan_say_what_a_search_will_do(file: Path, tmp_path: Path) -> None:
-    said = CliRunner().invoke(app, ["validate", str(file)]).output
-    assert "after a search of 3 trials an entry" in said
+    printed = CliRunner().invoke(app, ["validate", str(file)]).output
+    assert "after a search of 3 trials an entry" in printed
     arguments = ["plan", str(file), "--store", str(tmp_path / "runs")]
     shown = CliRunner().invoke(app, arguments).output
     assert "9 trials, 0 known; 3 for each of 2 models and 1 methods" in shown
@@ -118,21 +118,21 @@ def test_validate_and_plan_say_what_a_search_will_do(file: Path, tmp_path: Path)
 
 
 def test_only_leaves_the_other_entries_out_without_a_complaint(file: Path) -> None:
-    assert set(load(file, only=["ntk"]).models) == {"rope"}
+    assert set(load_experiment(file, only=["ntk"]).models) == {"rope"}
 
 
 def test_sampling_before_the_search_says_so(file: Path, tmp_path: Path) -> None:
-    from rpe2d_bench.sampling import sample_method
+    from rpe2d_bench.cli.sampling import sample_method
 
     with pytest.raises(UserError, match=r"the search of .* has not ended"):
         sample_method(file, (), "ntk", "16", tmp_path / "x.png", 2, None, tmp_path / "runs")
 
 
 def test_an_experiment_without_a_search_keeps_its_run(tiny: Path, file: Path) -> None:
-    from rpe2d_bench.plan import make_plan
+    from rpe2d_bench.plan.expand import make_plan
 
-    plain, searched = make_plan(load(tiny)), make_plan(load(file))
+    plain, searched = make_plan(load_experiment(tiny)), make_plan(load_experiment(file))
     assert "search" not in plain.experiment.model_dump(exclude_defaults=True)
     assert plain.run != searched.run
     assert [trial.stage.key for trial in plain.trials] == [trial.stage.key for trial in searched.trials]
-    assert make_plan(load(file, ["search.trials=4"])).run != searched.run
+    assert make_plan(load_experiment(file, ["search.trials=4"])).run != searched.run

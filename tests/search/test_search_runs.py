@@ -14,16 +14,18 @@ import numpy as np
 import pytest
 from tiny_experiment import TINY
 
-from rpe2d_bench import loading, records, report
-from rpe2d_bench.config import Experiment
-from rpe2d_bench.plan import make_plan
-from rpe2d_bench.records import Record
+from rpe2d_bench import report
+from rpe2d_bench.config.experiment import Experiment
+from rpe2d_bench.plan.expand import make_plan
+from rpe2d_bench.resolve.load import load_experiment
 from rpe2d_bench.runner import run
-from rpe2d_bench.runner.searching import search
-from rpe2d_bench.store import Store
-from rpe2d_bench.tracking import words
+from rpe2d_bench.runner.search import search
+from rpe2d_bench.storage import records
+from rpe2d_bench.storage.records import Record
+from rpe2d_bench.storage.store import Store
+from rpe2d_bench.tracking import naming
 
-# At a rate of 1e-9 nothing is learnt: the pictures stay noise. It is what the file writes, and one of three choices.
+# At a rate of 1e-9 nothing is learnt: the images stay noise. It is what the file writes, and one of three choices.
 PLANTED = (
     TINY.replace("warmup: 2}", "warmup: 2, lr: 1.0e-9, ema: 0.8}")
     + """\
@@ -53,7 +55,7 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Experiment, Ta
     folder = tmp_path_factory.mktemp("searched")
     path, store = folder / "planted.yaml", Store(folder / "runs")
     path.write_text(PLANTED)
-    chosen, table = search(loading.load(path), store, engine="local")
+    chosen, table = search(load_experiment(path), store, engine="local")
     found = run(make_plan(chosen), store, engine="local", searched=table)
     return path, chosen, table, found, store
 
@@ -90,12 +92,12 @@ def test_records_carry_the_chosen_values_and_how_they_were_chosen(
 def test_a_search_that_is_known_repeats_nothing_and_starts_no_ray(
     done: tuple[Path, Experiment, Table, list[Record], Store], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from rpe2d_bench.runner import ray_engine
+    from rpe2d_bench.runner import engine_ray
 
     path, chosen, table, found, store = done
-    monkeypatch.setattr(ray_engine, "start", lambda around: pytest.fail("Ray was started"))
+    monkeypatch.setattr(engine_ray, "start", lambda context: pytest.fail("Ray was started"))
     touched = times(store.root / "stages")
-    again, same = search(loading.load(path), store, engine="ray")
+    again, same = search(load_experiment(path), store, engine="ray")
     assert (again, same) == (chosen, table)
     assert run(make_plan(again), store, engine="ray", searched=same) == found
     assert times(store.root / "stages") == touched
@@ -110,9 +112,7 @@ def test_a_chosen_training_is_shared_with_the_comparison(
     assert len(trained) == 6  # three rates for two models; the comparison added none
 
 
-def test_the_search_never_renders_a_test_picture(
-    planted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_search_never_renders_a_test_image(planted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from rpe2d_bench import data
 
     seen: set[tuple[str, int]] = set()
@@ -125,13 +125,13 @@ def test_the_search_never_renders_a_test_picture(
         def __getattr__(self, name: str) -> Any:
             return getattr(self._dataset, name)
 
-        def pictures(self, split: str, indices: np.ndarray, resolution: Any) -> np.ndarray:
+        def images(self, split: str, indices: np.ndarray, resolution: Any) -> np.ndarray:
             seen.add((split, int(indices.max())))
-            pictures: np.ndarray = self._dataset.pictures(split, indices, resolution)
-            return pictures
+            images: np.ndarray = self._dataset.images(split, indices, resolution)
+            return images
 
     monkeypatch.setattr(data, "build", lambda options: Watched(build(options)))
-    search(loading.load(planted, ["search.trials=2"]), Store(tmp_path / "runs"), engine="local", methods=["ntk"])
+    search(load_experiment(planted, ["search.trials=2"]), Store(tmp_path / "runs"), engine="local", methods=["ntk"])
     assert {split for split, _ in seen} == {"train", "validation"}
 
 
@@ -140,11 +140,11 @@ def test_ray_chooses_the_same_bits(
     done: tuple[Path, Experiment, Table, list[Record], Store], planted: Path, tmp_path: Path
 ) -> None:
     _, chosen, table, _, _ = done
-    said: list[str] = []
-    there, same = search(loading.load(planted), Store(tmp_path / "runs"), engine="ray", heard=said.append)
+    output: list[str] = []
+    there, same = search(load_experiment(planted), Store(tmp_path / "runs"), engine="ray", on_record=output.append)
     assert there == chosen
     assert same == table
-    assert len([line for line in said if line.startswith("tried")]) == 9
+    assert len([line for line in output if line.startswith("tried")]) == 9
 
 
 @pytest.mark.slow
@@ -157,7 +157,7 @@ def test_asha_stops_what_does_not_learn_and_never_the_values_as_written(planted:
         "search.models={'*': {train.lr: [4.0e-3, 1.0e-9, 1.0e-8, 1.0e-7]}}",
         "resources.trials_in_parallel=1",
     ]
-    experiment = loading.load(planted, overrides)
+    experiment = load_experiment(planted, overrides)
     _, table = search(experiment, Store(tmp_path / "runs"), engine="ray", methods=["extrapolation"])
     (trials,) = [entry["trials"] for entry in table["entries"] if entry["entry"] == "rope"]
     assert len(trials) == 4
@@ -216,11 +216,11 @@ def test_mlflow_has_the_chosen_values_as_parameters(
     done: tuple[Path, Experiment, Table, list[Record], Store],
 ) -> None:
     _, chosen, _, found, _ = done
-    trained = words.parameters(next(record for record in found if record.stage == "train" and record.model == "rope"))
+    trained = naming.parameters(next(record for record in found if record.stage == "train" and record.model == "rope"))
     assert trained["searched.model.train.lr"] == "0.01"
     assert trained["searched.model.trials"] == "3"
-    measured = words.parameters(next(record for record in found if record.method == "ntk"))
+    measured = naming.parameters(next(record for record in found if record.method == "ntk"))
     assert measured["searched.method.sampler.steps"] == str(chosen.sampler_of("ntk").steps)
-    assert "searched.method.trials" not in words.parameters(
+    assert "searched.method.trials" not in naming.parameters(
         next(record for record in found if record.method == "extrapolation")
     )

@@ -10,15 +10,15 @@ import pytest
 from searched_experiment import SEARCH
 from tiny_experiment import TINY
 
-from rpe2d_bench import loading
+from rpe2d_bench.resolve.load import load_experiment
 from rpe2d_bench.search import Asked, Searching
-from rpe2d_bench.store import Store, write_json
+from rpe2d_bench.storage.store import Store, write_json
 
 World = Callable[[str, dict[str, Any]], float | str | None]  # entry, values -> score; a text fails, None is stopped
 
 
 def searching(file: Path, store: Path, *overrides: str, methods: tuple[str, ...] = ()) -> Searching:
-    return Searching(loading.load(file, overrides), Store(store), methods)
+    return Searching(load_experiment(file, overrides), Store(store), methods)
 
 
 def values_of(state: Searching, asked: Asked) -> dict[str, Any]:
@@ -167,7 +167,7 @@ def test_where_every_trial_fails_the_values_stay_and_the_same_command_tries_agai
     state = searching(file, tmp_path / "runs")
     asked = play(state, tmp_path / "runs", lambda label, values: "the disk is full")
     assert state.finished
-    assert state.experiment == loading.load(file)
+    assert state.experiment == load_experiment(file)
     assert play(searching(file, tmp_path / "runs"), tmp_path / "runs", best_lr) == asked
 
 
@@ -211,8 +211,8 @@ def test_only_some_methods_need_only_their_models(file: Path, tmp_path: Path) ->
     assert entries(whole)["models rope"] == entries(state)["models rope"]
 
 
-def test_trials_see_validation_pictures_and_noise_of_their_own(file: Path, tmp_path: Path) -> None:
-    from rpe2d_bench.plan import make_plan
+def test_trials_see_validation_images_and_noise_of_their_own(file: Path, tmp_path: Path) -> None:
+    from rpe2d_bench.plan.expand import make_plan
 
     state = searching(file, tmp_path / "runs")
     compared = make_plan(state.experiment)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rpe2d_bench.config import Range, Search
+from rpe2d_bench.config.experiment import Range, Search
 from rpe2d_bench.search.suggest import ROUND, suggester
 from rpe2d_bench.search.trials import Tried
 

@@ -9,7 +9,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "report"))
 from synthetic import make_records
 from tracked import SMALL, TWO
 
-from rpe2d_bench.records import Record
+from rpe2d_bench.storage.records import Record
 from rpe2d_bench.tracking import sync
 
 

@@ -11,10 +11,10 @@ from pathlib import Path
 
 from synthetic import METHODS, make_records
 
-from rpe2d_bench.records import Record
+from rpe2d_bench.storage.records import Record
 from rpe2d_bench.tracking import Tracker, sync
+from rpe2d_bench.tracking.naming import milliseconds
 from rpe2d_bench.tracking.system import FILE, Sampler, during, of_training
-from rpe2d_bench.tracking.words import milliseconds
 
 SMALL = {"yarn": METHODS["yarn"]}
 
@@ -27,17 +27,17 @@ def write(store: Path, times: list[float]) -> None:
 
 
 def test_the_machine_is_sampled_and_kept(tmp_path: Path) -> None:
-    heard: list[tuple[float, dict[str, float]]] = []
-    sampler = Sampler(tmp_path, heard.append, after=0.0, every=0.1)
+    on_record: list[tuple[float, dict[str, float]]] = []
+    sampler = Sampler(tmp_path, on_record.append, after=0.0, every=0.1)
     give_up = time.monotonic() + 60
-    while len(heard) < 3 and time.monotonic() < give_up:
+    while len(on_record) < 3 and time.monotonic() < give_up:
         time.sleep(0.05)
     sampler.stop()
     kept = during(tmp_path, 0.0, time.time() + 1)
     assert len(kept) >= 3
     assert {"system/cpu_utilization_percentage", "system/system_memory_usage_megabytes"} <= kept[0][1].keys()
     assert all(0 <= values["system/cpu_utilization_percentage"] <= 100 for _, values in kept)
-    assert [round(when, 1) for when, _ in heard][: len(kept)] == [when for when, _ in kept][: len(heard)]
+    assert [round(when, 1) for when, _ in on_record][: len(kept)] == [when for when, _ in kept][: len(on_record)]
 
 
 def test_a_short_run_does_not_import_the_monitors(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from synthetic import make_records
 from tracked import SMALL, TWO
 
 from rpe2d_bench.errors import UserError
-from rpe2d_bench.records import Record, append
+from rpe2d_bench.storage.records import Record, append
 from rpe2d_bench.tracking import BackgroundTracker, Tracker, default_uri, sync, ui_address, ui_command
 
 
@@ -119,7 +119,7 @@ def test_main_metric_is_a_curve_over_the_squares_side(logged: tuple[Path, list[R
     assert "size 32x64px/kid_glyphnet" in run.data.metrics
 
 
-def test_pictures_and_configuration_are_artifacts(logged: tuple[Path, list[Record]]) -> None:
+def test_images_and_configuration_are_artifacts(logged: tuple[Path, list[Record]]) -> None:
     store, _ = logged
     client = client_of(store)
     cell = next(run for run in runs_of(store, "tags.stage = 'measure'"))

@@ -15,10 +15,10 @@ import psutil
 import pytest
 
 from rpe2d_bench.errors import UserError
-from rpe2d_bench.records import Record
+from rpe2d_bench.storage.records import Record
 from rpe2d_bench.tracking import keeper
 from rpe2d_bench.tracking.connection import DATABASE, check_database, set_aside
-from rpe2d_bench.tracking.viewing import check_port
+from rpe2d_bench.tracking.ui import check_port
 
 # A server as MLflow's is: a child in its group, and one in a session of its own.
 SERVER = """

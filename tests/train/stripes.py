@@ -1,4 +1,4 @@
-"""A data set without files: pictures whose label is the direction of their stripes."""
+"""A data set without files: images whose label is the direction of their stripes."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from torch import Generator, Tensor
 
 
 class Stripes:
-    """Pictures whose label is the direction of their stripes."""
+    """Images whose label is the direction of their stripes."""
 
     def batch(self, rng: Generator, batch_size: int) -> tuple[Tensor, Tensor, Tensor]:
         labels = torch.randint(2, (batch_size,), generator=rng)

@@ -13,7 +13,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from rpe2d_bench.errors import UserError
-from rpe2d_bench.ranks import Ranks
+from rpe2d_bench.training.distributed import Ranks
 
 sys.path.insert(0, str(Path(__file__).parent))
 from stripes import Stripes
@@ -121,6 +121,6 @@ def test_parts_of_a_batch_cover_it_once() -> None:
             assert max(map(len, parts)) - min(map(len, parts)) <= 1
 
 
-def test_more_processes_than_pictures_are_refused() -> None:
+def test_more_processes_than_images_are_refused() -> None:
     with pytest.raises(UserError, match="less than the 3 GPUs"):
         training(batch_size=2, ranks=Ranks(0, 3))

@@ -16,10 +16,10 @@ from typing import Any
 import pytest
 import torch
 
-from rpe2d_bench.config import Train
+from rpe2d_bench.config.experiment import Train
 from rpe2d_bench.encodings import Grid, build
 from rpe2d_bench.models import DiT, preset
-from rpe2d_bench.train import Denoiser, Training
+from rpe2d_bench.training.loop import Denoiser, Training
 
 HERE = Path(__file__).parent
 GOLDEN = HERE / "golden_losses.json"

@@ -14,14 +14,14 @@ import pytest
 import torch
 from torch import Tensor
 
-from rpe2d_bench import loading
-from rpe2d_bench.config import Train
+from rpe2d_bench.config.experiment import Train
 from rpe2d_bench.encodings import Grid, build
 from rpe2d_bench.models import DiT, preset
-from rpe2d_bench.plan import make_plan
+from rpe2d_bench.plan.expand import make_plan
+from rpe2d_bench.resolve.load import keep_methods, load_experiment
 from rpe2d_bench.runner import run
-from rpe2d_bench.store import Store
-from rpe2d_bench.train import Denoiser, Training, seed_of
+from rpe2d_bench.storage.store import Store
+from rpe2d_bench.training.loop import Denoiser, Training, seed_of
 
 sys.path.insert(0, str(Path(__file__).parent))
 from stripes import Stripes
@@ -132,7 +132,7 @@ def files(store: Store) -> dict[Path, bytes]:
 
 
 def test_what_was_trained_before_is_found_where_nothing_was_drawn(store: Store) -> None:
-    plan = make_plan(loading.load(FIXTURES / "store_dec330d.yaml"))
+    plan = make_plan(load_experiment(FIXTURES / "store_dec330d.yaml"))
     assert len(plan.trials) == 6
     assert [trial.model for trial in plan.missing_trainings(store)] == ["rpe2d"]
     (again,) = (trial for trial in plan.trials if trial.model == "rpe2d")
@@ -140,10 +140,10 @@ def test_what_was_trained_before_is_found_where_nothing_was_drawn(store: Store) 
 
 
 def test_a_run_on_the_store_of_before_trains_nothing_again(store: Store) -> None:
-    experiment = loading.load(FIXTURES / "store_dec330d.yaml")
+    experiment = load_experiment(FIXTURES / "store_dec330d.yaml")
     kept = tuple(name for name in experiment.methods if name != "rpe2d")
     before = files(store)
-    records = run(make_plan(loading.keep(experiment, kept)), store, engine="local")
+    records = run(make_plan(keep_methods(experiment, kept)), store, engine="local")
     assert {record.status for record in records} == {"ok"}
     assert sum(record.stage == "train" for record in records) == 5
     assert files(store) == before

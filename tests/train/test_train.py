@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 import torch
 
-from rpe2d_bench.config import Train
+from rpe2d_bench.config.experiment import Train
 from rpe2d_bench.encodings import Grid, build
 from rpe2d_bench.errors import UserError
 from rpe2d_bench.models import DiT, preset
-from rpe2d_bench.optimizers import Muon, Optimizers
-from rpe2d_bench.ranks import Ranks
-from rpe2d_bench.train import Denoiser, Training, compiled, learning_rate
+from rpe2d_bench.training.distributed import Ranks
+from rpe2d_bench.training.loop import Denoiser, Training, compiled, learning_rate
+from rpe2d_bench.training.optimizers import Muon, Optimizers
 
 sys.path.insert(0, str(Path(__file__).parent))
 from stripes import Stripes
@@ -188,7 +188,7 @@ def test_muon_in_batches_is_torchs_muon_and_reads_its_checkpoints() -> None:
 
 
 def test_muon_iterates_in_the_trainings_own_precision(monkeypatch: pytest.MonkeyPatch) -> None:
-    from rpe2d_bench import optimizers
+    from rpe2d_bench.training import optimizers
 
     seen: list[torch.dtype] = []
     exact = optimizers.orthogonal

@@ -16,7 +16,7 @@ from stripes import Stripes
 from test_accelerators import SPECS
 from test_train import training
 
-from rpe2d_bench.ranks import Ranks
+from rpe2d_bench.training.distributed import Ranks
 
 rank, folder, (name, optimizer, sharded) = int(sys.argv[1]), Path(sys.argv[2]), sys.argv[3:]
 torch.set_num_threads(1)

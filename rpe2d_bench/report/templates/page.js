@@ -22,13 +22,13 @@
     });
   }
 
-  // Sample strips: all sizes with one picture each, or one size with all its pictures.
+  // Sample strips: all sizes with one image each, or one size with all its images.
   for (const box of all(".strips")) {
-    const table = box.querySelector(".pictures");
+    const table = box.querySelector(".images");
     const labels = table.dataset.labels.split(" ");
     const heads = all("thead th[data-column]", table);
     const size = box.querySelector(".size");
-    const picture = box.querySelector(".picture");
+    const image = box.querySelector(".image");
     const update = () => {
       const view = box.querySelector("input[type=radio]:checked").value;
       box.dataset.view = view;
@@ -37,8 +37,8 @@
       }
       const head = heads[Number(size.value)];
       size.nextElementSibling.value = `${head.firstChild.textContent} px (${head.querySelector("small").textContent})`;
-      picture.nextElementSibling.value = `class ${labels[Number(picture.value)]}`;
-      table.style.setProperty("--pick", picture.value);
+      image.nextElementSibling.value = `class ${labels[Number(image.value)]}`;
+      table.style.setProperty("--pick", image.value);
       box.style.setProperty("--zoom", zoom.value);
     };
     const zoom = box.querySelector(".zoom");

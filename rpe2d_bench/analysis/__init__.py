@@ -1,0 +1,1 @@
+"""Numbers about records: results, intervals, significance, ranking."""

@@ -1,0 +1,195 @@
+"""Quality control: what is missing, failed, diverged or undertrained."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from rpe2d_bench.analysis.results import UNDERTRAINED_ACCURACY, UNDERTRAINED_EXCESS, Results
+from rpe2d_bench.analysis.vocabulary import Metric, size_label
+from rpe2d_bench.storage.records import Resolution
+
+MEMORIZED = 3.0  # standard errors above one half that count as memorization
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing a reader must know before believing a number."""
+
+    kind: str  # missing, failed, diverged, undertrained, weights, provenance, memorization, few seeds
+    what: str
+    why: str
+
+
+def undertrained(results: Results) -> dict[tuple[str, Resolution], str]:
+    """Models that have not reached the reference method's quality at their train resolution, and why we say so.
+
+    What a train record says itself (details: undertrained) wins over the rule.
+    """
+    found: dict[tuple[str, Resolution], str] = {}
+    for train in results.resolutions:
+        for model in results.models:
+            text = [r.details.get("undertrained") for r in results.find("train", model=model, train_resolution=train)]
+            if any(text):
+                reason = next(word for word in text if word)
+                found[model, train] = reason if isinstance(reason, str) else "its training record says so"
+            elif all(word is None for word in text) and (why := _behind(results, model, train)):
+                found[model, train] = why
+    return found
+
+
+def _behind(results: Results, model: str, train: Resolution) -> str | None:
+    main, reference = results.main_metric, results.reference
+    if main is None or reference is None or results.methods[reference].get("model") == model:
+        return None
+    methods = [name for name, spec in results.methods.items() if spec.get("model") == model]
+    ours = [e.mean for name in methods if (e := results.estimate(name, train, train, main))]
+    theirs = results.estimate(reference, train, train, main)
+    if ours and theirs and main.better == "lower":
+        floor = results.floor(train, train, main)
+        base = floor.mean if floor else 0.0
+        ours_excess, reference_excess = min(ours) - base, theirs.mean - base
+        best = min(methods, key=lambda name: _mean(results, name, train, main))
+        gap = results.difference(best, reference, train, train, main)
+        level = gap is not None and gap.basis != "seeds" and not gap.separated
+        if not level and ours_excess > UNDERTRAINED_EXCESS * max(reference_excess, 0.0):
+            return (
+                f"at {size_label(train)} px its {main.label} is {ours_excess:.3g} above the floor,"
+                f" {reference}'s is {reference_excess:.3g} (limit: {UNDERTRAINED_EXCESS:g} times that)"
+            )
+    for metric in results.metrics:
+        if not metric.key.startswith("accuracy"):
+            continue
+        seen = [e.mean for name in methods if (e := results.estimate(name, train, train, metric))]
+        aim = results.estimate(reference, train, train, metric)
+        if seen and aim and max(seen) < aim.mean - UNDERTRAINED_ACCURACY * metric.factor:
+            return (
+                f"at {size_label(train)} px its samples are recognised in {max(seen):.1f} %, {reference}'s in"
+                f" {aim.mean:.1f} %"
+            )
+    return None
+
+
+def _mean(results: Results, method: str, train: Resolution, metric: Metric) -> float:
+    found = results.estimate(method, train, train, metric)
+    return math.inf if found is None else found.mean
+
+
+def findings(results: Results) -> list[Finding]:
+    """Everything that limits what the numbers can say, worst first."""
+    found = [*_failed(results), *_diverged(results), *_missing(results)]
+    for (model, train), why in results.undertrained.items():
+        found.append(
+            Finding("undertrained", f"model {model} at {size_label(train)} px", why + "; other numbers inconclusive")
+        )
+    found += [*_weights(results), *_memorization(results), *_provenance(results)]
+    if len(results.seeds) == 1:
+        found.append(Finding("few seeds", "one seed", "no spread, no interval: differences may be luck"))
+    return found
+
+
+def _weights(results: Results) -> list[Finding]:
+    """Weights from files whose recipe is unknown, or is not what they are used under."""
+    text = {}
+    for record in results.find("train", status="ok"):
+        remark = (record.details.get("weights") or {}).get("remark")
+        if remark:
+            text[record.model, remark] = Finding("weights", f"model {record.model}", remark)
+    return list(text.values())
+
+
+def checks(results: Results) -> list[tuple[str, str]]:
+    """What was looked at, also where nothing was found."""
+    cells = [
+        (m, train, test) for train, tests in results.resolutions.items() for test in tests for m in results.methods
+    ]
+    states = [results.state(*cell) for cell in cells]
+    pairs = [(train, test) for train, tests in results.resolutions.items() for test in tests]
+    floors = sum(bool(results.floors(*pair)) for pair in pairs)
+    shares = [value for _, value, _ in _memorized(results)]
+    memorized = "not measured; write evaluate.metrics: [..., memorization]"
+    if shares:
+        memorized = f"{100 * min(shares):.0f} to {100 * max(shares):.0f} % of a cell's images are nearer to a"
+        memorized += " training image than to an unseen one; 50 % without memorization"
+    return [
+        ("cells", f"{states.count('ok')} of {len(cells)} complete, {len(results.seeds)} seeds asked for"),
+        ("failed", str(len(_failed(results)))),
+        ("not finite", str(len(_diverged(results)))),
+        ("floors", f"{floors} of {len(pairs)} test resolutions"),
+        ("undertrained", f"{len(results.undertrained)} of {len(results.models)} models"),
+        ("memorization", memorized),
+    ]
+
+
+def _memorized(results: Results) -> list[tuple[object, float, float]]:
+    """(record, share of images nearer to training images, its standard error without memorization)."""
+    return [
+        (record, value, 0.5 / math.sqrt(record.num_samples or 1))
+        for record in results.find("measure", status="ok")
+        for name, value in record.metrics.items()
+        if name.startswith("memorization") and math.isfinite(value)
+    ]
+
+
+def _memorization(results: Results) -> list[Finding]:
+    return [
+        Finding("memorization", describe_record(record), f"{100 * value:.0f} % of its images are nearer to a training"
+                f" image than to an unseen one; 50 ± {100 * error:.0f} % without memorization")
+        for record, value, error in _memorized(results)
+        if value > 0.5 + MEMORIZED * error
+    ]  # fmt: skip
+
+
+def _failed(results: Results) -> list[Finding]:
+    return [
+        Finding("failed", describe_record(record), record.error or "no reason recorded")
+        for record in results.records
+        if record.status == "failed"
+    ]
+
+
+def describe_record(record: object) -> str:
+    """'yarn 32 -> 48 px, seed 0'."""
+    model, method = getattr(record, "model", None), getattr(record, "method", None)
+    train, test = getattr(record, "train_resolution", None), getattr(record, "test_resolution", None)
+    name = method or (f"training of {model}" if model else getattr(record, "stage", "floor"))
+    size = " → ".join(size_label(r) for r in (train, test) if r)
+    return f"{name} {size} px, seed {getattr(record, 'seed', None)}"
+
+
+def _diverged(results: Results) -> list[Finding]:
+    found = []
+    for record in results.records:
+        bad = [name for name, value in record.metrics.items() if not math.isfinite(value)]
+        if bad and record.status == "ok":
+            found.append(Finding("diverged", describe_record(record), f"not finite: {', '.join(bad)}"))
+    return found
+
+
+def _missing(results: Results) -> list[Finding]:
+    found = []
+    for train, tests in results.resolutions.items():
+        for method in results.methods:
+            absent: dict[str, list[str]] = {}
+            for test in tests:
+                seeds = set(results.seeds) - {record.seed for record in results.cell(method, train, test)}
+                if seeds:
+                    absent.setdefault(", ".join(map(str, sorted(seeds))), []).append(size_label(test))
+            for seeds_text, sizes in absent.items():
+                what = f"{method} {size_label(train)} → {', '.join(sizes)} px, seed {seeds_text}"
+                found.append(Finding("missing", what, "asked for, not in the records"))
+    return found
+
+
+def _provenance(results: Results) -> list[Finding]:
+    found = []
+    commits = {record.provenance.commit for record in results.records}
+    if len(commits) > 1:
+        names = ", ".join(sorted((commit or "unknown")[:10] for commit in commits))
+        found.append(Finding("provenance", f"{len(commits)} commits", f"records come from different code: {names}"))
+    if any(record.provenance.dirty for record in results.records):
+        found.append(Finding("provenance", "uncommitted changes", "code or experiments differed from their commit"))
+    for train, test in ((train, test) for train, tests in results.resolutions.items() for test in tests):
+        if not results.floors(train, test):
+            found.append(Finding("missing", f"floor at {size_label(test)} px", "no real-against-real measurement"))
+    return found

@@ -1,0 +1,244 @@
+"""One run's records, seen as the experiment that was asked for: what is there, what is missing, what failed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any
+
+from rpe2d_bench.analysis.statistics import Estimate, Gap, estimate, paired
+from rpe2d_bench.analysis.vocabulary import Metric, describe, resolve_metric
+from rpe2d_bench.errors import UserError
+from rpe2d_bench.report.palette import Style, styles
+from rpe2d_bench.storage.records import Record, Resolution
+
+# A model counts as undertrained when, at its train resolution, its excess over the floor is more than this multiple
+# of the reference method's (unless a comparison by images does not separate the two), or its samples are recognised
+# this much less often. "Has not reached the baselines' quality" needs some number; these are choices, not results.
+UNDERTRAINED_EXCESS = 1.5
+UNDERTRAINED_ACCURACY = 0.05
+
+
+@dataclass(frozen=True)
+class Results:
+    """The records of one run and the experiment they belong to."""
+
+    records: list[Record]
+    # Paired comparisons by images, where they were made: metric, train_resolution, test_resolution, method, against,
+    # difference, low, high, p_adjusted, seeds, covers (metrics.compare.Comparison's fields).
+    comparisons: list[dict[str, Any]] = field(default_factory=list)
+    order: tuple[str, ...] = ()  # methods in the order of their colours, where it is not that of the experiment
+
+    def __post_init__(self) -> None:
+        if not self.records:
+            raise UserError("no records to report on; run an experiment first: rpe2d-bench run experiments/NAME.yaml")
+        runs = sorted({record.run for record in self.records})
+        if len(runs) > 1:
+            raise UserError(f"records of {len(runs)} runs ({', '.join(runs)}); a report shows one run, choose one")
+
+    # What was asked for
+
+    @property
+    def newest(self) -> Record:
+        return max(self.records, key=lambda record: record.created)
+
+    @property
+    def name(self) -> str:
+        return self.newest.experiment
+
+    @cached_property
+    def experiment(self) -> dict[str, Any]:
+        found: dict[str, Any] = self.newest.config.get("experiment") or {}
+        return found
+
+    @cached_property
+    def methods(self) -> dict[str, dict[str, Any]]:
+        """Methods in the order in which the experiment names them, with their settings."""
+        asked = dict(self.experiment.get("methods") or {})
+        for record in self.records:
+            if record.method is not None:
+                asked.setdefault(record.method, {"model": record.model})
+        return asked
+
+    @cached_property
+    def look(self) -> dict[str, Style]:
+        """How each method is drawn."""
+        everything = styles(dict.fromkeys([*self.order, *self.methods]))
+        return {method: everything[method] for method in self.methods}
+
+    @cached_property
+    def models(self) -> list[str]:
+        asked = dict.fromkeys(self.experiment.get("models") or {})
+        return list(asked | dict.fromkeys(record.model for record in self.records if record.model))
+
+    @cached_property
+    def seeds(self) -> list[int]:
+        asked = self.experiment.get("seeds") or []
+        return sorted({*asked, *(record.seed for record in self.records if record.seed is not None)})
+
+    @cached_property
+    def resolutions(self) -> dict[Resolution, list[Resolution]]:
+        """Train resolution -> test resolutions, squares by size first, then the others."""
+        found: dict[Resolution, set[Resolution]] = {}
+        for entry in self.experiment.get("resolutions") or []:
+            tests = {as_resolution(test) for test in entry["test"]}
+            found.setdefault(as_resolution(entry["train"]), set()).update(tests)
+        for record in self.records:
+            if record.stage == "measure" and record.train_resolution and record.test_resolution:
+                found.setdefault(record.train_resolution, set()).add(record.test_resolution)
+        return {train: sorted(tests, key=lambda r: (r[0] != r[1], r[0] * r[1], r)) for train, tests in found.items()}
+
+    @cached_property
+    def metrics(self) -> list[Metric]:
+        """Every metric that was measured, the main one first."""
+        keys = dict.fromkeys(key for record in self.records if record.stage == "measure" for key in record.metrics)
+        main = self.main_metric
+        return [main, *(self._describe(key) for key in keys if key != main.key)] if main else []
+
+    def _describe(self, key: str) -> Metric:
+        """What this package knows of a metric, else which way is better as the records say."""
+        known = describe(key)
+        if known.factor == 1000.0:  # customary for small kernel distances; a nuisance where they are not small
+            values = [abs(r.metrics[key]) for r in self.find("measure", status="ok") if key in r.metrics]
+            known = replace(known, factor=1000.0 if max(values, default=0.0) < 1.0 else 1.0)
+        if known.better is None:
+            text = [r.details.get("better", {}).get(key) for r in self.find("measure") if key in r.metrics]
+            return replace(known, better=next((word for word in text if word in ("lower", "higher")), None))
+        return known
+
+    @cached_property
+    def main_metric(self) -> Metric | None:
+        """None while nothing has been measured."""
+        asked = (self.experiment.get("report") or {}).get("main_metric", "kid")
+        key = resolve_metric(asked, (key for r in self.records if r.stage == "measure" for key in r.metrics))
+        return self._describe(key) if key else None
+
+    @property
+    def reference(self) -> str | None:
+        """The method that differences refer to."""
+        name = (self.experiment.get("report") or {}).get("reference_method")
+        return name if name in self.methods else None
+
+    @cached_property
+    def digest(self) -> str:
+        """sha256 over the records, in an order that does not depend on when they were written."""
+        lines = sorted(record.model_dump_json() for record in self.records)
+        lines += sorted(json.dumps(entry, sort_keys=True) for entry in self.comparisons)
+        return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+    # What is there
+
+    def find(self, stage: str, **fields: Any) -> list[Record]:
+        """Records of a stage whose fields have the given values."""
+        return [
+            record
+            for record in self.records
+            if record.stage == stage and all(getattr(record, name) == value for name, value in fields.items())
+        ]
+
+    def cell(self, method: str, train: Resolution, test: Resolution) -> list[Record]:
+        return self._cells.get((method, train, test), [])
+
+    @cached_property
+    def _cells(self) -> dict[tuple[str, Resolution, Resolution], list[Record]]:
+        cells: dict[tuple[str, Resolution, Resolution], list[Record]] = {}
+        for record in self.find("measure"):
+            if record.method and record.train_resolution and record.test_resolution:
+                cells.setdefault((record.method, record.train_resolution, record.test_resolution), []).append(record)
+        return cells
+
+    def by_seed(self, method: str, train: Resolution, test: Resolution, metric: Metric) -> dict[int, float]:
+        """Seed -> value as it is shown (metric.factor applied)."""
+        return {
+            record.seed: record.metrics[metric.key] * metric.factor
+            for record in self.cell(method, train, test)
+            if record.status == "ok" and record.seed is not None and metric.key in record.metrics
+        }
+
+    def estimate(self, method: str, train: Resolution, test: Resolution, metric: Metric) -> Estimate | None:
+        return estimate(list(self.by_seed(method, train, test, metric).values()))
+
+    def floors(self, train: Resolution, test: Resolution, stage: str = "floor") -> list[Record]:
+        """Real against real images, one record a seed; records from before 2026-11-23 name no train resolution."""
+        found = self.find(stage, test_resolution=test, status="ok")
+        return [r for r in found if r.train_resolution == train] or [r for r in found if r.train_resolution is None]
+
+    def floor(self, train: Resolution, test: Resolution, metric: Metric) -> Estimate | None:
+        """Real against real images at this size; global and local distances depend on the train resolution."""
+        return self._real("floor", train, test, metric)
+
+    def reconstruction(self, train: Resolution, test: Resolution, metric: Metric) -> Estimate | None:
+        """Real images after the autoencoder against real ones: what no model behind it can go below."""
+        return self._real("reconstruction", train, test, metric)
+
+    def _real(self, stage: str, train: Resolution, test: Resolution, metric: Metric) -> Estimate | None:
+        found = [record for record in self.floors(train, test, stage) if metric.key in record.metrics]
+        return estimate([record.metrics[metric.key] * metric.factor for record in found])
+
+    def difference(self, method: str, other: str, train: Resolution, test: Resolution, metric: Metric) -> Gap | None:
+        """method - other, by images where that was worked out, else paired over seeds."""
+        if known := self._compared.get((metric.key, train, test, method, other)):
+            return known.times(metric.factor)
+        if known := self._compared.get((metric.key, train, test, other, method)):
+            return known.reversed().times(metric.factor)
+        found = paired(self.by_seed(method, train, test, metric), self.by_seed(other, train, test, metric))
+        if found is None:
+            return None
+        identical = found.mean == 0 and not found.spread
+        return Gap(found.mean, found.n, found.low, found.high, found.excludes_zero and not identical, "seeds")
+
+    @cached_property
+    def _compared(self) -> dict[tuple[str, Resolution, Resolution, str, str], Gap]:
+        found = {}
+        for entry in self.comparisons:
+            where = (as_resolution(entry["train_resolution"]), as_resolution(entry["test_resolution"]))
+            basis = "samples" if entry["covers"] == "samples only" else "seeds and samples"
+            gap = Gap(
+                entry["difference"], entry["seeds"], entry["low"], entry["high"], entry["p_adjusted"] <= 0.05, basis
+            )
+            found[entry["metric"], *where, entry["method"], entry["against"]] = gap
+        return found
+
+    def basis(self, metric: Metric) -> str:
+        """What 'separated' rests on for a metric."""
+        kinds = {gap.basis for key, gap in self._compared.items() if key[0] == metric.key}
+        return kinds.pop() if len(kinds) == 1 else "seeds"
+
+    def state(self, method: str, train: Resolution, test: Resolution) -> str:
+        """'ok', 'partial' (seeds absent or failed), 'failed' or 'missing'."""
+        found = self.cell(method, train, test)
+        good = {record.seed for record in found if record.status == "ok"}
+        if good:
+            return "ok" if good >= set(self.seeds) else "partial"
+        return "failed" if found else "missing"
+
+    def best(self, train: Resolution, test: Resolution, metric: Metric) -> list[str]:
+        """The method with the best mean, first, and those that coincide with it; empty without a direction."""
+        means = {
+            method: found.mean
+            for method in self.methods
+            if (found := self.estimate(method, train, test, metric)) and found.mean == found.mean
+        }
+        if not means or metric.better is None:
+            return []
+        choose: Callable[..., float] = min if metric.better == "lower" else max
+        top = choose(means.values())
+        return [method for method, mean in means.items() if mean == top]
+
+    @cached_property
+    def undertrained(self) -> dict[tuple[str, Resolution], str]:
+        """(model, train resolution) -> why its numbers elsewhere are inconclusive."""
+        from rpe2d_bench.analysis.quality import undertrained
+
+        return undertrained(self)
+
+    def is_undertrained(self, method: str, train: Resolution) -> bool:
+        return (str(self.methods[method].get("model")), train) in self.undertrained
+
+
+def as_resolution(value: Any) -> Resolution:
+    """32 -> (32, 32); [32, 64] -> (32, 64), height first."""
+    return (value, value) if isinstance(value, int) else (int(value[0]), int(value[1]))

@@ -1,0 +1,50 @@
+"""Records against what their stages hold: a report shows what can be vouched for, and says what can't."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from rpe2d_bench.storage.records import Record
+from rpe2d_bench.storage.store import Store
+
+READ = ("curve", "samples", "observations", "reference_observations")  # artifacts that reports look into
+
+
+def verified(records: Iterable[Record], store: Store, say: Callable[[str], None]) -> list[Record]:
+    """The records as a report may use them. Nothing is written.
+
+    Numbers that are not those of a record's finished stage, whose checksums match, are replaced by the stage's; files
+    that are damaged are left out. Both are said. What is no longer in the store is the record's word alone.
+    """
+    damage: dict[str, str | None] = {}
+    found = []
+    for record in records:
+        record = _as_its_stage(record, store, say)
+        kept = dict(record.artifacts)
+        for name in READ:
+            path = kept.get(name)
+            if path is None or not (store.root / path).is_file():
+                continue
+            if path not in damage:
+                damage[path] = store.damage_of(store.root / path)
+                if damage[path]:
+                    say(f"{path}: {damage[path]}; the report leaves it out until `run` makes it again")
+            if damage[path]:
+                del kept[name]
+        found.append(record if kept == record.artifacts else record.model_copy(update={"artifacts": kept}))
+    return found
+
+
+def _as_its_stage(record: Record, store: Store, say: Callable[[str], None]) -> Record:
+    stage = "train" if record.stage == "train" else "measure"
+    file = store.folder(stage, record.key) / "result.json"
+    if record.status != "ok" or not file.is_file() or store.damage_of(file) is not None:
+        return record
+    values: dict[str, Any] = json.loads(file.read_bytes())["values"]
+    if changed := [name for name in {**values, **record.metrics} if values.get(name) != record.metrics.get(name)]:
+        who = f"{record.method or record.model or 'real images'}, seed {record.seed}"
+        say(f"record of {who}: {', '.join(changed)} is not what its stage holds; the stage's is shown")
+        return Record.model_validate(record.model_dump() | {"metrics": values})
+    return record

@@ -1,0 +1,252 @@
+"""What a name means, for `show`: everything that `ls` lists, from the tables and the comments where it is defined."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rpe2d_bench.errors import UserError, suggestion
+
+if TYPE_CHECKING:
+    from rpe2d_bench.config.experiment import Experiment
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """One meaning of a name."""
+
+    kind: str
+    name: str
+    what: str
+    facts: dict[str, str] = field(default_factory=dict)
+    options: list[dict[str, str]] = field(default_factory=list)  # name, value, default, what
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+Explain = Callable[[], Explanation]
+PARTS = {  # part of the schema -> what it is called, how it is written
+    "data": ("data set", "data: {name: %s}"),
+    "autoencoder": ("autoencoder", "autoencoder: {kind: %s, path: PATH}"),
+    "crops": ("crops", "models: {NAME: {crops: {kind: %s}}}"),
+    "encoding": ("encoding", "models: {NAME: {encoding: {kind: %s}}}"),
+    "positions": ("positions", "positions: {kind: %s}, of an encoding or a method"),
+    "frequencies": ("frequencies", "frequencies: {kind: %s}, of an encoding or a method"),
+    "logit_scale": ("logit scale", "logit_scale: {kind: %s}, of an encoding or a method"),
+}
+METHODS = ("encoding", "positions", "frequencies", "logit scale")  # kinds that have numbers at a grid
+VIEWS = {
+    "whole": "images as they are",
+    "global": "images resized to the train resolution: structure",
+    "local": "crops of the train size at native resolution, each against real crops at the same place: detail",
+    "spatial": "the feature map before pooling",
+    "judge": "the answers of `evaluate.judge`, a net other than the one of the distances",
+    "repetition": "correlation of each image with itself, shifted",
+    "objects": "connected objects, glyphs only",
+}
+FAILURES = 10  # of a run, named in its explanation
+
+
+def explain(name: str, store: Path) -> list[Explanation]:
+    """Every meaning of a name; raises UserError with a suggestion when there is none."""
+    known = _names(store)
+    found = [meaning for key, meanings in known.items() if key == name for meaning in meanings]
+    if not found and name.endswith(".yaml"):
+        raise UserError(f"no experiment file at {name}")
+    if not found:
+        raise UserError(f"unknown name {name!r}{suggestion(name, known) or '; rpe2d-bench ls names everything'}")
+    return [meaning() for meaning in found]
+
+
+def data_summary(entry: Any) -> str:
+    """What a data set is: the first sentence of its module, since its class documents the options."""
+    module = inspect.getmodule(entry)
+    return " ".join((inspect.getdoc(module) or "").partition("\n\n")[0].split()) if module else ""
+
+
+def _names(store: Path) -> dict[str, list[Explain]]:
+    found: dict[str, list[Explain]] = {}
+    for name, meaning in (*_parts(), *_measuring(), *_sizes(), *_experiments(), *_stored(store)):
+        found.setdefault(name, []).append(meaning)
+    return found
+
+
+def _parts() -> Iterable[tuple[str, Explain]]:
+    from rpe2d_bench import data, encodings
+    from rpe2d_bench.reference.json_schema import kinds
+
+    tables: dict[str, Any] = {"encoding": encodings.ENCODINGS, "positions": encodings.POSITIONS,
+              "frequencies": encodings.FREQUENCIES, "logit_scale": encodings.LOGIT_SCALES}  # fmt: skip
+    for part, entries in kinds().items():
+        kind, written = PARTS[part]
+        for name, entry in entries.items():
+            sentence = data_summary(data.DATASETS[name]) if part == "data" else entry["description"]
+            facts = {"write": written % name}
+            source = getattr(tables.get(part, {}).get(name), "source", None)
+            if source is not None and source.paper:
+                facts["source"] = source.paper
+            yield name, _fixed(Explanation(kind, name, sentence, facts, _options(entry)))
+
+
+def _options(entry: dict[str, Any]) -> list[dict[str, str]]:
+    from rpe2d_bench.reference.experiment_page import words
+
+    return [
+        {
+            "name": name,
+            "value": re.sub(r"\[(.*?)\]\(#.*?\)", r"\1", words(option)).replace("`", ""),
+            "default": "required" if name in entry["required"] else _plain(option.get("default")),
+            "what": option.get("description", ""),
+        }
+        for name, option in entry["properties"].items()
+    ]
+
+
+def _plain(value: Any) -> str:
+    """As it is written in YAML, on one line."""
+    import yaml
+
+    text = yaml.safe_dump(value, default_flow_style=True, width=10_000).strip()
+    return text.removesuffix("...").strip()
+
+
+def _measuring() -> Iterable[tuple[str, Explain]]:
+    from rpe2d_bench.analysis.vocabulary import describe
+    from rpe2d_bench.metrics import FEATURE_NETS, METRICS
+
+    for metric in METRICS.values():
+        facts = {
+            "better": "higher" if metric.higher_is_better else "lower",
+            "looks at": VIEWS.get(metric.needs, metric.needs),
+            "source": metric.citation,
+            "version": metric.version,
+            "write": f"evaluate: {{metrics: [{metric.name}]}}",
+        }
+        if metric.only:
+            facts["only with"] = f"the net {metric.only}"
+        yield metric.name, _fixed(Explanation("metric", metric.name, describe(metric.name).explanation, facts))
+    for net in FEATURE_NETS.values():
+        facts = {
+            "classifies": "yes; may be evaluate.judge" if net.classifies else "no",
+            "weights": "to be given by path" if net.needs_weights else "in the package, or with its extra",
+            "write": f"evaluate: {{features: {net.name}}}",
+        }
+        what = "a net whose features distances are taken in; values carry its name"
+        yield net.name, _fixed(Explanation("feature net", net.name, what, facts))
+
+
+def _sizes() -> Iterable[tuple[str, Explain]]:
+    from rpe2d_bench.models import SIZES
+
+    for name, (width, depth, heads) in SIZES.items():
+        facts = {"width": str(width), "depth": str(depth), "heads": str(heads),
+                 "write": f"model: {{preset: {name}/4}}, 4 being the side of a patch in pixels"}  # fmt: skip
+        yield name, _fixed(Explanation("size of the model", name, "a diffusion transformer", facts))
+
+
+def _experiments() -> Iterable[tuple[str, Explain]]:
+    for path in sorted(Path("experiments").glob("*.yaml")):
+        for name in (path.stem, str(path)):
+            yield name, lambda path=path: _experiment(path)  # type: ignore[misc]
+
+
+def _experiment(path: Path) -> Explanation:
+    from rpe2d_bench.resolve.load import load_experiment
+
+    sentence = _header(path)
+    facts = {name.lower(): text for name, text in sentence.items() if name != "Question"}
+    try:
+        facts |= _settings(load_experiment(path))
+    except UserError as error:  # such as images that are not there
+        facts["not ready"] = str(error)
+    return Explanation(
+        "experiment", path.stem, sentence.get("Question", ""), facts | {"next": f"rpe2d-bench plan {path}"}
+    )
+
+
+def _settings(loaded: Experiment) -> dict[str, str]:
+    sizes = "; ".join(
+        f"{_size(pair.train)} -> {', '.join(_size(test) for test in pair.test)}" for pair in loaded.resolutions
+    )
+    return {
+        "data": str(loaded.data.get("name")),
+        "model": loaded.model.preset,
+        "models": ", ".join(loaded.models),
+        "methods": ", ".join(loaded.methods),
+        "pixels": sizes,
+        "seeds": ", ".join(map(str, loaded.seeds)),
+        "metrics": ", ".join(loaded.evaluate.metrics),
+    }
+
+
+def _header(path: Path) -> dict[str, str]:
+    """'Question', 'Run', ... -> what the comment at the head of an experiment file says."""
+    found: dict[str, str] = {}
+    last = "Question"
+    for line in path.read_text().splitlines():
+        if not line.startswith("#"):
+            break
+        word, colon, rest = line.lstrip("# ").partition(":")
+        if colon and word.isalpha() and word.istitle():
+            last, found[word] = word, rest.strip()
+        else:
+            found[last] = f"{found.get(last, '')} {line.lstrip('# ').strip()}".strip()
+    return found
+
+
+def _stored(store: Path) -> Iterable[tuple[str, Explain]]:
+    from rpe2d_bench.storage import records
+
+    yield "records", _records
+    if (store / records.RECORDS_FILE).exists():
+        for run in dict.fromkeys(record.run for record in records.read(store)):
+            yield run, lambda run=run: _run(run, store)  # type: ignore[misc]
+
+
+def _records() -> Explanation:
+    from rpe2d_bench.reference.json_schema import comments
+    from rpe2d_bench.storage.records import RECORDS_FILE, Record
+
+    sentence = comments(Record)
+    fields = [
+        {"name": name, "value": "", "default": "", "what": sentence.get(name, "")}
+        for name in Record.model_fields
+        if name != "schema_version"
+    ]
+    facts = {"file": f"{RECORDS_FILE} in the store, a line each; appended, never edited",
+             "from Python": "rpe2d_bench.load_records(...)"}  # fmt: skip
+    return Explanation("format", "records", "results, one per trained model, cell and floor", facts, fields)
+
+
+def _run(run: str, store: Path) -> Explanation:
+    from rpe2d_bench.storage import records
+
+    found = [record for record in records.read(store) if record.run == run]
+    newest = max(found, key=lambda record: record.created)
+    counts = {stage: sum(r.stage == stage for r in found) for stage in ("train", "measure", "floor")}
+    failed = [record for record in found if record.status == "failed"]
+    facts = {
+        "experiment": newest.experiment,
+        "records": f"{counts['train']} trained models, {counts['measure']} cells, {counts['floor']} floors",
+        "failed": "none" if not failed else f"{len(failed)}, such as: " + "; ".join(
+            dict.fromkeys(str(record.error) for record in failed[:FAILURES])),
+        "made": f"{min(record.created for record in found)} to {newest.created}",
+        "commit": (newest.provenance.commit or "unknown") + (", with changes" if newest.provenance.dirty else ""),
+        "device": newest.provenance.device,
+        "command": newest.provenance.command,
+    }  # fmt: skip
+    return Explanation("run", run, f"a run of {newest.experiment} in {store}", facts)
+
+
+def _size(resolution: tuple[int, int]) -> str:
+    height, width = resolution
+    return str(height) if height == width else f"{height}x{width}"
+
+
+def _fixed(explanation: Explanation) -> Explain:
+    return lambda: explanation

@@ -1,0 +1,52 @@
+"""Commands that make or measure images."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from rpe2d_bench.cli.application import DEFAULT_STORE, AsJson, ExperimentFile, Overrides, StoreFolder, app
+
+
+@app.command()
+def sample(
+    experiment: ExperimentFile,
+    method: Annotated[str, typer.Option(help="A method of the experiment.")],
+    resolution: Annotated[str, typer.Option(metavar="HxW", help="Pixels; 48 is 48x48.")],
+    out: Annotated[Path, typer.Option(metavar="FILE", help="Where the images go (.png grid or .npz).")],
+    count: Annotated[int, typer.Option(help="Images.")] = 64,
+    seed: Annotated[int | None, typer.Option(help="A seed of the experiment; by default its first.")] = None,
+    overrides: Overrides = [],  # noqa: B006
+    store: StoreFolder = DEFAULT_STORE,
+) -> None:
+    """Generate images of one method at any resolution, from the trained model in the store."""
+    from rpe2d_bench.cli.sampling import sample_method
+
+    sample_method(experiment, tuple(overrides), method, resolution, out, count, seed, store)
+
+
+@app.command()
+def measure(
+    samples: Annotated[Path, typer.Argument(metavar="SAMPLES", help="Folder, .zip, or .npz with arr_0.")],
+    reference: Annotated[Path, typer.Option(metavar="DIR_OR_NPZ", help="Real images of the same size.")],
+    metrics: Annotated[str, typer.Option(help="Names, separated by commas.")] = "fd,kid,precision,recall",
+    features: Annotated[str, typer.Option("--features", "--net", help="Feature net.")] = "efficientnet-lite0",
+    weights: Annotated[Path | None, typer.Option(metavar="FILE", help="Of inception or dinov2.")] = None,
+    judge: Annotated[str | None, typer.Option(help="Classifier of the accuracy; classes are arr_1.")] = None,
+    train_resolution: Annotated[str | None, typer.Option(metavar="HxW", help="For global and local metrics.")] = None,
+    training: Annotated[Path | None, typer.Option(metavar="DIR_OR_NPZ", help="For the memorization check.")] = None,
+    count: Annotated[int | None, typer.Option(help="Images drawn of each side; by default all.")] = None,
+    seed: Annotated[int, typer.Option(help="Of that draw, and of metrics that draw.")] = 0,
+    device: Annotated[str, typer.Option(help="cpu, cuda or mps.")] = "cpu",
+    as_json: AsJson = False,
+) -> None:
+    """Measure anybody's images against real ones."""
+    from rpe2d_bench.cli.measuring import Request, measure_files
+    from rpe2d_bench.cli.sampling import parse_resolution
+
+    train = None if train_resolution is None else parse_resolution(train_resolution)
+    names = [name.strip() for name in metrics.split(",")]
+    request = Request(samples, reference, names, features, weights, judge, train, training, count, seed, device)
+    measure_files(request, as_json)

@@ -1,0 +1,174 @@
+"""What `ls` knows: everything that can be written in an experiment file, and the runs of a store."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from rpe2d_bench.errors import unknown
+
+Rows = list[dict[str, str]]
+
+
+def _methods(table_name: str) -> Callable[[Path], Rows]:
+    def rows(store: Path) -> Rows:
+        from rpe2d_bench import encodings
+
+        table: Mapping[str, Any] = getattr(encodings, table_name)
+        found = []
+        for name, entry in sorted(table.items()):
+            source = getattr(entry, "source", None)
+            found.append(
+                {
+                    "name": name,
+                    "what": _first_line(entry),
+                    "options": ", ".join(_options(entry)),
+                    "source": getattr(source, "paper", ""),
+                }
+            )
+        return found
+
+    return rows
+
+
+def _data(store: Path) -> Rows:
+    from rpe2d_bench.cli.explain import data_summary
+    from rpe2d_bench.data import DATASETS
+
+    return [
+        {"name": name, "what": data_summary(entry), "options": ", ".join(_options(entry))}
+        for name, entry in DATASETS.items()
+    ]
+
+
+def _crops(store: Path) -> Rows:
+    from rpe2d_bench.data.crops import CROPS
+
+    return [
+        {"name": name, "what": _first_line(entry), "options": ", ".join(_options(entry))}
+        for name, entry in CROPS.items()
+    ]
+
+
+def _metrics(store: Path) -> Rows:
+    from rpe2d_bench.metrics import METRICS
+
+    return [
+        {
+            "name": metric.name,
+            "version": metric.version,
+            "better": metric.better,
+            "source": metric.citation,
+        }
+        for metric in METRICS.values()
+    ]
+
+
+def _nets(store: Path) -> Rows:
+    from rpe2d_bench.metrics import FEATURE_NETS
+
+    return [
+        {
+            "name": net.name,
+            "classifies": "yes" if net.classifies else "no",
+            "weights": "to be given by path" if net.needs_weights else "in the package",
+        }
+        for net in FEATURE_NETS.values()
+    ]
+
+
+def _models(store: Path) -> Rows:
+    from rpe2d_bench.models import SIZES
+
+    return [
+        {"name": f"{name}/PATCH", "width": str(width), "depth": str(depth), "heads": str(heads)}
+        for name, (width, depth, heads) in SIZES.items()
+    ]
+
+
+def _experiments(store: Path) -> Rows:
+    found = []
+    for path in sorted(Path("experiments").glob("*.yaml")):
+        first = path.read_text().partition("\n")[0]
+        found.append({"file": str(path), "question": first.lstrip("# ").removeprefix("Question:").strip()})
+    return found
+
+
+def _runs(store: Path) -> Rows:
+    from rpe2d_bench.storage import records
+
+    if not (store / records.RECORDS_FILE).exists():
+        return []
+    rows: dict[str, dict[str, str]] = {}
+    counts: dict[str, list[int]] = {}
+    for record in records.read(store):
+        count = counts.setdefault(record.run, [0, 0])
+        count[0] += 1
+        count[1] += record.status == "failed"
+        rows[record.run] = {
+            "run": record.run,
+            "experiment": record.experiment,
+            "records": str(count[0]),
+            "failed": str(count[1]),
+            "latest": record.created,
+        }
+    return sorted(rows.values(), key=lambda row: row["latest"])
+
+
+KINDS: dict[str, Callable[[Path], Rows]] = {
+    "encodings": _methods("ENCODINGS"),
+    "positions": _methods("POSITIONS"),
+    "frequencies": _methods("FREQUENCIES"),
+    "logit_scales": _methods("LOGIT_SCALES"),
+    "data": _data,
+    "crops": _crops,
+    "models": _models,
+    "metrics": _metrics,
+    "nets": _nets,
+    "experiments": _experiments,
+    "runs": _runs,
+}
+
+
+def as_dict(kind: str | None, store: Path) -> dict[str, Rows]:
+    """Rows of one kind, or of all. Raises UserError with a suggestion."""
+    if kind is not None and kind not in KINDS:
+        raise unknown("kind of thing to list", kind, KINDS)
+    return {name: rows(store) for name, rows in KINDS.items() if kind in (None, name)}
+
+
+def show(kind: str | None, store: Path) -> None:
+    """Print a table per kind; without a kind, leave out the columns that take the most room."""
+    console = Console()
+    for name, rows in as_dict(kind, store).items():
+        if not rows:
+            continue
+        columns = [column for column in rows[0] if kind or column not in ("options", "source")]
+        table = Table(title=name, title_justify="left", box=None, header_style="bold", padding=(0, 2, 0, 0))
+        for column in columns:
+            table.add_column(column, overflow="fold", no_wrap=column == columns[0])
+        for row in rows:
+            table.add_row(*[Text(row[column]) for column in columns])  # a docstring's [B, N] is no markup
+        console.print(table)
+        console.print()
+    if kind is None:
+        console.print("more: rpe2d-bench ls KIND; rpe2d-bench show NAME", highlight=False)
+
+
+def _first_line(entry: Any) -> str:
+    return (inspect.getdoc(entry) or "").partition("\n")[0]
+
+
+def _options(entry: Any) -> list[str]:
+    if dataclasses.is_dataclass(entry):
+        return [field.name for field in dataclasses.fields(entry) if field.init]
+    from rpe2d_bench.encodings.spec import FROM_MODEL, schema
+
+    return [name for name in schema(entry) if name not in FROM_MODEL]

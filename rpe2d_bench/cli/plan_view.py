@@ -1,0 +1,158 @@
+"""A plan as people and scripts read it."""
+
+from __future__ import annotations
+
+import textwrap
+from typing import Any
+
+from rich.console import Console
+
+from rpe2d_bench.cli.live_display import duration
+from rpe2d_bench.cli.plan_table import PlanTable
+from rpe2d_bench.config.experiment import Experiment
+from rpe2d_bench.plan.cost import Cost, estimate, in_bytes, in_flops
+from rpe2d_bench.plan.expand import Plan, size
+from rpe2d_bench.plan.precision_notes import notes, warnings
+from rpe2d_bench.search import Searching
+from rpe2d_bench.search.known import cost_of_rest
+from rpe2d_bench.storage.store import Store
+
+
+def as_dict(plan: Plan, store: Store, searching: Searching | None = None) -> dict[str, Any]:
+    """Stages, what is cached, cost of the rest; of a search how far it is."""
+    cost = estimate(plan, store)
+    search = {}
+    if searching:
+        cost_of_search = vars(cost_of_rest(searching, store))
+        search = {"search": {**searching.table(), "finished": searching.finished, "cost_of_the_rest": cost_of_search}}
+    return search | {
+        "run": plan.run,
+        "store": str(store.root),
+        "data": plan.data,
+        "labels": plan.labels,
+        "trainings": [
+            {"label": trial.label, "key": trial.stage.key, "cached": store.has("train", trial.stage.key)}
+            for trial in plan.trials
+        ],
+        "weights": plan.remarks(),
+        "cells": [
+            {
+                "method": cell.method,
+                "model": cell.model,
+                "train_resolution": cell.train_resolution,
+                "test_resolution": cell.test_resolution,
+                "seed": cell.seed,
+                "key": cell.measure.key,
+                "cached": store.has("measure", cell.measure.key),
+                "coincides_with": cell.coincides_with,
+            }
+            for trial in plan.trials
+            for cell in trial.cells
+        ],
+        "arithmetic": notes(plan.choices) + warnings(plan.choices),
+        "cost_of_the_rest": vars(cost),
+    }
+
+
+def show(
+    plan: Plan,
+    store: Store,
+    console: Console | None = None,
+    *,
+    brief: bool = False,
+    searching: Searching | None = None,
+) -> None:
+    """Print the plan; brief leaves out the table of trainings and cells. searching: as far as it is known."""
+    console = console or Console()
+    measures = plan.measures()
+    cells = sum(len(trial.cells) for trial in plan.trials)
+    cost = estimate(plan, store, say=Console(stderr=True).print)
+    models, cached = len(plan.trials), len(plan.trials) - len(plan.missing_trainings(store))
+    ready = len(measures) - len(plan.missing_measures(store))
+    console.print(
+        f"{plan.experiment.name}  (run {plan.run}, store {store.root})", highlight=False, markup=False, soft_wrap=True
+    )
+    if searching:
+        _show_search(searching, store, console)
+    console.print(f"  data          {plan.data}", highlight=False, markup=False, soft_wrap=True)
+    console.print(f"  labels        of generated images: {plan.labels}", highlight=False, soft_wrap=True)
+    console.print(f"  trainings     {models}, {cached} cached", highlight=False)
+    for model, sentence in plan.remarks().items():
+        lines = textwrap.wrap(f"{model}: {sentence}", max(20, console.width - 16))
+        console.print("  weights       " + f"\n{'':16}".join(lines), highlight=False, markup=False)
+    console.print(
+        f"  measurements  {len(measures)}, {ready} cached; {cells} cells (methods x sizes x seeds), "
+        f"{len(plan.floors)} floors",
+        highlight=False,
+        soft_wrap=True,
+    )
+    for number, line in enumerate(notes(plan.choices)):
+        console.print(f"  {'' if number else 'arithmetic':14}{line}", highlight=False, soft_wrap=True)
+    console.print(f"  rest          {_words(cost)}", highlight=False, soft_wrap=True)
+    for line in (*warnings(plan.choices), *coinciding(plan.experiment)):
+        console.print(f"  note          {line}", highlight=False, markup=False, soft_wrap=True)
+    if not brief:
+        console.print()
+        console.print(PlanTable(plan, store))
+
+
+def coinciding(experiment: Experiment) -> list[str]:
+    """A sentence for every method whose frequencies are those of a plainer rule at some test size."""
+    from rpe2d_bench.encodings import Grid, replaced
+    from rpe2d_bench.encodings.describe import degenerate
+    from rpe2d_bench.models import preset
+
+    cell = 1
+    if experiment.autoencoder is not None:
+        from rpe2d_bench import autoencoders
+
+        cell = autoencoders.describe(experiment.autoencoder).downsampling
+    sizes: dict[str, list[str]] = {}
+    for name, method in experiment.methods.items():
+        if method.frequencies is None:
+            continue
+        model = experiment.models[method.model]
+        options = preset(experiment.model_of(method.model).preset)
+        spec, side = replaced(model.encoding, method.replacements), cell * options.patch_size
+        for pair in experiment.resolutions:
+            train = model.resolution or pair.train
+            for test in pair.test:
+                grids = (Grid(test[0] // side, test[1] // side), Grid(train[0] // side, train[1] // side))
+                for text in degenerate(spec, *grids, head_width=options.head_width):
+                    sizes.setdefault(f"{name}: {text}", []).append(size(test))
+    return [f"{text}; at {', '.join(dict.fromkeys(where))}" for text, where in sizes.items()]
+
+
+def _show_search(searching: Searching, store: Store, console: Console) -> None:
+    ended, trials = searching.counts
+    spaces = [entry for entry in searching.entries if entry.space]
+    models = sum(entry.section == "models" for entry in spaces)
+    sentence = f"  search        {trials} trials, {ended} known; {trials // max(1, len(spaces))} for each of "
+    console.print(f"{sentence}{models} models and {len(spaces) - models} methods", highlight=False, soft_wrap=True)
+    if not searching.finished:
+        cost = cost_of_rest(searching, store)
+        flops = f"train {cost.train_flops / 1e12:.3g} TFLOP, sample {cost.sample_flops / 1e12:.3g} TFLOP"
+        rest = f"about {duration(cost.seconds)}: {flops}"
+        console.print(
+            f"                {rest}\n  after it, with the values as they are written so far:", highlight=False
+        )
+
+
+def _words(cost: Cost) -> str:
+    if not cost.train_flops + cost.sample_flops:
+        return "nothing to train or to sample"
+    per = "per worker" if cost.device == "cpu" else "per GPU"
+    return (
+        f"about {duration(cost.seconds)}, {in_bytes(cost.memory)} {per}, {in_bytes(cost.disk)} of disk"
+        f"\n                train {in_flops(cost.train_flops)}, sample {in_flops(cost.sample_flops)}"
+        + (f", autoencoder {in_flops(cost.coding_flops)}" if cost.coding_flops else "")
+        + (f"\n                {_busy(cost)}" if cost.device != "cpu" or cost.coding_flops else "")
+    )
+
+
+def _busy(cost: Cost) -> str:
+    """What decides whether a machine is large enough."""
+    if cost.device == "cpu":
+        return f"{cost.device_hours:.3g} core-hours"
+    hours = f"{cost.device_hours:,.0f}" if cost.device_hours >= 100 else f"{cost.device_hours:.2g}"
+    return f"{hours} GPU-hours at {cost.pace / 1e12:.0f} TFLOP/s"

@@ -1,0 +1,101 @@
+"""The command `sample`: images of one method at any resolution, from the trained model in the store."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+
+from rpe2d_bench.config.experiment import Pair
+from rpe2d_bench.errors import UserError, unknown
+from rpe2d_bench.plan.expand import latent_space, make_plan, size
+from rpe2d_bench.plan.precision import Precisions
+from rpe2d_bench.resolve.load import load_experiment
+from rpe2d_bench.search.known import load
+from rpe2d_bench.stages import SampleStage
+from rpe2d_bench.stages.run_context import RunContext
+from rpe2d_bench.storage import images_file
+from rpe2d_bench.storage.store import Store
+
+
+def sample_method(
+    path: Path,
+    overrides: tuple[str, ...],
+    method: str,
+    resolution: str,
+    out: Path,
+    count: int,
+    seed: int | None,
+    store: Path,
+) -> None:
+    """Write `count` images as a .png grid, or as .npz with arr_0 [N, Y, X, 3] and labels in arr_1, as ADM's evaluator
+    and `measure` read it."""
+    from rpe2d_bench.models.cpu import keep_freed_memory
+
+    if out.suffix.lower() not in (".png", ".npz"):
+        raise UserError(f"--out {out}: write a file that ends in .png (a grid) or .npz (for evaluators)")
+    if count < 1:
+        raise UserError(f"--count {count}: ask for at least one image")
+    if method not in (methods := load_experiment(path, overrides).methods):
+        raise unknown("method", method, methods)
+    place = Store(store)
+    experiment, searching = load(path, overrides, [method], place)
+    if searching and not searching.finished:
+        raise UserError(f"the search of {path} has not ended in the store {place.root}; run: rpe2d-bench run {path}")
+    seed = experiment.seeds[0] if seed is None else seed
+    test = parse_resolution(resolution)
+    latents = latent_space(experiment)
+    patch = int(experiment.model_of(experiment.methods[method].model).preset.partition("/")[2])
+    patch *= 1 if latents is None else latents.downsampling
+    if any(side % patch for side in test):
+        raise UserError(f"--resolution {resolution}: every side has to be a multiple of a token's {patch} px")
+    pair = experiment.resolutions[0]
+    wanted = experiment.model_copy(
+        update={
+            "seeds": (seed,),
+            "resolutions": (Pair(train=pair.train, test=(test,)),),
+            "evaluate": experiment.evaluate.model_copy(update={"num_samples": max(count, 2)}),
+        }
+    )
+    trial = make_plan(wanted, overrides, Precisions(place, wanted.resources)).trials[0]
+    if not place.has("train", trial.stage.key):
+        raise UserError(
+            f"{trial.label} of {path} is not trained in the store {place.root}; "
+            f"run: rpe2d-bench run {path} --only {method}"
+        )
+    stage = trial.cells[0].measure.generated
+    assert isinstance(stage, SampleStage)
+    keep_freed_memory()
+    folder = stage.make(RunContext(place, experiment.resources))
+    images = images_file.first(folder / images_file.NAME, count)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    if out.suffix.lower() == ".npz":
+        labels = images_file.labels(folder / images_file.NAME)[:count]
+        with out.open("wb") as file:  # np.savez would add .npz to a name that ends in .NPZ
+            np.savez(file, arr_0=np.repeat(images, 3 // images.shape[1], axis=1).transpose(0, 2, 3, 1), arr_1=labels)
+    else:
+        _grid(images).save(out)
+    Console().print(f"{len(images)} images of {method} at {size(test)}: {out}", highlight=False, soft_wrap=True)
+
+
+def parse_resolution(text: str) -> tuple[int, int]:
+    """'48' or '32x64', height first, in pixels."""
+    sides = text.lower().split("x")
+    if len(sides) > 2 or not all(side.isdigit() and int(side) > 0 for side in sides):
+        raise UserError(f"a resolution is written 48 or HEIGHTxWIDTH in pixels, for example 32x64; got {text!r}")
+    return int(sides[0]), int(sides[-1])
+
+
+def _grid(images: np.ndarray):  # type: ignore[no-untyped-def]
+    """A Pillow image of the images, ten in a row, one pixel apart."""
+    from PIL import Image
+
+    columns = min(10, len(images))
+    rows = -(-len(images) // columns)
+    channels, height, width = images.shape[1:]
+    sheet = np.full((rows * (height + 1) - 1, columns * (width + 1) - 1, channels), 128, np.uint8)
+    for number, image in enumerate(images):
+        y, x = (number // columns) * (height + 1), (number % columns) * (width + 1)
+        sheet[y : y + height, x : x + width] = image.transpose(1, 2, 0)
+    return Image.fromarray(sheet.squeeze(-1) if channels == 1 else sheet)

@@ -1,0 +1,110 @@
+"""The commands `show` and `check`: what a name means, what a method really does, and whether it does what it must."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+from rich.text import Text
+
+from rpe2d_bench.cli.explain import METHODS, Explanation, explain
+from rpe2d_bench.config.printable import shown
+from rpe2d_bench.config.yaml_file import parse_value
+from rpe2d_bench.errors import UserError
+
+if TYPE_CHECKING:
+    from rpe2d_bench.encodings.describe import Realised
+
+
+def as_dict(
+    name: str, grid: str, train_grid: str, t: float, head_width: int, options: list[str], store: Path
+) -> dict[str, Any]:
+    """What a name means; for a method also its realised numbers."""
+    meanings, realised = _known(name, grid, train_grid, t, head_width, options, store)
+    numbers = {"realised": dataclasses.asdict(realised)} if realised else {}
+    return {"meanings": [meaning.as_dict() for meaning in meanings]} | numbers
+
+
+def show(name: str, grid: str, train_grid: str, t: float, head_width: int, options: list[str], store: Path) -> None:
+    """The same for people."""
+    meanings, realised = _known(name, grid, train_grid, t, head_width, options, store)
+    console = Console()
+    for meaning in meanings:
+        _print(meaning, console)
+    if realised is not None:
+        from rpe2d_bench.encodings.describe import as_text
+
+        console.print(as_text(realised), highlight=False, markup=False, soft_wrap=True)
+
+
+def draw(
+    name: str, grid: str, train_grid: str, t: float, head_width: int, options: list[str], store: Path, figure: Path
+) -> None:
+    """The realised numbers of a method as a figure."""
+    meanings, realised = _known(name, grid, train_grid, t, head_width, options, store)
+    if realised is None:
+        raise UserError(f"--figure draws methods; {name} is of the kind {meanings[0].kind!r}")
+    from rpe2d_bench.report.realised import draw
+
+    draw(name, realised, figure)
+
+
+def _known(
+    name: str, grid: str, train_grid: str, t: float, head_width: int, options: list[str], store: Path
+) -> tuple[list[Explanation], Realised | None]:
+    meanings = explain(name, store)
+    if any(meaning.kind in METHODS for meaning in meanings):
+        return meanings, _realised(name, grid, train_grid, t, head_width, options)
+    if options:
+        raise UserError(f"--set changes methods; {name} is of the kind {meanings[0].kind!r}")
+    return meanings, None
+
+
+def _realised(method: str, grid: str, train_grid: str, t: float, head_width: int, options: list[str]) -> Realised:
+    from rpe2d_bench.encodings.describe import describe, parse_grid, spec_of, with_option
+
+    spec = spec_of(method)
+    for option in options:
+        key, equals, value = option.partition("=")
+        if not equals:
+            raise UserError(f"--set {option}: write KEY=VALUE, for example --set theta=100")
+        spec = with_option(spec, key, parse_value(value, f"--set {shown(option)}"))
+    return describe(spec, parse_grid(grid), parse_grid(train_grid), t, head_width)
+
+
+def _print(meaning: Explanation, console: Console) -> None:
+    console.print(Text(f"{meaning.name} ({meaning.kind})", style="bold"))
+    console.print(Text(meaning.what))
+    facts = Table.grid(padding=(0, 2, 0, 0))
+    for name, value in meaning.facts.items():
+        facts.add_row(Text(f"  {name}"), Text(value))
+    console.print(facts)
+    if meaning.options:
+        shown = [key for key in ("name", "value", "default", "what") if any(row[key] for row in meaning.options)]
+        table = Table(box=None, header_style="bold", padding=(0, 2, 0, 0), pad_edge=False)
+        for key in shown:
+            table.add_column({"name": "  option" if "value" in shown else "  field"}.get(key, key), overflow="fold")
+        for row in meaning.options:
+            table.add_row(*(Text(("  " if key == "name" else "") + row[key]) for key in shown))
+        console.print(table)
+    console.print()
+
+
+def check_method(target: str) -> bool:
+    """Print every demand of the conformance suite on a method; whether all are kept."""
+    from rpe2d_bench.encodings.conformance.suite import check
+
+    findings = check(target)
+    console = Console()
+    for finding in findings:
+        mark = "[green]pass[/]" if finding.passed else "[red]FAIL[/]"
+        console.print(mark, escape(f"{finding.kind} {finding.method}: {finding.demand}"), highlight=False)
+        if finding.detail and not finding.passed:
+            console.print(f"     {finding.detail}", highlight=False, markup=False)
+    failed = sum(not finding.passed for finding in findings)
+    console.print(f"{len(findings) - failed} of {len(findings)} demands kept", highlight=False)
+    return not failed

@@ -1,0 +1,30 @@
+"""The command `status`: how far the runs of a store are, from another terminal."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rpe2d_bench.cli.console import open_console
+from rpe2d_bench.cli.view import View, duration
+from rpe2d_bench.storage import progress
+from rpe2d_bench.storage.store import Store
+
+
+def show(folder: Path) -> None:
+    """Print what each run that goes on shows in its own terminal, and what a run that was killed had reached."""
+    console = open_console()
+    found = [(alive, View.of(view)) for _, alive, view in progress.runs(Store(folder))]
+    for alive, view in found:
+        if alive:
+            console.print(view.name, highlight=False, markup=False, style="bold")
+            console.print(view)
+    if any(alive for alive, _ in found):
+        return
+    console.print(f"nothing runs in {folder}", highlight=False, markup=False, soft_wrap=True)
+    for _, view in found:
+        console.print(
+            f"{view.name} ended without a word after {duration(view.elapsed)}, with {view.counted}; "
+            "the same command continues",
+            highlight=False,
+            markup=False,
+        )

@@ -1,0 +1,288 @@
+"""What an experiment file may say. Importing this imports neither torch nor ray.
+
+Models are frozen and reject unknown keys; a default is written once, at its field. Options of encodings, data sets,
+crops and metrics belong to their own tables and are checked there (see check.py). Over 250 lines, since every field of
+the file stands here.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator, model_validator
+
+from rpe2d_bench.config.values import Crop, Decay, Guidance, Name, Resolution, Seed, Shift, allows_bool, holds_bool
+
+Options = dict[str, Any]  # {kind: ..., option: value}: the schema lives with the table that knows the kind
+
+
+class _Part(BaseModel):
+    """Frozen, without unknown keys, infinite numbers, or truth values where numbers belong."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_truth_values(cls, value: Any, info: ValidationInfo) -> Any:
+        if holds_bool(value) and not allows_bool(cls.model_fields[str(info.field_name)].annotation):
+            raise ValueError(f"{info.field_name}: true and false are no value here, got {value!r}")
+        return value
+
+
+class Model(_Part):
+    """Size of the transformer."""
+
+    preset: str  # NAME/PATCH, such as DiT-B/2
+    scan: Literal["none", "alternate"] = "none"  # alternate: causal blocks in turn (LEDiT)
+    stem: Literal["none", "dilated_conv"] = "none"  # dilated_conv: convolution in front (LEDiT)
+
+
+class Train(_Part):
+    """The recipe; equal for every model of an experiment unless an entry says otherwise."""
+
+    path: str = "linear"  # from data to noise
+    steps: int = Field(ge=0, le=1_000_000_000)
+    batch_size: int = Field(64, gt=0, le=1_000_000)
+    optimizer: Literal["adamw", "muon"] = "adamw"  # muon: matrices by Muon, the rest by AdamW
+    lr: float = Field(1e-3, gt=0, le=10)  # peak learning rate
+    betas: tuple[Decay, Decay] = (0.9, 0.99)
+    weight_decay: float = Field(0.0, ge=0, le=100)
+    warmup: int = Field(100, ge=0, le=1_000_000_000)  # steps of linear warm-up
+    decay: float = Field(0.3, ge=0, le=1)  # last share of the steps, over which the rate falls linearly to zero
+    ema: float = Field(0.999, ge=0, lt=1)  # decay of the averaged weights, which are what is sampled
+    grad_clip: float = Field(1.0, gt=0, le=1e6)  # largest gradient norm
+    class_dropout: float = Field(0.1, ge=0, lt=1)  # share of labels replaced by "no class", for guidance
+    time_mean: float = Field(0.0, ge=-10, le=10)  # logit-normal times
+    time_std: float = Field(1.0, gt=0, le=100)  # of the normal before the sigmoid
+    num_pictures: int | None = Field(None, gt=0, le=1_000_000_000)  # of the training split; by default all
+    precision: Literal["auto", "float32", "bf16"] = "auto"  # auto: what a measurement finds faster on this machine
+    compile: bool = False
+    accumulate: int = Field(
+        1, gt=0, le=1_000_000
+    )  # parts that a batch is computed in, one after the other, to save memory
+
+
+class Init(_Part):
+    """The model that a training starts from, instead of random weights: its averaged weights, a fresh optimizer."""
+
+    model: str  # an entry of models, which is trained for this if no method needs it
+    resolution: Resolution | None = None  # that it was trained at; by default the resolution of the entry it starts
+
+
+class Mixed(_Part):
+    """A further resolution in training."""
+
+    resolution: Resolution
+    share: float = Field(gt=0, lt=1)  # of the steps
+
+
+def _path(value: Any) -> Any:
+    return {"path": value} if isinstance(value, str) else value
+
+
+class Checkpoint(_Part):
+    """A file of weights. A path alone means {path: PATH}; it is looked for beside the experiment file first."""
+
+    path: str  # of a safetensors file, seen from the experiment file's folder, then from the working directory
+    format: Literal["ours"] = "ours"  # whose names and conventions the weights follow
+    trust: bool = False  # use them as they are although they were trained under something else; reports say so
+
+    @field_validator("format", mode="before")
+    @classmethod
+    def _supported(cls, value: Any) -> Any:
+        if value in ("sit", "dit", "fit"):
+            raise ValueError(f"checkpoint.format: {value} is not supported yet; only weights of this project are: ours")
+        return value
+
+
+WeightsPath = Annotated[Checkpoint, BeforeValidator(_path)]
+
+
+class ModelEntry(_Part):
+    """What is trained: one checkpoint per entry, train resolution and seed."""
+
+    encoding: Options  # in training
+    crops: Options = {"kind": "none"}  # in training
+    train: Options = {}  # replaces parts of the recipe; steps: 0 takes the weights of init or checkpoint as they are
+    model: Options = {}  # replaces parts of the size
+    resolution: Resolution | None = None  # trained at this one instead of the pair's, as a control
+    mixed: tuple[Mixed, ...] = ()  # resolutions that take turns with it, a batch each
+    init: Init | None = None  # starts from another entry's model
+    checkpoint: WeightsPath | None = None  # starts from a file's weights; null takes this entry's steps: 0 away with it
+
+    @model_validator(mode="before")
+    @classmethod
+    def _left_out(cls, data: Any) -> Any:
+        """`steps: 0` belongs to the weights that are taken: without them the file's recipe trains."""
+        if not isinstance(data, dict) or "checkpoint" not in data or data["checkpoint"] is not None or data.get("init"):
+            return data
+        train = data.get("train")
+        if not isinstance(train, dict) or train.get("steps") != 0:
+            return data
+        return {**data, "train": {name: value for name, value in train.items() if name != "steps"}}
+
+    @model_validator(mode="after")
+    def _consistent(self) -> ModelEntry:
+        if self.init is not None and self.checkpoint is not None:
+            raise ValueError("init and checkpoint both say where the weights come from; write one")
+        if sum(part.share for part in self.mixed) >= 1:
+            raise ValueError("the shares of mixed leave no step for the train resolution; their sum must be below 1")
+        return self
+
+
+class Sampler(_Part):
+    kind: str = "euler"
+    steps: int = Field(25, gt=0, le=100_000)
+    guidance: Guidance = 1.5  # 1.0 = none
+    shift: Shift = 1.0  # of timesteps; sqrt_tokens: sqrt(tokens / trained), at least 1
+    precision: Literal["auto", "float32", "bf16"] = "auto"  # of the model's passes; the integration is in float32
+
+
+class MethodEntry(_Part):
+    """What is compared: a checkpoint, and what replaces parts of its encoding or sampler."""
+
+    model: str  # an entry of models
+    positions: Options | None = None  # replaces the trained rule, as the next two do
+    frequencies: Options | None = None
+    logit_scale: Options | None = None
+    sampler: Options = {}
+    upscale: bool = False  # generate at the train resolution and resize: the control that every method must beat
+    conditioning: tuple[Crop, Crop, Crop] = (0.0, 0.0, 0.0)  # log2 zoom, centre y, x; zeros: complete images
+
+    @property
+    def replacements(self) -> Options:
+        """Parts of the encoding that this method replaces."""
+        parts = {"positions": self.positions, "frequencies": self.frequencies, "logit_scale": self.logit_scale}
+        return {name: options for name, options in parts.items() if options is not None}
+
+
+class Pair(_Part):
+    """A train resolution and the resolutions it is tested at."""
+
+    train: Resolution
+    test: tuple[Resolution, ...] = Field(min_length=1)
+
+
+class Evaluate(_Part):
+    sampler: Sampler = Sampler()
+    num_samples: int = Field(500, gt=1, le=10_000_000)  # images per cell, and in its reference
+    metrics: tuple[str, ...] = ("kid", "fd", "precision", "recall", "accuracy")
+    features: str = "glyphnet"  # net of the distances; its name becomes part of theirs
+    weights: str | None = None  # file of that net's weights, where the package ships none
+    guidance: tuple[Guidance, ...] = ()  # every method once more at each of these, as NAME-wX: does order hold?
+    labels: Literal["reference", "balanced", "iid"] = "reference"  # classes as in the reference, even in both, or drawn
+    judge: str | None = "glyphjudge"  # independent classifier of the accuracy
+    split: Literal["test", "validation"] = "test"  # tuning uses validation and never sees test
+
+
+class Resources(_Part):
+    """How it is run; never enters a hash."""
+
+    trials_in_parallel: int = Field(2, gt=0, le=100_000)  # slots for trainings and measurements
+    cpus_per_trial: int = Field(1, gt=0, le=100_000)
+    gpus_per_trial: float = Field(0, ge=0, le=100_000)  # a share of one, or that many for each training
+    sharded: bool = False  # the GPUs of a training divide the optimizer's state among them
+    device: Literal["cpu", "cuda", "mps"] = "cpu"
+    sample_batch: int = Field(64, gt=0, le=1_000_000)  # images generated together, fewer on larger grids
+    checkpoint_every: float = Field(20.0, gt=0, le=1e7)  # seconds between training checkpoints
+
+
+class Report(_Part):
+    main_metric: str = "kid"  # first in the report
+    reference_method: str | None = None  # what differences and "undertrained" refer to
+
+
+class Range(_Part):
+    """Numbers between two ends, both included."""
+
+    low: float
+    high: float
+    log: bool = False  # equally likely per factor, not per step
+    integer: bool = False  # whole numbers only
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Range:
+        if self.low >= self.high:
+            raise ValueError(f"low: {self.low:g} must be below high: {self.high:g}")
+        if self.log and self.low <= 0:
+            raise ValueError(f"low: {self.low:g} must be above 0 where log is true")
+        return self
+
+
+def _choices(value: Any) -> Any:
+    """A range or a list of values, complained about in one sentence."""
+    if isinstance(value, list | tuple) and len(value) > 1:
+        return tuple(value)
+    keys = set(value) if isinstance(value, dict) else set()
+    if isinstance(value, Range) or {"low", "high"} <= keys <= set(Range.model_fields):
+        return value
+    raise ValueError(
+        f"what is tried is a range, {{low: 1, high: 3}} (also log: true, integer: true), or a list of two values or "
+        f"more, got {value!r}"
+    )
+
+
+Choices = Annotated[Range | Annotated[tuple[Any, ...], Field(min_length=2)], BeforeValidator(_choices)]
+Spaces = dict[str, dict[str, Choices]]  # entry, or '*' for all -> path of an option below the entry -> what is tried
+
+
+class Search(_Part):
+    """Values tried before the comparison, equally often for every entry, on validation images only."""
+
+    trials: int = Field(
+        gt=1, le=100_000
+    )  # of every entry with anything to search; the first is the entry as it is written
+    algorithm: Literal["random", "optuna"] = "random"  # optuna: its tree-structured Parzen estimator
+    scheduler: Literal["none", "asha"] = "none"  # asha: trainings whose loss falls behind are stopped; only with Ray
+    seed: Seed = 0  # of the values, of the trainings, and of noise that no comparison uses
+    num_samples: int = Field(100, gt=1, le=10_000_000)  # images per trial and resolution, and in their reference
+    resolutions: tuple[Resolution, ...] = Field(min_length=1)  # a trial is judged by its mean over these
+    models: Spaces = {}  # options of trained models, such as train.lr; judged by the first method that uses the model
+    methods: Spaces = {}  # options of methods, such as frequencies.alpha, on the model as chosen
+
+
+class Experiment(_Part):
+    """One experiment file."""
+
+    schema_version: Literal[1]  # of this format
+    name: str = Field(
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=100
+    )  # also of its report folder and MLflow experiment
+    seeds: tuple[Seed, ...] = Field((0,), min_length=1)  # each trains every model once
+    data: Options  # what images show
+    autoencoder: Options | None = None  # models work on its latents; resolutions stay pixels
+    model: Model
+    train: Train
+    models: dict[Name, ModelEntry] = Field(min_length=1)
+    methods: dict[Name, MethodEntry] = Field(min_length=1)
+    resolutions: tuple[Pair, ...] = Field(min_length=1)
+    search: Search | None = None  # before the comparison
+    evaluate: Evaluate = Evaluate()
+    resources: Resources = Resources()
+    report: Report = Report()
+
+    @field_validator("seeds", "resolutions")
+    @classmethod
+    def _distinct(cls, value: tuple[Any, ...]) -> tuple[Any, ...]:
+        keys = [item.train if isinstance(item, Pair) else item for item in value]
+        if len(set(keys)) != len(keys):
+            raise ValueError("an entry occurs twice; write each once")
+        return value
+
+    @property
+    def compared(self) -> tuple[str, ...]:
+        """Model entries that a method uses; the others are trained only where one of these starts from them."""
+        used = {method.model for method in self.methods.values()}
+        return tuple(name for name in self.models if name in used)
+
+    def train_of(self, model: str) -> Train:
+        """The recipe of a model entry."""
+        return Train.model_validate({**self.train.model_dump(), **self.models[model].train})
+
+    def model_of(self, model: str) -> Model:
+        """The size of a model entry."""
+        return Model.model_validate({**self.model.model_dump(), **self.models[model].model})
+
+    def sampler_of(self, method: str) -> Sampler:
+        """The sampler of a method entry."""
+        return Sampler.model_validate({**self.evaluate.sampler.model_dump(), **self.methods[method].sampler})

@@ -1,0 +1,71 @@
+"""Values that fields of an experiment file may have: numbers in range, printable names, no truth values as numbers.
+
+Bounds are far from what anybody would write: they catch slips, and numbers that memory or float32 cannot hold, before
+anything is computed.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated, Any, Literal, get_args
+
+from pydantic import AfterValidator, BeforeValidator, Field
+
+from rpe2d_bench.config.printable import shown, unprintable
+
+
+def square(value: Any) -> Any:
+    return (value, value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+def name(value: str) -> str:
+    """A name is printed, drawn and written into tables and paths of several formats: one line of printable text."""
+    if not value or value != value.strip() or len(value) > 100 or unprintable(value):
+        raise ValueError(f"the name {shown(value)!r} must be 1 to 100 printable characters without spaces around them")
+    return value
+
+
+def allows_bool(annotation: Any) -> bool:
+    """Whether a truth value may stand somewhere in a field of this type."""
+    return annotation in (bool, Any) or any(allows_bool(part) for part in get_args(annotation))
+
+
+def holds_bool(value: Any) -> bool:
+    """Whether a value is a truth value, or a list with one."""
+    return isinstance(value, bool) or (isinstance(value, list | tuple) and any(map(holds_bool, value)))
+
+
+def holds_infinite(value: Any) -> bool:
+    """Whether a value is infinite or no number, or a list with one that is."""
+    if isinstance(value, list | tuple):
+        return any(map(holds_infinite, value))
+    return isinstance(value, float) and not math.isfinite(value)
+
+
+def shift(value: Any) -> Any:
+    """A number or the one word, complained about in one sentence."""
+    if value == "sqrt_tokens":
+        return value
+    try:
+        number = float(value)
+    except (TypeError, ValueError, OverflowError):
+        number = 0.0
+    if not 0 < number <= 1e6:
+        raise ValueError(f"shift: write sqrt_tokens or a number above 0 and up to 1,000,000, got {short(value)}")
+    return number
+
+
+def short(value: Any) -> str:
+    """A value for an error, cut where it is long."""
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."
+
+
+Side = Annotated[int, Field(gt=0, le=100_000)]  # pixels
+Seed = Annotated[int, Field(ge=0, lt=2**63)]
+Guidance = Annotated[float, Field(ge=0, le=1000)]
+Name = Annotated[str, AfterValidator(name)]  # of a model or a method
+Crop = Annotated[float, Field(ge=-10, le=10)]  # log2 of a zoom, or a share of the frame
+Decay = Annotated[float, Field(ge=0, lt=1)]
+Resolution = Annotated[tuple[Side, Side], BeforeValidator(square)]  # height, width; a single number is a square
+Shift = Annotated[float | Literal["sqrt_tokens"], BeforeValidator(shift)]

@@ -1,0 +1,1 @@
+"""Somebody's images: a folder or a zip of CLASS/ID.ext."""

@@ -1,0 +1,199 @@
+"""Rendered, decoded or encoded images as one memory-mapped array on disk, made once per content."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import logging
+import os
+import shutil
+import tempfile
+import time
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+
+from rpe2d_bench.data.interface import Dataset, Resolution, Split
+from rpe2d_bench.storage.rows_file import RowsFile
+
+LOG = logging.getLogger("rpe2d_bench.data")
+_VERSION = 1
+_CHUNK = 1024  # images rendered at a time
+POLL = 0.2  # seconds between two looks at the lock of an array that another process works on
+_ARRAY, _CHECKSUM, _DONE = "pictures.npy", "checksum.json", "done.json"
+
+Between = Callable[[int, int], None]  # called with rows done and rows in all, first of all; what it raises interrupts
+
+
+def cached_images(
+    dataset: Dataset,
+    split: Split,
+    count: int,
+    resolution: Resolution,
+    cache_dir: Path | str,
+    between: Between | None = None,
+) -> np.ndarray:
+    """The first images of a split, uint8 [count, C, H, W], memory-mapped (private: writing changes no file)."""
+    return cached_array(
+        f"pictures-{resolution[0]}x{resolution[1]}",
+        [_VERSION, dataset.revision, split, count, *resolution],
+        (count, dataset.channels, *resolution),
+        np.dtype(np.uint8),
+        lambda start, stop: dataset.images(split, np.arange(start, stop), resolution),
+        cache_dir,
+        between=between,
+    )
+
+
+def cached_array(
+    label: str,
+    identity: list[Any],
+    shape: tuple[int, ...],
+    dtype: np.dtype[Any],
+    make: Callable[[int, int], np.ndarray],
+    cache_dir: Path | str,
+    *,
+    chunk: int = _CHUNK,
+    between: Between | None = None,
+) -> np.ndarray:
+    """An array of which make(start, stop) gives rows; identity is what its content depends on.
+
+    Made in a folder of its own and renamed; a lock lets one process work while others wait; what an interrupted
+    attempt finished is kept; a checksum is compared on opening and on going on, and what does not match is made anew
+    and said so. Raises OSError where the disk is full.
+    """
+    directory = Path(cache_dir)
+    directory.mkdir(parents=True, exist_ok=True)
+    key = f"{label}-{hashlib.sha256(json.dumps(identity).encode()).hexdigest()[:20]}"
+    final = directory / key
+    found = _open(final, shape, dtype)
+    if found is not None:
+        return found
+    if final.exists():
+        LOG.warning("%s does not match its checksum; making it again", final)
+    with (directory / f"{key}.lock").open("w") as lock:
+        between = between or (lambda done, total: None)
+        _wait(lock, final, shape[0], between)
+        found = _open(final, shape, dtype)
+        if found is None:
+            _make(final, shape, dtype, make, chunk, between)
+            found = _open(final, shape, dtype)
+    if found is None:
+        raise OSError(f"{final}: what was just written cannot be read back")
+    return found
+
+
+def _wait(lock: IO[str], final: Path, total: int, between: Between) -> None:
+    """Take the lock; while another process works on the array, say how far that one is."""
+    while True:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            between(_count(final), total)
+            time.sleep(POLL)
+        else:
+            return
+
+
+def _count(final: Path) -> int:
+    """Rows that are done of an array under way."""
+    try:
+        return int(json.loads((_partial(final) / _DONE).read_text())[0])
+    except (OSError, ValueError, TypeError):
+        return 0
+
+
+def _partial(final: Path) -> Path:
+    return final.with_name(f"{final.name}.partial")
+
+
+def _make(
+    final: Path,
+    shape: tuple[int, ...],
+    dtype: np.dtype[Any],
+    make: Callable[[int, int], np.ndarray],
+    chunk: int,
+    between: Between,
+) -> None:
+    partial = _partial(final)
+    try:
+        array, done, checksum = _begun(partial, shape, dtype)
+        with array:
+            between(done, shape[0])
+            for start in range(done, shape[0], chunk):
+                stop = min(start + chunk, shape[0])
+                rows = np.ascontiguousarray(make(start, stop), dtype)
+                array.write(start, rows)
+                checksum = zlib.crc32(_bytes(rows), checksum)
+                array.sync()
+                _write_synced(partial / _DONE, json.dumps([stop, checksum]))
+                between(stop, shape[0])
+    except BaseException:
+        if not (partial / _DONE).exists():  # nothing to continue from
+            shutil.rmtree(partial, ignore_errors=True)
+        raise
+    _write_synced(partial / _CHECKSUM, json.dumps({"crc32": checksum, "shape": shape}))
+    (partial / _DONE).unlink(missing_ok=True)
+    if final.exists():  # damaged: moved away first, since a directory is not replaced by a rename
+        damaged = Path(tempfile.mkdtemp(prefix=f"{final.name}.tmp-", dir=final.parent))
+        final.rename(damaged / "damaged")
+        shutil.rmtree(damaged, ignore_errors=True)
+    partial.rename(final)
+
+
+def _begun(partial: Path, shape: tuple[int, ...], dtype: np.dtype[Any]) -> tuple[RowsFile, int, int]:
+    """The array under way, how many rows it has and their checksum."""
+    path = partial / _ARRAY
+    try:
+        done, checksum = json.loads((partial / _DONE).read_bytes())
+        array = RowsFile(path, shape, dtype, keep=True)
+        if type(done) is int and 0 < done <= shape[0] and _crc32(array.read(), done) == checksum:
+            return array, done, checksum
+        array.close()
+    except (OSError, ValueError, TypeError, EOFError):
+        pass  # nothing, or nothing usable
+    if (partial / _DONE).exists():
+        LOG.warning("%s does not match its checksum; starting it again", partial)
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    return RowsFile(path, shape, dtype), 0, 0
+
+
+def _write_synced(path: Path, text: str) -> None:
+    temporary = path.with_name(f".{path.name}")
+    with temporary.open("w") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+
+
+def _open(final: Path, shape: tuple[int, ...], dtype: np.dtype[Any]) -> np.ndarray | None:
+    """The array, or None when it is absent or does not match its checksum."""
+    try:
+        expected = json.loads((final / _CHECKSUM).read_bytes())
+        array = np.load(final / _ARRAY, mmap_mode="c")
+    except (OSError, ValueError, EOFError):
+        return None
+    if not isinstance(expected, dict) or array.shape != shape or array.dtype != dtype:
+        return None
+    if list(shape) != expected.get("shape"):
+        return None
+    return array if _crc32(array, shape[0]) == expected.get("crc32") else None
+
+
+def _crc32(array: np.ndarray, count: int) -> int:
+    """Of the first rows."""
+    checksum = 0
+    for start in range(0, count, _CHUNK):
+        rows = array[start : min(start + _CHUNK, count)]
+        checksum = zlib.crc32(_bytes(np.ascontiguousarray(rows)), checksum)
+    return checksum
+
+
+def _bytes(rows: np.ndarray) -> memoryview:
+    return rows.reshape(-1).view(np.uint8).data

@@ -1,0 +1,128 @@
+"""What every method must satisfy before it enters a table, applied to ours and to anybody else's alike.
+
+`check("ntk")`, `check("my_package:MyFrequencies")` or `check(MyClass)` return one Finding per demand. A class is told
+apart by what it is: an encoding is a PositionalEncoding, frequencies take (ctx, axis, F), positions return two tensors,
+a logit scale one number. Class attributes speak to the suite: `example`, the options to build it with where some are
+required; `identity_at_train_grid = False`, for methods that change something even at the train grid; and
+`identity_below_train_grid = True`, for those that change nothing on smaller grids either. An option `clamp` that is
+true says the same.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from rpe2d_bench.encodings.conformance.demand import TRAIN, Demand
+from rpe2d_bench.encodings.conformance.encodings import ENCODING_DEMANDS, HEADS, WIDTH
+from rpe2d_bench.encodings.conformance.positions import POSITION_DEMANDS
+from rpe2d_bench.encodings.conformance.rules import FREQUENCY_DEMANDS, LOGIT_SCALE_DEMANDS
+from rpe2d_bench.encodings.interface import Context, PositionalEncoding
+from rpe2d_bench.encodings.spec import FROM_MODEL, schema
+from rpe2d_bench.encodings.table import ENCODINGS, FREQUENCIES, LOGIT_SCALES, POSITIONS, Table
+from rpe2d_bench.errors import UserError, unknown
+
+DEMANDS: dict[str, tuple[Demand, ...]] = {
+    "positions": POSITION_DEMANDS,
+    "frequencies": FREQUENCY_DEMANDS,
+    "logit_scale": LOGIT_SCALE_DEMANDS,
+    "encoding": ENCODING_DEMANDS,
+}
+TABLES: dict[str, Table] = {
+    "positions": POSITIONS,
+    "frequencies": FREQUENCIES,
+    "logit_scale": LOGIT_SCALES,
+    "encoding": ENCODINGS,
+}
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One demand on one method: kept or not, and what was seen."""
+
+    method: str
+    kind: str
+    demand: str
+    passed: bool
+    detail: str = ""
+
+
+def check(target: str | Callable[..., Any], options: Mapping[str, Any] | None = None) -> list[Finding]:
+    """Every demand on a method: a name from a table, `KIND.NAME` where two tables share it, `module:Class`, or a class.
+
+    options: those to build it with; by default the class's `example`. Raises UserError where nothing can be built.
+    """
+    found = list(named(target)) if isinstance(target, str) else [(target.__name__, None, target)]
+    findings = []
+    for name, kind, cls in found:
+        method = built(name, cls, options)
+        kind = kind or kind_of(method)
+        findings += [examine(name, kind, demand, method) for demand in DEMANDS[kind]]
+    return findings
+
+
+def check_all() -> list[Finding]:
+    """`check` of everything in the tables."""
+    return [finding for kind, table in TABLES.items() for name in table for finding in check(f"{kind}.{name}")]
+
+
+def named(target: str) -> Iterator[tuple[str, str | None, Callable[..., Any]]]:
+    """(name, kind or None, class) of everything a string means."""
+    if ":" in target:
+        module, _, attribute = target.partition(":")
+        try:
+            yield target, None, getattr(importlib.import_module(module), attribute)
+        except (ImportError, AttributeError) as e:
+            raise UserError(
+                f"cannot check {target!r}: {e}; write module:Class of something that can be imported"
+            ) from e
+        return
+    kind, _, name = target.rpartition(".")
+    kinds = [kind] if kind in TABLES else list(TABLES)
+    matches = [(name, k, TABLES[k][name]) for k in kinds if name in TABLES[k]]
+    if not matches:
+        raise unknown("method", target, {name for table in TABLES.values() for name in table})
+    yield from matches
+
+
+def built(name: str, cls: Callable[..., Any], options: Mapping[str, Any] | None) -> Any:
+    """The method with its example options, for the suite's own model shape."""
+    given = dict(getattr(cls, "example", {}) if options is None else options)
+    if inspect.isclass(cls) and issubclass(cls, PositionalEncoding):
+        shape = {"width": WIDTH, "head_width": WIDTH // HEADS, "heads": HEADS}
+        given |= {p: shape[p] for p in schema(cls) if p in FROM_MODEL}
+    try:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            return cls(**given)
+    except TypeError as e:
+        raise UserError(
+            f"cannot build {name} with {given}: {e}; give it a class attribute `example` with options"
+        ) from e
+
+
+def kind_of(method: Any) -> str:
+    """Which of the four kinds an instance is."""
+    if isinstance(method, PositionalEncoding):
+        return "encoding"
+    if not callable(method):
+        raise UserError(f"{type(method).__name__} is no method: it has no __call__ and is no PositionalEncoding")
+    if len(inspect.signature(method).parameters) == 3:
+        return "frequencies"
+    result = method(Context(TRAIN, TRAIN, t=torch.tensor([0.5])))
+    return "positions" if isinstance(result, tuple) else "logit_scale"
+
+
+def examine(name: str, kind: str, demand: Demand, method: Any) -> Finding:
+    """One demand; an exception is a failure with its message."""
+    try:
+        problem = demand(method)
+    except Exception as e:
+        problem = f"{type(e).__name__}: {e}"
+    title = (demand.__doc__ or demand.__name__).splitlines()[0].rstrip(".")
+    return Finding(name, kind, title, problem is None, problem or "")

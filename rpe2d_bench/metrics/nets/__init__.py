@@ -1,0 +1,1 @@
+"""Feature nets and classifiers: images to features."""

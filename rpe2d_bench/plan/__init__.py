@@ -1,0 +1,1 @@
+"""An experiment as stages, each once, and what they will cost."""

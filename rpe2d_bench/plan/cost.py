@@ -1,0 +1,235 @@
+"""What a plan will cost before anything runs: FLOPs, time, memory and disk."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from rpe2d_bench.plan.calibration import pace_of, pool_resolutions
+from rpe2d_bench.plan.expand import Plan
+from rpe2d_bench.plan.pace import (
+    ASSUMED,
+    CODING,
+    Pace,
+    Stage,
+    Task,
+    forward_flops,
+    passes,
+    pool_seconds,
+    seconds_of,
+    shares,
+    wall_seconds,
+)
+from rpe2d_bench.stages import MeasureStage, ReferenceStage, SampleStage, TrainStage
+from rpe2d_bench.storage.store import Store
+
+Resolution = tuple[int, int]
+# Seconds of a run beside its stages, on the machine of docs/performance.md: imports (4), start of Ray (6), imports of
+# its workers (6); then the comparisons of methods and the report, and what they take longer for each cell.
+START, END, END_OF_CELL = 16.0, 4.0, 0.1
+WORKER = 6.6e8  # bytes of a worker before its first stage: interpreter, torch, Ray, nets of the metrics
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Of the part that is not in the store yet."""
+
+    train_flops: float
+    sample_flops: float
+    seconds: float  # wall, of the whole run: start, stages on all slots, report
+    memory: float  # bytes per worker: weights, gradients, optimizer, average and activations of a training
+    disk: float  # bytes that stay in the store, pools of training images or latents included
+    coding_flops: float  # of the autoencoder: training pools, samples, the floor of reconstructions
+    device_hours: float  # of one CPU core or one GPU, all work added up
+    device: str
+    pace: float  # FLOP/s of a device that the times come to for training and sampling
+
+
+def estimate(plan: Plan, store: Store, pace: Pace | None = None, say: Callable[[str], None] = lambda _: None) -> Cost:
+    """Cost of what is missing. pace: of this machine by default, which may take some seconds to measure."""
+    resources = plan.experiment.resources
+    trainings = [trial.stage for trial in plan.missing_trainings(store)]
+    missing = plan.missing_measures(store)
+    stages = missing_stages(plan, store)
+    if pace is None:
+        pace = pace_for(plan, store, say)
+    samples = [stage for stage in stages if isinstance(stage, SampleStage)]
+    floors = [stage.generated for stage in missing if isinstance(stage.generated, ReferenceStage)]
+    through = [floor for floor in floors if floor.latents is not None]
+    size = _train_size(plan) if trainings else 0
+    pools = _pools(trainings, size)
+    train_flops = sum(stage.recipe.steps * flops_per_step(stage) for stage in trainings)
+    sample_flops = sum(flops_of_samples(stage) for stage in samples)
+    encoding, decoding = _coding(plan)
+    coded = encoding * sum(count * pixels for count, pixels, _ in pools.values())
+    coded += decoding * sum(stage.count * _pixels(stage.resolution) for stage in samples)
+    coded += (encoding + decoding) * sum(floor.count * _pixels(floor.resolution) for floor in through)
+    tasks = tasks_of(plan, store, pace, size)
+    gpus = max(1.0, resources.gpus_per_trial)
+    computing = sum(seconds_of(stage, pace) for stage in stages if isinstance(stage, TrainStage | SampleStage))
+    images = sum(stage.count * _bytes(stage) for stage in samples)
+    weights = sum(4 * parameters(stage) for stage in trainings)
+    kept = sum(count * size for count, _, size in pools.values())
+    context = pace.python * (START + END + END_OF_CELL * sum(len(trial.cells) for trial in plan.trials))
+    return Cost(
+        train_flops=train_flops,
+        sample_flops=sample_flops,
+        seconds=context + wall_seconds(tasks, resources.trials_in_parallel) if stages else 0.0,
+        memory=WORKER + max((training_memory(stage, gpus) for stage in trainings), default=0.0) if stages else 0.0,
+        disk=images + weights + kept,
+        coding_flops=coded,
+        device_hours=sum(task.seconds for task in tasks) * gpus / 3600,
+        device=resources.device,
+        pace=(train_flops + sample_flops) / computing / gpus if computing else ASSUMED[resources.device],
+    )
+
+
+def pace_for(plan: Plan, store: Store, say: Callable[[str], None] = lambda _: None) -> Pace:
+    """How fast this machine is at what a plan lacks; nothing is measured where nothing is missing."""
+    stages, resources = missing_stages(plan, store), plan.experiment.resources
+    return pace_of([*stages, *_finished(plan, store)], resources, store, say) if stages else Pace(resources.device)
+
+
+def missing_stages(plan: Plan, store: Store) -> list[Stage]:
+    """Every stage of a plan that is not in the store, once; of a measurement that is there nothing is missing."""
+    found: dict[str, Stage] = {trial.stage.key: trial.stage for trial in plan.missing_trainings(store)}
+    for measure in plan.missing_measures(store):
+        for stage in _parts(measure):
+            if not store.has(stage.name, stage.key):
+                found[stage.key] = stage
+    return list(found.values())
+
+
+def tasks_of(plan: Plan, store: Store, pace: Pace, pool: int = 0) -> list[Task]:
+    """What slots do for the missing part of a plan: trainings, and measurements with their samples and references.
+
+    pool: images of the training split, which the first training of each size renders.
+    """
+    tasks: list[Task] = []
+    done: set[str] = set()
+    rendered: set[str] = set()
+    numbers: dict[str, int] = {}  # of trainings
+
+    def measured(measure: MeasureStage, needs: int | None, urgent: bool) -> None:
+        parts = [p for p in _parts(measure) if p.key not in done and not store.has(p.name, p.key)]
+        done.update(part.key for part in parts)
+        if parts:
+            tasks.append(Task(sum(seconds_of(part, pace) for part in parts), needs, urgent))
+
+    for trial in plan.trials:
+        stage = trial.stage
+        if not store.has("train", stage.key):
+            seconds = seconds_of(stage, pace)
+            count = stage.recipe.num_pictures or pool
+            for resolution in pool_resolutions(stage):
+                if (name := f"{stage.revision} {resolution} {count}") not in rendered:
+                    rendered.add(name)
+                    seconds += pool_seconds(stage, resolution, count, pace)
+            needs = numbers.get(stage.start.key) if stage.start is not None else None
+            numbers[stage.key] = len(tasks)
+            tasks.append(Task(seconds, needs))
+        for measure in trial.distinct():
+            measured(measure, numbers.get(stage.key), urgent=True)
+    for measure in plan.distinct_floors():
+        measured(measure, None, urgent=False)
+    return tasks
+
+
+def _parts(measure: MeasureStage) -> list[Stage]:
+    references = [reference for reference in (measure.reference, measure.training) if reference is not None]
+    return [measure, measure.generated, *references]
+
+
+def _finished(plan: Plan, store: Store) -> list[Stage]:
+    """Stages that may tell how fast this machine is."""
+    stages: list[Stage] = [trial.stage for trial in plan.trials]
+    stages += [part for measure in plan.measures() for part in _parts(measure)]
+    return [stage for stage in stages if store.has(stage.name, stage.key)]
+
+
+def in_bytes(number: float) -> str:
+    """34.1 MiB, 1.2 TiB."""
+    units = ("KiB", "MiB", "GiB", "TiB")
+    power = next((p for p in range(len(units)) if number < 1000 * 1024 ** (p + 1)), len(units) - 1)
+    return f"{number / 1024 ** (power + 1):.3g} {units[power]}"
+
+
+def in_flops(number: float) -> str:
+    """12.5 TFLOP, 3.1 EFLOP."""
+    units = ("GFLOP", "TFLOP", "PFLOP", "EFLOP", "ZFLOP")
+    power = next((p for p in range(len(units)) if number < 1000 ** (p + 4)), len(units) - 1)
+    return f"{number / 1000 ** (power + 3):.3g} {units[power]}"
+
+
+def flops_per_step(stage: TrainStage) -> float:
+    """Matrix products of a training step: the backward pass costs two forward passes."""
+    forward = sum(share * forward_flops(stage, stage.grid_of(size).tokens) for size, share in shares(stage).items())
+    return 3 * stage.recipe.batch_size * forward
+
+
+def flops_of_samples(stage: SampleStage) -> float:
+    """Matrix products of all images of a sample stage, guidance included."""
+    return stage.count * passes(stage) * forward_flops(stage.train, stage.grid.tokens)
+
+
+def parameters(stage: TrainStage) -> int:
+    """Weights of a stage's model."""
+    import torch
+
+    from rpe2d_bench.stages.denoiser import fresh_denoiser
+
+    with torch.device("meta"):
+        return sum(p.numel() for p in fresh_denoiser(stage).parameters())
+
+
+def training_memory(stage: TrainStage, devices: float = 1.0) -> float:
+    """Bytes a device: float32 weights, gradients, two moments, average; about 34 activations per token and width."""
+    from rpe2d_bench.models import preset
+
+    options = preset(stage.model.preset)
+    batch = stage.recipe.batch_size / stage.recipe.accumulate / devices
+    tokens = max(stage.grid_of(resolution).tokens for resolution in (stage.resolution, *(r for r, _ in stage.mixed)))
+    activation = 2 if stage.recipe.precision == "bf16" else 4
+    return 5 * 4 * parameters(stage) + 34 * activation * options.width * tokens * batch * options.depth
+
+
+def _train_size(plan: Plan) -> int:
+    from rpe2d_bench import data
+
+    return data.build(plan.experiment.data).size("train") or 0
+
+
+def _pools(trainings: list[TrainStage], size: int) -> dict[str, tuple[int, int, float]]:
+    """Pools of training images that share nothing: rows, pixels of a row, bytes of a row."""
+    pools: dict[str, tuple[int, int, float]] = {}
+    for stage in trainings:
+        count = min(stage.recipe.num_pictures or size, size) if size else stage.recipe.num_pictures or 0
+        for resolution in (stage.resolution, *(r for r, _ in stage.mixed)):
+            pixels, space, zoom = _pixels(resolution), stage.latents, stage.crops.get("max_zoom", 1.0)
+            crops = stage.crops["kind"] != "none"
+            if space is None:
+                pools[f"{resolution} {count}"] = (count, pixels, float(pixels * stage.channels))
+                if crops and stage.crops.get("source") == "native":
+                    native = round(pixels * zoom**2)
+                    pools[f"{resolution} {count} {zoom}"] = (count, native, float(native * stage.channels))
+                continue
+            stored = space.channels * (2 if space.spec.get("posterior") == "sample" else 1)
+            row = 2.0 * stored * pixels / space.downsampling**2
+            pools[f"{resolution} {count}"] = (count, pixels, row)
+            if crops:
+                pools[f"{resolution} {count} {stage.crops}"] = (count * space.windows, pixels, row)
+    return pools
+
+
+def _coding(plan: Plan) -> tuple[float, float]:
+    """FLOPs per pixel of the autoencoder's two halves; none without one."""
+    spec = plan.experiment.autoencoder
+    return (0.0, 0.0) if spec is None else CODING[spec["kind"]]
+
+
+def _pixels(resolution: Resolution) -> int:
+    return resolution[0] * resolution[1]
+
+
+def _bytes(stage: SampleStage) -> float:
+    return float(_pixels(stage.resolution) * stage.train.channels)

@@ -1,0 +1,175 @@
+"""How long stages take: seconds from a `Pace`, and the wall time of many stages on a few slots. Pure, given a Pace.
+
+    pace = pace_of(stages, resources, store)        # rpe2d_bench.plan.calibration: measures what is missing
+    left = sum(seconds_of(stage, pace) for stage in stages)
+
+A stage counts its own work only: of a measurement, neither its samples nor its reference. Rendering a training's images
+is `pool_seconds`, since trainings share pools.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from rpe2d_bench.models import flops_per_forward, preset
+from rpe2d_bench.stages import MeasureStage, ReferenceStage, SampleStage, TrainStage
+from rpe2d_bench.stages.validation import VALIDATION_IMAGES
+
+Resolution = tuple[int, int]
+Stage = TrainStage | SampleStage | MeasureStage | ReferenceStage
+# Achieved FLOP/s where nothing was measured, because the device is not here: 40 % of an H100's peak in bfloat16
+ASSUMED = {"cpu": 5.0e10, "mps": 2.0e12, "cuda": 4.0e14}
+AUTOENCODER = {"cpu": 5.0e10, "mps": 2.0e12, "cuda": 3.0e13}  # convolutions in float32
+PER_IMAGE = {"render": 1e-3, "observe": 2e-3}  # seconds where nothing was measured
+LOADING = 0.3  # seconds a stage takes to open what it needs and to write what it made
+
+
+@dataclass(frozen=True)
+class Pace:
+    """Seconds of one worker while the others are busy, by what they are for.
+
+    seconds: of a training step (`step_name`), of one image's evaluation by the model (`pass_name`), of rendering an
+    image (`render_name`) and of seeing it with the metrics' nets (`observe_name`).
+    """
+
+    device: str = "cpu"
+    seconds: Mapping[str, float] = field(default_factory=dict)
+    devices: float = 1.0  # GPUs that a training has
+    python: float = 1.0  # how many times as long Python's own work takes as on the machine of docs/performance.md
+
+    def of(self, name: str, otherwise: float) -> float:
+        """Measured seconds, or what is assumed."""
+        return self.seconds.get(name, otherwise)
+
+
+def step_name(stage: TrainStage, resolution: Resolution) -> str:
+    """Of what decides how long a training step takes."""
+    recipe = stage.recipe
+    how = f"{recipe.optimizer} {recipe.precision}{' compiled' if recipe.compile else ''}"
+    model = f"{stage.model.preset} {stage.model.scan} {stage.model.stem} {stage.model_channels}ch"
+    return f"step {model} {stage.grid_of(resolution).tokens} tokens batch {recipe.batch_size}/{recipe.accumulate} {how}"
+
+
+def pass_name(stage: TrainStage, tokens: int, precision: str) -> str:
+    """Of what decides how long a model takes for one image, without a gradient."""
+    return f"pass {stage.model.preset} {stage.model.scan} {stage.model_channels}ch {tokens} tokens {precision}"
+
+
+def render_name(stage: TrainStage | ReferenceStage, resolution: Resolution) -> str:
+    """Of an image of a data set at a resolution."""
+    return f"render {stage.revision} {resolution[0]}x{resolution[1]}"
+
+
+def observe_name(stage: ReferenceStage) -> str:
+    """Of an image as the metrics of a reference see it."""
+    (height, width), (train_height, train_width) = stage.resolution, stage.train_resolution
+    seen = f"{','.join(stage.metrics)} {stage.net} {stage.judge} {train_height}x{train_width}"
+    return f"observe {height}x{width} {seen}"
+
+
+def seconds_of(stage: Stage, pace: Pace) -> float:
+    """Seconds of a stage's own work on a worker, from its beginning."""
+    if isinstance(stage, TrainStage):
+        step = sum(share * step_seconds(stage, resolution, pace) for resolution, share in shares(stage).items())
+        checked = VALIDATION_IMAGES * pass_seconds(stage, stage.grid.tokens, "float32", pace)
+        return LOADING + stage.recipe.steps * step + checked
+    if isinstance(stage, SampleStage):
+        each = pass_seconds(stage.train, stage.grid.tokens, stage.sampler.precision, pace)
+        decoding = coding_flops(stage.train, stage.resolution, decode=True) / AUTOENCODER[pace.device]
+        return LOADING + stage.count * (passes(stage) * each + decoding)
+    reference = stage.reference if isinstance(stage, MeasureStage) else stage
+    seeing = pace.of(observe_name(reference), PER_IMAGE["observe"])
+    if isinstance(stage, ReferenceStage):
+        coding = 0.0
+        if stage.latents is not None:
+            pixels = stage.resolution[0] * stage.resolution[1]
+            coding = sum(CODING[stage.latents.spec["kind"]]) * pixels / AUTOENCODER[pace.device]
+        rendering = pace.of(render_name(stage, stage.resolution), PER_IMAGE["render"])
+        return LOADING + stage.count * (rendering + seeing + coding)
+    own = stage.generated.count * seeing if isinstance(stage.generated, SampleStage) else 0.0
+    return LOADING / 3 + own
+
+
+def pool_seconds(stage: TrainStage, resolution: Resolution, count: int, pace: Pace) -> float:
+    """Seconds until a training's images of one size are rendered and, with an autoencoder, encoded."""
+    rendering = pace.of(render_name(stage, resolution), PER_IMAGE["render"])
+    windows = stage.latents.windows if stage.latents is not None and stage.crops["kind"] != "none" else 1
+    return count * (rendering + windows * coding_flops(stage, resolution, decode=False) / AUTOENCODER[pace.device])
+
+
+def step_seconds(stage: TrainStage, resolution: Resolution, pace: Pace) -> float:
+    """Of a training step at one of its resolutions."""
+    tokens = stage.grid_of(resolution).tokens
+    flops = 3 * stage.recipe.batch_size * forward_flops(stage, tokens)
+    return pace.of(step_name(stage, resolution), flops / ASSUMED[pace.device]) / pace.devices
+
+
+def pass_seconds(stage: TrainStage, tokens: int, precision: str, pace: Pace) -> float:
+    """Of one image, evaluated by the model without a gradient."""
+    return pace.of(pass_name(stage, tokens, precision), forward_flops(stage, tokens) / ASSUMED[pace.device])
+
+
+def passes(stage: SampleStage) -> int:
+    """Evaluations of the model for one sample, guidance included."""
+    from rpe2d_bench.diffusion import evaluations
+
+    return evaluations(stage.sampler.kind, stage.sampler.steps) * (2 if stage.sampler.guidance != 1.0 else 1)
+
+
+def shares(stage: TrainStage) -> dict[Resolution, float]:
+    """Resolutions that a training draws from, and of how many of its steps."""
+    found = dict(stage.mixed)
+    found[stage.resolution] = 1 - sum(found.values())
+    return found
+
+
+def forward_flops(stage: TrainStage, tokens: int) -> float:
+    """Matrix products of one image's forward pass."""
+    return flops_per_forward(preset(stage.model.preset), tokens, stage.model_channels)
+
+
+# FLOPs of convolutions per pixel, encoder and decoder, counted with torch's FlopCounterMode: TAEF2, and the
+# AutoencoderKL of Stable Diffusion (128, 256, 512, 512 channels), which any other of its kind is taken for.
+CODING = {"taef2": (4.7e5, 5.4e5), "diffusers": (4.2e6, 9.5e6)}
+
+
+def coding_flops(stage: TrainStage, resolution: Resolution, *, decode: bool) -> float:
+    """Of the autoencoder, for one image; none without one."""
+    if stage.latents is None:
+        return 0.0
+    return CODING[stage.latents.spec["kind"]][decode] * resolution[0] * resolution[1]
+
+
+@dataclass(frozen=True)
+class Task:
+    """Something that a slot does in one piece."""
+
+    seconds: float
+    needs: int | None = None  # number of the task that has to end before it
+    urgent: bool = False  # comes before what is not, as measurements before trainings
+
+
+def wall_seconds(tasks: Sequence[Task], slots: int) -> float:
+    """When the last task ends: slots that never wait where anything can be done, urgent tasks first, else in order."""
+    waiting = list(range(len(tasks)))
+    running: list[tuple[float, int]] = []
+    ended: set[int] = set()
+    now = 0.0
+    while waiting or running:
+        ready = [n for n in waiting if tasks[n].needs is None or tasks[n].needs in ended]
+        ready.sort(key=lambda number: (not tasks[number].urgent, number))
+        for number in ready[: slots - len(running)]:
+            waiting.remove(number)
+            heapq.heappush(running, (now + tasks[number].seconds, number))
+        if not running:
+            break  # the rest waits for what nobody does
+        now, number = heapq.heappop(running)
+        ended.add(number)
+    return now
+
+
+def total(stages: Iterable[Stage], pace: Pace) -> float:
+    """Seconds of one worker for all of them."""
+    return sum(seconds_of(stage, pace) for stage in stages)

@@ -1,0 +1,135 @@
+"""From an experiment file to a checked Experiment; every complaint has its file, line and remedy."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from rpe2d_bench.config import yaml_file
+from rpe2d_bench.config.experiment import Experiment, Model, Options, Sampler, Train
+from rpe2d_bench.config.values import short
+from rpe2d_bench.errors import UserError, suggestion
+from rpe2d_bench.resolve.validate import check
+
+
+def load_experiment(path: Path, overrides: Sequence[str] = (), only: Sequence[str] = ()) -> Experiment:
+    """Read and check an experiment file; `overrides` are PATH.TO.KEY=VALUE, `only` keeps these methods.
+
+    Raises UserError with file, line and a suggestion.
+    """
+    document = yaml_file.read(path)
+    for override in overrides:
+        document.override(override)
+    experiment = _located(_validated(document), document.path.parent)
+    if experiment.search is not None:
+        from rpe2d_bench.search.validate import check as check_search
+
+        check(experiment, document)
+        check_search(experiment, document)  # of all methods, since a model is judged by the first that uses it
+    if experiment.evaluate.guidance:
+        from rpe2d_bench.config.guidance_sweep import swept
+
+        check(experiment, document)  # of the methods as they are written, which have a place in the file
+        experiment = swept(experiment, document)
+        return keep_methods(experiment, only) if only else experiment
+    if only:
+        experiment = keep_methods(experiment, only)
+    check(experiment, document)
+    return experiment
+
+
+def keep_methods(experiment: Experiment, only: Sequence[str]) -> Experiment:
+    """The experiment with these methods alone and the models they need; raises UserError for an unknown one."""
+    for name in only:
+        if name not in experiment.methods:
+            hint = suggestion(name, experiment.methods) or f"; methods: {', '.join(experiment.methods)}"
+            raise UserError(f"--only {name}: no such method{hint}")
+    methods = {name: method for name, method in experiment.methods.items() if name in only}
+    used = {name for method in methods.values() for name in _chain(experiment, method.model)}
+    models = {name: model for name, model in experiment.models.items() if name in used}
+    report = experiment.report
+    if report.reference_method not in methods:
+        report = report.model_copy(update={"reference_method": None})
+    return experiment.model_copy(update={"methods": methods, "models": models, "report": report})
+
+
+def _located(experiment: Experiment, folder: Path) -> Experiment:
+    """Paths of weights as seen from the working directory: what lies beside the experiment file comes first."""
+    models = dict(experiment.models)
+    for name, entry in models.items():
+        if entry.checkpoint is not None and (beside := folder / entry.checkpoint.path).is_file():
+            found = entry.checkpoint.model_copy(update={"path": str(beside)})
+            models[name] = entry.model_copy(update={"checkpoint": found})
+    return experiment.model_copy(update={"models": models})
+
+
+def _chain(experiment: Experiment, model: str) -> Iterator[str]:
+    """A model entry and those that it starts from."""
+    seen: set[str] = set()
+    while model in experiment.models and model not in seen:
+        seen.add(model)
+        yield model
+        init = experiment.models[model].init
+        model = init.model if init else model
+
+
+def _validated(document: yaml_file.Document) -> Experiment:
+    try:
+        experiment = Experiment.model_validate(document.data)
+        # The parts that replace others are checked as what they become, at the place where they were written.
+        for section, entries, parts in (
+            ("models", experiment.models, ("train", "model")),
+            ("methods", experiment.methods, ("sampler",)),
+        ):
+            for name, entry in entries.items():
+                for part in parts:
+                    _check_partial(document, (section, name, part), getattr(entry, part), part)
+        return experiment
+    except ValidationError as error:
+        raise document.error(*explain(error, Experiment)) from None
+
+
+_PARTS: Mapping[str, type[BaseModel]] = {"train": Train, "model": Model, "sampler": Sampler}
+
+
+def _check_partial(document: yaml_file.Document, at: tuple[str, ...], options: Options, part: str) -> None:
+    required: dict[str, Options] = {"train": {"steps": 1}, "model": {"preset": "DiT-Mini/4"}}
+    try:
+        _PARTS[part].model_validate({**required.get(part, {}), **options})
+    except ValidationError as error:
+        loc, message = explain(error, _PARTS[part])
+        raise document.error((*at, *loc), message) from None
+
+
+def explain(error: ValidationError, model: type[BaseModel]) -> tuple[tuple[str | int, ...], str]:
+    """Place and one sentence for the first of pydantic's findings."""
+    # An unknown key explains a missing one: name it first.
+    first = min(error.errors(), key=lambda finding: finding["type"] != "extra_forbidden")
+    loc = tuple(part for part in first["loc"] if not (isinstance(part, str) and "[" in part))
+    name = ".".join(str(part) for part in loc)
+    if first["type"] == "extra_forbidden":
+        known = _fields_at(model, loc[:-1])
+        hint = suggestion(str(loc[-1]), known) or f"; known keys: {', '.join(known)}"
+        return loc, f"unknown key {str(loc[-1])!r}{hint}"
+    if first["type"] == "missing":
+        return loc, f"{name} is missing; add it"
+    message = first["msg"].removeprefix("Value error, ")
+    if first["type"] == "value_error":
+        return loc, message
+    return loc, f"{name}: {message[0].lower()}{message[1:]}, got {short(first['input'])}"
+
+
+def _fields_at(model: type[BaseModel], loc: tuple[str | int, ...]) -> list[str]:
+    """Keys that the schema knows at a place."""
+    for part in loc:
+        if isinstance(part, int) or part not in model.model_fields:
+            continue  # an index, or a name that the user chose (an entry of models or methods)
+        annotation: Any = model.model_fields[part].annotation
+        for candidate in (annotation, *getattr(annotation, "__args__", ())):
+            if isinstance(candidate, type) and issubclass(candidate, BaseModel):
+                model = candidate
+                break
+    return list(model.model_fields)

@@ -1,0 +1,186 @@
+"""Ray runs the stages: a task per training and per measurement, in workers that stay.
+
+A fixed number of slots is shared by both, in the order of runner.order, so that nothing that Ray starts competes with
+a training. What a stage needs lies in the store; Ray only decides where.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import tempfile
+from typing import Any
+
+from rpe2d_bench.config.experiment import Resources
+from rpe2d_bench.errors import UserError
+from rpe2d_bench.models.cpu import ONE_HEAP, keep_freed_memory
+from rpe2d_bench.runner.order import Job
+from rpe2d_bench.runner.queue import Queue
+from rpe2d_bench.runner.several_gpus import processes, train_together
+from rpe2d_bench.stages import MeasureStage, TrainStage
+from rpe2d_bench.stages.run_context import RunContext
+from rpe2d_bench.storage.progress import ProgressFiles
+from rpe2d_bench.storage.store import Unwritable
+
+RETRIES = 2  # of a stage whose process was killed; it continues from its checkpoint
+ENVIRONMENT = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_AUTH_MODE": "disabled",  # of the local cluster that `run` starts; a real cluster keeps its own
+    "RAY_TRAIN_ENABLE_V2_MIGRATION_WARNINGS": "0",
+    "RAY_task_oom_retries": str(RETRIES),  # without end by default, for a stage that never fits
+}
+SOCKET_PATH = 107  # bytes that a Unix socket's path may have
+SOCKET = "session_2026-01-01_00-00-00_000000_4194304/sockets/plasma_store"  # the longest, below Ray's folder
+SHORT = "/tmp"
+OBJECT_STORE = 128 * 2**20  # bytes; stages hand each other paths, not images
+
+
+def run(queue: Queue) -> None:
+    """Finish the work on a local Ray, or on the cluster that RAY_ADDRESS names."""
+    queue.watch.phase("starting Ray")
+    start(queue.context)
+    import ray
+
+    try:
+        _Engine(queue).finish()
+    finally:
+        ray.shutdown()
+
+
+def start(context: RunContext, *, places: int = 1) -> None:
+    """Ray on this machine, with that many places for each slot, or on the cluster that RAY_ADDRESS names."""
+    cluster = os.environ.get("RAY_ADDRESS")
+    for name, value in ENVIRONMENT.items():
+        if not (cluster and name == "RAY_AUTH_MODE"):
+            os.environ.setdefault(name, value)
+
+    resources = context.resources
+    threads = str(resources.cpus_per_trial)
+    common: dict[str, Any] = {
+        "log_to_driver": False,
+        "logging_level": logging.ERROR,
+        "runtime_env": {"env_vars": {"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads, **ONE_HEAP}},
+    }
+    if cluster:
+        _init(address="auto", **common)
+        return
+    _make_room_for_sockets(context)
+    together = processes(resources)
+    slots = resources.trials_in_parallel * (1 if together == 1 else 1 + together)
+    _init(
+        num_cpus=places * slots * resources.cpus_per_trial,
+        include_dashboard=False,
+        object_store_memory=OBJECT_STORE,
+        **common,
+    )
+
+
+def _init(**options: Any) -> None:
+    """ray.init, whose failures are one sentence."""
+    import ray
+
+    try:
+        ray.init(**options)
+    except Exception as error:  # of any kind: sockets, ports, disk, a cluster that does not answer
+        where = f"at RAY_ADDRESS={os.environ['RAY_ADDRESS']}" if "address" in options else "on this machine"
+        raise UserError(
+            f"Ray did not start {where} ({one_line(error)}); set RAY_TMPDIR to a short path of a folder that can be "
+            "written, or leave Ray out with --engine local"
+        ) from error
+
+
+def _make_room_for_sockets(context: RunContext) -> None:
+    """Ray puts its sockets below TMPDIR, and the system cuts their paths at 107 bytes: where that is too long, /tmp."""
+    if "RAY_TMPDIR" in os.environ:
+        return
+    longest = f"{tempfile.gettempdir()}/ray/{SOCKET}"
+    if len(os.fsencode(longest)) > SOCKET_PATH:
+        os.environ["RAY_TMPDIR"] = SHORT
+        context.say(f"TMPDIR is too long for the sockets of Ray, whose files go to {SHORT}/ray (RAY_TMPDIR chooses)")
+
+
+class _Engine:
+    """The tasks that run, and the slots they run in."""
+
+    def __init__(self, queue: Queue) -> None:
+        import ray
+
+        self._ray, self._queue = ray, queue
+        resources = queue.context.resources
+        self._free = resources.trials_in_parallel
+        self._running: dict[Any, Job] = {}
+        several = processes(resources) > 1  # which hold the GPUs; their training only waits, and hears of a kill
+        share: dict[str, Any] = {"num_cpus": resources.cpus_per_trial, "num_gpus": _gpus(resources)}
+        self._measure = ray.remote(max_retries=RETRIES, **share)(make_stage)
+        self._train = self._measure.options(num_gpus=0, retry_exceptions=True) if several else self._measure
+
+    def finish(self) -> None:
+        """Start stages as slots come free and record them as they end, until all are done."""
+        self._start()
+        while self._running:
+            done, _ = self._ray.wait(list(self._running), timeout=1)
+            ended = [self._ended(task) for task in done]
+            self._start()
+            for job, error in ended:  # watching takes no worker's time
+                self._queue.printed(job, error)
+
+    def _start(self) -> None:
+        while self._free and (work := self._queue.next()) is not None:
+            job, stage = work
+            function = self._train if isinstance(stage, TrainStage) else self._measure
+            self._running[function.remote(stage, self._queue.context)] = job
+            self._free -= 1
+
+    def _ended(self, task: Any) -> tuple[Job, str | None]:
+        job = self._running.pop(task)
+        self._free += 1
+        try:
+            error = self._ray.get(task)
+        except self._ray.exceptions.OutOfMemoryError:
+            error = "out of memory; lower resources.trials_in_parallel, resources.sample_batch or train.batch_size"
+        except Unwritable as raised:
+            raise Unwritable(str(getattr(raised, "cause", raised))) from None
+        except Exception as raised:  # the worker died more often than it is retried, or a bug: the rest goes on
+            error = one_line(raised)
+        self._queue.ended(job, error)
+        return job, error
+
+
+def make_stage(stage: TrainStage | MeasureStage, context: RunContext) -> str | None:
+    """Runs in a worker; what the user can mend comes back as a sentence."""
+    pin_threads(context)
+    assert isinstance(context.progress, ProgressFiles)
+    try:
+        with context.progress.working(stage.key):
+            _make(stage, context)
+    except Unwritable:  # ends the run: nothing else could be kept, either
+        raise
+    except UserError as error:
+        return str(error)
+    return None
+
+
+def _make(stage: TrainStage | MeasureStage, context: RunContext) -> None:
+    several = processes(context.resources) > 1
+    if isinstance(stage, TrainStage) and several and not context.store.has("train", stage.key):
+        train_together(stage, context)
+    else:
+        stage.make(context)
+
+
+def pin_threads(context: RunContext) -> None:
+    """As many threads in this worker as it was given CPUs, and freed memory kept for the next tensor."""
+    import torch
+
+    torch.set_num_threads(context.resources.cpus_per_trial)
+    keep_freed_memory()
+
+
+def _gpus(resources: Resources) -> float:
+    """Of a task that takes one GPU or a share of it."""
+    return min(1, resources.gpus_per_trial) if resources.device == "cuda" else 0
+
+
+def one_line(error: BaseException) -> str:
+    text = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {text[-1] if text else 'no message'}"

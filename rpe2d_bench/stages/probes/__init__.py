@@ -1,0 +1,1 @@
+"""What is measured inside a model instead of on its samples."""

@@ -1,0 +1,1 @@
+"""What lies on disk: stages by content, records, images, progress."""

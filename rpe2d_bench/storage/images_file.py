@@ -1,0 +1,57 @@
+"""samples.npz, what a sampling leaves: `pictures` uint8 [N, C, Y, X] and their `labels` [N].
+
+50,000 images of 1,024 px are 146 GiB, so they are written from a file, read in pieces and looked at from the front.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from zipfile import BadZipFile, ZipFile
+from zlib import error as ZlibError
+
+import numpy as np
+
+from rpe2d_bench.storage.npz import header, rows
+
+NAME = "samples.npz"
+PIECE = 2**26  # bytes of images in memory at once, unless one batch is more
+BATCH = 64  # of the nets that look at images: pieces are whole batches, so that they give the bits of the whole
+UNREADABLE = (OSError, KeyError, ValueError, EOFError, BadZipFile, ZlibError)  # what reading a damaged file raises
+
+
+def piece_length(image: tuple[int, ...], growth: int = 1) -> int:
+    """Images [C, Y, X] of a piece, when each becomes `growth` times as many bytes."""
+    return max(1, PIECE // (BATCH * growth * math.prod(image))) * BATCH
+
+
+def save(path: Path, images: np.ndarray, labels: np.ndarray) -> None:
+    """Write images, which may be a memory map, and labels."""
+    np.savez_compressed(path, images=images, labels=labels)
+
+
+def shape(path: Path) -> tuple[int, ...]:
+    """[N, C, Y, X] of the images."""
+    with ZipFile(path) as archive:
+        return header(archive, "pictures")[0]
+
+
+def labels(path: Path) -> np.ndarray:
+    with np.load(path, allow_pickle=False) as stored:
+        found: np.ndarray = stored["labels"]
+    return found
+
+
+def first(path: Path, count: int) -> np.ndarray:
+    """The images at the front, at most `count`."""
+    if count < 1:
+        return np.empty((0, *shape(path)[1:]), np.uint8)
+    with ZipFile(path) as archive:
+        return next(rows(archive, "pictures", count))
+
+
+def pieces(path: Path, growth: int = 1) -> Iterator[np.ndarray]:
+    """All images in order, a piece at a time."""
+    with ZipFile(path) as archive:
+        yield from rows(archive, "pictures", piece_length(header(archive, "pictures")[0][1:], growth))

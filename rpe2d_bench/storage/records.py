@@ -1,0 +1,215 @@
+"""Records: the immutable results that reports and MLflow are views of.
+
+A store (``runs/`` by default) holds ``records.jsonl``: one Record a line, appended, never edited.
+A later line with the same identity (run, stage, model, method, resolutions, seed) supersedes an earlier one when read.
+How lines are written, read and set aside is in `record_lines.py`; `append` and `read` are here, too.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+import platform
+import subprocess
+import sys
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from datetime import UTC, datetime
+from functools import lru_cache
+from importlib import metadata
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from rpe2d_bench.errors import UserError
+from rpe2d_bench.storage import record_lines
+from rpe2d_bench.storage.store import disk_errors
+
+LOG = logging.getLogger("rpe2d_bench.storage.records")
+RECORDS_FILE = "records.jsonl"
+PACKAGES = ("rpe2d-bench", "torch", "numpy", "ray", "mlflow", "clean-fid")
+# The dirty flag looks at what can change a number, not at documents.
+CODE = ("rpe2d_bench", "baselines", "experiments", "pyproject.toml")
+
+Resolution = tuple[int, int]  # height, width in pixels
+
+
+class Provenance(BaseModel):
+    """Where a number comes from."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    commit: str | None = None  # of the code, when it runs from a repository
+    dirty: bool = False  # code or experiments differ from that commit
+    packages: dict[str, str] = {}
+    python: str = ""
+    platform: str = ""
+    device: str = "cpu"
+    command: str = ""  # what the user typed
+
+
+class Record(BaseModel):
+    """One result: a trained model, a measured cell, or a reference measured against itself."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    schema_version: Literal[1] = 1
+    # train: one trained model. measure: one method at one test resolution. floor: real against real images.
+    # reconstruction: what an autoencoder leaves of real images, against other real images.
+    stage: Literal["train", "measure", "floor", "reconstruction"]
+    status: Literal["ok", "failed"] = "ok"
+    error: str | None = None  # one line, when failed
+    created: str = Field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
+
+    experiment: str  # the YAML's name
+    run: str  # one invocation of `run` on one resolved configuration: same configuration, same run
+    key: str  # content address of the stage that made it
+    model: str | None = None  # entry of `models:`
+    method: str | None = None  # entry of `methods:`; None for train and floor
+    train_resolution: Resolution | None = None
+    test_resolution: Resolution | None = None
+    seed: int | None = None
+    num_samples: int | None = None  # images that were really used on each side
+
+    metrics: dict[str, float] = {}  # measure, floor: fd_glyphnet, ...; train: loss, validation_loss, images_per_second
+    metric_versions: dict[str, str] = {}
+    timings: dict[str, float] = {}  # seconds of computation per part, as measured when the stage really ran
+    details: dict[str, Any] = {}  # realised encoding, sampler, counts of parameters and FLOPs, resize mode, ...
+    config: dict[str, Any] = {}  # resolved parts of the experiment that produced it
+    written: dict[str, Any] = {}  # the same parts as the user wrote them
+    overrides: list[str] = []  # --set arguments
+    artifacts: dict[str, str] = {}  # name -> path below the store: curve, checkpoint, samples, strip
+    provenance: Provenance = Provenance()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _numbers_only(cls, given: Any) -> Any:
+        """A result that is not a number is none: the record says so and has failed; what else it holds is kept.
+
+        JSON has no NaN, so older versions wrote null for it.
+        """
+        if not isinstance(given, dict) or not isinstance(given.get("metrics"), dict):
+            return given
+        if isinstance(given.get("timings"), dict):
+            given = given | {"timings": {name: value for name, value in given["timings"].items() if _is_number(value)}}
+        broken = [name for name, value in given["metrics"].items() if not _is_number(value)]
+        if not broken:
+            return given
+        kept = {name: value for name, value in given["metrics"].items() if name not in broken}
+        error = given.get("error") or f"not a number: {', '.join(map(str, broken))}"
+        return given | {"metrics": kept, "status": "failed", "error": error}
+
+    @property
+    def identity(self) -> tuple[Any, ...]:
+        """What makes a record the newer version of an older one."""
+        return (self.run, self.stage, self.model, self.method, self.train_resolution, self.test_resolution, self.seed)
+
+
+def append(store: Path, record: Record) -> None:
+    """Append one record as one line; safe with several writers on one machine, and after a kill in mid-line.
+
+    Raises Unwritable where the disk is full; then the file is as it was.
+    """
+    with disk_errors(store):
+        record_lines.append(store / RECORDS_FILE, line_of(record))
+
+
+def line_of(record: Record) -> bytes:
+    """A record as a line of a file, with its digest."""
+    return record_lines.line_of(record.model_dump(mode="json"))
+
+
+def read(source: Path, say: Callable[[str], None] | None = None) -> list[Record]:
+    """All records of a store (or of a .jsonl file), newest version of each identity, in order of first appearance.
+
+    A line that can't be read is left out and named: to `say`, or once per process as a warning.
+    Raises UserError where there is no such file.
+    """
+    path = source / RECORDS_FILE if source.is_dir() else source
+    if not path.exists():
+        raise UserError(f"no records at {path}; run an experiment first: rpe2d-bench run experiments/NAME.yaml")
+    newest: dict[tuple[Any, ...], Record] = {}
+    try:
+        for line in record_lines.read(path):
+            record, damage = _record_in(line)
+            if record is None:
+                (say or _warn)(f"{path}:{line.number} {damage}; it is left out, and the next `run` sets it aside")
+            else:
+                newest[record.identity] = record
+    except OSError as error:
+        raise UserError(f"{path}: {os.strerror(error.errno or 0)}; records cannot be read") from error
+    return list(newest.values())
+
+
+def set_aside(store: Path, say: Callable[[str], None]) -> None:
+    """Move lines that can't be read out of the records, into a file beside; those of a later version stay."""
+    path = store / RECORDS_FILE
+    with suppress(OSError):  # a store that can't be written: readers leave the lines out all the same
+        moved = record_lines.set_aside(path, lambda line: _record_in(line)[0] is None and not line.vouched)
+        beside = record_lines.rejected_file(path).name
+        for line in moved:
+            say(f"{path}:{line.number} {_record_in(line)[1]}; it is kept in {beside}, and what it said is made again")
+
+
+def _record_in(line: record_lines.Line) -> tuple[Record | None, str]:
+    """The record of a line, or why there is none."""
+    if line.document is None:
+        return None, str(line.damage)
+    try:
+        return Record.model_validate(line.document), ""
+    except ValueError as error:
+        first = error.errors()[0] if isinstance(error, ValidationError) else {"loc": (), "msg": str(error)}
+        where = ".".join(map(str, first["loc"]))
+        return None, f"is not a record of this version ({where}: {first['msg']})"
+
+
+@lru_cache(maxsize=1000)
+def _warn(sentence: str) -> None:
+    LOG.warning(sentence)
+
+
+def _is_number(value: Any) -> bool:
+    """Whether it is one, or something that the field's own type judges."""
+    return value is not None and not (isinstance(value, float) and not math.isfinite(value))
+
+
+def latest_run(records: Iterable[Record], experiment: str | None = None) -> str | None:
+    """The run whose newest record is the newest of all (of an experiment, when given)."""
+    chosen = [record for record in records if experiment in (None, record.experiment)]
+    return max(chosen, key=lambda record: record.created).run if chosen else None
+
+
+@lru_cache(maxsize=1)
+def _commit() -> tuple[str | None, bool]:
+    root = Path(__file__).resolve().parent.parent
+
+    def git(*arguments: str) -> str:
+        return subprocess.run(["git", "-C", str(root), *arguments], capture_output=True, text=True, check=True).stdout
+
+    try:
+        commit = git("rev-parse", "HEAD").strip()
+        return commit, bool(git("status", "--porcelain", "--", *CODE).strip())
+    except (OSError, subprocess.CalledProcessError):
+        return None, False
+
+
+def provenance(device: str = "cpu") -> Provenance:
+    """The provenance of a result made now, by this process."""
+    commit, dirty = _commit()
+    installed = {}
+    for package in PACKAGES:
+        try:
+            installed[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    return Provenance(
+        commit=commit,
+        dirty=dirty,
+        packages=installed,
+        python=platform.python_version(),
+        platform=f"{platform.system()} {platform.machine()}",
+        device=device,
+        command=" ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+    )

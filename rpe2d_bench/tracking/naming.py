@@ -1,0 +1,120 @@
+"""Readable names, tags and parameters of the runs that a record becomes."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from datetime import datetime
+from typing import Any
+
+from rpe2d_bench.storage.records import Record, Resolution
+
+IDENTITY = "rpe2d.identity"  # which record (or series, or sweep) a run shows; at most one run each
+DIGEST = "rpe2d.digest"  # of the record's content: equal digest, nothing to do
+VIEW = "2"  # raised when a run shows more of the same record: `sync` then logs it anew
+REAL = "real images"  # the method name of the floor
+NOBODYS = {"floor": REAL, "reconstruction": f"{REAL} through the autoencoder"}  # images that no method made
+MAX_VALUE = 500  # characters of a parameter's or tag's value; the whole configuration is an artifact
+
+
+def size(resolution: Resolution | None) -> str:
+    """'48' or '32x64', height first."""
+    if resolution is None:
+        return ""
+    height, width = resolution
+    return str(height) if height == width else f"{height}x{width}"
+
+
+def side(resolution: Resolution) -> int:
+    """The side of the square with the same area: the step of a metric over resolution."""
+    return round(math.sqrt(resolution[0] * resolution[1]))
+
+
+def name(record: Record) -> str:
+    """'rope 32px seed 0', 'yarn 32->48 seed 0', 'real images 32->48 seed 0'."""
+    if record.stage == "train":
+        return f"{record.model} {size(record.train_resolution)}px seed {record.seed}"
+    method = NOBODYS.get(record.stage, record.method)
+    if record.train_resolution is None:  # floors of before 2026-11-23
+        return f"{method} {size(record.test_resolution)}px seed {record.seed}"
+    return f"{method} {size(record.train_resolution)}->{size(record.test_resolution)} seed {record.seed}"
+
+
+def tags(record: Record) -> dict[str, str]:
+    """What one filters by in the UI, and what makes logging the same record twice harmless."""
+    known = {
+        "stage": record.stage,
+        "status": record.status,
+        "method": record.method or NOBODYS.get(record.stage),
+        "model": record.model,
+        "train_resolution": size(record.train_resolution),
+        "test_resolution": size(record.test_resolution),
+        "seed": record.seed,
+        "run": record.run,
+        "key": record.key,
+        "commit": record.provenance.commit,
+        "device": record.provenance.device,
+        "error": record.error,
+        IDENTITY: identity(*record.identity),
+        DIGEST: digest(record),
+    }
+    return {key: str(value)[:MAX_VALUE] for key, value in known.items() if value not in (None, "")}
+
+
+def identity(*parts: Any) -> str:
+    """A short stable name for what a run shows."""
+    return hashlib.sha256(repr(parts).encode()).hexdigest()[:32]
+
+
+def digest(record: Record) -> str:
+    """Of a record's content and of what is shown of it."""
+    return hashlib.sha256((VIEW + record.model_dump_json()).encode()).hexdigest()[:32]
+
+
+def parameters(record: Record) -> dict[str, str]:
+    """The settings of this model or cell, flat: 'train.lr', 'method.frequencies.kind', ..."""
+    experiment = record.config.get("experiment") or {}
+    chosen: dict[str, Any] = {}
+    if record.stage == "train":
+        spec = (experiment.get("models") or {}).get(record.model) or {}
+        chosen = {"model": record.model, "size": experiment.get("model"), "data": experiment.get("data"),
+                  "train": experiment.get("train"), "recipe": spec,
+                  "checkpoint": record.artifacts.get("checkpoint")}  # fmt: skip
+    elif record.stage == "measure":
+        spec = (experiment.get("methods") or {}).get(record.method) or {}
+        chosen = {"method": spec, "sampler": record.details.get("sampler")}
+    chosen["searched"] = _searched(record)
+    shared: dict[str, Any] = {"num_samples": record.num_samples, "seed": record.seed}
+    for which in ("train_resolution", "test_resolution"):
+        shared[which] = size(getattr(record, which)) or None
+    return flat(chosen | shared)
+
+
+def _searched(record: Record) -> dict[str, Any]:
+    """What the search chose for this model, or for this method and its model, and on how many trials it rests."""
+    search = record.config.get("search") or {}
+    found: dict[str, Any] = {}
+    for section, name in (("models", record.model), ("methods", record.method)):
+        for entry in search.get("entries", ()):
+            if (entry["section"], entry["entry"]) == (section, name) and entry["space"]:
+                found[section.removesuffix("s")] = {"trials": len(entry["trials"]), **entry["chosen"]}
+    return found
+
+
+def flat(value: Any, prefix: str = "") -> dict[str, str]:
+    """Nested mappings as dotted names; None and empty mappings are left out."""
+    if isinstance(value, dict):
+        out: dict[str, str] = {}
+        for key, item in value.items():
+            out |= flat(item, f"{prefix}.{key}" if prefix else str(key))
+        return out
+    return {} if value is None else {clean(prefix): str(value)[:MAX_VALUE]}
+
+
+def clean(key: str) -> str:
+    """MLflow accepts letters, digits, '_', '-', '.', ' ', ':' and '/' in names."""
+    return "".join(letter if letter.isalnum() or letter in "_-. :/" else "_" for letter in key)[:250]
+
+
+def milliseconds(created: str) -> int:
+    return int(datetime.fromisoformat(created).timestamp() * 1000)

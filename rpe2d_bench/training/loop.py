@@ -1,0 +1,221 @@
+"""The one training loop: a generator that yields after each step; the caller logs, checkpoints and stops.
+
+Everything random comes from generators whose states are part of the checkpoint, so that on a CPU an interrupted
+training ends bit-identical to one that was not. What a model itself draws (random positions, a stem's dilations) has
+generators of its own: models of one seed see the same batches, times, noise and dropped labels at every step.
+
+Shape suffixes: B batch, C channels, Y X pixels.
+"""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import os
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+import torch.nn.functional as F
+from torch import Generator, Tensor, nn
+
+from rpe2d_bench.config.experiment import Train
+from rpe2d_bench.diffusion import draw_times, noised, path
+from rpe2d_bench.encodings.interface import Context, Encoding, Grid, PositionalEncoding
+from rpe2d_bench.encodings.randomness import draws
+from rpe2d_bench.errors import UserError
+from rpe2d_bench.models import DiT
+from rpe2d_bench.models.stem import draw_dilation
+from rpe2d_bench.training.distributed import Ranks
+from rpe2d_bench.training.optimizers import Optimizers
+
+
+class Batches(Protocol):
+    """Where training images come from."""
+
+    def batch(self, rng: Generator, batch_size: int) -> tuple[Tensor, Tensor, Tensor]:
+        """x [B, C, Y, X] in [-1, 1], labels [B], crops [B, 3]; all randomness from rng."""
+        ...
+
+
+class Denoiser(nn.Module):
+    """What is trained and sampled: the transformer together with its positional encoding."""
+
+    def __init__(self, dit: DiT, encoding: PositionalEncoding) -> None:
+        super().__init__()
+        self.dit, self.encoding = dit, encoding
+
+
+@dataclass(frozen=True)
+class Step:
+    """One finished training step; loss and gradient norm stay tensors so that a GPU is not waited for."""
+
+    step: int  # counted from 1
+    loss: Tensor
+    grad_norm: Tensor
+    lr: float
+
+
+def learning_rate(recipe: Train, step: int) -> float:
+    """Linear warm-up, constant, then linear to zero over the last share of the steps; step counts from 0."""
+    warm = min(1.0, (step + 1) / recipe.warmup) if recipe.warmup else 1.0
+    cooling = max(1, round(recipe.decay * recipe.steps))
+    cool = min(1.0, (recipe.steps - step) / cooling) if recipe.decay else 1.0
+    return recipe.lr * min(warm, cool)
+
+
+def compiled(function: Callable[..., Tensor], device: str) -> Callable[..., Tensor]:
+    """torch.compile, which on a CPU needs a C++ compiler: said before the first step instead of during it."""
+    usual = {"darwin": "clang++", "win32": "cl"}.get(sys.platform, "g++")  # what torch takes where CXX names none
+    if device == "cpu" and shutil.which(os.environ.get("CXX") or usual) is None:
+        raise UserError("train.compile: no C++ compiler was found; install g++ or set CXX, or write compile: false")
+    return torch.compile(function)
+
+
+def rows_of(encoding: Encoding, rows: slice, batch: int) -> Encoding:
+    """The encoding of some of the images of a batch; what all images share stays shared."""
+
+    def part(value: Tensor | None) -> Tensor | None:
+        return value[rows] if value is not None and value.ndim and len(value) == batch else value
+
+    if rows.start == 0 and rows.stop >= batch:
+        return encoding
+    scale = encoding.logit_scale
+    scale = part(scale) if isinstance(scale, Tensor) else scale  # type: ignore[assignment]
+    return Encoding(part(encoding.additive_BND), part(encoding.angles_BHNF), scale)
+
+
+def draws_of_its_own(denoiser: Denoiser, train_grid: Grid, device: str = "cpu") -> bool:
+    """Whether the model draws random numbers in training: random positions and a stem do, the grid does not."""
+    return denoiser.dit.stem is not None or draws(denoiser.encoding, train_grid, device)
+
+
+def seed_of(stream: str, seed: int) -> int:
+    """The seed of a generator that no other seed's generators share: 64 bits of a hash of the stream and the seed."""
+    return int.from_bytes(hashlib.sha256(f"{stream} {seed}".encode()).digest()[:8])
+
+
+class Training:
+    """Weights, their moving average, optimizer, generators and step: all that a checkpoint holds."""
+
+    def __init__(
+        self,
+        denoiser: Denoiser,
+        recipe: Train,
+        train_grid: Grid,
+        *,
+        seed: int,
+        device: str = "cpu",
+        ranks: Ranks = Ranks(),  # noqa: B008  (a frozen value)
+    ) -> None:
+        self.recipe, self.train_grid, self.device, self.ranks = recipe, train_grid, device, ranks
+        if recipe.batch_size < ranks.world:
+            raise UserError(f"train.batch_size {recipe.batch_size} is less than the {ranks.world} GPUs that share it")
+        self.denoiser = denoiser.to(device)
+        self.ema = copy.deepcopy(self.denoiser).requires_grad_(False)
+        self.optimizers = Optimizers(self.denoiser, recipe, ranks)
+        self.rng = Generator(device).manual_seed(seed)
+        self.data_rng = Generator("cpu").manual_seed(seed + 1)
+        self.encoding_rng = Generator(device).manual_seed(seed_of("encoding", seed))
+        self.stem_rng = Generator("cpu").manual_seed(seed_of("stem", seed))
+        self.step = 0
+        self._path = path(recipe.path)
+        self._loss: Callable[..., Tensor] = compiled(self.loss, device) if recipe.compile else self.loss
+        self._weights: list[Tensor] = [p for p in self.denoiser.parameters() if p.requires_grad]
+        averaged = dict(self.ema.named_parameters())
+        self._averages: list[Tensor] = [averaged[n] for n, p in self.denoiser.named_parameters() if p.requires_grad]
+
+    def loss(
+        self,
+        x_BCYX: Tensor,
+        eps_BCYX: Tensor,
+        t_B: Tensor,
+        labels_B: Tensor,
+        crop_B3: Tensor,
+        encoding: Encoding,
+        dilation: int = 1,
+    ) -> Tensor:
+        """Mean squared error of the velocity."""
+        noised_BCYX, velocity_BCYX = noised(self._path, x_BCYX, eps_BCYX, t_B)
+        predicted = self.denoiser.dit(noised_BCYX, t_B, labels_B, encoding, crop_B3, dilation)
+        return F.mse_loss(predicted.float(), velocity_BCYX)
+
+    def _backward(self, batch: tuple[Tensor, ...], encoding: Encoding, dilation: int) -> Tensor:
+        """Add up gradients over the parts of a batch; the batch's loss. What is drawn does not depend on the parts."""
+        autocast = torch.autocast(self.device, torch.bfloat16, enabled=self.recipe.precision == "bf16")
+        count, learned = len(batch[0]), any(p.requires_grad for p in self.denoiser.encoding.parameters())
+        mine = self.ranks.rows(count)
+        size = -(-len(mine) // self.recipe.accumulate)
+        total = batch[0].new_zeros(())
+        for start in mine[::size]:
+            rows = slice(start, min(start + size, mine.stop))
+            part = [tensor[rows] for tensor in batch]
+            with autocast:
+                loss = self._loss(*part, rows_of(encoding, rows, count), dilation)
+            if size < count:
+                loss = loss * (len(part[0]) / count)
+            loss.backward(retain_graph=learned and rows.stop < mine.stop)  # parts share a learned encoding's graph
+            total += loss.detach()
+            del loss  # and with it what this part has kept
+        self.ranks.add_up([*(p.grad for p in self._weights if p.grad is not None), total])
+        return total
+
+    def steps(self, images: Batches) -> Iterator[Step]:
+        """Train to the end of the recipe, yielding after each step."""
+        recipe, device = self.recipe, self.device
+        autocast = torch.autocast(device, torch.bfloat16, enabled=recipe.precision == "bf16")
+        while self.step < recipe.steps:
+            drawn = images.batch(self.data_rng, recipe.batch_size)
+            x_BCYX, labels_B, crop_B3 = (part.to(device, non_blocking=True) for part in drawn)
+            batch = x_BCYX.shape[0]
+            t_B = draw_times(batch, self.rng, recipe.time_mean, recipe.time_std)
+            eps_BCYX = torch.randn(x_BCYX.shape, generator=self.rng, device=device)
+            dropped_B = torch.rand(batch, generator=self.rng, device=device) < recipe.class_dropout
+            labels_B = torch.where(dropped_B, self.denoiser.dit.no_class, labels_B)
+            context = Context(self.denoiser.dit.grid(x_BCYX), self.train_grid, t_B, self.encoding_rng, batch, crop_B3)
+            dilation = draw_dilation(self.stem_rng) if self.denoiser.dit.stem is not None else 1
+            with autocast:
+                encoding = self.denoiser.encoding(context)
+            loss = self._backward((x_BCYX, eps_BCYX, t_B, labels_B, crop_B3), encoding, dilation)
+            grad_norm = nn.utils.clip_grad_norm_(self._weights, recipe.grad_clip, foreach=True)
+            lr = learning_rate(recipe, self.step)
+            self.optimizers.step(lr / recipe.lr)
+            with torch.no_grad():
+                # A short average first, so that the initial weights are forgotten
+                decay = min(recipe.ema, (1 + self.step) / (10 + self.step))
+                torch._foreach_lerp_(self._averages, self._weights, 1 - decay)
+            self.step += 1
+            yield Step(self.step, loss, grad_norm, lr)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything needed to continue as if nothing had happened; sharded, only after `optimizers.gather()`."""
+        return {
+            "step": self.step,
+            "denoiser": self.denoiser.state_dict(),
+            "ema": self.ema.state_dict(),
+            "optimizers": self.optimizers.state_dict(),
+            "rng": self.rng.get_state(),
+            "data_rng": self.data_rng.get_state(),
+            "encoding_rng": self.encoding_rng.get_state(),
+            "stem_rng": self.stem_rng.get_state(),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continue from `state_dict`.
+
+        Raises ValueError for a state from before models had generators of their own, if this model draws.
+        """
+        own = {name: state[name] for name in ("encoding_rng", "stem_rng") if name in state}
+        if not own and draws_of_its_own(self.denoiser, self.train_grid, self.device):
+            raise ValueError("the state lacks the generators of what the model draws")
+        self.step = state["step"]
+        self.denoiser.load_state_dict(state["denoiser"])
+        self.ema.load_state_dict(state["ema"])
+        self.optimizers.load_state_dict(state["optimizers"])
+        self.rng.set_state(state["rng"].cpu())
+        self.data_rng.set_state(state["data_rng"].cpu())
+        for name, generator_state in own.items():
+            getattr(self, name).set_state(generator_state.cpu())
