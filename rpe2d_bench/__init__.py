@@ -6,7 +6,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from rpe2d_bench.analysis.load import load_records
+    from rpe2d_bench.analysis.frame import load_records
     from rpe2d_bench.encodings import (
         AxialRoPE,
         AxialSinCos,
@@ -26,7 +26,7 @@ _HOMES = {
     "Grid": "encodings",
     "PositionalEncoding": "encodings",
     "rotate": "encodings",
-    "load_records": "load",
+    "load_records": "analysis.frame",
 }
 
 __all__ = [

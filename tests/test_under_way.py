@@ -140,7 +140,7 @@ def test_samples_under_way_go_on_from_the_last_that_are_whole(tmp_path: Path) ->
         assert parts.done == done
         assert output == ([f"images under way: {done} to {done + 2} do not match their digest; going on from {done}"]
                         if done < 9 else [])  # fmt: skip
-        assert (parts.sample_images[:done] == images(12)[:done]).all()
+        assert (parts.images[:done] == images(12)[:done]).all()
 
 
 @pytest.mark.parametrize("name", ["under_way.json", "under_way.npy"])

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from rpe2d_bench.storage import records as record_file
 from rpe2d_bench.storage.records import Record
 
 # The published columns of frames and of every results.csv. Heights and widths are pixels.
@@ -90,3 +92,13 @@ def _rows(record: Record, floors: dict[tuple[Any, ...], list[float]]) -> list[di
             }
         )
     return rows
+
+
+def load_records(source: str | Path = "runs", run: str | None = None) -> pd.DataFrame:
+    """One row per result and metric, from a store or a .jsonl file; `run` keeps one run, 'latest' the newest.
+
+    Columns are those of every report's CSV. Raises UserError where there are no records.
+    """
+    found = record_file.read(Path(source))
+    chosen = record_file.latest_run(found) if run == "latest" else run
+    return load_frame([record for record in found if chosen in (None, record.run)])

@@ -12,7 +12,6 @@ from typing import Any
 from rpe2d_bench.analysis.statistics import Estimate, Gap, estimate, paired
 from rpe2d_bench.analysis.vocabulary import Metric, describe, resolve_metric
 from rpe2d_bench.errors import UserError
-from rpe2d_bench.report.palette import Style, styles
 from rpe2d_bench.storage.records import Record, Resolution
 
 # A model counts as undertrained when, at its train resolution, its excess over the floor is more than this multiple
@@ -62,12 +61,6 @@ class Results:
             if record.method is not None:
                 asked.setdefault(record.method, {"model": record.model})
         return asked
-
-    @cached_property
-    def look(self) -> dict[str, Style]:
-        """How each method is drawn."""
-        everything = styles(dict.fromkeys([*self.order, *self.methods]))
-        return {method: everything[method] for method in self.methods}
 
     @cached_property
     def models(self) -> list[str]:

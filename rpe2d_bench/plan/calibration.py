@@ -171,7 +171,7 @@ class _Calibration:
         if stage.revision == ABSENT:
             raise UserError("the images are not here")
         dataset = data.build(stage.data)
-        work = lambda count: dataset.sample_images(split, np.arange(count), resolution)  # type: ignore[arg-type]  # noqa: E731
+        work = lambda count: dataset.images(split, np.arange(count), resolution)  # type: ignore[arg-type]  # noqa: E731
         return speed.seconds_of_call(work, SEEN, self._resources.cpus_per_trial)
 
     def _observe(self, reference: ReferenceStage) -> float:
@@ -180,7 +180,7 @@ class _Calibration:
         if reference.revision == ABSENT:
             raise UserError("the images are not here")
         dataset = data.build(reference.data)
-        images = dataset.sample_images(reference.split, np.arange(2 * SEEN), reference.resolution)  # type: ignore[arg-type]
+        images = dataset.images(reference.split, np.arange(2 * SEEN), reference.resolution)  # type: ignore[arg-type]
 
         def work(count: int) -> None:
             dataclasses.replace(reference, count=count).observe([images[:count]], self._resources.device)

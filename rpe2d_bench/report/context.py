@@ -16,7 +16,7 @@ from rpe2d_bench.report.costs import sampling_cost, training_cost
 from rpe2d_bench.report.drawing import KINDS
 from rpe2d_bench.report.origin import provenance
 from rpe2d_bench.report.page import Section
-from rpe2d_bench.report.palette import COLOURS
+from rpe2d_bench.report.palette import COLOURS, styles_of
 from rpe2d_bench.report.plain import PlainTable
 from rpe2d_bench.report.search import HEADS, TRIAL_HEADS, Chosen, how_chosen
 from rpe2d_bench.report.stability import stability
@@ -29,7 +29,7 @@ SYMBOLS = ("●", "■", "▲", "◆", "▼", "✚", "✖", "◀", "▶", "⬟")
 
 def context(results: Results, store: Path, sections: list[Section]) -> dict[str, Any]:
     """Plain values and ready-made SVG; no template touches a record."""
-    look = results.look
+    look = styles_of(results)
     frame = load_frame(results.records)
     found, chosen = findings(results), how_chosen(results)
     return {

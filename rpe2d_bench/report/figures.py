@@ -19,6 +19,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullForma
 from rpe2d_bench.analysis.results import Results
 from rpe2d_bench.analysis.statistics import Estimate
 from rpe2d_bench.analysis.vocabulary import Metric, legend_label, scale_label, side, size_label
+from rpe2d_bench.report.palette import styles_of
 from rpe2d_bench.storage.records import Resolution
 
 STYLE_FILE = Path(__file__).with_name("paper.mplstyle")
@@ -99,7 +100,7 @@ def _panel(
     axes: Axes, results: Results, metric: Metric, train: Resolution, tests: list[Resolution], places: list[float],
     *, line: bool,
 ) -> None:  # fmt: skip
-    look, models = results.look, results.models
+    look, models = styles_of(results), results.models
     for place_of, (method, style) in enumerate(look.items()):
         number = style.index
         spot = (place_of - (len(look) - 1) / 2) / max(len(look), 1)  # -0.5 .. 0.5, so that bars do not hide each other

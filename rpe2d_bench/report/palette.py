@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
+
+from rpe2d_bench.analysis.results import Results
 
 # (on white, on near-black): hues that stay apart for colour-blind readers (after Okabe & Ito, "Color Universal
 # Design", 2008), each darkened or lightened until it has at least 3:1 contrast on its own ground.
@@ -46,6 +47,7 @@ class Style:
         return DASHES[model_index % len(DASHES)]
 
 
-def styles(methods: Iterable[str]) -> dict[str, Style]:
-    """Styles in the order of the experiment file."""
-    return {method: Style(index) for index, method in enumerate(methods)}
+def styles_of(results: Results) -> dict[str, Style]:
+    """How each method of a run is drawn; styles go in the order of the experiment file."""
+    numbered = {method: Style(index) for index, method in enumerate(dict.fromkeys([*results.order, *results.methods]))}
+    return {method: numbered[method] for method in results.methods}

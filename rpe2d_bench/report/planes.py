@@ -10,6 +10,7 @@ from rpe2d_bench.analysis.results import Results
 from rpe2d_bench.analysis.vocabulary import Metric, legend_label, scale_label, size_label
 from rpe2d_bench.report.drawing import Drawing, drawing
 from rpe2d_bench.report.figures import LOG_FROM, logarithmic, paper_style
+from rpe2d_bench.report.palette import styles_of
 from rpe2d_bench.storage.records import Resolution
 
 ACROSS = 4  # panels in a row at most
@@ -81,7 +82,7 @@ def _points(
 
 def _panel(axes: Axes, results: Results, train: Resolution, test: Resolution, pair: tuple[Metric, Metric]) -> None:
     points = _points(results, train, test, pair)
-    for method, style in results.look.items():
+    for method, style in styles_of(results).items():
         x, y = points.get(method, (float("nan"), float("nan")))
         mark = " †" if results.is_undertrained(method, train) else ""
         (drawn,) = axes.plot([x], [y], color=style.colour, marker=style.marker, linestyle="none", markersize=6,

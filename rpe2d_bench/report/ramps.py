@@ -12,6 +12,7 @@ from rpe2d_bench.analysis.results import Results
 from rpe2d_bench.analysis.vocabulary import size_label
 from rpe2d_bench.report.drawing import Drawing, drawing
 from rpe2d_bench.report.figures import paper_style
+from rpe2d_bench.report.palette import styles_of
 from rpe2d_bench.storage.records import Record, Resolution
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ def ramps(results: Results, train: Resolution) -> Drawing | None:
         left, right = figure.subplots(1, 2, width_ratios=(1, 1.15))
         scale = test[0] / train[0]
         for row, (method, found) in enumerate(shown.items()):
-            style = results.look[method]
+            style = styles_of(results)[method]
             aside = 0.012 * (row - (len(shown) - 1) / 2)  # lines that coincide stay visible
             ratios = [c.frequency / c.base + aside for c in found.channels if c.axis == "height"]
             if ratios:
@@ -43,7 +44,7 @@ def ramps(results: Results, train: Resolution) -> Drawing | None:
         left.set(xlabel="channel pair, fast to slow", ylabel="frequency / trained base", ylim=(0, None))
         placed = {method: found.positions["height"] for method, found in shown.items() if found.positions}
         for row, (method, values) in enumerate(placed.items()):
-            style = results.look[method]
+            style = styles_of(results)[method]
             (ticks,) = right.plot(values, [row] * len(values), "|", color=style.colour, markersize=8)
             ticks.set_gid(f"series-{style.index}-places")
         end = tokens_along(results, train)

@@ -6,6 +6,7 @@ from typing import Any
 
 from rpe2d_bench.analysis.results import Results
 from rpe2d_bench.analysis.vocabulary import scale_label, size_label
+from rpe2d_bench.report.palette import styles_of
 from rpe2d_bench.report.strips import REAL, Strip, data_uri
 from rpe2d_bench.storage.records import Resolution
 
@@ -17,7 +18,7 @@ def of_run(results: Results, train: Resolution, strips: Strips, real: dict[Resol
     """Real images, then a row per method."""
     tests = [test for test in results.resolutions[train] if any(key[1] == test for key in strips)]
     rows: list[Row] = [(REAL, "", None, real)] if real else []
-    rows += [(method, "", style.index, _row(strips, method)) for method, style in results.look.items()]
+    rows += [(method, "", style.index, _row(strips, method)) for method, style in styles_of(results).items()]
     return view(train, tests, rows)
 
 

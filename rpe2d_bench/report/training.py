@@ -12,7 +12,7 @@ from rpe2d_bench.analysis.results import Results
 from rpe2d_bench.analysis.vocabulary import legend_label, size_label
 from rpe2d_bench.report.drawing import Drawing, drawing
 from rpe2d_bench.report.figures import logarithmic, paper_style
-from rpe2d_bench.report.palette import COLOURS, DASHES
+from rpe2d_bench.report.palette import COLOURS, DASHES, styles_of
 from rpe2d_bench.storage.records import Record
 
 WINDOWS = 120  # points of a drawn curve; each is the mean of its window
@@ -90,6 +90,6 @@ def training_curves(results: Results, store: Path) -> Drawing | None:
 def _colours(results: Results) -> dict[str, str]:
     """Model -> the colour of the first method that samples it."""
     found: dict[str, str] = {}
-    for method, style in results.look.items():
+    for method, style in styles_of(results).items():
         found.setdefault(str(results.methods[method].get("model")), style.colour)
     return found

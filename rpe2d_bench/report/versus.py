@@ -18,7 +18,7 @@ from rpe2d_bench.report.changes import RESTS, Changes
 from rpe2d_bench.report.context import files_of_table
 from rpe2d_bench.report.drawing import Drawing, drawing
 from rpe2d_bench.report.figures import bar, metric_curve, paper_style
-from rpe2d_bench.report.palette import COLOURS
+from rpe2d_bench.report.palette import COLOURS, styles_of
 from rpe2d_bench.report.plain import PlainTable
 from rpe2d_bench.report.strip_view import of_two
 from rpe2d_bench.report.strips import strips
@@ -75,7 +75,7 @@ def write_comparison(
             }
         )
     page = environment().get_template("versus.html.j2")
-    look = {method: changes.first.look[method] for method in changes.methods}
+    look = {method: styles_of(changes.first)[method] for method in changes.methods}
     (fresh / "index.html").write_text(
         page.render(
             changes=changes,
@@ -105,14 +105,14 @@ def _settings(changes: Changes) -> PlainTable:
 def _strips(changes: Changes, train: Resolution, stores: tuple[Path, Path]) -> dict[str, Any] | None:
     """The images of both runs, method by method."""
     both = (strips(changes.first, stores[0], train), strips(changes.second, stores[1], train))
-    look = {method: changes.first.look[method].index for method in changes.methods}
+    look = {method: styles_of(changes.first)[method].index for method in changes.methods}
     return of_two(changes.names, look, train, changes.resolutions[train], both)
 
 
 def change_figure(changes: Changes, metric: Metric, train: Resolution) -> Drawing:
     """second - first over test resolution: one row of points per size, zero as a line."""
     tests = changes.resolutions[train]
-    look = {method: changes.first.look[method] for method in changes.methods}
+    look = {method: styles_of(changes.first)[method] for method in changes.methods}
     with paper_style():
         figure = Figure(layout="constrained")
         axes = figure.subplots()

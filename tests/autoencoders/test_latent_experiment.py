@@ -10,7 +10,8 @@ import pytest
 import torch
 from rich.console import Console
 from torch import Generator
-from toy import EXPERIMENT, kl, sample_images, taef2
+from toy import EXPERIMENT, kl, taef2
+from toy import images as sample_images
 
 from rpe2d_bench import autoencoders, data, report
 from rpe2d_bench.data.crops import build_crops
@@ -29,7 +30,7 @@ from rpe2d_bench.storage.store import Store, write_json
 
 def planned(folder: Path, autoencoder: str, *overrides: str) -> Plan:
     path = folder / "toy.yaml"
-    path.write_text(EXPERIMENT.format(sample_images=folder / "images", autoencoder=autoencoder))
+    path.write_text(EXPERIMENT.format(images=folder / "images", autoencoder=autoencoder))
     return make_plan(load_experiment(path, overrides), overrides)
 
 
@@ -73,7 +74,7 @@ def test_pools_are_what_the_autoencoder_makes_of_pixels(folder: Path, tmp_path: 
     crops = build_crops({"kind": "resize_and_crop", "max_zoom": 1.5})
     pool = TrainingLatents(dataset, (32, 32), crops, identity, cache_dir=tmp_path)
     pixels = TrainingImages(dataset, (32, 32), crops, cache_dir=tmp_path)
-    native = torch.from_numpy(dataset.sample_images("train", np.arange(len(pool)), (48, 48))).float()
+    native = torch.from_numpy(dataset.images("train", np.arange(len(pool)), (48, 48))).float()
     x, labels, windows = pool.batch(Generator().manual_seed(0), 64)
     y, same_labels, drawn = pixels.batch(Generator().manual_seed(0), 64)
     torch.testing.assert_close(labels, same_labels)
@@ -125,7 +126,7 @@ def test_an_interrupted_encoding_continues(folder: Path, tmp_path: Path, monkeyp
     assert sum(encoded) == 16
     pool = TrainingLatents(dataset, (16, 16), build_crops(None), encoder, cache_dir=tmp_path)
     assert sum(encoded) == len(pool)
-    expected = dataset.sample_images("train", np.arange(len(pool)), (16, 16))
+    expected = dataset.images("train", np.arange(len(pool)), (16, 16))
     np.testing.assert_array_equal(pool.latents_NShw.numpy(), expected.astype(np.float16))
 
 

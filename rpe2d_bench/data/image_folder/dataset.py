@@ -166,7 +166,7 @@ class ImageFolder:
         """Names of the files that the images come from."""
         return [self._names[split][i] for i in self._files_of(split, indices)]
 
-    def sample_images(self, split: Split, indices: np.ndarray, resolution: Resolution) -> np.ndarray:
+    def images(self, split: Split, indices: np.ndarray, resolution: Resolution) -> np.ndarray:
         """Decoded and resized images, uint8 [B, channels, height, width]."""
         names = self.files(split, indices)
         result = np.empty((len(names), self.channels, *resolution), dtype=np.uint8)
