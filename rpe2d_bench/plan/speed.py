@@ -137,7 +137,8 @@ def pass_seconds(
             works = [pass_work(shape, precision, rows, device) for _ in range(_at_once(workers, device))]
             seconds = _together(works, limit / 4, clock)
             larger = min(shape.batch, 4 * rows)
-            if rows == shape.batch or time.perf_counter() - began + 2 * seconds * larger / rows > limit:
+            late = time.perf_counter() - began > 8 * limit  # on a busy machine
+            if rows == shape.batch or late or 2 * seconds * larger / rows > limit:
                 return seconds * _crowded(workers, device, threads) / rows
             rows = larger
 
@@ -193,7 +194,7 @@ def _together(workings: list[Work], limit: float, clock: Clock) -> float:
         first = _timed(workings[0], clock)  # makes what later ones reuse
         times: list[float] = []
         while len(times) < 12 and (not times or time.perf_counter() - began + times[-1] < limit):
-            if not times and first > limit / 2:
+            if not times and first > SECONDS / 2:  # too long for another; else the first only makes what others reuse
                 times = [first]
                 break
             times.append(_timed(workings[0], clock))
