@@ -83,9 +83,11 @@ def _init(**options: Any) -> None:
         ray.init(**options)
     except Exception as error:  # of any kind: sockets, ports, disk, a cluster that does not answer
         where = f"at RAY_ADDRESS={os.environ['RAY_ADDRESS']}" if "address" in options else "on this machine"
+        remedy = "set RAY_TMPDIR to a short path of a folder that can be written"
+        if "timed out" in str(error):
+            remedy = "the machine is busy: run the same command again"
         raise UserError(
-            f"Ray did not start {where} ({one_line(error)}); set RAY_TMPDIR to a short path of a folder that can be "
-            "written, or leave Ray out with --engine local"
+            f"Ray did not start {where} ({one_line(error)}); {remedy}, or leave Ray out with --engine local"
         ) from error
 
 
