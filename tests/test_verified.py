@@ -11,15 +11,16 @@ from pathlib import Path
 
 import pytest
 
-from rpe2d_bench import loading, record_lines, records
-from rpe2d_bench.kept_comparison import FOLDER
-from rpe2d_bench.plan import make_plan
-from rpe2d_bench.records import RECORDS_FILE, Record
+from rpe2d_bench.analysis.kept_comparison import FOLDER
+from rpe2d_bench.analysis.significance import separate
+from rpe2d_bench.analysis.verified import verified
+from rpe2d_bench.plan.expand import make_plan
 from rpe2d_bench.report.folder import MANIFEST, changed_file, write_report
+from rpe2d_bench.resolve.load import load_experiment
 from rpe2d_bench.runner import run
-from rpe2d_bench.separation import separate
-from rpe2d_bench.store import Store
-from rpe2d_bench.verified import verified
+from rpe2d_bench.storage import record_lines, records
+from rpe2d_bench.storage.records import RECORDS_FILE, Record
+from rpe2d_bench.storage.store import Store
 
 FEW = 50  # resamples
 
@@ -32,7 +33,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     folder = tmp_path_factory.mktemp("finished")
     (folder / "tiny.yaml").write_text(TINY)
     store = Store(folder / "runs")
-    found = run(make_plan(loading.load(folder / "tiny.yaml", (), ()), ()), store, engine="local")
+    found = run(make_plan(load_experiment(folder / "tiny.yaml", (), ()), ()), store, engine="local")
     separate(found, store.root, FEW)
     return folder / "tiny.yaml", store.root
 
@@ -44,7 +45,7 @@ def done(finished: tuple[Path, Path], tmp_path: Path) -> tuple[Path, Store]:
 
 
 def again(experiment: Path, store: Store) -> list[Record]:
-    return run(make_plan(loading.load(experiment, (), ()), ()), store, engine="local")
+    return run(make_plan(load_experiment(experiment, (), ()), ()), store, engine="local")
 
 
 def metrics(found: list[Record]) -> dict[tuple[object, ...], dict[str, float]]:
@@ -70,14 +71,14 @@ def test_a_report_shows_what_stages_hold_and_a_run_writes_it_again(done: tuple[P
     true = metrics(records.read(store.root))
     count = forged(store)
     assert metrics(records.read(store.root)) != true
-    said: list[str] = []
-    assert metrics(verified(records.read(store.root), store, said.append)) == true
-    assert sum("is not what its stage holds" in sentence for sentence in said) == count
+    output: list[str] = []
+    assert metrics(verified(records.read(store.root), store, output.append)) == true
+    assert sum("is not what its stage holds" in sentence for sentence in output) == count
     again(experiment, store)
     assert metrics(records.read(store.root)) == true
-    said.clear()
-    verified(records.read(store.root), store, said.append)
-    assert said == []
+    output.clear()
+    verified(records.read(store.root), store, output.append)
+    assert output == []
 
 
 def test_a_damaged_line_is_made_again_by_a_run(done: tuple[Path, Store]) -> None:
@@ -99,10 +100,10 @@ def test_damaged_samples_are_left_out_of_a_report_and_made_again_by_a_run(done: 
     file = next(iter(sorted(store.root.glob("stages/sample/*/samples.npz"))))
     sound = file.read_bytes()
     file.write_bytes(sound[:100] + bytes([sound[100] ^ 1]) + sound[101:])
-    said: list[str] = []
-    found = verified(records.read(store.root), store, said.append)
+    output: list[str] = []
+    found = verified(records.read(store.root), store, output.append)
     path = store.relative(file)
-    assert said == [
+    assert output == [
         f"{path}: samples.npz does not match its checksum; the report leaves it out until `run` makes it again"
     ]
     assert path not in {artifact for record in found for artifact in record.artifacts.values()}
@@ -117,14 +118,14 @@ def test_what_was_compared_before_outlives_its_observations(done: tuple[Path, St
     assert before
     for file in store.root.glob("stages/measure/*/observations.npz"):
         file.unlink()
-    said: list[str] = []
-    assert separate(found, store.root, FEW, said.append) == before
-    assert said == []
+    output: list[str] = []
+    assert separate(found, store.root, FEW, output.append) == before
+    assert output == []
     shutil.rmtree(store.root / FOLDER)
-    assert separate(found, store.root, FEW, said.append) == []
-    assert said
+    assert separate(found, store.root, FEW, output.append) == []
+    assert output
     assert all(
-        "observations.npz is missing" in sentence and "left out of the comparisons" in sentence for sentence in said
+        "observations.npz is missing" in sentence and "left out of the comparisons" in sentence for sentence in output
     )
 
 
@@ -142,10 +143,10 @@ def test_a_comparison_that_is_not_as_it_was_written_is_worked_out_again(done: tu
         for entry in content["entries"]:
             entry["difference"] += 1
         file.write_text(json.dumps(content if damage == "digit" else content["entries"]))
-    said: list[str] = []
-    assert separate(found, store.root, FEW, said.append) == before
-    assert len(said) == (0 if damage == "older" else len(files))
-    assert all("is not as it was written; worked out again" in sentence for sentence in said)
+    output: list[str] = []
+    assert separate(found, store.root, FEW, output.append) == before
+    assert len(output) == (0 if damage == "older" else len(files))
+    assert all("is not as it was written; worked out again" in sentence for sentence in output)
 
 
 def test_an_older_comparison_counts_where_its_observations_are_gone(done: tuple[Path, Store]) -> None:
@@ -156,10 +157,10 @@ def test_an_older_comparison_counts_where_its_observations_are_gone(done: tuple[
         file.write_text(json.dumps(json.loads(file.read_text())["entries"]))
     for file in store.root.glob("stages/measure/*/observations.npz"):
         file.unlink()
-    said: list[str] = []
-    assert separate(found, store.root, FEW, said.append) == before
-    assert said
-    assert all("has no digest, as older versions left it" in sentence for sentence in said)
+    output: list[str] = []
+    assert separate(found, store.root, FEW, output.append) == before
+    assert output
+    assert all("has no digest, as older versions left it" in sentence for sentence in output)
 
 
 @pytest.mark.parametrize("name", ["comparisons.json", "report.md", "index.html", MANIFEST])
@@ -204,8 +205,8 @@ def read_only(done: tuple[Path, Store], tmp_path: Path) -> Iterator[Path]:
 def test_a_finished_store_that_cannot_be_written_still_reports(
     done: tuple[Path, Store], read_only: Path, tmp_path: Path
 ) -> None:
-    from rpe2d_bench.listing import as_dict
-    from rpe2d_bench.session import run_experiment, write_reports
+    from rpe2d_bench.cli.listing import as_dict
+    from rpe2d_bench.cli.session import run_experiment, write_reports
 
     experiment = done[0]
     options = {"store": read_only, "engine": "local", "tracking_uri": "", "reports": tmp_path / "reports"}
