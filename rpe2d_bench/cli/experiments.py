@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -74,7 +75,8 @@ def plan(
     chosen, searching = load(experiment, overrides, only, Store(store))
 
     def say(sentence: str) -> None:
-        typer.echo(sentence, err=True)
+        if sys.stderr.isatty():
+            typer.echo(sentence, err=True)
 
     made = make_plan(chosen, tuple(overrides), Precisions(Store(store), chosen.resources, say))
     if as_json:

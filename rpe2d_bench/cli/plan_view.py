@@ -66,7 +66,7 @@ def show(
     console = console or Console()
     measures = plan.measures()
     cells = sum(len(trial.cells) for trial in plan.trials)
-    cost = estimate(plan, store, say=Console(stderr=True).print)
+    cost = estimate(plan, store, say=console.print if console.is_terminal else lambda _: None)
     models, cached = len(plan.trials), len(plan.trials) - len(plan.missing_trainings(store))
     ready = len(measures) - len(plan.missing_measures(store))
     console.print(
