@@ -36,7 +36,7 @@ class Queue:
         if job is None:
             return None
         if isinstance(self.around.progress, ProgressFiles):
-            self.around.progress.begun(job.key, "waiting for its worker")
+            self.around.progress.begun(job.key, "starting its worker, importing torch")
         self.watch.begun(job)
         trials = self._work.trainings.get(job.key)
         return job, trials[0].stage if trials else self._work.measures[job.key]
