@@ -89,7 +89,7 @@ def duration(seconds: float | None) -> str:
 def worker(label: str, progress: Progress | None) -> str:
     """'train rope 32px seed 0: training 300/1200, loss 0.1234, 86 images/s'."""
     if progress is None:
-        return f"{label}: waiting for its worker"
+        return f"{label}: starting its worker, importing torch"
     now = progress.now
     words = now.name or VERBS.get(now.stage, now.stage)
     count = f" {now.done:,}/{now.total:,}" if now.total else ""

@@ -36,7 +36,7 @@ class Queue:
         if job is None:
             return None
         if isinstance(self.context.progress, ProgressFiles):
-            self.context.progress.begun(job.key, "waiting for its worker")
+            self.context.progress.begun(job.key, "starting its worker, importing torch")
         self.watch.begun(job)
         trials = self._work.trainings.get(job.key)
         return job, trials[0].stage if trials else self._work.measures[job.key]
