@@ -41,9 +41,12 @@ class ImageSource(Protocol):
         ...
 
 
-def random_subset(count: int, wanted: int, seed: int) -> np.ndarray:
-    """Ascending indices of `wanted` of `count` images: a seeded draw without replacement, each image alike."""
-    return np.sort(np.random.default_rng(seed).permutation(count)[:wanted])
+def random_subset(count: int, wanted: int, seed: int, part: int = 0) -> np.ndarray:
+    """Ascending indices of `wanted` of `count` images: a seeded draw without replacement, each image alike.
+
+    Parts of one seed do not overlap.
+    """
+    return np.sort(np.random.default_rng(seed).permutation(count)[part * wanted : (part + 1) * wanted])
 
 
 def open_images(path: Path) -> ImageSource:

@@ -121,7 +121,8 @@ def measure_paths(
     """Metrics of the images at `samples` against those at `reference` (folder, zip or .npz).
 
     `training` are training images, for the memorization check. `count` takes that many of each side, a draw seeded by
-    `seed`, and is an error where there are fewer. What was read, converted, resized and counted stands in `details`.
+    `seed`, and is an error where there are fewer; of one file for both, other images on each side if there are enough:
+    a floor. What was read, converted, resized and counted stands in `details`.
     """
     names = validate(metrics, net, judge)
     if count is not None and count < 1:
@@ -138,8 +139,10 @@ def measure_paths(
     for side, source in sources.items():
         if count is not None and source.count < count:
             raise UserError(f"{paths[side]} holds {source.count} images, but {count} were asked for; ask for fewer")
+    floor = count is not None and 2 * count <= sources["samples"].count and samples.samefile(reference)
     chosen = {
-        side: None if count is None else random_subset(source.count, count, seed) for side, source in sources.items()
+        side: None if count is None else random_subset(source.count, count, seed, int(floor and side == "reference"))
+        for side, source in sources.items()
     }
     labels, real_labels = (_labels(sources[side], chosen[side]) for side in ("samples", "reference"))
     if judging is not None and labels is None and "accuracy" in names:

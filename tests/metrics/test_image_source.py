@@ -187,6 +187,7 @@ def test_random_subsets_are_draws_of_the_whole() -> None:
     assert abs(drawn.mean() - 5000) < 500
     assert not np.array_equal(drawn, random_subset(10_000, 500, seed=1))
     assert np.array_equal(random_subset(9, 9, seed=3), np.arange(9))
+    assert not set(drawn) & set(random_subset(10_000, 500, seed=0, part=1))
 
 
 def test_the_samples_of_a_store_are_read_with_their_labels(tmp_path: Path) -> None:
