@@ -19,6 +19,7 @@ HOSTILE = [
     "[/red]",
     "[link=file:///x]y[/link]",
     "$\\frac{",
+    "$\\frac{$",
     "=1+1",
     "-x",
     "@x",
