@@ -58,14 +58,14 @@ def test_a_count_takes_that_many_or_says_that_there_are_fewer(random_net, make_i
         measure_paths(*paths, ["fd"], "random", count=31)
 
 
-def test_a_count_of_one_file_is_a_floor(random_net, make_pictures, tmp_path: Path) -> None:
-    path = write(tmp_path / "a.npz", make_pictures(40, 0))
+def test_a_count_of_one_file_is_a_floor(random_net, make_images, tmp_path: Path) -> None:
+    path = write(tmp_path / "a.npz", make_images(40, 0))
     assert measure_paths(path, path, ["fd"], "random").values["fd_random"] == pytest.approx(0, abs=1e-3)
     assert measure_paths(path, path, ["fd"], "random", count=20).values["fd_random"] > 0.01  # other images
     assert measure_paths(path, path, ["fd"], "random", count=30).values["fd_random"] == pytest.approx(0, abs=1e-3)
 
 
-def test_mixed_sizes_are_resized_and_counted_or_refused(random_net, make_pictures, tmp_path: Path) -> None:
+def test_mixed_sizes_are_resized_and_counted_or_refused(random_net, make_images, tmp_path: Path) -> None:
     folder = tmp_path / "mixed"
     folder.mkdir()
     for index in range(20):
