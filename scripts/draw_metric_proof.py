@@ -16,10 +16,10 @@ from matplotlib import style
 from matplotlib.figure import Figure
 
 from rpe2d_bench.errors import UserError
+from rpe2d_bench.report.figures import STYLE_FILE
 
 COLUMNS = ("corruption", "strength", "metric", "value", "floor", "floor_spread", "excess", "rank")
 SEEN = 3.0  # floor deviations
-STYLE = Path(__file__).parent / "paper.mplstyle"
 
 
 def read(path: Path) -> pd.DataFrame:
@@ -35,7 +35,7 @@ def read(path: Path) -> pd.DataFrame:
 def figure(rows: pd.DataFrame) -> Figure:
     """Metrics x (corruption, strength): how many floor deviations worse, on a log scale; blank below `SEEN`."""
     metrics, corruptions = list(rows["metric"].unique()), list(rows["corruption"].unique())
-    with style.context(STYLE):
+    with style.context(STYLE_FILE):
         drawn = Figure(figsize=(6.75, 0.7 + 0.17 * len(metrics)), layout="constrained")
         axes = drawn.subplots(1, len(corruptions), sharey=True, squeeze=False)[0]
         shade = mpl.colormaps["viridis_r"].with_extremes(under="none")
@@ -82,7 +82,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if len(given) != 3:
         raise UserError("write: python -m scripts.draw_metric_proof proof.csv proof.svg proof.md")
     rows = read(given[0])
-    with style.context(STYLE):  # which also keeps the ids of an SVG from changing
+    with style.context(STYLE_FILE):  # which also keeps the ids of an SVG from changing
         figure(rows).savefig(given[1], metadata={"Date": None} if given[1].suffix == ".svg" else None)
     given[2].write_text(table(rows))
 

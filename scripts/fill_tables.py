@@ -1,4 +1,4 @@
-"""Fill the tables of documents from the records of reports: python docs/fill_tables.py [--check] FILE.md ...
+"""Fill the tables of documents from the records of reports: python scripts/fill_tables.py [--check] FILE.md ...
 
 A table stands between two comments; what is between them is replaced:
 
@@ -96,7 +96,7 @@ def main(arguments: list[str]) -> None:
         text = path.read_text()
         made = filled(text)
         if made != text and check:
-            raise SystemExit(f"{name}: a table is not what its records say; run python docs/fill_tables.py {name}")
+            raise SystemExit(f"{name}: a table is not what its records say; run python scripts/fill_tables.py {name}")
         path.write_text(made)
 
 

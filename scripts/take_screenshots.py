@@ -24,7 +24,7 @@ from selenium.webdriver.remote.webdriver import WebDriver
 from rpe2d_bench.tracking import ENVIRONMENT, ui_address, ui_command
 
 PORT = 5171
-IMAGES = Path(__file__).parent / "images"
+IMAGES = Path(__file__).parents[1] / "docs" / "images"
 PATIENCE = 60.0
 # An image in the documentation shows no path of the machine it was taken on.
 HIDE_PATHS = """for (const e of document.body.querySelectorAll('*')) for (const t of e.childNodes)

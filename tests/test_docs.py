@@ -123,7 +123,7 @@ def test_each_recipe_has_at_most_ten_steps() -> None:
 
 
 def fill_tables() -> Any:
-    spec = importlib.util.spec_from_file_location("fill_tables", ROOT / "docs" / "fill_tables.py")
+    spec = importlib.util.spec_from_file_location("fill_tables", ROOT / "scripts" / "fill_tables.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -135,7 +135,7 @@ def fill_tables() -> Any:
 def test_tables_are_what_their_records_say(document: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
     text = document.read_text()
-    assert fill_tables().filled(text) == text, f"python docs/fill_tables.py {name(document)}"
+    assert fill_tables().filled(text) == text, f"python scripts/fill_tables.py {name(document)}"
 
 
 def test_a_table_that_was_changed_by_hand_would_be_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

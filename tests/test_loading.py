@@ -34,7 +34,7 @@ EXPERIMENTS = sorted((Path(__file__).parent.parent / "experiments").glob("*.yaml
         ("DiT-Nano/4", "DiT-Nono/4", "did you mean 'DiT-Nano'?"),
         ("DiT-Nano/4", "DiT-Nano", "lacks its patch size; write for example DiT-Nano/4"),
         ("{kind: resize_and_crop}", "{kind: resize_and_crop, max_zoom: 0.5}", "max_zoom must be above 1"),
-        ("sampler: {steps: 2}", "sampler: {kind: oiler}", "did you mean 'euler'?"),
+        ("sampler: {precision: float32, steps: 2}", "sampler: {kind: oiler}", "did you mean 'euler'?"),
         ("seeds: [0]", "seeds: [0, 0]", "an entry occurs twice"),
         ("seeds: [0]", "seeds: [0", "broken YAML"),
         ("schema_version: 1", "schema_version: 2", "schema_version"),

@@ -116,7 +116,7 @@ def test_a_net_by_path_is_addressed_by_its_content(tiny: Path, tmp_path: Path, i
 def test_generated_images_that_are_not_finite_are_counted(
     tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import rpe2d_bench.cli.sampling.loop as module
+    import rpe2d_bench.sampling.loop as module
 
     store, noise = Store(tmp_path / "runs"), module.noise
     run(planned(tiny, "resolutions.0.test=[16]"), store, engine="local")  # trains

@@ -185,7 +185,7 @@ def pool(folder: Path, between: Callable[[int, int], None] | None = None) -> np.
     )
 
 
-@pytest.mark.parametrize("name", ["images.npy", "done.json"])
+@pytest.mark.parametrize("name", ["pictures.npy", "done.json"])
 def test_a_pool_under_way_that_was_damaged_is_made_again(
     tmp_path: Path, name: str, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -197,7 +197,7 @@ def test_a_pool_under_way_that_was_damaged_is_made_again(
         pool(tmp_path, stop)
     (partial,) = tmp_path.glob("*.partial")
     content = bytearray((partial / name).read_bytes())
-    content[-70 if name == "images.npy" else 1] ^= 1
+    content[-70 if name == "pictures.npy" else 1] ^= 1
     (partial / name).write_bytes(content)
     assert (pool(tmp_path) == images(12)).all()
     assert "does not match its checksum; starting it again" in caplog.text
@@ -205,7 +205,7 @@ def test_a_pool_under_way_that_was_damaged_is_made_again(
 
 def test_a_damaged_pool_is_said_and_made_again(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     pool(tmp_path)
-    (file,) = tmp_path.glob("pool-*/images.npy")
+    (file,) = tmp_path.glob("pool-*/pictures.npy")
     content = bytearray(file.read_bytes())
     content[-1] ^= 1
     file.write_bytes(content)

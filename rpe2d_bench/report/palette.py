@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from rpe2d_bench.analysis.results import Results
@@ -47,7 +48,12 @@ class Style:
         return DASHES[model_index % len(DASHES)]
 
 
+def styles(methods: Iterable[str]) -> dict[str, Style]:
+    """Styles in the order of the experiment file."""
+    return {method: Style(index) for index, method in enumerate(dict.fromkeys(methods))}
+
+
 def styles_of(results: Results) -> dict[str, Style]:
-    """How each method of a run is drawn; styles go in the order of the experiment file."""
-    numbered = {method: Style(index) for index, method in enumerate(dict.fromkeys([*results.order, *results.methods]))}
+    """How each method of a run is drawn."""
+    numbered = styles([*results.order, *results.methods])
     return {method: numbered[method] for method in results.methods}

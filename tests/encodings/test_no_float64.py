@@ -100,7 +100,7 @@ def test_sin_cos_and_entropies() -> None:
         from rpe2d_bench.models.attention import rotation_of
 
         qkv = torch.empty(1, GRID.tokens, 3 * options.width, device="meta")
-        rotation = rotation_of(AxialRoPE(options.head_width)(context()), options.head_width, qkv)
+        rotation = rotation_of(AxialRoPE(options.head_width)(context()), options.heads, options.head_width, qkv)
         found = row_entropies(qkv.expand(2, -1, -1), options.heads, rotation, None)
     assert found.dtype == torch.float32
 

@@ -16,7 +16,7 @@ from rpe2d_bench.models.cpu import keep_freed_memory
 # What the C library says of itself: bytes in blocks mapped one by one, and free bytes that it keeps.
 ACCOUNTS = """
 import ctypes, torch
-from rpe2d_bench.models.memory import keep_freed_memory
+from rpe2d_bench.models.cpu import keep_freed_memory
 
 class Accounts(ctypes.Structure):
     _fields_ = [(name, ctypes.c_size_t) for name in
