@@ -63,7 +63,7 @@ def test_pytorch_is_asked_for_by_the_widest_range() -> None:
 
 
 @pytest.mark.parametrize(
-    ("installed", "gpu", "told"),
+    ("installed", "gpu", "printed"),
     [
         (["torch", "nvidia-cudnn-cu13"], False, True),
         (["torch", "nvidia_cudnn_cu12"], True, False),

@@ -34,7 +34,7 @@ def context(plan: Plan, root: Path, output: list[str], at: int | None = None) ->
     """RunContext whose progress ends a training at a step."""
 
     def progress(stage: str, key: str, done: int, total: int, facts: dict[str, Any]) -> None:
-        if stage == "train" and at is not None and done >= at:
+        if stage == "train" and at is not None and done >= at and "phase" not in facts:
             raise Interrupted
 
     return RunContext(Store(root), plan.experiment.resources, output.append, progress)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from rpe2d_bench.analysis.refusals import unlearned
 from rpe2d_bench.analysis.results import UNDERTRAINED_ACCURACY, UNDERTRAINED_EXCESS, Results
 from rpe2d_bench.analysis.vocabulary import Metric, size_label
 from rpe2d_bench.storage.records import Resolution
@@ -16,7 +17,7 @@ MEMORIZED = 3.0  # standard errors above one half that count as memorization
 class Finding:
     """One thing a reader must know before believing a number."""
 
-    kind: str  # missing, failed, diverged, undertrained, weights, provenance, memorization, few seeds
+    kind: str  # missing, failed, diverged, not ranked, undertrained, weights, provenance, memorization, few seeds
     what: str
     why: str
 
@@ -40,9 +41,11 @@ def undertrained(results: Results) -> dict[tuple[str, Resolution], str]:
 
 def _behind(results: Results, model: str, train: Resolution) -> str | None:
     main, reference = results.main_metric, results.reference
+    methods = [name for name, spec in results.methods.items() if spec.get("model") == model]
+    if (why := unlearned(results, methods, train)) is not None:
+        return why
     if main is None or reference is None or results.methods[reference].get("model") == model:
         return None
-    methods = [name for name, spec in results.methods.items() if spec.get("model") == model]
     ours = [e.mean for name in methods if (e := results.estimate(name, train, train, main))]
     theirs = results.estimate(reference, train, train, main)
     if ours and theirs and main.better == "lower":
@@ -78,6 +81,8 @@ def _mean(results: Results, method: str, train: Resolution, metric: Metric) -> f
 def findings(results: Results) -> list[Finding]:
     """Everything that limits what the numbers can say, worst first."""
     found = [*_failed(results), *_diverged(results), *_missing(results)]
+    for why in dict.fromkeys(results.refusals.values()):
+        found.append(Finding("not ranked", "no winner is named", why))
     for (model, train), why in results.undertrained.items():
         found.append(
             Finding("undertrained", f"model {model} at {size_label(train)} px", why + "; other numbers inconclusive")
@@ -187,6 +192,10 @@ def _provenance(results: Results) -> list[Finding]:
     if len(commits) > 1:
         names = ", ".join(sorted((commit or "unknown")[:10] for commit in commits))
         found.append(Finding("provenance", f"{len(commits)} commits", f"records come from different code: {names}"))
+    if unknown := sum(not record.provenance.commit for record in results.records):
+        found.append(
+            Finding("provenance", "unknown commit", f"of {unknown} records nobody can say which code made them")
+        )
     if any(record.provenance.dirty for record in results.records):
         found.append(Finding("provenance", "uncommitted changes", "code or experiments differed from their commit"))
     for train, test in ((train, test) for train, tests in results.resolutions.items() for test in tests):

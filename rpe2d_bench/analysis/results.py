@@ -209,7 +209,12 @@ class Results:
         return "failed" if found else "missing"
 
     def best(self, train: Resolution, test: Resolution, metric: Metric) -> list[str]:
-        """The method with the best mean, first, and those that coincide with it; empty without a direction."""
+        """The method with the best mean, first, and those that coincide with it.
+
+        Empty where the metric has no direction and where the numbers allow no ranking.
+        """
+        if (train, test) in self.refusals:
+            return []
         means = {
             method: found.mean
             for method in self.methods
@@ -220,6 +225,13 @@ class Results:
         choose: Callable[..., float] = min if metric.better == "lower" else max
         top = choose(means.values())
         return [method for method, mean in means.items() if mean == top]
+
+    @cached_property
+    def refusals(self) -> dict[tuple[Resolution, Resolution], str]:
+        """(train, test resolution) -> why no method is called better there."""
+        from rpe2d_bench.analysis.refusals import refusals
+
+        return refusals(self)
 
     @cached_property
     def undertrained(self) -> dict[tuple[str, Resolution], str]:

@@ -1,6 +1,7 @@
 """Anybody's images as a stream of uint8 batches: a folder, a zip, an .npz with `arr_0`, or a store's samples.npz.
 
-Folders and zips are listed and decoded as a data set's are (data/image_folder/listing.py, data/image_folder/decoding.py), but for one rule: more
+Folders and zips are listed and decoded as a data set's are (listing.py and decoding.py in data/image_folder/), but for
+one rule: more
 than 8 bits a channel are an error, since how they were rounded would be measured, too. Nothing is dropped in silence:
 what was converted or left out is counted in `notes`, what cannot be used is an error that names the file.
 

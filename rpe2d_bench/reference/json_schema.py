@@ -1,6 +1,7 @@
 """The experiment file as a JSON schema, for editors: the fields of experiment.py and the options of every table.
 
-`python -m rpe2d_bench.reference.json_schema docs` writes experiment.schema.json and its page experiment_file.md into the folder.
+`python -m rpe2d_bench.reference.json_schema docs` writes experiment.schema.json and its page
+experiment_file.md into the folder.
 What is installed decides: methods of other packages join when they are.
 """
 
@@ -90,7 +91,8 @@ def _parts() -> Iterable[type]:
     from rpe2d_bench.config import experiment
 
     return (experiment.Model, Train, ModelEntry, Sampler, MethodEntry, experiment.Pair, Evaluate, experiment.Resources,
-            experiment.Report, experiment.Search, experiment.Range, experiment.Init, experiment.Checkpoint, experiment.Mixed)  # fmt: skip
+            experiment.Report, experiment.Search, experiment.Range, experiment.Init, experiment.Checkpoint,
+            experiment.Mixed)  # fmt: skip
 
 
 def _each(table: Mapping[str, Any], build: Callable[[Any], Schema]) -> dict[str, Schema]:

@@ -31,7 +31,7 @@ def answer(results: Results) -> list[Sentence]:
     if metric is None:
         trained = len(results.find("train", status="ok"))
         return [Sentence("caution", f"Nothing has been measured yet; {trained} models are trained.")]
-    out: list[Sentence] = []
+    out = [Sentence("caution", f"No winner is named: {why}.") for why in dict.fromkeys(results.refusals.values())]
     for train in results.resolutions:
         out += _winners(results, metric, train)
         out += _against_reference(results, metric, train)
@@ -110,6 +110,8 @@ def _against_reference(results: Results, metric: Metric, train: Resolution) -> l
             continue
         groups: dict[str, list[str]] = {}
         for test in _elsewhere(results, train):
+            if (train, test) in results.refusals:
+                continue
             gap = results.difference(method, reference, train, test, metric)
             if gap is None:
                 continue

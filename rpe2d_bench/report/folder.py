@@ -14,6 +14,7 @@ from rpe2d_bench.analysis.frame import load_frame
 from rpe2d_bench.analysis.results import Results
 from rpe2d_bench.analysis.vocabulary import Metric, size_label
 from rpe2d_bench.report import figures, formats, plain, search, sheets, stability
+from rpe2d_bench.report.answer import answer
 from rpe2d_bench.report.compute import compute_curve, compute_needed
 from rpe2d_bench.report.drawing import Drawing, drawing
 from rpe2d_bench.report.page import Section, write_page
@@ -132,6 +133,8 @@ def _write(results: Results, store: Path, out: Path, inputs: str) -> None:
     if results.comparisons:
         _save(out / "comparisons.json", json.dumps(results.comparisons, indent=1) + "\n")
     sections, text = [], [f"# {formats.escape_markdown(results.name)}\n"]
+    head = [sentence.text for sentence in answer(results) if sentence.kind in ("answer", "caution")]
+    text.append("".join(f"- {formats.escape_markdown(sentence)}\n" for sentence in head))
     for train in results.resolutions:
         at = f"train_{size_label(train).replace('×', 'x')}"
         tables = tables_of(results, train)

@@ -36,6 +36,8 @@ def terminal_table(records: list[Record], comparisons: list[dict[str, Any]] | No
             [*table.notes, "= a method: the same encoding at this size, so the same numbers."] if same else table.notes
         )
         parts += [Blocks(table, same), *map(Note, notes)]
+        for why in dict.fromkeys(why for (at, _), why in results.refusals.items() if at == train):
+            parts.append(Text(f"no winner is named: {why}", style="yellow"))
         for (model, at), why in results.undertrained.items():
             if at == train:
                 parts.append(Text(f"† {model} at {size_label(at)} px: {why}", style="yellow"))

@@ -35,7 +35,8 @@ def write_comparison(
 ) -> Path:
     """Write index.html, the tables and the figures into `out`; an older comparison there is replaced.
 
-    `stores`: where the images of the two runs lie. `compared`: what rpe2d_bench.analysis.significance.separate_runs found.
+    `stores`: where the images of the two runs lie. `compared`: what
+    rpe2d_bench.analysis.significance.separate_runs found.
     """
     order = tuple(dict.fromkeys([*Results(first).methods, *Results(second).methods]))
     changes = Changes(Results(first, order=order), Results(second, order=order), tuple(compared))

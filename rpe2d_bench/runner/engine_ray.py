@@ -124,7 +124,7 @@ class _Engine:
             ended = [self._ended(task) for task in done]
             self._start()
             for job, error in ended:  # watching takes no worker's time
-                self._queue.printed(job, error)
+                self._queue.record(job, error)
 
     def _start(self) -> None:
         while self._free and (work := self._queue.next()) is not None:

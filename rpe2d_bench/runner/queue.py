@@ -55,7 +55,7 @@ class Queue:
         else:
             self._recorder.measuring_failed(self._work.measures[job.key], error)
 
-    def printed(self, job: Job, error: str | None) -> None:
+    def record(self, job: Job, error: str | None) -> None:
         """Tell whoever watches that a job has ended, after the next was started; with those it took along."""
         dropped = list(self.order.drop(job.key)) if error is not None and job.kind == "training" else []
         for each in (job, *dropped):

@@ -8,7 +8,7 @@ from typing import Any
 from rpe2d_bench.plan.expand import Cell, Floor, Plan, Trial
 from rpe2d_bench.plan.precision_notes import notes
 from rpe2d_bench.stages import MeasureStage, ReferenceStage, read_result
-from rpe2d_bench.stages.weights_file import printed
+from rpe2d_bench.stages.weights_file import story_of
 from rpe2d_bench.storage import records
 from rpe2d_bench.storage.records import Record
 from rpe2d_bench.storage.store import Store
@@ -165,7 +165,7 @@ class Recorder:
 def _weights(trial: Trial) -> dict[str, Any]:
     """Where a model's weights came from a file: which, and what they were trained under."""
     stage = trial.stage
-    return {} if stage.weights is None else {"weights": printed(stage.weights, stage)}
+    return {} if stage.weights is None else {"weights": story_of(stage.weights, stage)}
 
 
 def _outcome(record: Record) -> tuple[Any, ...]:

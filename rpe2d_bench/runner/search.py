@@ -118,12 +118,12 @@ def _on_ray(searching: Searching, first: Asked, context: RunContext, files: Prog
         engine_ray.pin_threads(context)
         asked = config["asked"]
 
-        def printed(stage: str, key: str, done: int, total: int, facts: dict[str, Any]) -> None:
+        def progress(stage: str, key: str, done: int, total: int, facts: dict[str, Any]) -> None:
             files(stage, key, done, total, facts)
             if config["stoppable"] and key == asked.trains and "loss" in facts:
                 tune.report({"failed": None, "step": done, "loss": facts["loss"]})
 
-        error = work(asked, RunContext(context.store, context.resources, context.say, printed), files)
+        error = work(asked, RunContext(context.store, context.resources, context.say, progress), files)
         tune.report({"failed": error, "finished": 1})
 
     assert searching.experiment.search is not None

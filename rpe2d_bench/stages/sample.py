@@ -116,9 +116,9 @@ class SampleStage:
         images_file.save(partial / images_file.NAME, made.images, labels)
         seconds = made.seconds + time.perf_counter() - started
         made.remove()
-        printed: dict[str, Any] = {"seconds": seconds, "count": self.count, "not_finite": broken[0]}
-        printed["machine"] = machine(context.resources.cpus_per_trial, device)  # for the next plan's times
-        write_json(partial / "result.json", printed)
+        result: dict[str, Any] = {"seconds": seconds, "count": self.count, "not_finite": broken[0]}
+        result["machine"] = machine(context.resources.cpus_per_trial, device)  # for the next plan's times
+        write_json(partial / "result.json", result)
 
     def _say(self, context: RunContext) -> Callable[[str], None]:
         return lambda sentence: context.say(f"sample {self.key[:8]}: {sentence}")

@@ -206,7 +206,7 @@ def refuse(stage: TrainStage, written: str) -> None:
         )
 
 
-def printed(weights: WeightsFile, stage: TrainStage) -> dict[str, Any]:
+def story_of(weights: WeightsFile, stage: TrainStage) -> dict[str, Any]:
     """What a record says of the file that a training took its weights from."""
     return {"digest": weights.digest, "recipe": weights.recipe, "trust": weights.trust, "remark": remark(stage)}
 

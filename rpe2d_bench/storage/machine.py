@@ -51,9 +51,9 @@ def _processor() -> str:
     except OSError:
         return f"{platform.machine()} {platform.processor()}"
     facts = dict(line.split(":", 1) for line in lines if ":" in line)  # of the last core
-    printed = {name.strip(): value.strip() for name, value in facts.items()}
+    shown = {name.strip(): value.strip() for name, value in facts.items()}
     names = ("model name", "cpu family", "model", "stepping", "Hardware", "CPU part")
-    return " ".join([platform.machine(), *(printed[name] for name in names if name in printed)])
+    return " ".join([platform.machine(), *(shown[name] for name in names if name in shown)])
 
 
 class Kept:

@@ -1,0 +1,62 @@
+"""Where the numbers do not allow a ranking: no winner is named there, in page, terminal or comparison."""
+
+from __future__ import annotations
+
+from rpe2d_bench.analysis.results import Results
+from rpe2d_bench.analysis.vocabulary import size_label
+from rpe2d_bench.storage.records import Resolution
+
+LEARNED = 0.5  # of the accuracy on real images: below it a model has not learned its train resolution
+FLOOR = 0.5  # of the best method's distance: real images that are farther apart than this hide what is measured
+
+
+def refusals(results: Results) -> dict[tuple[Resolution, Resolution], str]:
+    """(train, test resolution) -> why no method is called better there."""
+    found: dict[tuple[Resolution, Resolution], str] = {}
+    for train, tests in results.resolutions.items():
+        unlearned = _reference_unlearned(results, train)
+        for test in tests:
+            if why := unlearned or _floor_too_high(results, train, test):
+                found[train, test] = why
+    return found
+
+
+def unlearned(results: Results, methods: list[str], train: Resolution) -> str | None:
+    """Why the model behind these methods has not learned its train resolution, by the classifier; None if it has."""
+    for metric in results.metrics:
+        if not metric.key.startswith("accuracy"):
+            continue
+        real = results.floor(train, train, metric)
+        aim = real.mean if real else metric.factor
+        seen = [e.mean for name in methods if (e := results.estimate(name, train, train, metric))]
+        if seen and max(seen) < LEARNED * aim:
+            return (
+                f"at {size_label(train)} px, where it was trained, its samples are recognised in {max(seen):.1f} %,"
+                f" real images in {aim:.1f} %"
+            )
+    return None
+
+
+def _reference_unlearned(results: Results, train: Resolution) -> str | None:
+    methods = [results.reference] if results.reference else list(results.methods)
+    why = unlearned(results, methods, train)
+    if why is None:
+        return None
+    who = results.reference or "the best of the models"
+    return f"{who} has not learned: {why}; nothing here says which method is better"
+
+
+def _floor_too_high(results: Results, train: Resolution, test: Resolution) -> str | None:
+    metric = results.main_metric
+    if metric is None or metric.better != "lower" or not metric.has_floor:
+        return None
+    floor = results.floor(train, test, metric)
+    means = [e.mean for name in results.methods if (e := results.estimate(name, train, test, metric))]
+    if floor is None or not means or floor.mean <= FLOOR * max(min(means), 0.0):
+        return None
+    if floor.mean <= 0:
+        return None
+    return (
+        f"at {size_label(test)} px real images score {floor.mean:.3g} against other real images, the best method"
+        f" {min(means):.3g}: the reference does not show what the other real images show, or too few are measured"
+    )
