@@ -205,12 +205,13 @@ def read_only(done: tuple[Path, Store], tmp_path: Path) -> Iterator[Path]:
 def test_a_finished_store_that_cannot_be_written_still_reports(
     done: tuple[Path, Store], read_only: Path, tmp_path: Path
 ) -> None:
+    from rpe2d_bench.cli.console import Opening, open_console
     from rpe2d_bench.cli.listing import as_dict
     from rpe2d_bench.cli.session import run_experiment, write_reports
 
     experiment = done[0]
     options = {"store": read_only, "engine": "local", "tracking_uri": "", "reports": tmp_path / "reports"}
-    run_experiment(experiment, (), (), **options)  # type: ignore[arg-type]
+    run_experiment(experiment, (), (), opening=Opening(open_console()), **options)  # type: ignore[arg-type]
     page = tmp_path / "reports" / "tiny" / "index.html"
     assert page.is_file()
     shutil.rmtree(page.parent)

@@ -271,7 +271,7 @@ def test_formats_of_others_are_refused_by_name(weights: Path, tmp_path: Path, fo
 @pytest.mark.parametrize(
     ("checkpoint", "output"),
     [
-        ({"path": "w", "formt": "ours"}, "unknown key 'formt', did you mean 'format'"),
+        ({"path": "w", "formt": "ours"}, "unknown key 'formt' .did you mean 'format'"),
         ({"trust": True}, "path is missing"),
         ({"path": "w", "format": "theirs"}, "format"),
         (3, "checkpoint"),
@@ -326,6 +326,6 @@ def test_weights_leave_the_store_with_their_recipe(
     for name, value in load_file(out).items():
         assert torch.equal(value, load_file(weights)[name].half()), name
     assert planned(using(tmp_path, str(out))).remarks() == {}
-    for wrong, output in (("--seed=3", "seeds 0"), ("--dtype=float8", "float16"), ("--store=nowhere", "not trained")):
+    for wrong, output in (("--seed=3", "seeds 0"), ("--dtype=float8", "float32"), ("--store=nowhere", "not trained")):
         with pytest.raises(UserError, match=output):
             app([*command, wrong], standalone_mode=False)

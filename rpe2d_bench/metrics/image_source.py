@@ -1,9 +1,9 @@
 """Anybody's images as a stream of uint8 batches: a folder, a zip, an .npz with `arr_0`, or a store's samples.npz.
 
 Folders and zips are listed and decoded as a data set's are (listing.py and decoding.py in data/image_folder/), but for
-one rule: more
-than 8 bits a channel are an error, since how they were rounded would be measured, too. Nothing is dropped in silence:
-what was converted or left out is counted in `notes`, what cannot be used is an error that names the file.
+one rule: more than 8 bits a channel are an error, since how they were rounded would be measured, too. Nothing is
+dropped in silence: what was converted or left out is counted in `notes`, what cannot be used is an error that names the
+file.
 
 Shapes: N images, C channels, H and W pixels.
 """
@@ -109,7 +109,7 @@ def _together(batch_size: int, image_bytes: int) -> int:
 
 class ImageArray:
     """An .npz, streamed without loading it whole: `arr_0`, uint8 [N, H, W, C], as the ADM evaluator reads it, with the
-    labels in `arr_1`; or `images`, uint8 [N, C, H, W], and `labels`, as a store's samples.npz has them."""
+    labels in `arr_1`; or `pictures`, uint8 [N, C, H, W], and `labels`, as a store's samples.npz has them."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -118,7 +118,7 @@ class ImageArray:
         try:
             self._archive = ZipFile(path)
             held = {name.removesuffix(".npy") for name in self._archive.namelist()}
-            self._key = next((key for key in ("arr_0", "images", "images") if key in held), None)
+            self._key = next((key for key in ("arr_0", "pictures", "images") if key in held), None)
             if self._key is None:
                 raise UserError(
                     f"{path} holds no 'arr_0' but {', '.join(sorted(held))}; write it with np.savez(path, images)"

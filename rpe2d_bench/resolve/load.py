@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
@@ -122,14 +122,18 @@ def explain(error: ValidationError, model: type[BaseModel]) -> tuple[tuple[str |
     return loc, f"{name}: {message[0].lower()}{message[1:]}, got {short(first['input'])}"
 
 
+def _models_in(annotation: Any) -> list[type[BaseModel]]:
+    """Schemas that an annotation names, however deep: in a union, a tuple or behind Annotated."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [model for inner in get_args(annotation) for model in _models_in(inner)]
+
+
 def _fields_at(model: type[BaseModel], loc: tuple[str | int, ...]) -> list[str]:
     """Keys that the schema knows at a place."""
     for part in loc:
         if isinstance(part, int) or part not in model.model_fields:
             continue  # an index, or a name that the user chose (an entry of models or methods)
-        annotation: Any = model.model_fields[part].annotation
-        for candidate in (annotation, *getattr(annotation, "__args__", ())):
-            if isinstance(candidate, type) and issubclass(candidate, BaseModel):
-                model = candidate
-                break
+        found = _models_in(model.model_fields[part].annotation)
+        model = found[0] if found else model
     return list(model.model_fields)

@@ -35,7 +35,7 @@ MISTAKES: list[tuple[str, str]] = [
     ("report {tiny}", "no records at runs"),
     ("report absent.yaml", "absent.yaml: no such file"),
     ("report absent.jsonl", "no records at absent.jsonl"),
-    ("report damaged.jsonl", "damaged.jsonl:1: not a record"),
+    ("report damaged.jsonl", "the store has no records yet"),
     ("report {tiny} {tiny} {tiny} --store {store}", "report takes one or two sources, got 3"),
     ("report tiny-00000000 --store {store}", "unknown run 'tiny-00000000'"),
     ("report other.yaml --store {store}", "no records of 'other' yet"),
