@@ -27,6 +27,11 @@ def size(height: float, width: float) -> str:
     return f"{int(height)}" if height == width else f"{int(height)}x{int(width)}"
 
 
+def _squares_first(column: str) -> tuple[bool, list[int]]:
+    """Squares by size, then the others."""
+    return "x" in column, [int(side) for side in column.split("x")]
+
+
 def table(source: Path, metric: str, train: str = "", tests: str = "", methods: str = "", **further: str) -> str:
     """The table in Markdown, floor last."""
     frame = load_records(source / "records.jsonl", run="latest")
@@ -36,7 +41,7 @@ def table(source: Path, metric: str, train: str = "", tests: str = "", methods: 
     )
     cells = frame[frame["stage"] == "measure"]
     cells = cells[cells["train"] == (train or cells["train"].iloc[0])]
-    columns = tests.split(",") if tests else list(dict.fromkeys(cells["test"]))
+    columns = tests.split(",") if tests else sorted(dict.fromkeys(cells["test"]), key=_squares_first)
     rows = methods.split(",") if methods else list(dict.fromkeys(cells["method"]))
     behind = further.get("with")
     lines = [f"| {heading} |" for heading in [" | ".join(["method", *(f"{c} px" for c in columns)])]]

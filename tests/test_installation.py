@@ -70,7 +70,7 @@ def test_pytorch_is_asked_for_by_the_widest_range() -> None:
         (["torch", "numpy"], False, False),
     ],
 )
-def test_a_build_for_gpus_without_one_is_said(installed: list[str], gpu: bool, printed: bool) -> None:
+def test_a_build_for_gpus_without_one_is_stated(installed: list[str], gpu: bool, printed: bool) -> None:
     assert (script("torch_build").advice(installed, gpu) is not None) == printed
 
 

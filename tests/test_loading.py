@@ -120,3 +120,13 @@ def test_every_shipped_experiment_is_valid_and_says_what_it_asks(path: Path) -> 
     first = path.read_text().splitlines()[0]
     assert first.startswith("# Question: ")
     assert first.rstrip().endswith("?")
+
+
+def test_new_names_stand_beside_the_old_ones(tiny: Path) -> None:
+    old = load_experiment(tiny, ["train.num_pictures=40", "evaluate.judge=null", "evaluate.metrics=[kid]"])
+    new = load_experiment(tiny, ["train.num_images=40", "evaluate.classifier=null", "evaluate.metrics=[kid]"])
+    assert new == old
+    assert new.train.num_pictures == 40
+    assert new.evaluate.judge is None
+    part = load_experiment(tiny, ["models.rope.train={num_images: 8}"])
+    assert part.train_of("rope").num_pictures == 8

@@ -70,7 +70,7 @@ def test_the_counts_that_were_used_stand_in_the_result(measure: Measure) -> None
     assert "fixed class counts" in unequal["notes"]["kid_glyphnet"]
 
 
-def test_mixed_sizes_are_said_or_refused(measure: Measure) -> None:
+def test_mixed_sizes_are_stated_or_refused(measure: Measure) -> None:
     mixed = folder("mixed", [grey((16, 16) if index % 2 else (24, 16)) for index in range(40)])
     found = measure(mixed, "--metrics", "kid")["details"]
     assert found["warnings"] == ["samples: images of 2 sizes, each resized to the net's input"]
@@ -133,7 +133,7 @@ def test_too_few_images_for_a_metric(measure: Measure) -> None:
         assert sentence in measure("fake.npz", "--metrics", metric, "--count", str(count))
 
 
-def test_what_is_missing_is_said_before_features_are_computed(measure: Measure, monkeypatch: Any) -> None:
+def test_what_is_missing_is_stated_before_features_are_computed(measure: Measure, monkeypatch: Any) -> None:
     monkeypatch.setattr(
         "rpe2d_bench.metrics.score_files.observe", lambda *_, **__: pytest.fail("features were computed")
     )

@@ -132,7 +132,7 @@ def test_generated_images_that_are_not_finite_are_counted(
     assert warnings == [["at least 1 of 12 images held numbers that are not finite; they count as mid-grey"]] * 3
 
 
-def test_what_cannot_be_measured_is_said_at_once(tiny: Path) -> None:
+def test_what_cannot_be_measured_is_stated_at_once(tiny: Path) -> None:
     for override, sentence in (
         ("evaluate.metrics=[kid, sfid]", "'sfid' is defined on the features of 'inception'"),
         ("evaluate.weights=glyph.pth", "brings its own weights"),

@@ -43,7 +43,7 @@ def test_a_small_folder_is_trained_and_measured(tmp_path: Path) -> None:
     assert plan.labels == "as often as in the reference, 4 of a class"
 
 
-def test_what_was_converted_is_said_and_kept(tmp_path: Path) -> None:
+def test_what_was_converted_is_stated_and_kept(tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6
     for number in range(60):

@@ -162,7 +162,7 @@ def _pids_of(title: str, ancestor: int) -> list[int]:
     return [pid for pid in titled if below(pid)]
 
 
-def test_a_corrupt_checkpoint_is_said_so_and_training_starts_again(tiny: Path, tmp_path: Path) -> None:
+def test_a_corrupt_checkpoint_is_stated_so_and_training_starts_again(tiny: Path, tmp_path: Path) -> None:
     plan = planned(tiny)
     fresh, damaged = Store(tmp_path / "fresh"), Store(tmp_path / "damaged")
     run(plan, fresh, engine="local")

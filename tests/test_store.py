@@ -32,7 +32,7 @@ def test_a_finished_stage_is_not_worked_out_again(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("damage", ["changed", "truncated", "removed", "manifest"])
-def test_what_does_not_match_its_checksum_is_made_again_and_said_so(tmp_path: Path, damage: str) -> None:
+def test_what_does_not_match_its_checksum_is_made_again_and_stated_so(tmp_path: Path, damage: str) -> None:
     store = Store(tmp_path)
     folder = store.make("sample", "k", write)
     result = folder / "result"

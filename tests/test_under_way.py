@@ -59,7 +59,7 @@ def losses(folder: Path) -> list[Any]:
     return [(line["step"], line["loss"]) for line in lines]
 
 
-def test_a_bit_of_a_checkpoint_is_said_and_changes_nothing(stopped: tuple[Plan, Path, bytes, list[Any]]) -> None:
+def test_a_bit_of_a_checkpoint_is_stated_and_changes_nothing(stopped: tuple[Plan, Path, bytes, list[Any]]) -> None:
     plan, partial, weights, curve = stopped
     file, rng = partial / "checkpoint.pt", random.Random(0)
     sound = file.read_bytes()
@@ -95,7 +95,7 @@ def test_other_damage_to_a_checkpoint(stopped: tuple[Plan, Path, bytes, list[Any
     assert all("starting again" in sentence for sentence in output)
 
 
-def test_a_checkpoint_of_an_older_version_is_taken_and_said(stopped: tuple[Plan, Path, bytes, list[Any]]) -> None:
+def test_a_checkpoint_of_an_older_version_is_taken_and_stated(stopped: tuple[Plan, Path, bytes, list[Any]]) -> None:
     import torch
 
     plan, partial, weights, curve = stopped
@@ -166,7 +166,7 @@ def test_a_digit_of_the_note_is_found(tmp_path: Path) -> None:
     assert output == ["images under way: under_way.json does not match its digest; starting again"]
 
 
-def test_samples_of_an_older_version_are_taken_and_said(tmp_path: Path) -> None:
+def test_samples_of_an_older_version_are_taken_and_stated(tmp_path: Path) -> None:
     filled(tmp_path)
     (tmp_path / "under_way.json").write_text("[6, 1.5]")
     output: list[str] = []
@@ -203,7 +203,7 @@ def test_a_pool_under_way_that_was_damaged_is_made_again(
     assert "does not match its checksum; starting it again" in caplog.text
 
 
-def test_a_damaged_pool_is_said_and_made_again(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_damaged_pool_is_stated_and_made_again(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     pool(tmp_path)
     (file,) = tmp_path.glob("pool-*/pictures.npy")
     content = bytearray(file.read_bytes())

@@ -79,7 +79,7 @@ def recipe_in(path: Path) -> Recipe:
     return found
 
 
-def told_otherwise(weights: Path, to: Path, change: Recipe) -> Path:
+def with_other_recipe(weights: Path, to: Path, change: Recipe) -> Path:
     """The same weights with another recipe."""
     recipe = copy.deepcopy(recipe_in(weights))
     for key, value in change.items():
@@ -119,9 +119,9 @@ def test_trained_weights_say_what_they_were_trained_under(weights: Path) -> None
     assert {"commit", "uncommitted_changes"} <= set(recipe)
 
 
-def test_what_is_told_of_weights_makes_them_no_other_weights(weights: Path, tmp_path: Path) -> None:
+def test_what_is_kept_of_weights_makes_them_no_other_weights(weights: Path, tmp_path: Path) -> None:
     save_file(load_file(weights), tmp_path / "plain")
-    told_otherwise(weights, tmp_path / "told", {"commit": "another"})
+    with_other_recipe(weights, tmp_path / "told", {"commit": "another"})
     digests = {WeightsFile.at(str(path)).digest for path in (weights, tmp_path / "plain", tmp_path / "told")}
     assert len(digests) == 1
     moved = load_file(weights)
@@ -162,7 +162,7 @@ OTHERWISE = [
 def test_weights_of_another_recipe_are_refused_with_what_differs(
     weights: Path, tmp_path: Path, change: Recipe, trained_under: str, used_under: str
 ) -> None:
-    file = told_otherwise(weights, tmp_path / "w.safetensors", change)
+    file = with_other_recipe(weights, tmp_path / "w.safetensors", change)
     with pytest.raises(UserError) as refused:
         load_experiment(using(tmp_path, "w.safetensors"))
     output = str(refused.value)
@@ -176,7 +176,7 @@ def test_weights_of_another_recipe_are_refused_with_what_differs(
 
 
 def test_trusted_weights_are_marked_in_plan_record_and_report(weights: Path, tmp_path: Path) -> None:
-    told_otherwise(weights, tmp_path / "w.safetensors", {"encoding.theta": 10000.0})
+    with_other_recipe(weights, tmp_path / "w.safetensors", {"encoding.theta": 10000.0})
     store = Store(tmp_path / "runs")
     plan = planned(using(tmp_path, {"path": "w.safetensors", "trust": True}))
     sentence = "weights trained under theta 10000 are used under theta 100"
@@ -211,7 +211,7 @@ def test_weights_without_a_recipe_are_taken_and_marked(weights: Path, tmp_path: 
 
 
 def test_a_training_may_start_from_another_recipe_and_says_so(weights: Path, tmp_path: Path) -> None:
-    told_otherwise(weights, tmp_path / "w.safetensors", {"encoding.theta": 10000.0})
+    with_other_recipe(weights, tmp_path / "w.safetensors", {"encoding.theta": 10000.0})
     plan, store = planned(using(tmp_path, "w.safetensors", steps=1)), Store(tmp_path / "runs")
     assert plan.remarks() == {"m": "weights trained under theta 10000 are trained further under theta 100"}
     run(plan, store, engine="local")
@@ -220,8 +220,8 @@ def test_a_training_may_start_from_another_recipe_and_says_so(weights: Path, tmp
     assert recipe["starts_from"]["encoding"]["theta"] == 10000
 
 
-def test_other_data_are_said_and_not_refused(weights: Path, tmp_path: Path) -> None:
-    told_otherwise(weights, tmp_path / "w.safetensors", {"data": {"name": "letters", "revision": "letters-v1"}})
+def test_other_data_are_stated_and_not_refused(weights: Path, tmp_path: Path) -> None:
+    with_other_recipe(weights, tmp_path / "w.safetensors", {"data": {"name": "letters", "revision": "letters-v1"}})
     (output,) = planned(using(tmp_path, "w.safetensors")).remarks().values()
     assert output.startswith("weights trained under data letters-v1 are used under data glyphs-")
 
@@ -294,7 +294,7 @@ def test_paths_are_seen_from_the_experiment_file_then_from_the_working_directory
         load_experiment(path)
     (here / "w.safetensors").write_bytes(weights.read_bytes())
     first = planned(path)
-    told_otherwise(weights, beside / "w.safetensors", {"seed": 7})
+    with_other_recipe(weights, beside / "w.safetensors", {"seed": 7})
     second = planned(path)
     found = [plan.trials[0].stage.weights for plan in (first, second)]
     assert [part and part.path for part in found] == [str(here / "w.safetensors"), str(beside / "w.safetensors")]

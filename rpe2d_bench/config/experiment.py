@@ -29,6 +29,23 @@ class _Part(BaseModel):
         return value
 
 
+# New name -> the one that content keys, records and `--set` know. Files may write either; the new one counts.
+NEW_NAMES = {"Train": {"num_images": "num_pictures"}, "Evaluate": {"classifier": "judge"}}
+
+
+class _Renamed(_Part):
+    """A part some of whose keys have a second, newer name."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _by_old_names(cls, data: Any) -> Any:
+        if not isinstance(data, dict):
+            return data
+        new = NEW_NAMES[cls.__name__]
+        kept = {key: value for key, value in data.items() if key not in new}
+        return kept | {old: data[name] for name, old in new.items() if name in data}
+
+
 class Model(_Part):
     """Size of the transformer."""
 
@@ -37,7 +54,7 @@ class Model(_Part):
     stem: Literal["none", "dilated_conv"] = "none"  # dilated_conv: convolution in front (LEDiT)
 
 
-class Train(_Part):
+class Train(_Renamed):
     """The recipe; equal for every model of an experiment unless an entry says otherwise."""
 
     path: str = "linear"  # from data to noise
@@ -54,7 +71,7 @@ class Train(_Part):
     class_dropout: float = Field(0.1, ge=0, lt=1)  # share of labels replaced by "no class", for guidance
     time_mean: float = Field(0.0, ge=-10, le=10)  # logit-normal times
     time_std: float = Field(1.0, gt=0, le=100)  # of the normal before the sigmoid
-    num_pictures: int | None = Field(None, gt=0, le=1_000_000_000)  # of the training split; by default all
+    num_pictures: int | None = Field(None, gt=0, le=1_000_000_000)  # of the train split; also num_images
     precision: Literal["auto", "float32", "bf16"] = "auto"  # auto: what a measurement finds faster on this machine
     compile: bool = False
     accumulate: int = Field(
@@ -163,7 +180,7 @@ class Pair(_Part):
     test: tuple[Resolution, ...] = Field(min_length=1)
 
 
-class Evaluate(_Part):
+class Evaluate(_Renamed):
     sampler: Sampler = Sampler()
     num_samples: int = Field(500, gt=1, le=10_000_000)  # images per cell, and in its reference
     metrics: tuple[str, ...] = ("kid", "fd", "precision", "recall", "accuracy")
@@ -171,7 +188,7 @@ class Evaluate(_Part):
     weights: str | None = None  # file of that net's weights, where the package ships none
     guidance: tuple[Guidance, ...] = ()  # every method once more at each of these, as NAME-wX: does order hold?
     labels: Literal["reference", "balanced", "iid"] = "reference"  # classes as in the reference, even in both, or drawn
-    judge: str | None = "glyphjudge"  # independent classifier of the accuracy
+    judge: str | None = "glyphjudge"  # independent net behind the accuracy; also classifier
     split: Literal["test", "validation"] = "test"  # tuning uses validation and never sees test
 
 

@@ -66,7 +66,7 @@ class _Calibration:
                 continue
             if result.get("machine") != name:
                 continue
-            for what, seconds in _told_by(stage, result).items():
+            for what, seconds in _learned_from(stage, result).items():
                 found[what].append(seconds)
         return {what: statistics.median(seconds) for what, seconds in found.items()}
 
@@ -211,7 +211,7 @@ def _pass_name(sample: SampleStage) -> str:
     return pass_name(sample.train, sample.grid.tokens, sample.sampler.precision)
 
 
-def _told_by(stage: Stage, result: dict[str, Any]) -> dict[str, float]:
+def _learned_from(stage: Stage, result: dict[str, Any]) -> dict[str, float]:
     """What a finished stage says about the seconds of its kind."""
     seconds: Any = result.get("seconds")
     if isinstance(stage, TrainStage):

@@ -20,7 +20,16 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from rpe2d_bench.config.experiment import Evaluate, Experiment, MethodEntry, Model, ModelEntry, Sampler, Train
+from rpe2d_bench.config.experiment import (
+    NEW_NAMES,
+    Evaluate,
+    Experiment,
+    MethodEntry,
+    Model,
+    ModelEntry,
+    Sampler,
+    Train,
+)
 
 Schema = dict[str, Any]
 SCHEMA_FILE, PAGE_FILE = "experiment.schema.json", "experiment_file.md"
@@ -35,6 +44,9 @@ def schema() -> Schema:
         for name, comment in comments(part).items():
             if name in where["properties"]:
                 where["properties"][name].setdefault("description", comment)
+    for part_name, names in NEW_NAMES.items():
+        properties = parts[part_name]["properties"]
+        properties |= {new: properties[old] | {"description": f"the same as {old}"} for new, old in names.items()}
     parts["ModelEntry"]["properties"]["checkpoint"]["anyOf"].insert(0, {"type": "string"})  # a path alone
     for part in (Train, Model, Sampler):  # what an entry replaces: the same keys, none required
         parts[f"{part.__name__}Changes"] = {k: v for k, v in parts[part.__name__].items() if k != "required"}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from typing import TYPE_CHECKING
 
 from rpe2d_bench.report.tables import TIED_MARK, UNDERTRAINED_MARK, Cell, Row, Table
@@ -25,7 +26,8 @@ def escape_latex(text: str) -> str:
 
 def escape_markdown(text: str) -> str:
     """Names cannot open markup, links, mathematics, HTML or a new cell."""
-    out = "".join("\\" + letter if letter in "\\`*_[]|#$~" else letter for letter in text)
+    out = "".join("\\" + letter if letter in "\\`*[]|#$~" else letter for letter in text)
+    out = re.sub(r"(?<!\w)_|_(?!\w)", r"\\_", out)  # within a word it opens nothing
     return out.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 

@@ -28,7 +28,7 @@ def piece_length(image: tuple[int, ...], growth: int = 1) -> int:
 
 def save(path: Path, images: np.ndarray, labels: np.ndarray) -> None:
     """Write images, which may be a memory map, and labels."""
-    np.savez_compressed(path, pictures=images, labels=labels)  # the name in stores since the first version
+    np.savez_compressed(path, **{"pictures": images, "labels": labels})  # the names in stores since the first version
 
 
 def shape(path: Path) -> tuple[int, ...]:

@@ -150,7 +150,7 @@ def test_other_files_than_described_are_refused(kl_folder: Path, taef2_file: Pat
         autoencoders.describe({"kind": "diffusers", "path": str(folder)})
 
 
-def test_announced_sizes_plan_without_the_files_and_are_checked_against_them(kl_folder: Path) -> None:
+def test_declared_sizes_plan_without_the_files_and_are_checked_against_them(kl_folder: Path) -> None:
     space = autoencoders.describe({"kind": "diffusers", "path": "nowhere", "downsampling": 8, "channels": 4})
     assert not space.present
     with pytest.raises(UserError, match="does not hold the weights"):

@@ -135,7 +135,7 @@ def test_transparency_is_composited_on_white() -> None:
     assert (pixels(saved(keyed, "PNG", transparency=(1, 2, 3))) == 255).all()
 
 
-def test_palettes_cmyk_two_levels_and_profiles_are_told() -> None:
+def test_palettes_cmyk_two_levels_and_profiles_are_kept() -> None:
     red = Image.new("RGB", (8, 8), (255, 0, 0))
     assert read_image(saved(red.quantize(4), "PNG"), "x").notes == ("palette converted to RGB",)
     decoded = read_image(saved(red.convert("CMYK"), "JPEG", quality=100), "x")
@@ -149,7 +149,7 @@ def test_palettes_cmyk_two_levels_and_profiles_are_told() -> None:
 
 
 @pytest.mark.parametrize("kind", ["GIF", "WEBP", "TIFF", "PNG", "MPO"])
-def test_the_first_of_several_images_is_taken_and_told(kind: str) -> None:
+def test_the_first_of_several_images_is_taken_and_kept(kind: str) -> None:
     frames = [Image.new("RGB", (8, 8), colour) for colour in ("red", "blue", "green")]
     decoded = read_image(saved(frames[0], kind, save_all=True, append_images=frames[1:]), "x")
     assert np.abs(np.asarray(decoded.image).astype(int) - [255, 0, 0]).max() <= 4

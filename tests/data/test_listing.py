@@ -161,7 +161,7 @@ def test_images_without_folders_are_one_class(tmp_path: Path) -> None:
     assert sum(dataset.size(split) for split in SPLITS) == 60
 
 
-def test_a_class_without_training_images_is_said(tmp_path: Path) -> None:
+def test_a_class_without_training_images_is_stated(tmp_path: Path) -> None:
     root = tree(tmp_path / "root", "a")
     tests = [name.rpartition("/")[2] for name in files(build(root), "test")]
     (root / "b").mkdir()

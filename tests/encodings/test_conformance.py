@@ -236,7 +236,7 @@ def test_defects_of_encodings_are_found(cls: type, found: str) -> None:
     assert found in failures(cls)
 
 
-def test_a_class_is_told_apart_and_named_by_module_and_attribute() -> None:
+def test_a_class_is_kept_apart_and_named_by_module_and_attribute() -> None:
     assert {f.kind for f in check("baselines.ntk:NTK")} == {"frequencies"}
     assert {f.kind for f in check("baselines.yarn:YaRNLogitScale")} == {"logit_scale"}
     assert {f.kind for f in check("rpe2d_bench.encodings.positions:GridPositions")} == {"positions"}

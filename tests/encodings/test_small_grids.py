@@ -86,7 +86,7 @@ def test_the_references_turn_over_there() -> None:
         ("riflex", (Grid(9, 9), Grid(8, 8)), "riflex equals extrapolation here"),
     ],
 )
-def test_what_coincides_is_said(rule: str, grids: tuple[Grid, Grid], output: str) -> None:
+def test_what_coincides_is_stated(rule: str, grids: tuple[Grid, Grid], output: str) -> None:
     options = {"repetition": 64} if rule == "riflex" else {}
     realised = describe({"kind": "axial_rope", "theta": 100, "frequencies": {"kind": rule, **options}}, *grids)
     assert output in " ".join(realised.notes)

@@ -107,7 +107,7 @@ def test_student_interval() -> None:
     assert np.isnan(alone.low)
 
 
-def test_what_cannot_be_compared_is_said() -> None:
+def test_what_cannot_be_compared_is_stated() -> None:
     sets = methods({"a": 0.1, "b": 0.2}, 2)
     with pytest.raises(UserError, match="same seeds and images"):
         compare({"a": sets["a"], "b": sets["b"][:1]}, REFERENCE, "fd")

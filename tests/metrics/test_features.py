@@ -22,7 +22,7 @@ def test_progress_counts_every_image(net, make_images) -> None:
     assert seen == [4, 8, 10]
 
 
-def test_grey_from_rgb_is_luma_and_is_said(net, make_images) -> None:
+def test_grey_from_rgb_is_luma_and_is_stated(net, make_images) -> None:
     grey = make_images(6, 0)
     features = extract(np.repeat(grey, 3, axis=1), net)
     np.testing.assert_allclose(features.features_ND, extract(grey, net).features_ND, rtol=1e-4, atol=1e-4)
@@ -39,7 +39,7 @@ def test_grey_from_rgb_is_luma_and_is_said(net, make_images) -> None:
         (np.zeros((0, 1, 8, 8), np.uint8), "no images"),
     ],
 )
-def test_what_is_not_a_set_of_images_is_said(given: np.ndarray, message: str) -> None:
+def test_what_is_not_a_set_of_images_is_stated(given: np.ndarray, message: str) -> None:
     with pytest.raises(UserError, match=message):
         check_images(given)
 

@@ -88,7 +88,7 @@ def test_equal_sets_are_at_zero_and_a_shift_costs_its_square() -> None:
     assert frechet.frechet_distance(one, one + 0.5) == pytest.approx(20 * 0.25, rel=1e-9)
 
 
-def test_what_is_not_defined_is_said() -> None:
+def test_what_is_not_defined_is_stated() -> None:
     with pytest.raises(UserError, match="at least 2"):
         frechet.fit(features(1, 4, 0))
     with pytest.raises(UserError, match="4 and 5 dimensions"):

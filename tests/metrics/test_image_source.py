@@ -121,7 +121,7 @@ def test_images_that_cannot_be_used_are_named(tmp_path: Path, name: str, content
         read(tmp_path)
 
 
-def test_places_without_images_are_said(tmp_path: Path) -> None:
+def test_places_without_images_are_stated(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="does not exist"):
         open_images(tmp_path / "nowhere")
     with pytest.raises(UserError, match="has no images"):
@@ -142,13 +142,13 @@ def test_places_without_images_are_said(tmp_path: Path) -> None:
         ({"mu": np.zeros(4)}, "no 'arr_0' but mu"),
     ],
 )
-def test_arrays_that_are_not_images_are_said(tmp_path: Path, arrays: dict[str, np.ndarray], message: str) -> None:
+def test_arrays_that_are_not_images_are_stated(tmp_path: Path, arrays: dict[str, np.ndarray], message: str) -> None:
     np.savez(tmp_path / "a.npz", **arrays)
     with pytest.raises(UserError, match=message):
         open_images(tmp_path / "a.npz")
 
 
-def test_damaged_npz_is_said(tmp_path: Path) -> None:
+def test_damaged_npz_is_stated(tmp_path: Path) -> None:
     np.savez(tmp_path / "a.npz", RNG.integers(0, 256, (50, 16, 16, 3), dtype=np.uint8))
     content = bytearray((tmp_path / "a.npz").read_bytes())
     (tmp_path / "torn.npz").write_bytes(content[:500])

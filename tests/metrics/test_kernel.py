@@ -98,7 +98,7 @@ def test_many_images_use_seeded_subsets(monkeypatch: pytest.MonkeyPatch) -> None
     assert second == pytest.approx(kernel.mmd2(one, other), rel=0.1)
 
 
-def test_what_is_not_defined_is_said() -> None:
+def test_what_is_not_defined_is_stated() -> None:
     with pytest.raises(UserError, match="at least 2"):
         kernel.mmd2(features(1, 4, 0), features(5, 4, 0))
     with pytest.raises(UserError, match="4 and 5 dimensions"):

@@ -57,7 +57,7 @@ def test_a_few_images_for_many_features_are_noted(net, make_images) -> None:
     assert "10 images for 12 features" in score(*sides, metrics=["fd"]).details["notes"]["fd_random"]
 
 
-def test_sides_that_do_not_fit_are_said(net, judge, make_images) -> None:
+def test_sides_that_do_not_fit_are_stated(net, judge, make_images) -> None:
     one = observe(make_images(9, 0), metrics=["fd"], net=net)
     with pytest.raises(UserError, match="references 16x16"):
         score(one, observe(make_images(9, 0, (16, 16)), metrics=["fd"], net=net), metrics=["fd"])
@@ -69,7 +69,7 @@ def test_sides_that_do_not_fit_are_said(net, judge, make_images) -> None:
     assert score(one, uneven, metrics=["fd"]).details["warnings"] == ["unequal counts: 9 generated, 8 reference images"]
 
 
-def test_labels_beyond_the_judges_classes_are_said(net, judge, make_images) -> None:
+def test_labels_beyond_the_judges_classes_are_stated(net, judge, make_images) -> None:
     seen = observe(make_images(9, 0), metrics=["accuracy"], net=net, judge=judge)
     with pytest.raises(UserError, match="judge knows classes 0 to 3"):
         score(seen, seen, np.full(9, 7), metrics=["accuracy"])

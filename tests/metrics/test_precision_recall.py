@@ -59,6 +59,6 @@ def test_blocks_do_not_change_it(monkeypatch: pytest.MonkeyPatch) -> None:
     assert [f(generated, real) for f in (pr.precision, pr.recall, pr.density, pr.coverage)] == pytest.approx(whole)
 
 
-def test_too_few_images_are_said() -> None:
+def test_too_few_images_are_stated() -> None:
     with pytest.raises(UserError, match="3 images have no 3 nearest neighbours; at least 4"):
         pr.precision(LINE, LINE[:3])

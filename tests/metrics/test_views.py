@@ -103,7 +103,7 @@ def test_batches_and_subsets_keep_rows_together(net, make_images) -> None:
         assert np.array_equal(whole.subset(picked).views[view].features_ND, features.features_ND[picked])
 
 
-def test_views_that_are_missing_are_said(net, make_images) -> None:
+def test_views_that_are_missing_are_stated(net, make_images) -> None:
     with pytest.raises(UserError, match="local distances need the train resolution"):
         observe(make_images(4, 0), metrics=["fd_local"], net=net)
     seen = observe(make_images(4, 0), metrics=["fd"], net=net)

@@ -151,4 +151,4 @@ def _write_samples(path: Path, test: tuple[int, int], badness: float, seed: int)
     for label in labels:
         disc = (np.hypot(y - 0.5, x - 0.5) < 0.15 + 0.03 * label) * 220.0
         images.append(np.clip(disc + rng.normal(0, 2 * badness, (height, width)), 0, 255))
-    np.savez(path, pictures=np.array(images).astype(np.uint8)[:, None], labels=labels.astype(np.int64))
+    np.savez(path, **{"pictures": np.array(images).astype(np.uint8)[:, None], "labels": labels.astype(np.int64)})

@@ -43,7 +43,7 @@ def test_the_figure_has_a_cell_for_every_strength_and_is_reproducible(tmp_path: 
     assert (tmp_path / "one.md").read_text() == (tmp_path / "two.md").read_text()
 
 
-def test_what_is_not_a_proof_is_said(tmp_path: Path) -> None:
+def test_what_is_not_a_proof_is_stated(tmp_path: Path) -> None:
     (tmp_path / "other.csv").write_text("a,b\n1,2\n")
     with pytest.raises(UserError, match="is not the CSV of a metric proof"):
         draw_metric_proof.read(tmp_path / "other.csv")

@@ -185,7 +185,7 @@ def test_terminal_table_is_cut_into_blocks_where_it_does_not_fit() -> None:
         assert "…" not in captured.get()
 
 
-def test_undertrained_is_said_by_the_record_or_found_by_the_rule() -> None:
+def test_undertrained_is_stated_by_the_record_or_found_by_the_rule() -> None:
     records = [
         r.model_copy(update={"metrics": r.metrics | {"kid_glyphnet": 0.02}})
         if r.stage == "measure" and r.model == "rpe2d" and r.test_resolution == TRAIN else r
@@ -258,7 +258,7 @@ def test_where_bold_cannot_be_seen_a_star_marks_the_best_and_the_legend_says_so(
     assert " *" not in captured.get()
 
 
-def test_cells_that_coincide_are_said_once() -> None:
+def test_cells_that_coincide_are_stated_once() -> None:
     records = make_records()
     console = Console(width=200)
     with console.capture() as captured:

@@ -135,7 +135,7 @@ def test_a_run_leaves_the_files_of_another_alone(tmp_path: Path) -> None:
     assert not progress.runs(store)
 
 
-def test_results_are_one_line_and_coinciding_ones_are_said_once(tiny: Path, tmp_path: Path) -> None:
+def test_results_are_one_line_and_coinciding_ones_are_stated_once(tiny: Path, tmp_path: Path) -> None:
     from rpe2d_bench.runner import run
 
     overrides = ("seeds=[0, 1]", "evaluate.metrics=[kid, kid_global, accuracy]")
