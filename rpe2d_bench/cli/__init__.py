@@ -11,7 +11,22 @@ import os
 
 import typer
 
-from rpe2d_bench.cli import experiments, images, names, tracked, weights  # noqa: F401 - commands register themselves
+from rpe2d_bench.cli import (  # noqa: F401 - commands register themselves
+    check,
+    export_weights,
+    ls,
+    measure,
+    plan,
+    report,
+    run,
+    sample,
+    show,
+    status,
+    sync,
+    ui,
+    unpack,
+    validate,
+)
 from rpe2d_bench.cli.application import app
 from rpe2d_bench.cli.console import survive_narrow_encodings
 from rpe2d_bench.config.printable import printable

@@ -3,15 +3,30 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated
 
-from rpe2d_bench.cli.console import open_console
-from rpe2d_bench.cli.view import View, duration
-from rpe2d_bench.storage import progress
-from rpe2d_bench.storage.store import Store
+import typer
+
+from rpe2d_bench.cli.application import DEFAULT_STORE, app
 
 
-def show(folder: Path) -> None:
+@app.command()
+def status(
+    store: Annotated[
+        Path, typer.Argument(metavar="[STORE]", help="Where the results of the run live.")
+    ] = DEFAULT_STORE,
+) -> None:
+    """Show how far the runs of a store are, from another terminal."""
+    _show(store)
+
+
+def _show(folder: Path) -> None:
     """Print what each run that goes on shows in its own terminal, and what a run that was killed had reached."""
+    from rpe2d_bench.cli.console import open_console
+    from rpe2d_bench.cli.view import View, duration
+    from rpe2d_bench.storage import progress
+    from rpe2d_bench.storage.store import Store
+
     console = open_console()
     found = [(alive, View.of(view)) for _, alive, view in progress.runs(Store(folder))]
     for alive, view in found:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 from zipfile import BadZipFile, ZipFile
 from zlib import error as ZlibError
 
@@ -28,7 +29,8 @@ def piece_length(image: tuple[int, ...], growth: int = 1) -> int:
 
 def save(path: Path, images: np.ndarray, labels: np.ndarray) -> None:
     """Write images, which may be a memory map, and labels."""
-    np.savez_compressed(path, **{"pictures": images, "labels": labels})  # the names in stores since the first version
+    named: dict[str, Any] = {"pictures": images, "labels": labels}  # the names in stores since the first version
+    np.savez_compressed(path, **named)
 
 
 def shape(path: Path) -> tuple[int, ...]:

@@ -1,4 +1,4 @@
-"""Commands around MLflow."""
+"""The command `sync`: MLflow rebuilt from records."""
 
 from __future__ import annotations
 
@@ -27,15 +27,3 @@ def sync(
     if failures:
         raise UserError(" ".join(failures[0].split()))
     typer.echo(f"{len(found)} records in {tracking_uri or tracking.default_uri(store)}; next: rpe2d-bench ui")
-
-
-@app.command()
-def ui(
-    store: StoreFolder = DEFAULT_STORE,
-    port: Annotated[int, typer.Option(help="On this machine only.")] = 5000,
-) -> None:
-    """Open the MLflow UI on the store."""
-    from rpe2d_bench import tracking
-
-    if code := tracking.serve_ui(store, port, typer.echo):
-        raise SystemExit(code)

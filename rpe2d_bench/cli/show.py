@@ -1,4 +1,4 @@
-"""Commands that explain what a name means."""
+"""The command `show`: what a name means."""
 
 from __future__ import annotations
 
@@ -9,31 +9,6 @@ from typing import Annotated
 import typer
 
 from rpe2d_bench.cli.application import DEFAULT_STORE, AsJson, StoreFolder, app
-
-
-def _kinds(incomplete: str) -> list[str]:
-    """For the shell's completion."""
-    from rpe2d_bench.cli.listing import KINDS
-
-    return [kind for kind in KINDS if kind.startswith(incomplete)]
-
-
-@app.command("ls")
-def ls(
-    kind: Annotated[
-        str | None,
-        typer.Argument(metavar="[KIND]", help="encodings, positions, metrics, ...", autocompletion=_kinds),
-    ] = None,
-    store: StoreFolder = DEFAULT_STORE,
-    as_json: AsJson = False,
-) -> None:
-    """List what can be written in an experiment file, and the runs of the store."""
-    from rpe2d_bench.cli import listing
-
-    if as_json:
-        typer.echo(json.dumps(listing.as_dict(kind, store), indent=1))
-    else:
-        listing.show(kind, store)
 
 
 @app.command()
@@ -59,14 +34,3 @@ def show(
     if figure is not None:
         showing.draw(*asked, figure)
         typer.echo(f"figure: {figure}", err=as_json)
-
-
-@app.command()
-def check(
-    target: Annotated[str, typer.Argument(metavar="NAME | MODULE:CLASS", help="An entry of `ls`, or your own class.")],
-) -> None:
-    """Run the conformance suite on an encoding, a rule of positions, frequencies or logit scale."""
-    from rpe2d_bench.cli.showing import check_method
-
-    if not check_method(target):
-        raise SystemExit(1)
