@@ -119,6 +119,17 @@ class ImageArray:
             self._archive = ZipFile(path)
             held = {name.removesuffix(".npy") for name in self._archive.namelist()}
             self._key = next((key for key in ("arr_0", "pictures", "images") if key in held), None)
+            statistics = sorted(held & {"mu", "sigma"})
+            if self._key is None and statistics:
+                raise UserError(
+                    f"{path} holds statistics ({', '.join(statistics)}) and no images; statistics are not read: give "
+                    "the images that they were taken of, as arr_0 or in a folder"
+                )
+            if statistics:
+                self.notes[
+                    f"its own statistics ({', '.join(statistics)}) are not used: distances are those of its images, "
+                    "not the published FID of a larger set"
+                ] = 1
             if self._key is None:
                 raise UserError(
                     f"{path} holds no 'arr_0' but {', '.join(sorted(held))}; write it with np.savez(path, images)"
