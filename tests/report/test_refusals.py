@@ -1,0 +1,78 @@
+"""No winner where the numbers allow no ranking: an untrained reference, real images far apart."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+from rich.console import Console
+from synthetic import make_records
+
+from rpe2d_bench.analysis.results import Results
+from rpe2d_bench.report.answer import answer
+from rpe2d_bench.report.terminal import terminal_table
+from rpe2d_bench.storage.records import Record
+
+TRAIN = (32, 32)
+
+
+def with_metric(records: list[Record], prefix: str, value: float, **where: object) -> list[Record]:
+    """The records with every value of one metric replaced where all fields are as given."""
+    changed = []
+    for record in records:
+        if all(getattr(record, name) == wanted for name, wanted in where.items()):
+            new = {name: value if name.startswith(prefix) else old for name, old in record.metrics.items()}
+            record = record.model_copy(update={"metrics": new})
+        changed.append(record)
+    return changed
+
+
+def printed(records: list[Record]) -> str:
+    console = Console(width=200, record=True, file=io.StringIO())
+    console.print(terminal_table(records))
+    return console.export_text()
+
+
+def test_a_sound_run_names_its_winner() -> None:
+    results = Results(make_records(), [])
+    assert not results.refusals
+    assert results.best(TRAIN, (48, 48), results.main_metric)
+    assert not any("No winner" in sentence.text for sentence in answer(results))
+
+
+def test_a_reference_that_has_not_learned_leaves_no_winner() -> None:
+    records = make_records()
+    for method in ("extrapolation", "interpolation", "ntk", "yarn"):  # all on the model of the reference
+        records = with_metric(records, "accuracy", 0.1, method=method, test_resolution=TRAIN)
+    results = Results(records, [])
+    metric = results.main_metric
+    assert set(results.refusals) == {(TRAIN, test) for test in results.resolutions[TRAIN]}
+    assert all(results.best(TRAIN, test, metric) == [] for test in results.resolutions[TRAIN])
+    first = answer(results)[0]
+    assert first.kind == "caution"
+    assert "No winner is named: yarn has not learned" in first.text
+    assert not any(sentence.kind == "answer" for sentence in answer(results))
+    assert ("rope", TRAIN) in results.undertrained
+    assert "no winner is named: yarn has not learned" in " ".join(printed(records).split())
+
+
+def test_a_floor_as_far_as_the_best_method_is_not_ranked() -> None:
+    results = Results(make_records(), [])
+    metric = results.main_metric
+    assert metric is not None
+    best = results.best(TRAIN, (48, 48), metric)[0]
+    mean = results.estimate(best, TRAIN, (48, 48), metric)
+    assert mean is not None
+    records = with_metric(
+        make_records(), "kid", 0.9 * mean.mean / metric.factor, stage="floor", test_resolution=(48, 48)
+    )
+    results = Results(records, [])
+    assert list(results.refusals) == [(TRAIN, (48, 48))]
+    assert "against other real images" in results.refusals[TRAIN, (48, 48)]
+    assert results.best(TRAIN, (48, 48), metric) == []
+    assert results.best(TRAIN, (64, 64), metric)
+
+
+@pytest.mark.parametrize("value", [0.0, -0.01])
+def test_a_floor_at_or_below_zero_is_sound(value: float) -> None:
+    assert not Results(with_metric(make_records(), "kid", value, stage="floor"), []).refusals
