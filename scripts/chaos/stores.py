@@ -72,17 +72,17 @@ def _stopped(folder: Path, store: Path, stage: str, at: int) -> Any:
     made, place = plan(folder), Store(store)
 
     def progress(name: str, key: str, done: int, total: int, facts: dict[str, Any]) -> None:
-        if name == stage and done >= at:
+        if name == stage and done >= at and "phase" not in facts:  # what prepares it counts for itself
             time.sleep(0.05)
             os.kill(os.getpid(), signal.SIGKILL)
 
-    def printed(name: str, key: str, done: int, total: int, facts: dict[str, Any]) -> None:
+    def noted(name: str, key: str, done: int, total: int, facts: dict[str, Any]) -> None:
         from rpe2d_bench.storage.progress import ProgressFiles
 
         ProgressFiles(place)(name, key, done, total, facts)
         progress(name, key, done, total, facts)
 
-    return made, RunContext(place, made.experiment.resources, print, printed)
+    return made, RunContext(place, made.experiment.resources, print, noted)
 
 
 def _in_training(folder: Path, store: Path) -> None:
