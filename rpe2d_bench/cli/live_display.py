@@ -2,6 +2,8 @@
 
 On a terminal a live panel; otherwise plain lines, few enough for a log. The same is left in the store for
 `rpe2d-bench status`.
+
+Longer than other files, because what is shown and what it teaches about the time left read the same events.
 """
 
 from __future__ import annotations

@@ -3,6 +3,8 @@
 Models are frozen and reject unknown keys; a default is written once, at its field. Options of encodings, data sets,
 crops and metrics belong to their own tables and are checked there (see check.py). Over 250 lines, since every field of
 the file stands here.
+
+Longer than other files, because it is one table: every key of the file, once.
 """
 
 from __future__ import annotations

@@ -2,6 +2,8 @@
 
 Every few seconds all of the training's state is written atomically; the same command continues from there, and on a
 CPU ends with the same bits as a training that was never interrupted.
+
+Longer than other files, because a training, its resumption and its key are one guarantee.
 """
 
 from __future__ import annotations
