@@ -11,6 +11,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -122,7 +123,8 @@ def drive(folder: Path, store: Path) -> Callable[[], None]:
             raise SystemExit(2) from None
         finally:
             notices = place.root / "progress" / "notices.log"
-            print(notices.read_text() if notices.exists() else "")
+            with suppress(OSError):  # this output is a file, too, which may not grow any more
+                print(notices.read_bytes().decode("utf-8", "replace") if notices.exists() else "", flush=True)
 
     return work
 
