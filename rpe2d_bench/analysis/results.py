@@ -27,7 +27,7 @@ class Results:
 
     records: list[Record]
     # Paired comparisons by images, where they were made: metric, train_resolution, test_resolution, method, against,
-    # difference, low, high, p_adjusted, seeds, covers (metrics.compare.Comparison's fields).
+    # difference, low, high, p_adjusted, seeds, covers (analysis.paired_bootstrap.Comparison's fields).
     comparisons: list[dict[str, Any]] = field(default_factory=list)
     order: tuple[str, ...] = ()  # methods in the order of their colours, where it is not that of the experiment
 

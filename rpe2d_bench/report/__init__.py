@@ -61,7 +61,7 @@ def terminal_table(records: list[Record], comparisons: list[dict[str, Any]] | No
 
 
 def load_frame(records: list[Record]) -> pd.DataFrame:
-    """A tidy frame with the published columns (report.frame.COLUMNS): one row per record and metric."""
+    """A tidy frame with the published columns (analysis.frame.COLUMNS): one row per record and metric."""
     from rpe2d_bench.analysis.frame import load_frame as load
 
     return load(records)

@@ -11,7 +11,7 @@ from rpe2d_bench.analysis.vocabulary import Metric, scale_label, size_label
 from rpe2d_bench.report.tables import number
 from rpe2d_bench.storage.records import Resolution
 
-VERDICTS = ("significant", "a lead", "not separated")  # of a difference: report.statistics.Gap.verdict
+VERDICTS = ("significant", "a lead", "not separated")  # of a difference: analysis.statistics.Gap.verdict
 AGAINST = {  # verdict -> of a worse method, of a better one
     "significant": ("significantly worse", "significantly better"),
     "a lead": ("trails", "leads"),
