@@ -36,7 +36,8 @@ def separate(
 
     Methods that lack a seed which others have are left out of that resolution, as are observations that are gone or
     damaged, unless what they gave is known from before; `say` hears which.
-    Each entry: metric (recorded name), train_resolution, test_resolution and the fields of analysis.paired_bootstrap.Comparison.
+    Each entry: metric (recorded name), train_resolution, test_resolution and the fields of
+    analysis.paired_bootstrap.Comparison.
     """
     cells: dict[tuple[Resolution, Resolution], Cell] = {}
     for record in records:
