@@ -36,7 +36,7 @@ class Metric:
         return f"{self.label}{scale} {self.arrow}".rstrip()
 
 
-OF_MODELS = ("attention_entropy", "denoising_loss")  # prefixes of metrics that look into the model
+OF_MODELS = ("attention_entropy", "denoising_error", "denoising_loss")  # prefixes of metrics that look into the model
 
 # prefix of the recorded name -> (label, better, factor, explanation)
 KINDS: dict[str, tuple[str, str | None, float, str]] = {
@@ -72,6 +72,9 @@ KINDS: dict[str, tuple[str, str | None, float, str]] = {
                           " allows, minus the same on the train grid: above 0 attention is spread wider"),
     "attention_entropy_nats": ("Attention entropy, nats", None, 1.0, "entropy of attention rows minus that on the train"
                                " grid"),
+    "denoising_error": ("Denoising error", "lower", 1.0, "mean squared error of the clean image that the model implies"
+                        " on noised held-out real images of the test resolution, mean over noise levels; nothing is"
+                        " sampled"),
     "denoising_loss": ("Denoising loss", "lower", 1.0, "error of the velocity on noised real images of the test"
                        " resolution, mean over times, before any sampling"),
     "loss": ("Loss", "lower", 1.0, "training loss"),

@@ -228,11 +228,12 @@ def _run(run: str, store: Path) -> Explanation:
 
     found = [record for record in records.read(store) if record.run == run]
     newest = max(found, key=lambda record: record.created)
-    counts = {stage: sum(r.stage == stage for r in found) for stage in ("train", "measure", "floor")}
+    counts = {stage: sum(r.stage == stage for r in found) for stage in ("train", "floor")}
+    cells = sum(record.of_method for record in found)
     failed = [record for record in found if record.status == "failed"]
     facts = {
         "experiment": newest.experiment,
-        "records": f"{counts['train']} trained models, {counts['measure']} cells, {counts['floor']} floors",
+        "records": f"{counts['train']} trained models, {cells} cells, {counts['floor']} floors",
         "failed": "none" if not failed else f"{len(failed)}, such as: " + "; ".join(
             dict.fromkeys(str(record.error) for record in failed[:FAILURES])),
         "made": f"{min(record.created for record in found)} to {newest.created}",

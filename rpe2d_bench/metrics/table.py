@@ -14,6 +14,7 @@ from rpe2d_bench.errors import UserError, unknown
 from rpe2d_bench.metrics import (
     accuracy,
     attention_entropy,
+    denoising_error,
     denoising_loss,
     extrapolated,
     frechet,
@@ -26,7 +27,7 @@ from rpe2d_bench.metrics import repetition as repetitions
 from rpe2d_bench.metrics.inception_score import BLOCK, inception_score
 from rpe2d_bench.metrics.nets.features import Features
 from rpe2d_bench.metrics.nets.table import entry
-from rpe2d_bench.metrics.views import View
+from rpe2d_bench.metrics.views import INSIDE, View
 
 Score = tuple[float, str]  # the value, and in words what the reader must know about it
 
@@ -149,6 +150,7 @@ METRICS: dict[str, Metric] = {
         Metric("memorization", "1", False, "Meehan et al. 2020, arXiv 2004.05675", "whole", _memorization, True),
         Metric(attention_entropy.RELATIVE, attention_entropy.VERSION, None, _ATTENTION, "model", _of_model),
         Metric(attention_entropy.NATS, attention_entropy.VERSION, None, _ATTENTION, "model", _of_model),
+        Metric(denoising_error.NAME, denoising_error.VERSION, False, "this package", "denoising", _of_model),
         Metric(denoising_loss.NAME, denoising_loss.VERSION, False, "this package", "model", _of_model),
     )
 }
@@ -157,7 +159,7 @@ METRICS: dict[str, Metric] = {
 def value_name(metric: str, net: str, judge: str | None) -> str:
     """The name a value carries in records: the metric and the net that saw the images; FID only for Inception's."""
     needs = METRICS[metric].needs
-    if needs in ("repetition", "objects", "model") or METRICS[metric].only:
+    if needs in ("repetition", "objects", *INSIDE) or METRICS[metric].only:
         return metric
     if needs == "judge":
         return f"{metric}_{judge}"
@@ -182,7 +184,7 @@ def validate(names: Sequence[str], net: str, judge: str | None = None, *, model:
             name = "fd"
         if name not in METRICS:
             raise unknown("metric", name, METRICS)
-        if METRICS[name].needs == "model" and not model:
+        if METRICS[name].needs in INSIDE and not model:
             raise UserError(f"{name!r} looks into the model, not at images; list it in evaluate.metrics of a file")
         if (only := METRICS[name].only) not in (None, net):
             raise UserError(f"{name!r} is defined on the features of {only!r}, not of {net!r}; leave one of them out")
@@ -197,8 +199,22 @@ def validate(names: Sequence[str], net: str, judge: str | None = None, *, model:
     return result
 
 
-def split(names: Sequence[str], net: str, judge: str | None) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Canonical names of the metrics that look at images, and of those that look into the model."""
+@dataclass(frozen=True)
+class Asked:
+    """Canonical names of metrics by what they look at, each in the order of the file."""
+
+    images: tuple[str, ...]  # generated images, or real ones
+    inside: tuple[str, ...]  # the model, in the course of measuring images
+    denoising: tuple[str, ...]  # the model on held-out real images, without any sample
+
+    @property
+    def sampled(self) -> bool:
+        """Whether anything has to be sampled."""
+        return bool(self.images or self.inside)
+
+
+def split(names: Sequence[str], net: str, judge: str | None) -> Asked:
+    """The metrics of an experiment, by what they look at."""
     known = validate(names, net, judge, model=True)
-    inside = tuple(name for name in known if METRICS[name].needs == "model")
-    return tuple(name for name in known if name not in inside), inside
+    inside, denoising = (tuple(n for n in known if METRICS[n].needs == view) for view in INSIDE)
+    return Asked(tuple(name for name in known if name not in inside + denoising), inside, denoising)

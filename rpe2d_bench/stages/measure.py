@@ -48,6 +48,12 @@ class MeasureStage:
             matters["labels"] = self.labels
         return content_key(self.name, self.version, matters)
 
+    @property
+    def sources(self) -> tuple[SampleStage | ReferenceStage, ...]:
+        """Stages it needs, in the order in which it makes them."""
+        training = () if self.training is None else (self.training,)
+        return (self.reference, *training, self.generated)
+
     def make(self, context: RunContext) -> Path:
         """Folder with result.json; for generated images observations.npz; samples.npz where they were resized."""
         return context.store.make(self.name, self.key, lambda partial: self._work(partial, context), context.say)
