@@ -15,11 +15,10 @@ from typing import Any
 from mkdocs.structure.files import File, Files
 
 ROOT = Path(__file__).parents[1]
-OUTSIDE = (  # of docs/, what the site shows or lets download
-    "CONTRIBUTING.md", "LOG.md", "CHANGELOG.md", "RELEASE.md", "CITATION.cff", "LICENSE", "baselines/README.md", "baselines/*.py", "experiments/*.yaml",
-    "experiments/weights/*.md", "benchmarks/*.py", "benchmarks/results/*", "scripts/*.py", "rpe2d_bench/**/*.py", "tests/**/*.py",
-    "reports/*/report.md", "reports/*/*.json", "reports/*/records.jsonl", "reports/*/figures/*",
-)  # fmt: skip
+OUTSIDE = (  # of docs/, what the site shows or lets download where a page links to it
+    *("*.md", "CITATION.cff", "LICENSE", "baselines/*", "experiments/**/*", "benchmarks/**/*", "scripts/*.py"),
+    *("rpe2d_bench/**/*.py", "tests/**/*.py", "reports/*/*", "reports/*/figures/*"),
+)
 MODULES = ("rpe2d_bench", "rpe2d_bench.encodings")
 LINK = re.compile(r"(\]\()([^)\s#]+)(#[^)\s]*)?(\))")
 
@@ -30,7 +29,9 @@ def on_files(files: Files, config: Any) -> Files:
     wanted |= {"CONTRIBUTING.md", "LOG.md", "CHANGELOG.md", "baselines/README.md"}
     while more := {path for name in wanted if name.endswith(".md") for path in _links(ROOT / name)} - wanted:
         wanted |= more
-    outside = {path.relative_to(ROOT).as_posix() for pattern in OUTSIDE for path in ROOT.glob(pattern)}
+    outside = {
+        path.relative_to(ROOT).as_posix() for pattern in OUTSIDE for path in ROOT.glob(pattern) if path.is_file()
+    }
     for path in sorted(wanted & outside):
         files.append(File.generated(config, path, abs_src_path=str(ROOT / path)))
     files.append(File.generated(config, "index.md", abs_src_path=str(ROOT / "README.md")))
