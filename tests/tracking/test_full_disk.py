@@ -1,4 +1,4 @@
-"""MLflow's database on a disk that takes no more: the run ends well, one sentence says so, `sync` completes the view."""
+"""MLflow's database on a disk that takes no more: the run ends well, says so once, and `sync` completes the view."""
 
 from __future__ import annotations
 
