@@ -16,17 +16,15 @@ On an axis no longer than the train resolution a local crop takes the whole axis
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal
 
 import numpy as np
 
 from rpe2d_bench.errors import UserError
 from rpe2d_bench.metrics import objects, repetition
+from rpe2d_bench.metrics.metric import View
 from rpe2d_bench.metrics.nets.features import FeatureNet, Features, extract
 from rpe2d_bench.metrics.nets.resize import Size
 
-View = Literal["whole", "global", "local", "spatial", "judge", "repetition", "objects", "model", "denoising"]
-INSIDE: tuple[View, ...] = ("model", "denoising")  # views of models, which real images have no value of
 PLACE = "local@"  # local views are named local@row,column
 
 

@@ -99,10 +99,10 @@ def metric_of(experiment: Experiment) -> tuple[str, bool]:
 
     evaluate = experiment.evaluate
     (metric,) = validate([experiment.report.main_metric], evaluate.features, evaluate.judge, model=True)
-    higher = METRICS[metric].higher_is_better
-    if higher is None:
+    better = METRICS[metric].better
+    if better == "neither":
         raise UserError(f"{metric!r} is neither better high nor better low; choose another report.main_metric")
-    return value_name(metric, evaluate.features, evaluate.judge), higher
+    return value_name(metric, evaluate.features, evaluate.judge), better == "higher"
 
 
 def objective_of(store: Store, measures: tuple[Evaluation, ...], metric: str) -> float | None:

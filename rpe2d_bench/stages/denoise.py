@@ -51,7 +51,7 @@ class DenoiseStage:
 
     @cached_property
     def key(self) -> str:
-        from rpe2d_bench.metrics import denoising_error
+        from rpe2d_bench.metrics.denoising_error import DENOISING_ERROR
 
         matters = {
             "train": self.train.key,
@@ -61,7 +61,7 @@ class DenoiseStage:
             "count": self.count,
             "conditioning": self.conditioning,
             "noise": self.noise,
-            "metric": denoising_error.VERSION,
+            "metric": DENOISING_ERROR.version,
         }
         return content_key(self.name, self.version, matters)
 
@@ -106,8 +106,8 @@ class DenoiseStage:
         write_json(
             partial / "result.json",
             {
-                "values": {metric.NAME: value},
-                "versions": {metric.NAME: metric.VERSION},
+                "values": {metric.DENOISING_ERROR.name: value},
+                "versions": {metric.DENOISING_ERROR.name: metric.DENOISING_ERROR.version},
                 "details": {"denoising_error": details},
                 "machine": machine(context.resources.cpus_per_trial, device),  # for the next plan's times
                 "seconds": {"denoise": before + time.perf_counter() - began},
