@@ -21,6 +21,9 @@ UNDERTRAINED_EXCESS = 1.5
 UNDERTRAINED_ACCURACY = 0.05
 
 
+RULERS = {"enlarged": "a perfect model, enlarged", "noise": "noise of 8 grey levels"}  # stage of records -> row
+
+
 @dataclass(frozen=True)
 class Results:
     """The records of one run and the experiment they belong to."""
@@ -171,6 +174,15 @@ class Results:
     def reconstruction(self, train: Resolution, test: Resolution, metric: Metric) -> Estimate | None:
         """Real images after the autoencoder against real ones: what no model behind it can go below."""
         return self._real("reconstruction", train, test, metric)
+
+    def ruler(self, kind: str, train: Resolution, test: Resolution, metric: Metric) -> Estimate | None:
+        """Real images changed in a way that a reader knows (`RULERS`), against real ones.
+
+        A perfect model that is enlarged by nothing scores what the floor does.
+        """
+        if kind == "enlarged" and train == test and self.find(kind, train_resolution=train):
+            return self.floor(train, test, metric)
+        return self._real(kind, train, test, metric)
 
     def _real(self, stage: str, train: Resolution, test: Resolution, metric: Metric) -> Estimate | None:
         found = [record for record in self.floors(train, test, stage) if metric.key in record.metrics]

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from rpe2d_bench.errors import unknown
 from rpe2d_bench.metrics.metric import INSIDE
+from rpe2d_bench.metrics.nets.inputs import INPUTS
 from rpe2d_bench.metrics.table import split_value_name
 from rpe2d_bench.storage.records import Resolution
 
@@ -22,6 +23,7 @@ class Metric:
     factor: float = 1.0  # what is shown = factor x what is recorded
     unit: str = ""
     name: str = ""  # as in experiment files, without a net
+    blind_above: Resolution | None = None  # pixels at which the net sees whole images
     has_floor: bool = True  # whether real images have a value of it: what looks into a model says nothing of them
 
     @property
@@ -58,7 +60,20 @@ def describe(key: str) -> Metric:
         known.factor,
         "%" if known.factor == 100.0 else "",
         known.name,
-        has_floor=known.view not in INSIDE,
+        INPUTS.get(net) if known.view == "whole" else None,
+        known.view not in INSIDE,
+    )
+
+
+def blind_spot(metric: Metric, tests: Iterable[Resolution]) -> str | None:
+    """Where a metric's net cannot see whether an image has the detail of its size, in a sentence; None if nowhere."""
+    limit = metric.blind_above
+    larger = [size_label(t) for t in tests if limit is not None and (t[0] > limit[0] or t[1] > limit[1])]
+    if limit is None or not larger:
+        return None
+    return (
+        f"The net sees images at {size_label(limit)} px: at {', '.join(larger)} px it cannot tell finer detail from its"
+        " absence. Local distances can."
     )
 
 

@@ -84,7 +84,7 @@ def show(
         console.print("  weights       " + f"\n{'':16}".join(lines), highlight=False, markup=False)
     console.print(
         f"  measurements  {len(measures)}, {ready} cached; {cells} cells (methods x sizes x seeds), "
-        f"{len(plan.floors)} floors",
+        f"{len(plan.floors)} of real images",
         highlight=False,
         soft_wrap=True,
     )

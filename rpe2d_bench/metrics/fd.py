@@ -38,6 +38,14 @@ FID = replace(
     only="inception",
     means="fd",
 )
+FID_ADM = replace(
+    FID,
+    name="fid_adm",
+    label="FID (ADM's resize)",
+    explanation="Fréchet distance in the features of the standard Inception net, images resized as ADM's evaluator"
+    " does, against the statistics of an ADM reference batch where it holds them",
+    only="inception-adm",
+)
 FD_GLOBAL = replace(
     FD,
     name="fd_global",

@@ -16,7 +16,7 @@ from rpe2d_bench.metrics.attention_entropy import ATTENTION_ENTROPY, ATTENTION_E
 from rpe2d_bench.metrics.denoising_error import DENOISING_ERROR
 from rpe2d_bench.metrics.denoising_loss import DENOISING_LOSS
 from rpe2d_bench.metrics.extrapolated import FD_INFINITY
-from rpe2d_bench.metrics.fd import FD, FD_GLOBAL, FD_LOCAL, FID, SFID
+from rpe2d_bench.metrics.fd import FD, FD_GLOBAL, FD_LOCAL, FID, FID_ADM, SFID
 from rpe2d_bench.metrics.inception_score import INCEPTION_SCORE
 from rpe2d_bench.metrics.kid import KID, KID_GLOBAL, KID_LOCAL
 from rpe2d_bench.metrics.memorization import MEMORIZATION
@@ -30,6 +30,7 @@ OWN: tuple[Metric, ...] = (
     FD,
     KID,
     FID,
+    FID_ADM,
     FD_INFINITY,
     SFID,
     INCEPTION_SCORE,

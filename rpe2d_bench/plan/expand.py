@@ -60,13 +60,15 @@ class Trial:
 
 @dataclass(frozen=True)
 class Floor:
-    """Real images against other real images: what a perfect generator would score."""
+    """Real images against other real images: what a perfect generator would score; or a ruler beside that."""
 
     train_resolution: Resolution  # which global and local distances are relative to
     test_resolution: Resolution
     seed: int
     measure: MeasureStage
-    kind: Literal["floor", "reconstruction"] = "floor"  # reconstruction: after passing through the autoencoder
+    # reconstruction: after passing through the autoencoder; enlarged: drawn at the train resolution, then resized, as a
+    # perfect model's samples would be; noise: with noise of 8 grey levels
+    kind: Literal["floor", "reconstruction", "enlarged", "noise"] = "floor"
 
 
 @dataclass(frozen=True)
@@ -157,6 +159,8 @@ def make_plan(experiment: Experiment, overrides: tuple[str, ...] = (), precision
                 training = _training(dataset, reference)
                 measure = MeasureStage(other, reference, training)
                 floors.append(Floor(pair.train, resolution, seed, measure))
+                if number == 0:
+                    floors += _rulers(pair.train, resolution, seed, measure)
                 if latents is not None:
                     through = dataclasses.replace(measure, generated=dataclasses.replace(other, latents=latents))
                     floors.append(Floor(pair.train, resolution, seed, through, "reconstruction"))
@@ -235,6 +239,16 @@ def _starts(experiment: Experiment, dataset: Any, model: str, stage: TrainStage)
         return []
     start = Trial(init.model, stage.start.resolution, stage.seed, stage.start, ())
     return [*_starts(experiment, dataset, init.model, stage.start), start]
+
+
+def _rulers(train: Resolution, resolution: Resolution, seed: int, floor: MeasureStage) -> Iterator[Floor]:
+    """The floor's images, changed in ways that a reader knows, once for all seeds."""
+    real = floor.generated
+    assert isinstance(real, ReferenceStage)
+    for kind in ("enlarged", "noise"):
+        if kind == "noise" or resolution != train:
+            changed = dataclasses.replace(real, ruler=kind)
+            yield Floor(train, resolution, seed, dataclasses.replace(floor, generated=changed), kind)
 
 
 def _asked(experiment: Experiment) -> Asked:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from rpe2d_bench.stages.reference import ReferenceStage
+from rpe2d_bench.stages.reference import ReferenceStage, resized
 from rpe2d_bench.stages.run_context import RunContext
 from rpe2d_bench.stages.sample import SampleStage
 from rpe2d_bench.storage import images_file
@@ -141,17 +141,12 @@ def _counts(labels: np.ndarray) -> str:
 
 def _resized(source: Path, target: Path, resolution: Resolution) -> Path:
     """Samples at another resolution, by the metrics' own resizer; the control 'generate small, then upscale'."""
-    import torch
-
-    from rpe2d_bench.metrics.nets.resize import resize
-
     count, channels, height, width = images_file.shape(source)
     growth = 4 * max(1, resolution[0] * resolution[1] // (height * width))  # float32, and larger than before
     under_way, done = target.with_name("under_way.npy"), 0
     with RowsFile(under_way, (count, channels, *resolution), np.uint8) as rows:
         for piece in images_file.pieces(source, growth):
-            grey = resize(torch.from_numpy(piece), resolution)
-            rows.write(done, grey.round().clamp(0, 255).to(torch.uint8).numpy())
+            rows.write(done, resized(piece, resolution))
             done += len(piece)
         images_file.save(target, rows.read(), images_file.labels(source))
     under_way.unlink()

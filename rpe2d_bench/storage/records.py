@@ -57,9 +57,10 @@ class Record(BaseModel):
 
     schema_version: Literal[1] = 1
     # train: one trained model. measure: one method at one test resolution, by its samples. denoise: by what it makes of
-    # noised real images. floor: real against real images.
+    # noised real images. floor: real against real images. enlarged, noise: real images of the train size, resized, and
+    # real images with noise of 8 grey levels, against real images.
     # reconstruction: what an autoencoder leaves of real images, against other real images.
-    stage: Literal["train", "measure", "denoise", "floor", "reconstruction"]
+    stage: Literal["train", "measure", "denoise", "floor", "reconstruction", "enlarged", "noise"]
     status: Literal["ok", "failed"] = "ok"
     error: str | None = None  # one line, when failed
     created: str = Field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))

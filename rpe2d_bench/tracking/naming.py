@@ -13,7 +13,12 @@ IDENTITY = "rpe2d.identity"  # which record (or series, or sweep) a run shows; a
 DIGEST = "rpe2d.digest"  # of the record's content: equal digest, nothing to do
 VIEW = "2"  # raised when a run shows more of the same record: `sync` then logs it anew
 REAL = "real images"  # the method name of the floor
-NOBODYS = {"floor": REAL, "reconstruction": f"{REAL} through the autoencoder"}  # images that no method made
+NOBODYS = {  # images that no method made
+    "floor": REAL,
+    "reconstruction": f"{REAL} through the autoencoder",
+    "enlarged": f"{REAL}, enlarged",
+    "noise": f"{REAL} with noise",
+}
 MAX_VALUE = 500  # characters of a parameter's or tag's value; the whole configuration is an artifact
 
 
