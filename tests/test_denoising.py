@@ -6,6 +6,7 @@ import dataclasses
 import json
 import sys
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import numpy as np
@@ -14,12 +15,14 @@ import torch
 from torch import Tensor
 
 from rpe2d_bench import autoencoders, data
+from rpe2d_bench.analysis.results import Results
 from rpe2d_bench.diffusion import noised, path
 from rpe2d_bench.encodings.interface import Context
 from rpe2d_bench.metrics.denoising_error import TIMES
 from rpe2d_bench.plan.cost import estimate
 from rpe2d_bench.plan.expand import Plan, make_plan
 from rpe2d_bench.plan.pace import Pace
+from rpe2d_bench.report.denoising import by_time, wins_by_time
 from rpe2d_bench.resolve.load import load_experiment
 from rpe2d_bench.runner import run
 from rpe2d_bench.sampling.loop import noise
@@ -61,6 +64,13 @@ def test_nothing_is_sampled_for_it(tiny: Path, tmp_path: Path) -> None:
     assert values["extrapolation", (16, 16)] == values["ntk", (16, 16)] == values["enlarged", (16, 16)]
     assert len({values[method, (24, 24)] for method in methods}) == 3
     assert estimate(plan, store, Pace()).denoise_flops == 0
+    results = Results(found)
+    times = by_time(results, "ntk", (16, 16), (24, 24))
+    assert list(times) == pytest.approx(TIMES)
+    assert fmean(times.values()) == pytest.approx(values["ntk", (24, 24)])
+    figure = wins_by_time(results, (16, 16))
+    assert figure is not None
+    assert "relative to that of ntk" in figure.caption
     assert run(plan, store, engine="local") == found
 
 
