@@ -58,9 +58,9 @@ def wins_by_time(results: Results, train: Resolution) -> Drawing | None:
         f"denoising_train_{size_label(train).replace('×', 'x')}",
         "Where in time each rule wins",
         f"Denoising error by noise level at {len(tests)} test resolutions, relative to {against}.",
-        f"Mean squared error of the clean image that each model implies on noised held-out images, relative to"
-        f" {against} at the same noise level, mean over seeds; below 0 is better. No sampling is involved. At small t texture is"
-        " decided, at large t the layout.",
+        "Mean squared error of the clean image that each model implies on noised held-out images, relative to"
+        f" {against} at the same noise level, mean over seeds; below 0 is better. No sampling is involved. At small t"
+        " texture is decided, at large t the layout.",
     )
 
 
