@@ -32,11 +32,17 @@ def content_key(stage: str, version: int, matters: dict[str, Any]) -> str:
     return hashlib.sha256(canonical.encode()).hexdigest()[:32]
 
 
+class Busy(Exception):
+    """Another process works on a stage, and this one does not wait."""
+
+
 class Store:
     """Stages by name and key below one folder."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, *, wait: bool = True) -> None:
+        """wait: for another process that works on a stage; otherwise Busy is raised."""
         self.root = root.resolve()
+        self._wait = wait
 
     def folder(self, stage: str, key: str) -> Path:
         """Where a finished stage lies."""
@@ -49,6 +55,15 @@ class Store:
     def has(self, stage: str, key: str) -> bool:
         """Whether a finished stage is there; `fetch` also verifies it."""
         return (self.folder(stage, key) / MANIFEST).exists()
+
+    def busy(self, stage: str, key: str) -> bool:
+        """Whether a process works on a stage just now."""
+        try:
+            with (self.root / "locks" / f"{stage}-{key}").open() as file:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except OSError as error:  # where nobody ever worked on it there is no file
+            return isinstance(error, BlockingIOError)
+        return False
 
     def relative(self, path: Path) -> str:
         """A path as records state it: below the store."""
@@ -95,7 +110,7 @@ class Store:
 
         `work` finds what an interrupted attempt left in the folder it is given, and leaves the result there.
         A stage that is there needs no lock, so that a store that can't be written can be read.
-        Raises Unwritable when the disk is full or cannot be written.
+        Raises Unwritable when the disk is full or cannot be written, and Busy.
         """
         folder = self.folder(stage, key)
         if folder.exists() and _damage(folder) is None:
@@ -134,6 +149,8 @@ class Store:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
+                if not self._wait:
+                    raise Busy(name) from None
                 say(f"{name[: name.index('-') + 9]}: another process is working on it; waiting")
                 fcntl.flock(file, fcntl.LOCK_EX)
             yield
