@@ -82,13 +82,24 @@ def work_of(plan: Plan, store: Store, seconds: Callable[[Stage], float]) -> Work
 
 
 def _parts(measure: MeasureStage, store: Store, seconds: Callable[[Stage], float]) -> tuple[Part, ...]:
-    sources = (measure.reference, measure.training, measure.generated)
-    absent = [stage for stage in sources if stage is not None and not store.has(stage.name, stage.key)]
+    absent = [stage for stage in needs(measure) if not store.has(stage.name, stage.key)]
     parts = [Part(stage.key, kind_of(stage), seconds(stage)) for stage in absent]
     return (*parts, Part(measure.key, kind_of(measure), seconds(measure)))
 
 
-def kind_of(stage: TrainStage | SampleStage | ReferenceStage | MeasureStage) -> str:
+def needs(stage: Stage) -> list[Stage]:
+    """What has to be in the store before a stage is made."""
+    inputs: list[Stage | None] = []
+    if isinstance(stage, TrainStage):
+        inputs = [stage.start]
+    elif isinstance(stage, SampleStage):
+        inputs = [stage.train]
+    elif isinstance(stage, MeasureStage):
+        inputs = [stage.reference, stage.training, stage.generated]
+    return [each for each in inputs if each is not None]
+
+
+def kind_of(stage: Stage) -> str:
     """What has about the same pace: a path, the more alike the longer the common prefix."""
     if isinstance(stage, TrainStage):
         return "compute/train"

@@ -16,10 +16,10 @@ from rpe2d_bench.models.cpu import keep_freed_memory
 from rpe2d_bench.plan.expand import Plan, size
 from rpe2d_bench.plan.pace import Stage
 from rpe2d_bench.plan.speed import present
-from rpe2d_bench.runner.jobs import work_of
+from rpe2d_bench.runner.jobs import needs, work_of
 from rpe2d_bench.runner.order import Job, Order
 from rpe2d_bench.runner.several_gpus import processes
-from rpe2d_bench.stages import MeasureStage, ReferenceStage, SampleStage, TrainStage
+from rpe2d_bench.stages import ReferenceStage, TrainStage
 from rpe2d_bench.stages.run_context import OutOfTime, RunContext
 from rpe2d_bench.storage.store import Busy, Store, Unwritable
 
@@ -115,18 +115,6 @@ def in_order(plan: Plan, store: Store) -> dict[str, tuple[str, Stage]]:
         for stage in (*needs(whole), whole):
             found.setdefault(stage.key, (_label(stage, job), stage))
     return found
-
-
-def needs(stage: Stage) -> list[Stage]:
-    """What has to be in the store before a stage is made."""
-    inputs: list[Stage | None] = []
-    if isinstance(stage, TrainStage):
-        inputs = [stage.start]
-    elif isinstance(stage, SampleStage):
-        inputs = [stage.train]
-    elif isinstance(stage, MeasureStage):
-        inputs = [stage.reference, stage.training, stage.generated]
-    return [each for each in inputs if each is not None]
 
 
 def _label(stage: Stage, job: Job) -> str:
