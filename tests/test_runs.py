@@ -66,7 +66,7 @@ def test_another_reference_method_needs_new_records_and_no_new_work(tiny: Path, 
     run(planned(tiny), store, engine="local")
     touched = _times(store.root / "stages")
     found = run(planned(tiny, "report.reference_method=extrapolation"), store, engine="local")
-    assert {r.config["experiment"]["report"]["reference_method"] for r in found} == {"extrapolation"}
+    assert {r.config.experiment.report.reference_method for r in found} == {"extrapolation"}
     assert touched == _times(store.root / "stages")
 
 

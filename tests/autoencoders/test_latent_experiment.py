@@ -53,7 +53,7 @@ def test_an_experiment_runs_through_an_autoencoder(folder: Path, kind: str) -> N
     assert {record.stage for record in found} == {"train", "measure", "floor", "reconstruction"}
     through = [record for record in found if record.stage == "reconstruction"]
     assert {record.test_resolution for record in through} == {(32, 32), (32, 48)}
-    assert all(0 < record.details["psnr"] < 60 and "kid_glyphnet" in record.metrics for record in through)
+    assert all(0 < record.measurement.psnr < 60 and "kid_glyphnet" in record.metrics for record in through)
     shown = Console(width=200, file=io.StringIO())
     shown.print(report.terminal_table(found, []))
     assert "real images through the autoencoder" in shown.file.getvalue()  # type: ignore[attr-defined]
