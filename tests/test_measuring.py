@@ -76,7 +76,7 @@ def test_labels_are_balanced_or_drawn(tiny: Path, tmp_path: Path) -> None:
     assert notes["measure"] == "unbiased for drawn classes and the reference's fixed counts, all pairs of 12 and 12"
     floors = {s.key for s in drawn.measures()} & {s.key for s in balanced.measures()}
     assert floors == {floor.measure.key for floor in drawn.floors}  # real images are the same either way
-    files = {r.method: tmp_path / "runs" / r.artifacts["samples"] for r in measured if r.test_resolution == (24, 24)}
+    files = {r.method: tmp_path / "runs" / r.artifacts.samples for r in measured if r.test_resolution == (24, 24)}
     labels = [np.load(file)["labels"].tolist() for file in files.values()]
     assert labels == [labels_of("iid", 0, np.arange(12), 10).tolist()] * 3
 

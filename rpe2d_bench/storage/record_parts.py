@@ -100,7 +100,7 @@ class ResolvedConfig(Part):
     """What was asked for, after defaults, overrides and search."""
 
     experiment: Experiment
-    """the experiment as it ran; its fields are those of the [experiment file](experiment_file.md)"""
+    """as it ran"""
     search: SearchOutcome | None = None
     """how searched values were chosen"""
     arithmetic: tuple[str, ...] = ()
@@ -217,7 +217,7 @@ class SamplingDetails(Part):
     """How the samples of a cell were generated."""
 
     sampler: Sampler
-    """as in the [experiment file](experiment_file.md#evaluatesampler), with the precision that auto became"""
+    """as it ran, with the precision that auto became"""
     conditioning: tuple[float, float, float] = (0.0, 0.0, 0.0)
     """log2 zoom and centre y, x that the model was given; zeros: complete images"""
     replacements: Options = {}
