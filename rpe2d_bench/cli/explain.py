@@ -212,7 +212,7 @@ def _records() -> Explanation:
     from rpe2d_bench.storage.records import RECORDS_FILE, Record
 
     fields = [
-        {"name": name, "value": "", "default": "", "what": field.description}
+        {"name": name, "value": "", "default": "", "what": str(field.description)}
         for name, field in Record.model_fields.items()
         if name != "schema_version"
     ]

@@ -11,7 +11,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rpe2d_bench.errors import UserError
-from rpe2d_bench.storage.store import Store, write_json
+from rpe2d_bench.storage.files import write_json
+from rpe2d_bench.storage.store import Store
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from rpe2d_bench.errors import UserError
-from rpe2d_bench.storage.store import MANIFEST, Store, write_json
+from rpe2d_bench.storage.files import write_json
+from rpe2d_bench.storage.store import MANIFEST, Store
 
 FORMAT = 1
 PART = 15 * 2**20  # bytes of a file

@@ -37,6 +37,10 @@ from rpe2d_bench.storage.record_parts import (
 )
 from rpe2d_bench.storage.store import disk_errors
 
+__all__ = [
+    "RECORDS_FILE", "Provenance", "Record", "Resolution", "append", "latest_run", "line_of", "provenance", "read",
+    "set_aside",
+]  # fmt: skip
 LOG = logging.getLogger("rpe2d_bench.storage.records")
 RECORDS_FILE = "records.jsonl"
 PACKAGES = ("rpe2d-bench", "torch", "numpy", "ray", "mlflow", "clean-fid")

@@ -25,7 +25,8 @@ from rpe2d_bench.plan.precision import Precisions
 from rpe2d_bench.resolve.load import load_experiment
 from rpe2d_bench.runner import run
 from rpe2d_bench.stages import SampleStage
-from rpe2d_bench.storage.store import Store, write_json
+from rpe2d_bench.storage.files import write_json
+from rpe2d_bench.storage.store import Store
 
 
 def planned(folder: Path, autoencoder: str, *overrides: str) -> Plan:
