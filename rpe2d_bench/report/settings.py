@@ -53,7 +53,7 @@ def _settings(ours: dict[str, Any], theirs: dict[str, Any]) -> dict[str, str]:
             out[key] = "; ".join(_pair(pair) for pair in value)
         elif key in NAMED and isinstance(value, dict):
             for name, entry in value.items():
-                if name in (theirs.get(key) or {}):
+                if name in theirs[key]:
                     out |= _flat(entry, f"{key}.{name}")
                 else:
                     out[f"{key}.{name}"] = words(entry)

@@ -80,11 +80,13 @@ def open_with_digest(path: Path) -> Iterator[tuple[BinaryIO, bool]]:
         end = file.read(_END)
         vouched = end.startswith(_MARK) and size >= _END
         length = size - _END if vouched else size
-        if vouched:
-            found = hashlib.file_digest(_Front(file, length), "sha256").hexdigest()
-            if end != _MARK + found.encode("ascii") + b"\n":
-                raise Damaged("does not match its digest")
+        if vouched and _MARK + _sha256(file, length).encode("ascii") + b"\n" != end:
+            raise Damaged("does not match its digest")
         yield io.BufferedReader(_Front(file, length)), vouched
+
+
+def _sha256(file: BinaryIO, length: int) -> str:
+    return hashlib.file_digest(_Front(file, length), "sha256").hexdigest()
 
 
 class _Hashing:
