@@ -18,9 +18,10 @@ from rpe2d_bench.stages.latents import decoder_of
 from rpe2d_bench.stages.run_context import RunContext
 from rpe2d_bench.stages.train import TrainStage
 from rpe2d_bench.storage import images_file
+from rpe2d_bench.storage.files import write_json
 from rpe2d_bench.storage.machine import machine
 from rpe2d_bench.storage.resumable_array import Parts
-from rpe2d_bench.storage.store import content_key, write_json
+from rpe2d_bench.storage.store import content_key
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -16,7 +16,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from rpe2d_bench.storage.store import content_key, write_json
+from rpe2d_bench.storage.files import write_json
+from rpe2d_bench.storage.store import content_key
 
 # Read by torch, oneDNN, MKL and OpenBLAS when they choose their kernels
 CAPABILITY = (

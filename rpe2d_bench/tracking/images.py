@@ -20,7 +20,7 @@ def strip(record: Record, store: Path) -> Image | None:
 
     from rpe2d_bench.storage import images_file
 
-    path = record.artifacts.get("samples")
+    path = record.artifacts.samples
     if path is None:
         return None
     try:
