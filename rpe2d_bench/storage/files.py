@@ -89,6 +89,16 @@ def locked(path: Path, waiting: Callable[[], None] = lambda: None, every: float 
             # somebody put another file in its place while we waited
 
 
+def held(path: Path) -> bool:
+    """Whether a process holds the lock at `path` just now."""
+    try:
+        with path.open() as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError as error:  # where nobody ever worked there is no file
+        return isinstance(error, BlockingIOError)
+    return False
+
+
 def _take(file: IO[bytes], waiting: Callable[[], None], every: float | None) -> None:
     while True:
         try:

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from rpe2d_bench.errors import UserError
-from rpe2d_bench.storage.files import locked, sha256_of_file, sha256_of_json, sync, write_json
+from rpe2d_bench.storage.files import held, locked, sha256_of_file, sha256_of_json, sync, write_json
 
 HASH_VERSION = 1  # raise it whenever the way keys are computed changes
 MANIFEST = "manifest.json"
@@ -56,12 +56,7 @@ class Store:
 
     def busy(self, stage: str, key: str) -> bool:
         """Whether a process works on a stage just now."""
-        try:
-            with (self.root / "locks" / f"{stage}-{key}").open() as file:
-                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except OSError as error:  # where nobody ever worked on it there is no file
-            return isinstance(error, BlockingIOError)
-        return False
+        return held(self.root / "locks" / f"{stage}-{key}")
 
     def relative(self, path: Path) -> str:
         """A path as records state it: below the store."""
