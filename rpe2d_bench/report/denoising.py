@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from statistics import fmean
 
 from matplotlib.axes import Axes
@@ -21,9 +22,9 @@ def by_time(results: Results, method: str, train: Resolution, test: Resolution) 
     """Time (0 = data, 1 = noise) -> denoising error, mean over seeds; empty where it was not measured."""
     found: dict[float, list[float]] = {}
     for record in results.cell(method, train, test):
-        if record.stage == "denoise" and record.status == "ok":
-            for time, error in record.details["denoising_error"]["by_time"].items():
-                found.setdefault(float(time), []).append(error)
+        if record.denoising is not None and record.status == "ok":
+            for time, error in record.denoising.by_time.items():
+                found.setdefault(float(time), []).append(math.nan if error is None else error)
     return {time: fmean(errors) for time, errors in found.items()}
 
 

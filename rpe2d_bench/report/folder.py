@@ -94,7 +94,7 @@ def fingerprint(results: Results, store: Path) -> str:
     """Of all that a report depends on: the records, the artifacts that exist, this package's code and its version."""
     seen = hashlib.sha256(results.digest.encode())
     for record in results.records:
-        for path in record.artifacts.values():
+        for path in record.artifacts.model_dump(exclude_none=True).values():
             file = store / path
             seen.update(f"{path} {file.stat().st_mtime_ns if file.is_file() else None}\n".encode())
     for file in sorted(Path(__file__).parent.rglob("*")):

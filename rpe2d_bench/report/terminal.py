@@ -51,7 +51,7 @@ def coinciding(results: Results, train: Resolution) -> dict[tuple[str, int], str
     for column, test in enumerate(results.resolutions[train]):
         for number, method in enumerate(methods):
             cells = [r for r in results.cell(method, train, test) if r.status == "ok"]
-            shared = [set(record.details.get("coincides_with", ())) for record in cells]
+            shared = [set(record.coincides_with) for record in cells]
             others = set.intersection(*shared) if shared else set()
             first = next((name for name in methods[:number] if name in others), None)
             if first is not None:

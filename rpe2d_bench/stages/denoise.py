@@ -19,8 +19,9 @@ from rpe2d_bench.stages.latents import model_space
 from rpe2d_bench.stages.run_context import RunContext
 from rpe2d_bench.stages.train import TrainStage
 from rpe2d_bench.storage.digests import Damaged, read_stamped, stamped
+from rpe2d_bench.storage.files import write_json
 from rpe2d_bench.storage.machine import machine
-from rpe2d_bench.storage.store import content_key, write_json
+from rpe2d_bench.storage.store import content_key
 
 if TYPE_CHECKING:
     from torch import Tensor
