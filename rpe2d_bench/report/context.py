@@ -151,6 +151,7 @@ def _section(results: Results, section: Section) -> dict[str, Any]:
         },
         "plane": section.plane,
         "ramps": section.ramps,
+        "denoising": section.denoising,
         "compute": section.compute,
         "needed": section.needed,
     }

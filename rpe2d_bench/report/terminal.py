@@ -105,7 +105,7 @@ class Blocks:
 
     @property
     def _real(self) -> list[Row]:
-        return [row for row in (self.table.floor, self.table.through) if row]
+        return [*([self.table.floor] if self.table.floor else []), *self.table.beside]
 
     def _block(self, columns: range, words: list[list[Text]]) -> RichTable:
         out = RichTable(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, BETWEEN - 1, 0, 0))
