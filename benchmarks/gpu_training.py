@@ -29,8 +29,8 @@ provide(Path(tempfile.gettempdir()) / "rpe2d-bench-described")  # so that a bare
 from rpe2d_bench.config.experiment import Train  # noqa: E402
 from rpe2d_bench.data.device_pool import placed, rows  # noqa: E402
 from rpe2d_bench.encodings import Grid, build  # noqa: E402
-from rpe2d_bench.models import DiT, flops_per_forward, preset  # noqa: E402
-from rpe2d_bench.training.loop import Denoiser, Step, Training  # noqa: E402
+from rpe2d_bench.models import Denoiser, DiT, flops_per_forward, preset  # noqa: E402
+from rpe2d_bench.training.loop import Step, Training  # noqa: E402
 
 # Dense bf16 FLOP/s by data sheet; the first name that is part of the device's counts.
 SHEET = {"H200": 989e12, "H100 PCIe": 756e12, "H100": 989e12, "A100": 312e12, "L40S": 362e12, "4090": 165e12}
