@@ -95,7 +95,7 @@ class Block(nn.Module):
 
 
 class DiT(nn.Module):
-    """What a noised image becomes (its velocity, or the clean image), given time, class, encoding and (if trained with crops) the crop."""
+    """What a model gives of a noised image, by time, class, encoding and (if trained with crops) the crop."""
 
     def __init__(
         self, options: DiTOptions, *, channels: int, num_classes: int, micro_conditioning: bool = False
