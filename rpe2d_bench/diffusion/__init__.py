@@ -1,6 +1,6 @@
 """Diffusion without a model: paths, what is learned, samplers."""
 
-from rpe2d_bench.diffusion.objectives import Objective, Prediction, draw_times, noised
+from rpe2d_bench.diffusion.objectives import Objective, Prediction, clean_image, draw_times, noised
 from rpe2d_bench.diffusion.paths import PATHS, Path, path
 from rpe2d_bench.diffusion.samplers import SAMPLERS, evaluations, guided, sampler, times
 
@@ -10,6 +10,7 @@ __all__ = [
     "Objective",
     "Path",
     "Prediction",
+    "clean_image",
     "draw_times",
     "evaluations",
     "guided",

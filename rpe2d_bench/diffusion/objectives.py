@@ -62,3 +62,11 @@ def noised(
     """The noised image x_t and the velocity that the model shall predict there."""
     at = path(t_B.view(-1, 1, 1, 1))
     return at.alpha * x_BCYX + at.sigma * eps_BCYX, at.d_alpha * x_BCYX + at.d_sigma * eps_BCYX
+
+
+def clean_image(
+    path: Path, x_t: Float[Tensor, "B C Y X"], velocity_BCYX: Float[Tensor, "B C Y X"], t_B: Float[Tensor, " B"]
+) -> Float[Tensor, "B C Y X"]:
+    """The x_0 that a velocity at x_t implies: x_t = alpha x_0 + sigma eps and its derivative, solved for x_0."""
+    at = path(t_B.view(-1, 1, 1, 1))
+    return (at.d_sigma * x_t - at.sigma * velocity_BCYX) / (at.alpha * at.d_sigma - at.sigma * at.d_alpha)

@@ -16,7 +16,7 @@ from rpe2d_bench.metrics.nets.features import FeatureNet, Features
 from rpe2d_bench.metrics.nets.resize import Size
 from rpe2d_bench.metrics.nets.table import load_net
 from rpe2d_bench.metrics.observations import Observations
-from rpe2d_bench.metrics.score import Measurement, observe, score
+from rpe2d_bench.metrics.scoring import Measurement, observe, score
 from rpe2d_bench.metrics.table import METRICS, validate
 
 Progress = Callable[[str, int, int], None]  # which side, images done, images in all
@@ -58,7 +58,7 @@ def observe_source(
     seen: dict[str, Features] = {}
     done = 0
     modes: dict[str, dict[str, None]] = {}
-    judged = {"whole"} if "inception_score" in metrics else set()  # views whose logits are kept
+    judged = {METRICS[name].view for name in metrics if METRICS[name].logits}  # views whose logits are kept
     for batch in source.batches(batch_size, chosen):
         part = observe(
             batch, metrics=metrics, net=net, judge=judge, train_resolution=train_resolution,
@@ -68,7 +68,7 @@ def observe_source(
             _refuse_mixed_sizes(source, metrics)
         for view, features in part.views.items():
             for kind, rows in (("features", features.features_ND), ("logits", features.logits_NK)):
-                if rows is not None and (kind == "features" or view in judged | {"judge"}):
+                if rows is not None and (kind == "features" or view in judged):
                     name = f"{view}.{kind}"
                     if name not in spools:
                         spools[name] = _Spool(folder, name)
@@ -92,7 +92,7 @@ def observe_source(
 
 
 def _refuse_mixed_sizes(source: ImageSource, metrics: Sequence[str]) -> None:
-    strict = [name for name in metrics if METRICS[name].needs not in ANY_SIZE]
+    strict = [name for name in metrics if METRICS[name].view not in ANY_SIZE]
     if strict:
         (one, _), (other, _) = source.sizes.most_common(2)
         raise UserError(
@@ -158,7 +158,7 @@ def measure_paths(
                 chosen=chosen[side], batch_size=batch_size, device=device,
                 progress=None if progress is None else _for_side(progress, side, total),
             )  # fmt: skip
-        if all(METRICS[name].needs in ANY_SIZE for name in names):
+        if all(METRICS[name].view in ANY_SIZE for name in names):
             sizes = {side.resolution for side in observed.values()}
             if len(sizes) > 1:  # every image is resized anyway; the account lists the sizes
                 observed = {name: replace(side, resolution=None) for name, side in observed.items()}
@@ -172,7 +172,7 @@ def measure_paths(
 
 def _check_views(names: Sequence[str], train_resolution: Size | None) -> None:
     """Say what is missing before hours of features are computed."""
-    relative = [name for name in names if METRICS[name].needs in ("global", "local")]
+    relative = [name for name in names if METRICS[name].view in ("global", "local")]
     if relative and train_resolution is None:
         raise UserError(f"{relative[0]} is relative to the train resolution: give --train-resolution, or leave it out")
 

@@ -144,7 +144,7 @@ def difference_table(results: Results, metric: Metric, train: Resolution) -> Tab
         cells = []
         for test in tests:
             found = results.difference(method, reference, train, test, metric)
-            state = results.state(method, train, test)
+            state = results.state(method, train, test, metric)
             value = None if found is None else Estimate(found.mean, found.n, None, found.low, found.high)
             cells.append(Cell(state if found or state != "ok" else "missing", value, asked=len(results.seeds),
                               significant=found is not None and found.separated, interval=True))  # fmt: skip
@@ -173,7 +173,7 @@ def _row(results: Results, method: str, train: Resolution, cells: list[Cell]) ->
 
 def _cell(results: Results, method: str, train: Resolution, test: Resolution, metric: Metric, best: list[str]) -> Cell:
     found = results.estimate(method, train, test, metric)
-    state = results.state(method, train, test)
+    state = results.state(method, train, test, metric)
     if found is None:
         return Cell(state if state in ("failed", "missing") else "missing")
     tied = False

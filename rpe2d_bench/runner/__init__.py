@@ -53,7 +53,7 @@ def run(
     for trial in plan.trials:
         store.fetch("train", trial.stage.key, files.say)  # what is damaged goes, and is missing then
     for stage in plan.measures():
-        store.fetch("measure", stage.key, files.say)
+        store.fetch(stage.name, stage.key, files.say)
     queue = Queue(plan, work_of(plan, store), context, recorder, watch)
     if engine == "local" or not queue.order.waiting:
         from rpe2d_bench.runner.engine_local import run as finish
@@ -72,7 +72,7 @@ def _mend(plan: Plan, context: RunContext) -> None:
 
     Reports look into them. What was deleted stays so: that saves room.
     """
-    made = {s.key: s for measure in plan.measures() for s in (measure.generated, measure.reference)}
+    made = {s.key: s for measure in plan.measures() for s in measure.sources}
     for stage in made.values():
         if context.store.has(stage.name, stage.key) and context.store.fetch(stage.name, stage.key, context.say) is None:
             stage.make(context)

@@ -7,9 +7,9 @@ from typing import Protocol
 
 from rpe2d_bench.plan.cost import pace_for
 from rpe2d_bench.plan.expand import Plan, Trial, size
-from rpe2d_bench.plan.pace import Pace, seconds_of
+from rpe2d_bench.plan.pace import Pace, Stage, seconds_of
 from rpe2d_bench.runner.order import Job, Part
-from rpe2d_bench.stages import MeasureStage, ReferenceStage, SampleStage, TrainStage
+from rpe2d_bench.stages import DenoiseStage, Evaluation, SampleStage, TrainStage
 from rpe2d_bench.storage.store import Store
 
 
@@ -47,7 +47,7 @@ class Work:
 
     jobs: list[Job]
     trainings: dict[str, list[Trial]] = field(default_factory=dict)  # equal trainings of several entries are one job
-    measures: dict[str, MeasureStage] = field(default_factory=dict)
+    measures: dict[str, Evaluation] = field(default_factory=dict)
 
 
 def work_of(plan: Plan, store: Store) -> Work:
@@ -69,6 +69,7 @@ def work_of(plan: Plan, store: Store) -> Work:
             measure = cell.measure
             if measure.key in missing and measure.key not in work.measures:
                 label = f"{cell.method} {size(cell.test_resolution)} seed {cell.seed}"
+                label = f"denoise {label}" if isinstance(measure, DenoiseStage) else label
                 parts = _parts(measure, store, pace)
                 work.jobs.append(Job(measure.key, label, "cell", seeds.index(cell.seed), stage.key, parts))
                 work.measures[measure.key] = measure
@@ -82,17 +83,16 @@ def work_of(plan: Plan, store: Store) -> Work:
     return work
 
 
-def _parts(measure: MeasureStage, store: Store, pace: Pace) -> tuple[Part, ...]:
-    sources = (measure.reference, measure.training, measure.generated)
-    absent = [stage for stage in sources if stage is not None and not store.has(stage.name, stage.key)]
+def _parts(measure: Evaluation, store: Store, pace: Pace) -> tuple[Part, ...]:
+    absent = [stage for stage in measure.sources if not store.has(stage.name, stage.key)]
     parts = [Part(stage.key, kind_of(stage), seconds_of(stage, pace)) for stage in absent]
     return (*parts, Part(measure.key, kind_of(measure), seconds_of(measure, pace)))
 
 
-def kind_of(stage: TrainStage | SampleStage | ReferenceStage | MeasureStage) -> str:
+def kind_of(stage: Stage) -> str:
     """What has about the same pace: a path, the more alike the longer the common prefix."""
     if isinstance(stage, TrainStage):
         return "compute/train"
-    if isinstance(stage, SampleStage):
-        return f"compute/sample/{size(stage.resolution)}"
-    return "data/features" if isinstance(stage, ReferenceStage) else "data/scores"
+    if isinstance(stage, SampleStage | DenoiseStage):
+        return f"compute/{stage.name}/{size(stage.resolution)}"
+    return "data/features" if stage.name == "reference" else "data/scores"

@@ -48,6 +48,12 @@ class MeasureStage:
             matters["labels"] = self.labels
         return content_key(self.name, self.version, matters)
 
+    @property
+    def sources(self) -> tuple[SampleStage | ReferenceStage, ...]:
+        """Stages it needs, in the order in which it makes them."""
+        training = () if self.training is None else (self.training,)
+        return (self.reference, *training, self.generated)
+
     def make(self, context: RunContext) -> Path:
         """Folder with result.json; for generated images observations.npz; samples.npz where they were resized."""
         return context.store.make(self.name, self.key, lambda partial: self._work(partial, context), context.say)
@@ -112,17 +118,17 @@ class MeasureStage:
 
     def _looked_inside(self, sample: SampleStage, details: dict[str, Any], context: RunContext) -> dict[str, float]:
         """Values of the metrics that need the model, in the order in which they were asked for."""
-        from rpe2d_bench.metrics import denoising_loss
+        from rpe2d_bench.metrics.denoising_loss import DENOISING_LOSS
 
         found: dict[str, float] = {}
-        if set(self.inside) - {denoising_loss.NAME}:
+        if set(self.inside) - {DENOISING_LOSS.name}:
             from rpe2d_bench.stages.probes.attention_entropy import look_inside
 
             found, details["attention"] = look_inside(sample, self.reference, context)
-        if denoising_loss.NAME in self.inside:
+        if DENOISING_LOSS.name in self.inside:
             from rpe2d_bench.stages.probes.denoising_loss import denoise
 
-            found[denoising_loss.NAME], details["denoising"] = denoise(sample, self.reference, context)
+            found[DENOISING_LOSS.name], details["denoising"] = denoise(sample, self.reference, context)
         return {name: found[name] for name in self.inside}
 
 

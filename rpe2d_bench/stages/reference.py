@@ -61,7 +61,7 @@ class ReferenceStage:
             "count": self.count,
             "metrics": _versions(self.metrics, self.net, self.judge, self.weights),
         }
-        if any(METRICS[name].needs in ("global", "local") for name in self.metrics):
+        if any(METRICS[name].view in ("global", "local") for name in self.metrics):
             matters["train_resolution"] = self.train_resolution
         if self.latents is not None:
             matters["latents"] = self.latents.revision
@@ -143,7 +143,7 @@ def _versions(names: tuple[str, ...], net: str, judge: str | None, weights: str 
 
     versions = {}
     for name in names:
-        seen_by = (judge if METRICS[name].needs == "judge" else None) or net
+        seen_by = (judge if METRICS[name].view == "judge" else None) or net
         file = Path(weights) if weights is not None and seen_by == net else None
         versions[name] = f"{METRICS[name].version}+{seen_by}-{net_version(seen_by, file)}"
     return versions

@@ -123,5 +123,9 @@ class SampleStage:
         return lambda sentence: context.say(f"sample {self.key[:8]}: {sentence}")
 
     @property
+    def precision(self) -> str:
+        return self.sampler.precision
+
+    @property
     def grid(self) -> Grid:
         return self.train.grid_of(self.resolution)

@@ -56,9 +56,10 @@ class Record(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     schema_version: Literal[1] = 1
-    # train: one trained model. measure: one method at one test resolution. floor: real against real images.
+    # train: one trained model. measure: one method at one test resolution, by its samples. denoise: by what it makes of
+    # noised real images. floor: real against real images.
     # reconstruction: what an autoencoder leaves of real images, against other real images.
-    stage: Literal["train", "measure", "floor", "reconstruction"]
+    stage: Literal["train", "measure", "denoise", "floor", "reconstruction"]
     status: Literal["ok", "failed"] = "ok"
     error: str | None = None  # one line, when failed
     created: str = Field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
@@ -100,6 +101,11 @@ class Record(BaseModel):
         kept = {name: value for name, value in given["metrics"].items() if name not in broken}
         error = given.get("error") or f"not a number: {', '.join(map(str, broken))}"
         return given | {"metrics": kept, "status": "failed", "error": error}
+
+    @property
+    def of_method(self) -> bool:
+        """Whether this is of a method at a test resolution."""
+        return self.stage in ("measure", "denoise")
 
     @property
     def identity(self) -> tuple[Any, ...]:

@@ -80,7 +80,7 @@ def parameters(record: Record) -> dict[str, str]:
         chosen = {"model": record.model, "size": experiment.get("model"), "data": experiment.get("data"),
                   "train": experiment.get("train"), "recipe": spec,
                   "checkpoint": record.artifacts.get("checkpoint")}  # fmt: skip
-    elif record.stage == "measure":
+    elif record.of_method:
         spec = (experiment.get("methods") or {}).get(record.method) or {}
         chosen = {"method": spec, "sampler": record.details.get("sampler")}
     chosen["searched"] = _searched(record)
