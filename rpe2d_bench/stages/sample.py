@@ -92,8 +92,7 @@ class SampleStage:
             return plain(x_BCYX)
 
         for part in sample(
-            denoiser.dit,
-            denoiser.encoding,
+            denoiser,
             self.sampler,
             resolution=self.resolution,
             train_grid=train_grid,
