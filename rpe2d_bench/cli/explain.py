@@ -38,8 +38,9 @@ PARTS = {  # part of the schema -> what it is called, how it is written
     "positions": ("positions", "positions: {kind: %s}, of an encoding or a method"),
     "frequencies": ("frequencies", "frequencies: {kind: %s}, of an encoding or a method"),
     "logit_scale": ("logit scale", "logit_scale: {kind: %s}, of an encoding or a method"),
+    "bias": ("bias", "bias: {kind: %s}, of an encoding"),
 }
-METHODS = ("encoding", "positions", "frequencies", "logit scale")  # kinds that have numbers at a grid
+METHODS = ("encoding", "positions", "frequencies", "logit scale", "bias")  # kinds that have numbers at a grid
 VIEWS = {
     "whole": "images as they are",
     "global": "images resized to the train resolution: structure",
@@ -81,7 +82,8 @@ def _parts() -> Iterable[tuple[str, Explain]]:
     from rpe2d_bench.reference.json_schema import kinds
 
     tables: dict[str, Any] = {"encoding": encodings.ENCODINGS, "positions": encodings.POSITIONS,
-              "frequencies": encodings.FREQUENCIES, "logit_scale": encodings.LOGIT_SCALES}  # fmt: skip
+              "frequencies": encodings.FREQUENCIES, "logit_scale": encodings.LOGIT_SCALES,
+              "bias": encodings.LOGIT_BIASES}  # fmt: skip
     for part, entries in kinds().items():
         kind, written = PARTS[part]
         for name, entry in entries.items():

@@ -21,9 +21,15 @@ from rpe2d_bench.encodings.axial import Axial
 from rpe2d_bench.encodings.frequencies import Geometric
 from rpe2d_bench.encodings.interface import Context, Grid, PositionalEncoding, Positions
 from rpe2d_bench.encodings.spec import build
-from rpe2d_bench.encodings.table import ENCODINGS, FREQUENCIES, LOGIT_SCALES, POSITIONS
+from rpe2d_bench.encodings.table import ENCODINGS, FREQUENCIES, LOGIT_BIASES, LOGIT_SCALES, POSITIONS
 from rpe2d_bench.errors import UserError, unknown
 
+RULE_TABLES = {
+    "positions": POSITIONS,
+    "frequencies": FREQUENCIES,
+    "logit_scale": LOGIT_SCALES,
+    "bias": LOGIT_BIASES,
+}
 DRAWS = 2048
 PLAIN = ("geometric", "interpolated")  # rules that are extrapolation or interpolation by definition
 SAME = 1e-4  # share of the way from interpolated to base that nobody could tell
@@ -81,12 +87,12 @@ def spec_of(method: str, theta: float | None = None) -> dict[str, Any]:
     if method in ENCODINGS:
         return {"kind": method} | getattr(ENCODINGS[method], "example", {})
     found = False
-    for part, table in (("positions", POSITIONS), ("frequencies", FREQUENCIES), ("logit_scale", LOGIT_SCALES)):
+    for part, table in RULE_TABLES.items():
         if method in table:
             spec[part] = {"kind": method} | getattr(table[method], "example", {})
             found = True
     if not found:
-        raise unknown("method", method, {*ENCODINGS, *POSITIONS, *FREQUENCIES, *LOGIT_SCALES})
+        raise unknown("method", method, {*ENCODINGS, *(name for table in RULE_TABLES.values() for name in table)})
     return spec
 
 
@@ -96,10 +102,9 @@ def with_option(spec: dict[str, Any], name: str, value: Any) -> dict[str, Any]:
     The rotary base always goes to the encoding. Raises UserError, when built, for an option nothing has.
     """
     changed = {key: dict(part) if isinstance(part, dict) else part for key, part in spec.items()}
-    rules = {"positions": POSITIONS, "frequencies": FREQUENCIES, "logit_scale": LOGIT_SCALES}
     owners = [
         part
-        for part, table in rules.items()
+        for part, table in RULE_TABLES.items()
         if part in changed and name in {f.name for f in dataclasses.fields(table[changed[part]["kind"]])}  # type: ignore[arg-type]
     ]
     if name == "theta" and changed["kind"] in ("axial_rope", "axial_sincos", "mixed_rope"):

@@ -1,8 +1,8 @@
 """Every method by name: this package's own tables and those of every module under the entry point group.
 
-A module named under the group `rpe2d_bench.methods` holds up to four literal dicts, name -> class: POSITIONS,
-FREQUENCIES, LOGIT_SCALES and ENCODINGS. They are read when a name is first looked up, so importing this costs
-nothing, and this package names no other.
+A module named under the group `rpe2d_bench.methods` holds up to five literal dicts, name -> class: POSITIONS,
+FREQUENCIES, LOGIT_SCALES, LOGIT_BIASES and ENCODINGS. They are read when a name is first looked up, so importing this
+costs nothing, and this package names no other.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from importlib.metadata import entry_points
 from typing import Any
 
 from rpe2d_bench.encodings.axial import AxialRoPE, AxialSinCos
+from rpe2d_bench.encodings.bias import NoBias
 from rpe2d_bench.encodings.frequencies import Geometric
 from rpe2d_bench.encodings.learned import LearnedTable
 from rpe2d_bench.encodings.logit_scales import Constant
@@ -26,6 +27,7 @@ OWN: dict[str, dict[str, Callable[..., Any]]] = {
     "POSITIONS": {"grid": GridPositions, "centred": CentredPositions, "random": RandomPositions},
     "FREQUENCIES": {"geometric": Geometric},
     "LOGIT_SCALES": {"constant": Constant},
+    "LOGIT_BIASES": {"none": NoBias},
     "ENCODINGS": {
         "axial_rope": AxialRoPE,
         "axial_sincos": AxialSinCos,
@@ -85,4 +87,5 @@ class Table(Mapping[str, Callable[..., Any]]):
 POSITIONS = Table("POSITIONS", "positions")
 FREQUENCIES = Table("FREQUENCIES", "frequencies")
 LOGIT_SCALES = Table("LOGIT_SCALES", "logit_scale")
+LOGIT_BIASES = Table("LOGIT_BIASES", "bias")
 ENCODINGS = Table("ENCODINGS", "encoding")

@@ -17,19 +17,20 @@ from rpe2d_bench.encodings.conformance import parity
 from rpe2d_bench.encodings.interface import PositionalEncoding
 from rpe2d_bench.encodings.source import Source
 from rpe2d_bench.encodings.spec import FROM_MODEL, RULES, schema
-from rpe2d_bench.encodings.table import ENCODINGS, FREQUENCIES, LOGIT_SCALES, POSITIONS, Table
+from rpe2d_bench.encodings.table import ENCODINGS, FREQUENCIES, LOGIT_BIASES, LOGIT_SCALES, POSITIONS, Table
 
 SECTIONS: tuple[tuple[str, str, Table], ...] = (
     ("Positions", "positions", POSITIONS),
     ("Frequencies", "frequencies", FREQUENCIES),
     ("Logit scales", "logit_scale", LOGIT_SCALES),
+    ("Biases", "bias", LOGIT_BIASES),
     ("Encodings", "encoding", ENCODINGS),
 )
 HEAD = """# Methods
 
 Generated from the code by `python -m rpe2d_bench.reference.methods_page tests/golden baselines/README.md`; a test keeps
 it current. Every entry is one option of an encoding:
-`{kind: axial_rope, positions: {kind: ...}, frequencies: {kind: ...}, logit_scale: {kind: ...}}`.
+`{kind: axial_rope, positions: {kind: ...}, frequencies: {kind: ...}, logit_scale: {kind: ...}, bias: {kind: ...}}`.
 
 *Parity* is the largest difference from numbers that the reference implementation itself produced (`tests/golden/`,
 with repository, commit and call), relative for rules and absolute for the cosines and sines of whole encodings;

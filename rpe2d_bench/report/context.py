@@ -88,12 +88,12 @@ def _facts(results: Results) -> list[tuple[str, str]]:
 
 
 def _parts(results: Results, method: str) -> dict[str, str]:
-    """The four things that make a method: positions, frequencies, logit scale, sampler."""
+    """What makes a method: positions, frequencies, logit scale, bias, sampler."""
     spec = results.methods[method]
     model = (results.experiment.get("models") or {}).get(spec.get("model")) or {}
     encoding = {**(model.get("encoding") or {}), **{k: v for k, v in spec.items() if v is not None}}
     usual = (results.experiment.get("evaluate") or {}).get("sampler") or {}
-    parts = {name: _words(encoding.get(name)) for name in ("positions", "frequencies", "logit_scale")}
+    parts = {name: _words(encoding.get(name)) for name in ("positions", "frequencies", "logit_scale", "bias")}
     own = {k: v for k, v in (spec.get("sampler") or {}).items() if v is not None and usual.get(k) != v}
     shown = [] if not own else [_words(own)]
     if spec.get("upscale"):
@@ -107,7 +107,8 @@ def _parts(results: Results, method: str) -> dict[str, str]:
 
 def _method_table(results: Results) -> PlainTable:
     """The parts of every method as a file; the page shows them with the methods' marks."""
-    head = ("method", "trained model", "crops in training", "positions", "frequencies", "logit scale", "own sampler")
+    rules = ("positions", "frequencies", "logit scale", "bias")
+    head = ("method", "trained model", "crops in training", *rules, "own sampler")
     rows = [(name, *_parts(results, name).values()) for name in results.methods]
     return PlainTable("methods", "What each method consists of", head, rows)
 
