@@ -11,6 +11,7 @@ from baselines.fit_code import FiTCode
 from baselines.fractional import FractionalPositions
 from baselines.golden_gate import GoldenGateRoPE
 from baselines.interpolated import Interpolated
+from baselines.interpolated_early import InterpolatedEarly
 from baselines.lookhere import LookHere
 from baselines.mixed_rope import MixedRoPE
 from baselines.ntk import NTK
@@ -18,6 +19,7 @@ from baselines.ntk_by_parts import NTKByParts
 from baselines.ntk_lumina import NTKLumina
 from baselines.partial_rope import PartialRoPE
 from baselines.proportional import ProportionalLog, ProportionalSqrt
+from baselines.randomized_yarn import RandomizedYaRN
 from baselines.relative_buckets import RelativeBuckets
 from baselines.relative_table import RelativeTable
 from baselines.riflex import RIFLEx
@@ -38,6 +40,7 @@ POSITIONS: dict[str, type] = {
 
 FREQUENCIES: dict[str, type] = {
     "interpolated": Interpolated,
+    "interpolated_early": InterpolatedEarly,
     "ntk": NTK,
     "ntk_lumina": NTKLumina,
     "ntk_by_parts": NTKByParts,
@@ -73,5 +76,6 @@ ENCODINGS: dict[str, type] = {
     "golden_gate": GoldenGateRoPE,
     "mixed_rope": MixedRoPE,
     "partial_rope": PartialRoPE,
+    "randomized_yarn": RandomizedYaRN,
     "spiral": SpiralRoPE,
 }
