@@ -172,9 +172,12 @@ def _experiment(path: Path) -> Explanation:
 
 
 def _settings(loaded: Experiment) -> dict[str, str]:
+    from rpe2d_bench.sampling.schedule import in_words, schedules, warnings
+
     sizes = "; ".join(
         f"{_size(pair.train)} -> {', '.join(_size(test) for test in pair.test)}" for pair in loaded.resolutions
     )
+    realised = schedules(loaded)
     return {
         "data": str(loaded.data.get("name")),
         "model": loaded.model.preset,
@@ -183,6 +186,7 @@ def _settings(loaded: Experiment) -> dict[str, str]:
         "pixels": sizes,
         "seeds": ", ".join(map(str, loaded.seeds)),
         "metrics": ", ".join(loaded.evaluate.metrics),
+        "sampler": "\n".join((*in_words(realised), *warnings(realised))),
     }
 
 

@@ -12,7 +12,7 @@ from rpe2d_bench.analysis.results import Results
 from rpe2d_bench.analysis.vocabulary import size_label
 from rpe2d_bench.report import formats, strip_view
 from rpe2d_bench.report.answer import answer
-from rpe2d_bench.report.costs import sampling_cost, training_cost
+from rpe2d_bench.report.costs import sampler_shares, sampling_cost, training_cost
 from rpe2d_bench.report.drawing import KINDS
 from rpe2d_bench.report.origin import provenance
 from rpe2d_bench.report.page import Section
@@ -51,7 +51,7 @@ def context(results: Results, store: Path, sections: list[Section]) -> dict[str,
         "training": training_curves(results, store),
         "findings": found,
         "finding_table": _finding_table(found),
-        "costs": [table for table in (training_cost(results), sampling_cost(results)) if table],
+        "costs": [t for t in (training_cost(results), sampling_cost(results), sampler_shares(results)) if t],
         "search": chosen,
         "search_tables": _search_tables(chosen) if chosen else [],
         "stability": stability(results),
