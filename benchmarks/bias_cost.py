@@ -14,12 +14,13 @@ import platform
 import statistics
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from rpe2d_bench.encodings import LOGIT_BIASES, Context, Grid, build
+from rpe2d_bench.encodings import LOGIT_BIASES, Context, Grid, PositionalEncoding, build
 from rpe2d_bench.models import DiT, preset
 from rpe2d_bench.models.pair_logits import kernel_takes
 
@@ -52,6 +53,11 @@ def seconds_of(call: Callable[[], object], repeats: int, device: str) -> float:
     return statistics.median(times[1:])
 
 
+def forward(model: DiT, x: torch.Tensor, labels: torch.Tensor, encoding: PositionalEncoding, ctx: Context) -> None:
+    """A pass with its encoding."""
+    model(x, ctx.t, labels, encoding(ctx))
+
+
 def measure(batch: int, repeats: int, device: str) -> list[dict[str, Any]]:
     """One row per variant and grid; ratio: to plain rotation on the same grid."""
     options = preset("DiT-B/2")
@@ -65,13 +71,9 @@ def measure(batch: int, repeats: int, device: str) -> list[dict[str, Any]]:
             encoding = build(spec, width=options.width, heads=options.heads).to(device)
             drawn = torch.Generator(device).manual_seed(0) if "drawn" in label else None
             ctx = Context(grid, Grid(16, 16), t, drawn, batch)
-
-            def forward(encoding: Any = encoding, ctx: Context = ctx) -> object:
-                return model(x, t, labels, encoding(ctx))
-
             with torch.inference_mode():
                 bias = encoding(ctx).bias
-                seconds = seconds_of(forward, repeats, device)
+                seconds = seconds_of(partial(forward, model, x, labels, encoding, ctx), repeats, device)
             plain = plain or seconds
             inside = bias is not None and kernel_takes(bias, x.device)
             row = {

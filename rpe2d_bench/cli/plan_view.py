@@ -96,8 +96,10 @@ def show(
     for number, line in enumerate(notes(plan.choices)):
         console.print(f"  {'' if number else 'arithmetic':14}{line}", highlight=False, soft_wrap=True)
     realised = schedules(plan.experiment)
-    for number, line in enumerate(in_words(realised)):
-        console.print(f"  {'' if number else 'sampler':14}{line}", highlight=False, markup=False, soft_wrap=True)
+    for number, sentence in enumerate(in_words(realised)):
+        lines = textwrap.wrap(sentence, max(20, console.width - 16))
+        head = f"  {'' if number else 'sampler':14}"
+        console.print(head + f"\n{'':16}".join(lines), highlight=False, markup=False, soft_wrap=True)
     console.print(f"  rest          {_words(cost)}", highlight=False, soft_wrap=True)
     for line in (*warnings(plan.choices), *in_noise(realised), *coinciding(plan.experiment)):
         console.print(f"  note          {line}", highlight=False, markup=False, soft_wrap=True)

@@ -33,10 +33,14 @@ class Laid:
 
 @dataclass(frozen=True)
 class BiasedPairs:
-    """What one block does with a bias. weight: this block's share of the addition. laid: None in the kernel."""
+    """What one block does with a bias. weight: what this block multiplies the addition by. laid: None in the kernel.
+
+    weight_1: the same as a tensor, for the kernel, which would be compiled anew for every number.
+    """
 
     bias: Bias
     weight: float
+    weight_1: Tensor
     laid: Laid | None
     mask_NN: Tensor | None = None  # True where a query may look
 
@@ -72,7 +76,7 @@ class BiasedPairs:
         dy, dx = y_BN[row, query] - y_BN[row, key], x_BN[row, query] - x_BN[row, key]
         factor = pair.factor(dy, dx, h)
         score = score if factor is None else score * factor
-        score = score + self.weight * pair.addition(dy, dx, h)
+        score = score + self.weight_1[h * 0] * pair.addition(dy, dx, h)
         return score if self.mask_NN is None else torch.where(self.mask_NN[query, key], score, -math.inf)
 
 
@@ -93,7 +97,10 @@ def by_layer(
     first, last = bias.pair.layers
     weights = [first + (last - first) * layer / max(depth - 1, 1) for layer in range(depth)]
     laid = None if in_kernel and kernel_takes(bias, like.device) else _laid(bias, like)
-    return [BiasedPairs(bias, weight, laid, mask) for weight, mask in zip(weights, masks, strict=True)]
+    return [
+        BiasedPairs(bias, weight, torch.full((1,), weight, device=like.device), laid, mask)
+        for weight, mask in zip(weights, masks, strict=True)
+    ]
 
 
 def _laid(bias: Bias, like: Tensor) -> Laid:
