@@ -48,11 +48,12 @@ class PartialRoPE(AxialRoPE):
     ) -> None:
         super().__init__(head_width, positions, frequencies, logit_scale, theta, scale_reference, heads, bias)
         self.turning = round(rotated * self.channels_per_axis)
-        self.squeezed = spectrum == "squeezed"
+        if spectrum == "squeezed":
+            self.spectrum_width = max(self.turning, 1)
 
     def rotation(self, ctx: Context, places: tuple[Tensor, Tensor]) -> Tensor:
-        F, turning = self.channels_per_axis, self.turning
-        axes = self.angles(ctx, max(turning, 1) if self.squeezed else F, places)
-        return torch.cat([functional.pad(axis_BNF[..., :turning], (0, F - turning)) for axis_BNF in axes], dim=-1)[
+        still = self.channels_per_axis - self.turning
+        axes = self.angles(ctx, self.spectrum_width, places)
+        return torch.cat([functional.pad(axis_BNF[..., : self.turning], (0, still)) for axis_BNF in axes], dim=-1)[
             :, None
         ]

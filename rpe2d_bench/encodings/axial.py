@@ -52,6 +52,8 @@ class Axial(PositionalEncoding):
     """
 
     channels_per_axis: int  # F
+    spectrum_width: int  # F that the frequency rule is asked for
+    turning: int  # how many of these frequencies turn a channel pair, fastest first
     averages = False  # whether attention can be averaged over several layouts of positions
 
     def __init__(
@@ -65,7 +67,7 @@ class Axial(PositionalEncoding):
         super().__init__()
         if hasattr(positions, "bundles") and not self.averages:
             raise UserError(
-                f"{type(positions).__name__} average attention over rotations: use axial_rope without a bias"
+                f"{type(positions).__name__} averages attention over rotations: use axial_rope without a bias"
             )
         self.positions, self.logit_scale = positions, logit_scale
         self.frequencies = with_theta(frequencies, theta)
@@ -122,7 +124,8 @@ class AxialRoPE(Axial):
         super().__init__(positions, frequencies, logit_scale, theta, scale_reference)
         if head_width < 4 or head_width % 4:
             raise UserError(f"axial_rope needs a head width that is a multiple of 4, got {head_width}")
-        self.channels_per_axis, self.heads = head_width // 4, heads
+        self.channels_per_axis = self.spectrum_width = self.turning = head_width // 4
+        self.heads = heads
         self.bias = bias.build(heads)
 
     def forward(self, ctx: Context) -> Encoding:
@@ -164,7 +167,7 @@ class AxialSinCos(Axial):
         super().__init__(positions, frequencies, logit_scale, theta, scale_reference)
         if width < 4 or width % 4:
             raise UserError(f"axial_sincos needs a model width that is a multiple of 4, got {width}")
-        self.channels_per_axis = width // 4
+        self.channels_per_axis = self.spectrum_width = self.turning = width // 4
 
     def forward(self, ctx: Context) -> Encoding:
         h_BNF, w_BNF = self.angles(ctx, self.channels_per_axis, self.positions(ctx))

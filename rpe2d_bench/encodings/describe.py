@@ -171,15 +171,15 @@ def degenerate(spec: dict[str, Any], grid: Grid, train_grid: Grid, head_width: i
 
 
 def channels(encoding: PositionalEncoding, ctx: Context) -> Iterator[Channel]:
-    """Every channel of an axial encoding next to the base it started from; nothing for other encodings."""
+    """Every channel of an axial encoding that turns, next to its base; nothing for other encodings."""
     if not isinstance(encoding, Axial):
         return
     reference = encoding.reference(ctx)
-    F = encoding.channels_per_axis
+    F = encoding.spectrum_width
     base_F = Geometric(theta=float(getattr(encoding.frequencies, "theta", 10_000.0)))(reference, 0, F)[0]
     for axis, name in enumerate(("height", "width")):
         s = reference.scale_factor(axis)
-        for i, value in enumerate(encoding.frequencies(reference, axis, F)[0].tolist()):
+        for i, value in enumerate(encoding.frequencies(reference, axis, F)[0, : encoding.turning].tolist()):
             base = float(base_F[i])
             kept = None if s == 1 else round((value - base / s) / (base - base / s), 6) + 0.0
             yield Channel(

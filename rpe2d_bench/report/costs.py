@@ -72,7 +72,7 @@ def sampler_shares(results: Results) -> PlainTable | None:
             for test in tests:
                 schedule = schedule_at(options, train if method.get("upscale") else test, train)
                 found.setdefault(schedule, []).append((name, test))
-    rows = [
+    rows: list[tuple[str, ...]] = [
         (places_in_words(places), f"{schedule.shift:.4g}", str(len(schedule.starts)), f"{schedule.early:.0%}",
          " ".join(f"{t:.3g}" for t in schedule.starts), schedule.warning or "–")
         for schedule, places in found.items()

@@ -125,3 +125,13 @@ def test_outputs_of_attention_are_averaged() -> None:
 def test_what_cannot_be_averaged_refuses_bundles(spec: dict) -> None:
     with pytest.raises(UserError, match="use axial_rope without a bias"):
         build({**spec, "positions": {"kind": "bundled"}}, width=48, heads=3)
+
+
+def test_what_does_not_turn_is_not_described() -> None:
+    from rpe2d_bench.encodings.describe import describe
+
+    for options in ({}, {"spectrum": "squeezed"}):
+        found = describe({"kind": "partial_rope", "theta": 100, **options}, Grid(12, 12), TRAIN, head_width=16)
+        channels = [c for c in found.channels if c.axis == "height"]
+        assert [c.frequency for c in channels] == pytest.approx([1, 100 ** (-1 / (2 if options else 4))])
+        assert [c.kept for c in channels] == [1, 1]

@@ -36,7 +36,7 @@ def test_the_gate_is_a_switch_in_time_for_each_sample() -> None:
         rule = FREQUENCIES["interpolated_early"](clamp=clamp)
         ctx = Context(Grid(8, 8), TRAIN, torch.tensor([1.0, 0.91, 0.9, 0.3]), batch=4)
         ratio = rule(ctx, 0, 4) / plain(ctx, 0, 4)
-        assert ratio[:, 0].tolist() == pytest.approx([1 / factor, 1 / factor, 1, 1])
+        assert ratio[:, 0].expand(4).tolist() == pytest.approx([1 / factor, 1 / factor, 1, 1])
     larger = Context(Grid(32, 32), TRAIN, torch.tensor([1.0, 0.5]))
     assert FREQUENCIES["interpolated_early"]()(larger, 0, 4)[:, 0].tolist() == pytest.approx([0.5, 1])
 
