@@ -1,4 +1,7 @@
-"""What a name means, for `show`: everything that `ls` lists, from the tables and the comments where it is defined."""
+"""What a name means, for `show`: everything that `ls` lists, from the tables and the comments where it is defined.
+
+Over 250 lines, since it has one short function for every kind of name.
+"""
 
 from __future__ import annotations
 

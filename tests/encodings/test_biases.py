@@ -13,6 +13,7 @@ from rpe2d_bench.encodings import LOGIT_BIASES, Context, Grid, PairBias, build, 
 from rpe2d_bench.encodings.bias import placed
 from rpe2d_bench.encodings.canonical import canonical
 from rpe2d_bench.encodings.conformance.suite import check
+from rpe2d_bench.encodings.describe import as_text, describe
 from rpe2d_bench.errors import UserError
 from rpe2d_bench.training.loop import rows_of
 
@@ -201,3 +202,10 @@ class Faulty:
 def test_defects_of_biases_are_found(fault: str, found: str) -> None:
     assert any(found in f.detail for f in check(Faulty, {"fault": fault}) if not f.passed)
     assert all(f.passed for f in check(Faulty, {"fault": ""}))
+
+
+def test_show_says_what_a_bias_costs() -> None:
+    found = describe({"kind": "distance", "bias": {"kind": "lookhere"}}, Grid(4, 5), Grid(4, 5), heads=3)
+    assert found.costs["the next row"] == [None, pytest.approx(-1.5), pytest.approx(-0.75)]  # up, down, all; 1.5 x 2 x
+    assert "the first token's logit of the next row, by head: hidden, -1.5, -0.75" in as_text(found)
+    assert describe({"kind": "axial_rope"}, Grid(4, 5), Grid(4, 5)).costs == {}
