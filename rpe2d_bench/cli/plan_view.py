@@ -13,6 +13,8 @@ from rpe2d_bench.config.experiment import Experiment
 from rpe2d_bench.plan.cost import Cost, estimate, in_bytes, in_flops
 from rpe2d_bench.plan.expand import Plan, size
 from rpe2d_bench.plan.precision_notes import notes, warnings
+from rpe2d_bench.sampling.schedule import in_words, schedules
+from rpe2d_bench.sampling.schedule import warnings as in_noise
 from rpe2d_bench.search import Searching
 from rpe2d_bench.search.known import cost_of_rest
 from rpe2d_bench.storage.store import Store
@@ -20,7 +22,7 @@ from rpe2d_bench.storage.store import Store
 
 def as_dict(plan: Plan, store: Store, searching: Searching | None = None) -> dict[str, Any]:
     """Stages, what is cached, cost of the rest; of a search how far it is."""
-    cost = estimate(plan, store)
+    cost, realised = estimate(plan, store), schedules(plan.experiment)
     search = {}
     if searching:
         cost_of_search = vars(cost_of_rest(searching, store))
@@ -51,6 +53,11 @@ def as_dict(plan: Plan, store: Store, searching: Searching | None = None) -> dic
             for cell in trial.cells
         ],
         "arithmetic": notes(plan.choices) + warnings(plan.choices),
+        "samplers": [
+            {"shift": schedule.shift, "times": schedule.starts, "early": schedule.early, "where": places}
+            for schedule, places in realised.items()
+        ],
+        "warnings": in_noise(realised),
         "cost_of_the_rest": vars(cost),
     }
 
@@ -90,8 +97,13 @@ def show(
     )
     for number, line in enumerate(notes(plan.choices)):
         console.print(f"  {'' if number else 'arithmetic':14}{line}", highlight=False, soft_wrap=True)
+    realised = schedules(plan.experiment)
+    for number, sentence in enumerate(in_words(realised)):
+        lines = textwrap.wrap(sentence, max(20, console.width - 16))
+        head = f"  {'' if number else 'sampler':14}"
+        console.print(head + f"\n{'':16}".join(lines), highlight=False, markup=False, soft_wrap=True)
     console.print(f"  rest          {_words(cost)}", highlight=False, soft_wrap=True)
-    for line in (*warnings(plan.choices), *coinciding(plan.experiment)):
+    for line in (*warnings(plan.choices), *in_noise(realised), *coinciding(plan.experiment)):
         console.print(f"  note          {line}", highlight=False, markup=False, soft_wrap=True)
     if not brief:
         console.print()

@@ -47,6 +47,7 @@ TABLES = {
     "positions": ("Positions", "`positions` of an encoding or a method."),
     "frequencies": ("Frequencies", "`frequencies` of an encoding or a method."),
     "logit_scale": ("Logit scales", "`logit_scale` of an encoding or a method."),
+    "bias": ("Biases", "`bias` of an encoding: what a distance costs."),
 }
 
 

@@ -87,6 +87,7 @@ def kinds() -> dict[str, dict[str, Schema]]:
         "positions": encodings.POSITIONS,
         "frequencies": encodings.FREQUENCIES,
         "logit_scale": encodings.LOGIT_SCALES,
+        "bias": encodings.LOGIT_BIASES,
     }
     found = {"data": _each(data.DATASETS, _dataclass), "crops": _each(CROPS, _dataclass)}
     found["autoencoder"] = _each(autoencoders.AUTOENCODERS, _dataclass)

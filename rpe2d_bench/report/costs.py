@@ -6,9 +6,11 @@ from typing import Any
 
 from rpe2d_bench.analysis.results import Results
 from rpe2d_bench.analysis.vocabulary import size_label
+from rpe2d_bench.config.experiment import Sampler
 from rpe2d_bench.report.answer import duration
 from rpe2d_bench.report.plain import PlainTable
 from rpe2d_bench.report.tables import number
+from rpe2d_bench.sampling.schedule import Place, Schedule, places_in_words, schedule_at
 
 TRAINING = (
     "model", "resolution", "parameters", "starts from", "FLOPs per step", "steps", "FLOPs with the stages before",
@@ -58,6 +60,25 @@ def sampling_cost(results: Results) -> PlainTable | None:
         return None
     title = "Sampling, milliseconds per image by test resolution, mean over seeds"
     return PlainTable("sampling_cost", title, ("method", *map(size_label, tests)), rows, True, WALL_CLOCK)
+
+
+def sampler_shares(results: Results) -> PlainTable | None:
+    """What the sampler of every method did at every size; a row per schedule, None where records do not say."""
+    usual = results.experiment.evaluate.sampler.model_dump(mode="json")
+    found: dict[Schedule, list[Place]] = {}
+    for name, method in results.methods.items():
+        options = Sampler.model_validate({**usual, **method.sampler})
+        for train, tests in results.resolutions.items():
+            for test in tests:
+                schedule = schedule_at(options, train if method.upscale else test, train)
+                found.setdefault(schedule, []).append((name, test))
+    rows: list[tuple[str, ...]] = [
+        (places_in_words(places), f"{schedule.shift:.4g}", str(len(schedule.starts)), f"{schedule.early:.0%}",
+         " ".join(f"{t:.3g}" for t in schedule.starts), schedule.warning or "–")
+        for schedule, places in found.items()
+    ]  # fmt: skip
+    head = ("where", "shift", "steps", "above t = 0.9", "t of every step", "note")
+    return PlainTable("samplers", "The sampler's share", head, rows) if rows else None
 
 
 def _count(value: Any) -> str:

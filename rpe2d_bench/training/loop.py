@@ -70,14 +70,18 @@ def compiled(function: Callable[..., Tensor], device: str) -> Callable[..., Tens
 def rows_of(encoding: Encoding, rows: slice, batch: int) -> Encoding:
     """The encoding of some of the images of a batch; what all images share stays shared."""
 
-    def part(value: Tensor | None) -> Tensor | None:
-        return value[rows] if value is not None and value.ndim and len(value) == batch else value
+    def part(value: Tensor) -> Tensor:
+        return value[rows] if value.ndim and len(value) == batch else value
 
     if rows.start == 0 and rows.stop >= batch:
         return encoding
-    scale = encoding.logit_scale
-    scale = part(scale) if isinstance(scale, Tensor) else scale  # type: ignore[assignment]
-    return Encoding(part(encoding.additive_BND), part(encoding.angles_BHNF), scale)
+    return Encoding(
+        additive_BND=None if encoding.additive_BND is None else part(encoding.additive_BND),
+        angles_BHNF=None if encoding.angles_BHNF is None else part(encoding.angles_BHNF),
+        logit_scale=part(encoding.logit_scale) if isinstance(encoding.logit_scale, Tensor) else encoding.logit_scale,
+        bias=None if encoding.bias is None else encoding.bias.of(part),
+        averaged_angles=tuple(part(angles) for angles in encoding.averaged_angles),
+    )
 
 
 def draws_of_its_own(denoiser: Denoiser, train_grid: Grid, device: str = "cpu") -> bool:
