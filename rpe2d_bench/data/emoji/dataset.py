@@ -72,6 +72,7 @@ class EmojiImages:
     """
 
     channels = 3
+    threadable = True
 
     def __init__(self, options: EmojiOptions) -> None:
         options.check()
