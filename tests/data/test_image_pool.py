@@ -29,7 +29,7 @@ class Numbered:
         return np.zeros(len(indices), dtype=np.int64)
 
     def images(self, split: Split, indices: np.ndarray, resolution: Resolution) -> np.ndarray:
-        if self.threadable and len(self.drew) < 2:
+        if self.threadable and threading.get_ident() not in self.drew:
             self._together.wait(timeout=30)  # two threads are here at once, or this fails
         self.drew.add(threading.get_ident())
         return np.broadcast_to(indices[:, None, None, None], (len(indices), 1, *resolution)).astype(np.uint8)
