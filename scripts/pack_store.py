@@ -2,6 +2,7 @@
 
 `cat OUT/store.tar.* | tar xJ` unpacks them. Left out: weights, unfinished stages, pools of images, and samples of every
 seed but the first.
+"""
 
 from __future__ import annotations
 
