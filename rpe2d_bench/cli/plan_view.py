@@ -45,7 +45,8 @@ def as_dict(plan: Plan, store: Store, searching: Searching | None = None) -> dic
                 "test_resolution": cell.test_resolution,
                 "seed": cell.seed,
                 "key": cell.measure.key,
-                "cached": store.has("measure", cell.measure.key),
+                "stage": cell.measure.name,
+                "cached": store.has(cell.measure.name, cell.measure.key),
                 "coincides_with": cell.coincides_with,
             }
             for trial in plan.trials
@@ -82,14 +83,15 @@ def show(
     if searching:
         _show_search(searching, store, console)
     console.print(f"  data          {plan.data}", highlight=False, markup=False, soft_wrap=True)
-    console.print(f"  labels        of generated images: {plan.labels}", highlight=False, soft_wrap=True)
+    if plan.labels:
+        console.print(f"  labels        of generated images: {plan.labels}", highlight=False, soft_wrap=True)
     console.print(f"  trainings     {models}, {cached} cached", highlight=False)
     for model, sentence in plan.remarks().items():
         lines = textwrap.wrap(f"{model}: {sentence}", max(20, console.width - 16))
         console.print("  weights       " + f"\n{'':16}".join(lines), highlight=False, markup=False)
     console.print(
         f"  measurements  {len(measures)}, {ready} cached; {cells} cells (methods x sizes x seeds), "
-        f"{len(plan.floors)} floors",
+        f"{len(plan.floors)} of real images",
         highlight=False,
         soft_wrap=True,
     )
@@ -151,12 +153,14 @@ def _show_search(searching: Searching, store: Store, console: Console) -> None:
 
 
 def _words(cost: Cost) -> str:
-    if not cost.train_flops + cost.sample_flops:
+    if not cost.train_flops + cost.sample_flops + cost.denoise_flops:
         return "nothing to train or to sample"
     per = "per worker" if cost.device == "cpu" else "per GPU"
     return (
         f"about {duration(cost.seconds)}, {in_bytes(cost.memory)} {per}, {in_bytes(cost.disk)} of disk"
-        f"\n                train {in_flops(cost.train_flops)}, sample {in_flops(cost.sample_flops)}"
+        f"\n                train {in_flops(cost.train_flops)}"
+        + (f", sample {in_flops(cost.sample_flops)}" if cost.sample_flops else "")
+        + (f", denoise {in_flops(cost.denoise_flops)}" if cost.denoise_flops else "")
         + (f", autoencoder {in_flops(cost.coding_flops)}" if cost.coding_flops else "")
         + (f"\n                {_busy(cost)}" if cost.device != "cpu" or cost.coding_flops else "")
     )

@@ -97,7 +97,7 @@ class Block(nn.Module):
 
 
 class DiT(nn.Module):
-    """Velocity of a noised image, given time, class, encoding and (if trained with crops) the crop."""
+    """What a model gives of a noised image, by time, class, encoding and (if trained with crops) the crop."""
 
     def __init__(
         self, options: DiTOptions, *, channels: int, num_classes: int, micro_conditioning: bool = False
@@ -160,7 +160,7 @@ class DiT(nn.Module):
         crop_B3: Tensor | None = None,
         dilation: int = 1,
     ) -> Tensor:
-        """Velocity, shaped as the image; its sides are multiples of the patch. dilation is the stem's."""
+        """The prediction, shaped as the image; its sides are multiples of the patch. dilation is the stem's."""
         grid = self.grid(x_BCYX)
         x_BND = self.patches_in(patchify(x_BCYX, self.options.patch_size))
         if self.stem is not None:

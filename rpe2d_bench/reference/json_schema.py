@@ -183,7 +183,7 @@ def _names(parts: Schema) -> None:
         parts[part]["properties"]["kind"]["enum"] = list(diffusion.SAMPLERS)
     for part in ("Model", "ModelChanges"):
         parts[part]["properties"]["preset"]["pattern"] = f"^({'|'.join(SIZES)})/[1-9][0-9]*$"
-    evaluate["metrics"]["items"]["enum"] = [*metrics.METRICS, "fid"]
+    evaluate["metrics"]["items"]["enum"] = list(metrics.METRICS)
     evaluate["features"]["enum"] = list(metrics.FEATURE_NETS)
     evaluate["judge"]["anyOf"][0]["enum"] = judges
 

@@ -14,6 +14,7 @@ import numpy as np
 
 from rpe2d_bench.encodings.interface import Context, Grid, PositionalEncoding
 from rpe2d_bench.stages.denoiser import load_denoiser
+from rpe2d_bench.stages.latents import model_space
 from rpe2d_bench.stages.run_context import RunContext
 
 if TYPE_CHECKING:
@@ -46,25 +47,13 @@ def look_inside(
     for replacements, resolution in ((stage.replacements, stage.resolution), ({}, train.resolution)):
         denoiser = load_denoiser(train, folder, replacements).to(device)
         images = dataset.images(reference.split, indices, resolution)  # type: ignore[arg-type]
-        x_BCYX = model_space(stage, images, device)
+        x_BCYX = model_space(train, device)(images)
         seen.append(
             entropy(denoiser.dit, denoiser.encoding, x_BCYX, labels, ts, train.recipe.path, train.grid,
                     stage.conditioning)
         )  # fmt: skip
     now, trained = seen
     return measure.deviation(now, trained), measure.details(now, trained, ts, len(indices))
-
-
-def model_space(stage: SampleStage, images: np.ndarray, device: str) -> Tensor:
-    """uint8 images as the model of a stage sees them: [-1, 1], or latents."""
-    import torch
-
-    if stage.train.latents is None:
-        return torch.from_numpy(images).to(device) / 127.5 - 1
-    from rpe2d_bench import autoencoders
-
-    latents = autoencoders.encoded(autoencoders.load(stage.train.latents, device), images, device)
-    return torch.from_numpy(latents).to(device).float()[:, : stage.train.model_channels]
 
 
 def entropy(
