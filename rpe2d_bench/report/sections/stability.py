@@ -13,14 +13,15 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import combinations
+from pathlib import Path
 from statistics import fmean
 from typing import Any
 
 from rpe2d_bench.analysis.results import Results
 from rpe2d_bench.analysis.vocabulary import Metric, size_label
-from rpe2d_bench.report import formats, plain
-from rpe2d_bench.report.plain import PlainTable
-from rpe2d_bench.report.tables import number
+from rpe2d_bench.report.content import Content, Text
+from rpe2d_bench.report.table import Table, number, plain
+from rpe2d_bench.report.tables import at
 from rpe2d_bench.storage.records import Resolution
 
 Values = dict[str, float]  # method -> value, or rank
@@ -44,9 +45,19 @@ class Stability:
 
     train: Resolution
     words: str
-    agreement: PlainTable
-    ranks: PlainTable
-    settings: PlainTable
+    agreement: Table
+    ranks: Table
+    settings: Table
+
+
+def build(results: Results, store: Path) -> Content:
+    """Empty where nothing was varied."""
+    blocks: list[Any] = []
+    for entry in stability(results):
+        trained = f"Trained at {size_label(entry.train)} px: " if len(results.resolutions) > 1 else ""
+        blocks += [Text(trained + entry.words), entry.agreement, entry.ranks]
+        blocks.append(Content(entry.settings.title, (entry.settings,)))
+    return Content("Ranking stability", tuple(blocks))
 
 
 def stability(results: Results) -> list[Stability]:
@@ -129,7 +140,6 @@ def _of(
         return None
     for name, by_test in reached.items():
         rows["ranks"].append((name, *(_range(by_test.get(test, [])) for test in tests)))
-    at = f"train_{size_label(train).replace('×', 'x')}"
     heads = ("test resolution", *AXES)
     words = (
         f"{kept} of {pairs} pairs of methods (over {len(tests)} test resolutions) keep their order by {metric.label} at"
@@ -138,11 +148,11 @@ def _of(
     )
     return Stability(
         train, words,
-        PlainTable(f"stability_tau_{at}", "Kendall's tau between rankings: mean over pairs, and the lowest", heads,
+        plain(f"stability_tau_{at(train)}", "Kendall's tau between rankings: mean over pairs, and the lowest", heads,
                    rows["agreement"], numbers=True),
-        PlainTable(f"stability_ranks_{at}", "Ranks that a method reached, best to worst",
-                   ("method", *(f"{size_label(test)} px" for test in tests)), rows["ranks"], numbers=True, note=NOTE),
-        PlainTable(f"stability_settings_{at}", "Rank at every setting", ("test resolution", "setting", *families),
+        plain(f"stability_ranks_{at(train)}", "Ranks that a method reached, best to worst",
+                   ("method", *(f"{size_label(test)} px" for test in tests)), rows["ranks"], numbers=True, note=NOTE, methods=families),
+        plain(f"stability_settings_{at(train)}", "Rank at every setting", ("test resolution", "setting", *families),
                    rows["settings"], numbers=True),
     )  # fmt: skip
 
@@ -213,13 +223,3 @@ def _range(reached: list[int]) -> str:
         return "–"
     low, high = min(reached), max(reached)
     return str(low) if low == high else f"{low} to {high}"
-
-
-def markdown(found: list[Stability]) -> str:
-    """The section of report.md."""
-    lines = ["## Ranking stability", ""]
-    for entry in found:
-        lines += [formats.escape_markdown(f"Trained at {size_label(entry.train)} px: {entry.words}"), ""]
-        for table in (entry.agreement, entry.ranks):
-            lines.append(plain.markdown(table))
-    return "\n".join(lines)
