@@ -17,11 +17,14 @@ def question(path: Path) -> str | None:
         match = _QUESTION.search(path.read_text(encoding="utf-8") + "\n")
     except (OSError, UnicodeDecodeError):
         return None
-    return " ".join(match.group(1).replace("\n#", " ").split()).partition("?")[0] + "?" if match else None
+    if match is None:
+        return None
+    asked = " ".join(match.group(1).replace("\n#", " ").split()).partition("?")[0] + "?"
+    return asked[0].upper() + asked[1:]
 
 
 def question_of(experiment: str, written: Mapping[str, Any]) -> str | None:
-    """As a record keeps it beside what the user wrote; records from before that, as the shipped file of the name asks."""
+    """As records keep it beside what the user wrote; for records from before that, of the shipped file of the name."""
     kept = written.get("question")
     if kept is not None:
         return str(kept)

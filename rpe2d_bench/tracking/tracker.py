@@ -59,9 +59,12 @@ class Tracker:
         """Log what the machine does to the sweep's run, at once: a long run can be watched."""
         self._guard(lambda: self.batch(self._parent, system.as_metrics([sample], self._began), {}))
 
-    def finish(self, report: Path | None = None) -> None:
-        """Curves over resolution, means over seeds, the report as an artifact, and the end of the parent run."""
-        self._guard(lambda: self._finish(report))
+    def finish(self, report: Path | None = None, head: str = "") -> None:
+        """Curves over resolution, means over seeds, the report as an artifact, and the end of the parent run.
+
+        `head`: the report's head as Markdown, which becomes the description of the parent run and of the experiment.
+        """
+        self._guard(lambda: self._finish(report, head))
 
     # What it does
 

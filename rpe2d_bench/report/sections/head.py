@@ -143,6 +143,7 @@ def _answer(results: Results, metric: Metric, train: Resolution) -> str:
     if seeds < SEEDS_FOR_A_CLAIM:
         least = NUMBERS[SEEDS_FOR_A_CLAIM]
         return f"{where} nothing may be concluded: {_seeds(seeds)}, and a claim takes {least}; no method is named best."
+    sizes = f"{len(ranked)} size{'s' if len(ranked) > 1 else ''}"
     controls = [method for method in results.methods if is_control(results, method)]
     encodings = [
         method
@@ -160,25 +161,22 @@ def _answer(results: Results, metric: Metric, train: Resolution) -> str:
         subject = _ahead(results, metric, best, train, ranked)
         others = [method for method in best if method != subject]
         so_do = f" (so {'does' if len(others) == 1 else 'do'} {join(others)})" if others else ""
-        parts = [f"{subject} scores better than {reference} at {most} of {len(ranked)} sizes{so_do}"]
+        parts = [f"{subject} scores better than {reference} at {most} of {sizes}{so_do}"]
         parts[0] += f" and worse at {against[subject]['worse']}" if against[subject]["worse"] else ""
     else:
-        subject, parts = reference, [f"no encoding scores better than {reference} at any of {len(ranked)} sizes"]
+        subject, parts = reference, [f"no encoding scores better than {reference} at any of {sizes}"]
     them = "it" if most else reference
     for control in controls:
         found = counts(control, subject)
-        said = [f"scores better than {them} at {found['better']}"] if found["better"] else []
-        said += (
-            [f"worse at {found['worse']}" if said else f"scores worse than {them} at {found['worse']}"]
-            if found["worse"]
-            else []
-        )
-        if not said and found["not separated"]:
-            said = [f"is not separated from {them}"]
-        elif said:
-            said[-1] += f" of {len(ranked)}"
-        if said:
-            parts.append(f"{control_name(results, control)} {join(said)}")
+        words = [f"scores better than {them} at {found['better']}"] if found["better"] else []
+        if found["worse"]:
+            words.append(f"{'worse' if words else f'scores worse than {them}'} at {found['worse']}")
+        if words:
+            words[-1] += f" of {sizes}"
+        elif found["not separated"]:
+            words.append(f"is not separated from {them}")
+        if words:
+            parts.append(f"{control_name(results, control)} {join(words)}")
     return f"{where} {'; '.join([*parts, _seeds(seeds)])}."
 
 

@@ -146,15 +146,14 @@ def _of(
         f" every {join_axes(varied)} that was run. Guidance and size are varied around guidance {base.guidance:g}"
         f"{f' and {base.preset}' if base.preset else ''}, with the mean over seeds."
     )
-    return Stability(
-        train, words,
-        plain(f"stability_tau_{at(train)}", "Kendall's tau between rankings: mean over pairs, and the lowest", heads,
-                   rows["agreement"], numbers=True),
-        plain(f"stability_ranks_{at(train)}", "Ranks that a method reached, best to worst",
-                   ("method", *(f"{size_label(test)} px" for test in tests)), rows["ranks"], numbers=True, note=NOTE, methods=families),
-        plain(f"stability_settings_{at(train)}", "Rank at every setting", ("test resolution", "setting", *families),
-                   rows["settings"], numbers=True),
-    )  # fmt: skip
+    at_sizes = ("method", *(f"{size_label(test)} px" for test in tests))
+    agreement = plain(f"stability_tau_{at(train)}", "Kendall's tau between rankings: mean over pairs, and the lowest",
+                      heads, rows["agreement"], numbers=True)  # fmt: skip
+    reached_ranks = plain(f"stability_ranks_{at(train)}", "Ranks that a method reached, best to worst", at_sizes,
+                          rows["ranks"], numbers=True, note=NOTE, methods=families)  # fmt: skip
+    every_setting = plain(f"stability_settings_{at(train)}", "Rank at every setting",
+                          ("test resolution", "setting", *families), rows["settings"], numbers=True)  # fmt: skip
+    return Stability(train, words, agreement, reached_ranks, every_setting)
 
 
 AXES = ("over seeds", "over guidance", "over model sizes")

@@ -112,8 +112,8 @@ def _samples(changes: Changes, stores: tuple[Path, Path] | None) -> Content:
         strips = Strips(f"samples_{at(train)}", train, shown, rows)
         classes = ", ".join(map(str, strips.labels))
         blocks += [
-            Text(f"Trained at {size_label(train)} px. Both runs, method by method, of the same classes (classes {classes})"
-                 " and, as both number their noise alike, from the same noise where the seed is the same. One pixel is"
+            Text(f"Trained at {size_label(train)} px. Both runs, method by method, of the same classes (classes"
+                 f" {classes}) and, as both number their noise alike, from the same noise where the seed is the same. One pixel is"
                  " as large at every size. The images are the first of each class, not chosen."),
             strips,
         ]  # fmt: skip
