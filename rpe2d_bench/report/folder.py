@@ -8,6 +8,7 @@ import logging
 import shutil
 import tempfile
 from collections.abc import Callable, Iterable
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from rpe2d_bench.report.content import Content
 from rpe2d_bench.report.drawing import Drawing
 from rpe2d_bench.report.images import Strips
 from rpe2d_bench.report.page import write_page
-from rpe2d_bench.report.sections import contents, plug_ins
+from rpe2d_bench.report.sections import GROUP, contents
 from rpe2d_bench.report.table import Table
 from rpe2d_bench.storage.digests import Damaged, read_stamped, stamped
 from rpe2d_bench.storage.records import RECORDS_FILE, Record, line_of
@@ -67,7 +68,7 @@ def replace_folder(out: Path, write: Callable[[Path], None]) -> None:
 def fingerprint(results: Results, store: Path) -> str:
     """Of all that a report depends on: the records, the artifacts that exist, this package's code, its plug-ins."""
     seen = hashlib.sha256(results.digest.encode())
-    for point in plug_ins():
+    for point in sorted(entry_points(group=GROUP), key=lambda point: point.name):
         seen.update(f"{point.name} {point.value} {point.dist.version if point.dist else ''}\n".encode())
     for record in results.records:
         for path in record.artifacts.values():

@@ -113,8 +113,8 @@ def _samples(changes: Changes, stores: tuple[Path, Path] | None) -> Content:
         classes = ", ".join(map(str, strips.labels))
         blocks += [
             Text(f"Trained at {size_label(train)} px. Both runs, method by method, of the same classes (classes"
-                 f" {classes}) and, as both number their noise alike, from the same noise where the seed is the same. One pixel is"
-                 " as large at every size. The images are the first of each class, not chosen."),
+                 f" {classes}) and, as both number their noise alike, from the same noise where the seed is the same."
+                 " One pixel is as large at every size. The images are the first of each class, not chosen."),
             strips,
         ]  # fmt: skip
     absent = "No sample images were found below the stores; the numbers do not depend on them."
