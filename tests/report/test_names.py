@@ -12,8 +12,9 @@ from matplotlib.figure import Figure
 from rich.console import Console
 
 from rpe2d_bench.analysis.vocabulary import legend_label
-from rpe2d_bench.report import formats, plain
+from rpe2d_bench.report import formats
 from rpe2d_bench.report.figures import paper_style, svg_text
+from rpe2d_bench.report.table import plain
 
 HOSTILE = [
     "[/red]",

@@ -58,11 +58,11 @@ class Head:
 
 def build(results: Results, store: Path) -> Content:
     """The first train resolution in the open, others folded."""
-    head = head_of(results)
+    head, metric = head_of(results), results.main_metric
     blocks: list[Block] = list(head.opening)
-    for place, train in enumerate(results.resolutions if results.main_metric else ()):
-        figure = curve(results, results.main_metric, train)
-        parts = (head.grids.get(train), figure, _samples(results, store, train))
+    for place, train in enumerate(results.resolutions if metric else ()):
+        assert metric is not None
+        parts = (head.grids.get(train), curve(results, metric, train), _samples(results, store, train))
         shown = tuple(part for part in parts if part)
         blocks += [Content(f"Trained at {size_label(train)} px", shown)] if place else shown
     if head.details:
@@ -282,4 +282,4 @@ def _samples(results: Results, store: Path, train: Resolution) -> Strips | Drawi
     methods = [m for m in dict.fromkeys(wanted) if any(row.method == m for row in rows)][:SHOWN]
     chosen = [row for row in rows if row.method is None or row.method in methods]
     png = files_of(image_grid(chosen, train, [test], IMAGES), ("png",))
-    return Strips(f"answer_samples_{at(train)}", train, [test], chosen, png)
+    return Strips(f"answer_samples_{at(train)}", train, [test], chosen, png, zoom=2 if max(test) <= 36 else 1)

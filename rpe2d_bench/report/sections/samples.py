@@ -6,7 +6,7 @@ from pathlib import Path
 
 from rpe2d_bench.analysis.results import Results
 from rpe2d_bench.analysis.vocabulary import size_label
-from rpe2d_bench.report.content import Content, Text
+from rpe2d_bench.report.content import Block, Content, Text
 from rpe2d_bench.report.images import block, rows_of
 from rpe2d_bench.report.tables import at
 
@@ -15,7 +15,7 @@ ABSENT = "No sample images were found below the store; the numbers do not depend
 
 def build(results: Results, store: Path) -> Content:
     """Strips of each train resolution that has any."""
-    blocks = []
+    blocks: list[Block] = []
     for train in results.resolutions:
         if rows := rows_of(results, store, train):
             shown = block(results, train, f"samples_{at(train)}", rows)
