@@ -10,7 +10,7 @@ from rpe2d_bench.analysis.results import Results, as_resolution
 from rpe2d_bench.analysis.statistics import Estimate, Gap, estimate
 from rpe2d_bench.analysis.vocabulary import Metric, size_label
 from rpe2d_bench.errors import UserError
-from rpe2d_bench.report.sections.head import join
+from rpe2d_bench.report.sentence import join
 from rpe2d_bench.report.table import Cell, Row, Table, difference_cell
 from rpe2d_bench.report.tables import at, by_size
 from rpe2d_bench.report.two_runs.settings import Change, changed
