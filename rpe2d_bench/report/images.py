@@ -1,4 +1,7 @@
-"""Samples: which are shown, and the grids they are shown in; the same class and the same noise for every method."""
+"""Samples: which are shown, and the grids they are shown in; the same class and the same noise for every method.
+
+Longer than other files, because choosing, the block of a page and its one drawing function share every type.
+"""
 
 from __future__ import annotations
 
