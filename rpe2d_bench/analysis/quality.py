@@ -23,28 +23,17 @@ class Finding:
 
 
 def undertrained(results: Results) -> dict[tuple[str, Resolution], str]:
-    """Models that have not reached the reference method's quality at their train resolution, and why we say so.
-
-    What a train record says itself (details: undertrained) wins over the rule.
-    """
-    found: dict[tuple[str, Resolution], str] = {}
-    for train in results.resolutions:
-        for model in results.models:
-            text = [r.details.get("undertrained") for r in results.find("train", model=model, train_resolution=train)]
-            if any(text):
-                reason = next(word for word in text if word)
-                found[model, train] = reason if isinstance(reason, str) else "its training record says so"
-            elif all(word is None for word in text) and (why := _behind(results, model, train)):
-                found[model, train] = why
-    return found
+    """Models that have not reached the reference method's quality at their train resolution, and why we say so."""
+    behind = {(m, train): _behind(results, m, train) for train in results.resolutions for m in results.models}
+    return {where: why for where, why in behind.items() if why is not None}
 
 
 def _behind(results: Results, model: str, train: Resolution) -> str | None:
     main, reference = results.main_metric, results.reference
-    methods = [name for name, spec in results.methods.items() if spec.get("model") == model]
+    methods = [name for name, spec in results.methods.items() if spec.model == model]
     if (why := unlearned(results, methods, train)) is not None:
         return why
-    if main is None or reference is None or results.methods[reference].get("model") == model:
+    if main is None or reference is None or results.methods[reference].model == model:
         return None
     ours = [e.mean for name in methods if (e := results.estimate(name, train, train, main))]
     theirs = results.estimate(reference, train, train, main)
@@ -97,8 +86,7 @@ def _weights(results: Results) -> list[Finding]:
     """Weights from files whose recipe is unknown, or is not what they are used under."""
     text = {}
     for record in results.find("train", status="ok"):
-        remark = (record.details.get("weights") or {}).get("remark")
-        if remark:
+        if record.training and record.training.weights and (remark := record.training.weights.remark):
             text[record.model, remark] = Finding("weights", f"model {record.model}", remark)
     return list(text.values())
 

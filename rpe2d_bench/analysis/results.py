@@ -11,6 +11,7 @@ from typing import Any
 
 from rpe2d_bench.analysis.statistics import Estimate, Gap, estimate, paired
 from rpe2d_bench.analysis.vocabulary import Metric, describe, resolve_metric
+from rpe2d_bench.config.experiment import Experiment, MethodEntry
 from rpe2d_bench.errors import UserError
 from rpe2d_bench.storage.records import Record, Resolution
 
@@ -49,36 +50,33 @@ class Results:
         return self.newest.experiment
 
     @cached_property
-    def experiment(self) -> dict[str, Any]:
-        found: dict[str, Any] = self.newest.config.get("experiment") or {}
-        return found
+    def experiment(self) -> Experiment:
+        return self.newest.config.experiment
 
     @cached_property
-    def methods(self) -> dict[str, dict[str, Any]]:
+    def methods(self) -> dict[str, MethodEntry]:
         """Methods in the order in which the experiment names them, with their settings."""
-        asked = dict(self.experiment.get("methods") or {})
+        asked = dict(self.experiment.methods)
         for record in self.records:
             if record.method is not None:
-                asked.setdefault(record.method, {"model": record.model})
+                asked.setdefault(record.method, MethodEntry(model=str(record.model)))
         return asked
 
     @cached_property
     def models(self) -> list[str]:
-        asked = dict.fromkeys(self.experiment.get("models") or {})
+        asked = dict.fromkeys(self.experiment.models)
         return list(asked | dict.fromkeys(record.model for record in self.records if record.model))
 
     @cached_property
     def seeds(self) -> list[int]:
-        asked = self.experiment.get("seeds") or []
-        return sorted({*asked, *(record.seed for record in self.records if record.seed is not None)})
+        return sorted({*self.experiment.seeds, *(record.seed for record in self.records if record.seed is not None)})
 
     @cached_property
     def resolutions(self) -> dict[Resolution, list[Resolution]]:
         """Train resolution -> test resolutions, squares by size first, then the others."""
         found: dict[Resolution, set[Resolution]] = {}
-        for entry in self.experiment.get("resolutions") or []:
-            tests = {as_resolution(test) for test in entry["test"]}
-            found.setdefault(as_resolution(entry["train"]), set()).update(tests)
+        for pair in self.experiment.resolutions:
+            found.setdefault(pair.train, set()).update(pair.test)
         for record in self.records:
             if record.stage == "measure" and record.train_resolution and record.test_resolution:
                 found.setdefault(record.train_resolution, set()).add(record.test_resolution)
@@ -98,21 +96,21 @@ class Results:
             values = [abs(r.metrics[key]) for r in self.find("measure", status="ok") if key in r.metrics]
             known = replace(known, factor=1000.0 if max(values, default=0.0) < 1.0 else 1.0)
         if known.better is None:
-            text = [r.details.get("better", {}).get(key) for r in self.find("measure") if key in r.metrics]
-            return replace(known, better=next((word for word in text if word in ("lower", "higher")), None))
+            words = (r.measurement.better.get(key) for r in self.find("measure") if r.measurement)
+            return replace(known, better=next((word for word in words if word in ("lower", "higher")), None))
         return known
 
     @cached_property
     def main_metric(self) -> Metric | None:
         """None while nothing has been measured."""
-        asked = (self.experiment.get("report") or {}).get("main_metric", "kid")
+        asked = self.experiment.report.main_metric
         key = resolve_metric(asked, (key for r in self.records if r.stage == "measure" for key in r.metrics))
         return self._describe(key) if key else None
 
     @property
     def reference(self) -> str | None:
         """The method that differences refer to."""
-        name = (self.experiment.get("report") or {}).get("reference_method")
+        name = self.experiment.report.reference_method
         return name if name in self.methods else None
 
     @cached_property
@@ -241,7 +239,7 @@ class Results:
         return undertrained(self)
 
     def is_undertrained(self, method: str, train: Resolution) -> bool:
-        return (str(self.methods[method].get("model")), train) in self.undertrained
+        return (self.methods[method].model, train) in self.undertrained
 
 
 def as_resolution(value: Any) -> Resolution:

@@ -209,13 +209,11 @@ def _stored(store: Path) -> Iterable[tuple[str, Explain]]:
 
 
 def _records() -> Explanation:
-    from rpe2d_bench.reference.json_schema import comments
     from rpe2d_bench.storage.records import RECORDS_FILE, Record
 
-    sentence = comments(Record)
     fields = [
-        {"name": name, "value": "", "default": "", "what": sentence.get(name, "")}
-        for name in Record.model_fields
+        {"name": name, "value": "", "default": "", "what": str(field.description)}
+        for name, field in Record.model_fields.items()
         if name != "schema_version"
     ]
     facts = {"file": f"{RECORDS_FILE} in the store, a line each; appended, never edited",

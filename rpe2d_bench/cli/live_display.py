@@ -134,7 +134,7 @@ class Display:
     def _result(self, record: Record) -> str | None:
         """A line for the numbers of a cell; None where an earlier line has said them, of a method that coincides."""
         methods = list(self._plan.experiment.methods)
-        same = [name for name in record.details.get("coincides_with", ()) if name in methods]
+        same = [name for name in record.coincides_with if name in methods]
         if any(methods.index(name) < methods.index(str(record.method)) for name in same):
             return None
         name = f"{record.method or NOBODYS[record.stage]} {size(record.test_resolution or (0, 0))} seed {record.seed}"

@@ -31,6 +31,8 @@ def sample_method(
 ) -> None:
     """Write `count` images as a .png grid, or as .npz with arr_0 [N, Y, X, 3] and labels in arr_1, as ADM's evaluator
     and `measure` read it."""
+    from PIL import Image
+
     from rpe2d_bench.models.cpu import keep_freed_memory
 
     if out.suffix.lower() not in (".png", ".npz"):
@@ -75,7 +77,7 @@ def sample_method(
         with out.open("wb") as file:  # np.savez would add .npz to a name that ends in .NPZ
             np.savez(file, arr_0=np.repeat(images, 3 // images.shape[1], axis=1).transpose(0, 2, 3, 1), arr_1=labels)
     else:
-        _grid(images).save(out)
+        Image.fromarray(images_file.grid(images, 10)).save(out)
     Console().print(f"{len(images)} images of {method} at {size(test)}: {out}", highlight=False, soft_wrap=True)
 
 
@@ -85,17 +87,3 @@ def parse_resolution(text: str) -> tuple[int, int]:
     if len(sides) > 2 or not all(side.isdigit() and int(side) > 0 for side in sides):
         raise UserError(f"a resolution is written 48 or HEIGHTxWIDTH in pixels, for example 32x64; got {text!r}")
     return int(sides[0]), int(sides[-1])
-
-
-def _grid(images: np.ndarray):  # type: ignore[no-untyped-def]
-    """A Pillow image of the images, ten in a row, one pixel apart."""
-    from PIL import Image
-
-    columns = min(10, len(images))
-    rows = -(-len(images) // columns)
-    channels, height, width = images.shape[1:]
-    sheet = np.full((rows * (height + 1) - 1, columns * (width + 1) - 1, channels), 128, np.uint8)
-    for number, image in enumerate(images):
-        y, x = (number // columns) * (height + 1), (number % columns) * (width + 1)
-        sheet[y : y + height, x : x + width] = image.transpose(1, 2, 0)
-    return Image.fromarray(sheet.squeeze(-1) if channels == 1 else sheet)

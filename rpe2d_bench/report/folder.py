@@ -71,7 +71,7 @@ def fingerprint(results: Results, store: Path) -> str:
     for point in sorted(entry_points(group=GROUP), key=lambda point: point.name):
         seen.update(f"{point.name} {point.value} {point.dist.version if point.dist else ''}\n".encode())
     for record in results.records:
-        for path in record.artifacts.values():
+        for path in record.artifacts.model_dump(exclude_none=True).values():
             file = store / path
             seen.update(f"{path} {file.stat().st_mtime_ns if file.is_file() else None}\n".encode())
     for file in sorted(Path(__file__).parent.rglob("*")):

@@ -219,7 +219,7 @@ def read_samples(record: Record, store: Path, chosen: list[int] | None = None) -
 
     Without `chosen`, those that `choose` takes.
     """
-    path = record.artifacts.get("samples")
+    path = record.artifacts.samples
     if path is None:
         return None
     try:

@@ -66,12 +66,13 @@ def answer(results: Results, metric: Metric, train: Resolution) -> str:
 
 def is_control(results: Results, method: str) -> bool:
     """Whether it is no encoding at the train resolution: resizing, or a model trained at other resolutions."""
-    model = (results.experiment.get("models") or {}).get(results.methods[method].get("model")) or {}
-    return bool(results.methods[method].get("upscale") or model.get("resolution") or model.get("mixed"))
+    spec = results.methods[method]
+    model = results.experiment.models.get(spec.model)
+    return bool(spec.upscale or (model and (model.resolution or model.mixed)))
 
 
 def control_name(results: Results, method: str) -> str:
-    return f"resizing ({method})" if results.methods[method].get("upscale") else method
+    return f"resizing ({method})" if results.methods[method].upscale else method
 
 
 def _ahead(results: Results, metric: Metric, methods: list[str], train: Resolution, tests: list[Resolution]) -> str:

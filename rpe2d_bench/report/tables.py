@@ -86,7 +86,7 @@ def difference_table(results: Results, metric: Metric, train: Resolution) -> Tab
 
 def coinciding(results: Results, method: str, train: Resolution, test: Resolution) -> set[str]:
     """Methods with the same images in a cell, because they realise the same encoding there."""
-    shared = [set(r.details.get("coincides_with", ())) for r in results.cell(method, train, test) if r.status == "ok"]
+    shared = [set(r.coincides_with) for r in results.cell(method, train, test) if r.status == "ok"]
     return set.intersection(*shared) if shared else set()
 
 

@@ -7,9 +7,17 @@ from typing import Any
 
 from rpe2d_bench.plan.expand import Cell, Floor, Plan, Trial
 from rpe2d_bench.plan.precision_notes import notes
-from rpe2d_bench.stages import MeasureStage, ReferenceStage, read_result
+from rpe2d_bench.stages import MeasureStage, ReferenceStage, TrainStage, read_result
 from rpe2d_bench.stages.weights_file import story_of
 from rpe2d_bench.storage import records
+from rpe2d_bench.storage.record_parts import (
+    Artifacts,
+    MeasurementDetails,
+    ResolvedConfig,
+    SamplingDetails,
+    SearchOutcome,
+    TrainingDetails,
+)
 from rpe2d_bench.storage.records import Record
 from rpe2d_bench.storage.store import Store
 
@@ -33,9 +41,11 @@ class Recorder:
         self._common: dict[str, Any] = {
             "experiment": plan.experiment.name,
             "run": plan.run,
-            "config": {"experiment": plan.experiment.model_dump(mode="json")}
-            | ({"search": searched} if searched else {})
-            | ({"arithmetic": notes(plan.choices)} if plan.choices else {}),
+            "config": ResolvedConfig(
+                experiment=plan.experiment,
+                search=SearchOutcome.model_validate(searched) if searched else None,
+                arithmetic=tuple(notes(plan.choices)) if plan.choices else (),
+            ),
             "written": written,
             "overrides": list(plan.overrides),
             "provenance": records.provenance(device),
@@ -58,10 +68,8 @@ class Recorder:
             **self._of(trial),
             metrics=result["values"],
             timings=result["seconds"],
-            details=result["details"]
-            | {"data_revision": trial.stage.revision, "precision": trial.stage.recipe.precision}
-            | _weights(trial),
-            artifacts={"curve": f"{folder}/curve.jsonl", "checkpoint": f"{folder}/weights.safetensors"},
+            training=_training(result["details"], trial.stage),
+            artifacts=Artifacts(curve=f"{folder}/curve.jsonl", checkpoint=f"{folder}/weights.safetensors"),
         )
 
     def training_failed(self, trial: Trial, error: str) -> None:
@@ -79,35 +87,36 @@ class Recorder:
             "timings": result["seconds"],
             "num_samples": stage.generated.count,
         }
-        measured = result["details"] | {"data_revision": stage.reference.revision}
+        values["measurement"] = MeasurementDetails(**result["details"], data_revision=stage.reference.revision)
         for owner in self._owners(stage):
             if isinstance(owner, Floor):
                 assert isinstance(stage.generated, ReferenceStage)
                 preview = f"stages/reference/{stage.generated.key}/samples.npz"
-                self._append(**self._of_floor(owner), **values, details=measured, artifacts={"samples": preview})
+                self._append(**self._of_floor(owner), **values, artifacts=Artifacts(samples=preview))
                 continue
             sample = stage.generated
             assert not isinstance(sample, ReferenceStage)
-            details = {
-                **measured,
-                "sampler": sample.sampler.model_dump(mode="json"),
-                "conditioning": list(sample.conditioning),
-                "replacements": sample.replacements,
-                "trained_encoding": sample.train.encoding,
-                "crops": sample.train.crops,
-                "generated_resolution": list(sample.resolution),
-                "coincides_with": list(owner.coincides_with),
-                "realised": sample.realised,
-                "sample_key": sample.key,
-                "reference_key": stage.reference.key,
-            }
+            grid = sample.train.grid_of(sample.resolution)
+            sampling = SamplingDetails(
+                sampler=sample.sampler,
+                conditioning=sample.conditioning,
+                replacements=sample.replacements,
+                trained_encoding=sample.train.encoding,
+                crops=sample.train.crops,
+                generated_resolution=sample.resolution,
+                grid=(grid.height, grid.width),
+                coincides_with=owner.coincides_with,
+                realised=sample.realised,
+                sample_key=sample.key,
+                reference_key=stage.reference.key,
+            )
             upscaled = sample.resolution != stage.reference.resolution
-            artifacts = {
-                "samples": f"stages/{f'measure/{stage.key}' if upscaled else f'sample/{sample.key}'}/samples.npz",
-                "observations": f"stages/measure/{stage.key}/observations.npz",
-                "reference_observations": f"stages/reference/{stage.reference.key}/observations.npz",
-            }
-            self._append(**self._of_cell(owner), **values, details=details, artifacts=artifacts)
+            artifacts = Artifacts(
+                samples=f"stages/{f'measure/{stage.key}' if upscaled else f'sample/{sample.key}'}/samples.npz",
+                observations=f"stages/measure/{stage.key}/observations.npz",
+                reference_observations=f"stages/reference/{stage.reference.key}/observations.npz",
+            )
+            self._append(**self._of_cell(owner), **values, sampling=sampling, artifacts=artifacts)
 
     def measuring_failed(self, stage: MeasureStage, error: str) -> None:
         """A measurement could not be made."""
@@ -162,16 +171,21 @@ class Recorder:
             listener(record)
 
 
-def _weights(trial: Trial) -> dict[str, Any]:
-    """Where a model's weights came from a file: which, and what they were trained under."""
-    stage = trial.stage
-    return {} if stage.weights is None else {"weights": story_of(stage.weights, stage)}
+def _training(measured: dict[str, Any], stage: TrainStage) -> TrainingDetails:
+    """measured: what the stage has found out itself; the first ones counted no stages before them."""
+    facts = {"flops": measured["steps"] * measured["flops_per_step"], **measured}
+    return TrainingDetails(
+        **{name: value for name, value in facts.items() if name != "tokens"},
+        grid=(stage.grid.height, stage.grid.width),
+        precision=stage.recipe.precision,
+        data_revision=stage.revision,
+        weights=None if stage.weights is None else story_of(stage.weights, stage),
+    )
 
 
 def _outcome(record: Record) -> tuple[Any, ...]:
     """What makes a result worth a new record; how it is to be reported counts, how it was scheduled does not."""
-    reported = record.config.get("experiment", {}).get("report")
-    return record.key, record.status, record.error, reported, record.metrics, record.num_samples
+    return record.key, record.status, record.error, record.config.experiment.report, record.metrics, record.num_samples
 
 
 def _changed(known: Record, record: Record) -> str:

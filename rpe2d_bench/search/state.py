@@ -12,7 +12,8 @@ from rpe2d_bench.search.space import Section, Space, Values, applied, space_of, 
 from rpe2d_bench.search.suggest import Suggester, suggester
 from rpe2d_bench.search.trials import Tried, chain, judge, measures_of, metric_of, objective_of
 from rpe2d_bench.stages import MeasureStage, SampleStage, read_result
-from rpe2d_bench.storage.store import Store, content_key, write_json
+from rpe2d_bench.storage.files import write_json
+from rpe2d_bench.storage.store import Store, content_key
 
 STAGE, VERSION = "search", 1
 

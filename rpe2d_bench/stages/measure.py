@@ -15,9 +15,10 @@ from rpe2d_bench.stages.reference import ReferenceStage
 from rpe2d_bench.stages.run_context import RunContext
 from rpe2d_bench.stages.sample import SampleStage
 from rpe2d_bench.storage import images_file
+from rpe2d_bench.storage.files import write_json
 from rpe2d_bench.storage.machine import machine
 from rpe2d_bench.storage.rows_file import RowsFile
-from rpe2d_bench.storage.store import content_key, write_json
+from rpe2d_bench.storage.store import content_key
 
 Resolution = tuple[int, int]
 

@@ -17,7 +17,8 @@ from rpe2d_bench.errors import UserError
 from rpe2d_bench.stages.latents import reconstruction
 from rpe2d_bench.stages.run_context import RunContext
 from rpe2d_bench.storage import images_file
-from rpe2d_bench.storage.store import content_key, write_json
+from rpe2d_bench.storage.files import write_json
+from rpe2d_bench.storage.store import content_key
 
 if TYPE_CHECKING:
     from rpe2d_bench.data import Dataset

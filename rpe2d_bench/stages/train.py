@@ -29,8 +29,9 @@ from rpe2d_bench.stages.run_context import OutOfTime, RunContext
 from rpe2d_bench.stages.validation import validation_loss
 from rpe2d_bench.stages.weights_file import metadata_of, recipe_of
 from rpe2d_bench.storage.digests import Damaged
+from rpe2d_bench.storage.files import write_json
 from rpe2d_bench.storage.machine import machine
-from rpe2d_bench.storage.store import content_key, write_json
+from rpe2d_bench.storage.store import content_key
 
 if TYPE_CHECKING:
     from rpe2d_bench.training.loop import Batches, Training

@@ -39,7 +39,7 @@ def begun(tmp_path: Path) -> tuple[Display, Store]:
     """A display of a run that has just begun its first training and the measurement with the longest name."""
     plan, store = make_plan(load_experiment(EXPERIMENT)), Store(tmp_path)
     display = Display(plan, store, Console(file=io.StringIO(), width=80), "kid")
-    work = work_of(plan, store)
+    work = work_of(plan, store, lambda stage: 1.0)
     display.planned(work)
     longest = max((job for job in work.jobs if job.kind == "cell"), key=lambda job: len(job.label))
     for job in (work.jobs[0], longest):

@@ -47,7 +47,6 @@ LAYERS = {
     "mlp.weights_in": "mlp.fc1",  # of the giant's SwiGLU, packed alike
     "mlp.weights_out": "mlp.fc2",
 }
-PROJECTIONS = ("query", "key", "value")
 LAYER = re.compile(r"encoder\.layer\.(\d+)\.(.*)")
 
 

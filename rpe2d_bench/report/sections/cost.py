@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from statistics import fmean
 
-from rpe2d_bench.analysis.results import Results, as_resolution
+from rpe2d_bench.analysis.results import Results
 from rpe2d_bench.analysis.vocabulary import size_label
 from rpe2d_bench.report.content import Content, Text
 from rpe2d_bench.report.table import ABSENT, Table, count, duration, number, plain
@@ -29,12 +29,8 @@ def build(results: Results, store: Path) -> Content:
 
 def training_flops(results: Results, method: str, train: Resolution) -> float | None:
     """FLOPs of the model of a method with all stages before it, mean over seeds; None where they were not kept."""
-    model = results.methods[method].get("model")
-    found = [
-        float(record.details.get("flops", record.details["steps"] * record.details["flops_per_step"]))
-        for record in results.find("train", model=model, train_resolution=train, status="ok")
-        if "flops_per_step" in record.details
-    ]
+    trained = results.find("train", model=results.methods[method].model, train_resolution=train, status="ok")
+    found = [record.training.flops for record in trained if record.training]
     return fmean(found) if found else None
 
 
@@ -54,16 +50,16 @@ def training_cost(results: Results) -> Table | None:
     trained = dict.fromkeys((r.model, r.train_resolution) for r in results.find("train", status="ok"))
     for model, train in trained:
         found = results.find("train", model=model, train_resolution=train, status="ok")
-        details, seconds = found[0].details, [sum(record.timings.values()) for record in found]
+        training, seconds = found[0].training, [sum(record.timings.values()) for record in found]
         speeds = [r.metrics["images_per_second"] for r in found if r.metrics.get("images_per_second")]
-        entry = (results.experiment.get("models") or {}).get(model) or {}
-        resolution = as_resolution(entry["resolution"]) if entry.get("resolution") else train
-        steps, each = details.get("steps"), details.get("flops_per_step")
-        own = steps * each if steps is not None and each is not None else None
-        before = (entry.get("init") or {}).get("model") or ("file" if entry.get("checkpoint") else ABSENT)
+        entry = results.experiment.models.get(str(model))
+        before = ABSENT
+        if entry is not None and (entry.init or entry.checkpoint):
+            before = entry.init.model if entry.init else "file"
+        size = (training.parameters, training.flops_per_step, training.flops) if training else (None, None, None)
         rows.append((
-            str(model), size_label(resolution), count(details.get("parameters")), before, count(each),
-            ABSENT if steps is None else str(steps), count(details.get("flops", own)),
+            str(model), size_label((entry and entry.resolution) or train), count(size[0]), before, count(size[1]),
+            str(training.steps) if training else ABSENT, count(size[2]),
             duration(fmean(seconds)) if any(seconds) else ABSENT, number(fmean(speeds)) if speeds else ABSENT,
             str(len(found)),
         ))  # fmt: skip

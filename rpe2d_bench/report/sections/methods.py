@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from rpe2d_bench.analysis.results import Results
+from rpe2d_bench.config.experiment import ModelEntry
 from rpe2d_bench.report.content import Content, Text
 from rpe2d_bench.report.table import plain
 
@@ -26,19 +27,19 @@ def build(results: Results, store: Path) -> Content:
 def _parts(results: Results, method: str) -> tuple[str, ...]:
     """As HEAD: the model with its crops, and the four things that make a method."""
     spec = results.methods[method]
-    model = (results.experiment.get("models") or {}).get(spec.get("model")) or {}
-    encoding = {**(model.get("encoding") or {}), **{k: v for k, v in spec.items() if v is not None}}
-    usual = (results.experiment.get("evaluate") or {}).get("sampler") or {}
+    model = results.experiment.models.get(spec.model) or ModelEntry(encoding={})
+    encoding = {**model.encoding, **spec.replacements}
+    usual = results.experiment.evaluate.sampler.model_dump(mode="json")
     parts = (_words(encoding.get(name)) for name in ("positions", "frequencies", "logit_scale"))
-    own = {k: v for k, v in (spec.get("sampler") or {}).items() if v is not None and usual.get(k) != v}
+    own = {k: v for k, v in spec.sampler.items() if v is not None and usual.get(k) != v}
     shown = [] if not own else [_words(own)]
-    if spec.get("upscale"):
+    if spec.upscale:
         shown.append("generated at the train resolution, then enlarged")
-    if any(spec.get("conditioning") or ()):
-        shown.append(f"crop conditioning {_words(spec['conditioning'])}")
-    recipe = {k: v for k, v in {**(model.get("train") or {}), **(model.get("model") or {})}.items() if v is not None}
-    name = str(spec.get("model")) + (f" ({_words(recipe)})" if recipe else "")
-    return (name, _words(model.get("crops")), *parts, "; ".join(shown) or "–")
+    if any(spec.conditioning):
+        shown.append(f"crop conditioning {_words(list(spec.conditioning))}")
+    recipe = {k: v for k, v in {**model.train, **model.model}.items() if v is not None}
+    name = spec.model + (f" ({_words(recipe)})" if recipe else "")
+    return (name, _words(model.crops), *parts, "; ".join(shown) or "–")
 
 
 def _words(value: Any) -> str:
