@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from rpe2d_bench.analysis.refusals import unlearned
 from rpe2d_bench.analysis.results import UNDERTRAINED_ACCURACY, UNDERTRAINED_EXCESS, Results
-from rpe2d_bench.analysis.vocabulary import Metric, size_label
+from rpe2d_bench.analysis.vocabulary import Metric, describe, size_label
 from rpe2d_bench.storage.records import Resolution
 
 MEMORIZED = 3.0  # standard errors above one half that count as memorization
@@ -50,7 +50,7 @@ def _behind(results: Results, model: str, train: Resolution) -> str | None:
                 f" {reference}'s is {reference_excess:.3g} (limit: {UNDERTRAINED_EXCESS:g} times that)"
             )
     for metric in results.metrics:
-        if not metric.key.startswith("accuracy"):
+        if metric.name != "accuracy":
             continue
         seen = [e.mean for name in methods if (e := results.estimate(name, train, train, metric))]
         aim = results.estimate(reference, train, train, metric)
@@ -120,7 +120,7 @@ def _memorized(results: Results) -> list[tuple[object, float, float]]:
         (record, value, 0.5 / math.sqrt(record.num_samples or 1))
         for record in results.find("measure", status="ok")
         for name, value in record.metrics.items()
-        if name.startswith("memorization") and math.isfinite(value)
+        if describe(name).name == "memorization" and math.isfinite(value)
     ]
 
 

@@ -22,6 +22,9 @@ UNDERTRAINED_EXCESS = 1.5
 UNDERTRAINED_ACCURACY = 0.05
 
 
+RULERS = {"enlarged": "a perfect model, enlarged", "noise": "noise of 8 grey levels"}  # stage of records -> row
+
+
 @dataclass(frozen=True)
 class Results:
     """The records of one run and the experiment they belong to."""
@@ -78,14 +81,14 @@ class Results:
         for pair in self.experiment.resolutions:
             found.setdefault(pair.train, set()).update(pair.test)
         for record in self.records:
-            if record.stage == "measure" and record.train_resolution and record.test_resolution:
+            if record.of_method and record.train_resolution and record.test_resolution:
                 found.setdefault(record.train_resolution, set()).add(record.test_resolution)
         return {train: sorted(tests, key=lambda r: (r[0] != r[1], r[0] * r[1], r)) for train, tests in found.items()}
 
     @cached_property
     def metrics(self) -> list[Metric]:
         """Every metric that was measured, the main one first."""
-        keys = dict.fromkeys(key for record in self.records if record.stage == "measure" for key in record.metrics)
+        keys = dict.fromkeys(key for record in self.of_methods for key in record.metrics)
         main = self.main_metric
         return [main, *(self._describe(key) for key in keys if key != main.key)] if main else []
 
@@ -93,10 +96,10 @@ class Results:
         """What this package knows of a metric, else which way is better as the records say."""
         known = describe(key)
         if known.factor == 1000.0:  # customary for small kernel distances; a nuisance where they are not small
-            values = [abs(r.metrics[key]) for r in self.find("measure", status="ok") if key in r.metrics]
+            values = [abs(r.metrics[key]) for r in self.of_methods if r.status == "ok" and key in r.metrics]
             known = replace(known, factor=1000.0 if max(values, default=0.0) < 1.0 else 1.0)
         if known.better is None:
-            words = (r.measurement.better.get(key) for r in self.find("measure") if r.measurement)
+            words = (r.measurement.better.get(key) for r in self.of_methods if r.measurement)
             return replace(known, better=next((word for word in words if word in ("lower", "higher")), None))
         return known
 
@@ -104,7 +107,7 @@ class Results:
     def main_metric(self) -> Metric | None:
         """None while nothing has been measured."""
         asked = self.experiment.report.main_metric
-        key = resolve_metric(asked, (key for r in self.records if r.stage == "measure" for key in r.metrics))
+        key = resolve_metric(asked, (key for r in self.of_methods for key in r.metrics))
         return self._describe(key) if key else None
 
     @property
@@ -130,13 +133,18 @@ class Results:
             if record.stage == stage and all(getattr(record, name) == value for name, value in fields.items())
         ]
 
+    @cached_property
+    def of_methods(self) -> list[Record]:
+        """What methods came to: their samples as measured, and their denoising of real images."""
+        return [record for record in self.records if record.of_method]
+
     def cell(self, method: str, train: Resolution, test: Resolution) -> list[Record]:
         return self._cells.get((method, train, test), [])
 
     @cached_property
     def _cells(self) -> dict[tuple[str, Resolution, Resolution], list[Record]]:
         cells: dict[tuple[str, Resolution, Resolution], list[Record]] = {}
-        for record in self.find("measure"):
+        for record in self.of_methods:
             if record.method and record.train_resolution and record.test_resolution:
                 cells.setdefault((record.method, record.train_resolution, record.test_resolution), []).append(record)
         return cells
@@ -164,6 +172,15 @@ class Results:
     def reconstruction(self, train: Resolution, test: Resolution, metric: Metric) -> Estimate | None:
         """Real images after the autoencoder against real ones: what no model behind it can go below."""
         return self._real("reconstruction", train, test, metric)
+
+    def ruler(self, kind: str, train: Resolution, test: Resolution, metric: Metric) -> Estimate | None:
+        """Real images changed in a way that a reader knows (`RULERS`), against real ones.
+
+        A perfect model that is enlarged by nothing scores what the floor does.
+        """
+        if kind == "enlarged" and train == test and self.find(kind, train_resolution=train):
+            return self.floor(train, test, metric)
+        return self._real(kind, train, test, metric)
 
     def _real(self, stage: str, train: Resolution, test: Resolution, metric: Metric) -> Estimate | None:
         found = [record for record in self.floors(train, test, stage) if metric.key in record.metrics]
@@ -198,9 +215,12 @@ class Results:
         kinds = {gap.basis for key, gap in self._compared.items() if key[0] == metric.key}
         return kinds.pop() if len(kinds) == 1 else "seeds"
 
-    def state(self, method: str, train: Resolution, test: Resolution) -> str:
-        """'ok', 'partial' (seeds absent or failed), 'failed' or 'missing'."""
+    def state(self, method: str, train: Resolution, test: Resolution, metric: Metric | None = None) -> str:
+        """'ok', 'partial' (seeds absent or failed), 'failed' or 'missing'; of what gives a metric, if one is named."""
         found = self.cell(method, train, test)
+        if metric is not None:
+            stages = {record.stage for record in self.of_methods if metric.key in record.metrics}
+            found = [record for record in found if record.stage in stages]
         good = {record.seed for record in found if record.status == "ok"}
         if good:
             return "ok" if good >= set(self.seeds) else "partial"

@@ -45,7 +45,7 @@ def verified(records: Iterable[Record], store: Store, say: Callable[[str], None]
 
 
 def _as_its_stage(record: Record, store: Store, say: Callable[[str], None]) -> Record:
-    stage = "train" if record.stage == "train" else "measure"
+    stage = record.stage if record.stage in ("train", "denoise") else "measure"
     file = store.folder(stage, record.key) / "result.json"
     if record.status != "ok" or not file.is_file() or store.damage_of(file) is not None:
         return record

@@ -13,7 +13,7 @@ from rpe2d_bench.plan.expand import latent_space, make_plan, size
 from rpe2d_bench.plan.precision import Precisions
 from rpe2d_bench.resolve.load import load_experiment
 from rpe2d_bench.search.known import load
-from rpe2d_bench.stages import SampleStage
+from rpe2d_bench.stages import MeasureStage, SampleStage
 from rpe2d_bench.stages.run_context import RunContext
 from rpe2d_bench.storage import images_file
 from rpe2d_bench.storage.store import Store
@@ -57,7 +57,7 @@ def sample_method(
         update={
             "seeds": (seed,),
             "resolutions": (Pair(train=pair.train, test=(test,)),),
-            "evaluate": experiment.evaluate.model_copy(update={"num_samples": max(count, 2)}),
+            "evaluate": experiment.evaluate.model_copy(update={"num_samples": max(count, 2), "metrics": ("fd",)}),
         }
     )
     trial = make_plan(wanted, overrides, Precisions(place, wanted.resources)).trials[0]
@@ -66,7 +66,9 @@ def sample_method(
             f"{trial.label} of {path} is not trained in the store {place.root}; "
             f"run: rpe2d-bench run {path} --only {method}"
         )
-    stage = trial.cells[0].measure.generated
+    measure = trial.cells[0].measure
+    assert isinstance(measure, MeasureStage)
+    stage = measure.generated
     assert isinstance(stage, SampleStage)
     keep_freed_memory()
     folder = stage.make(RunContext(place, experiment.resources))

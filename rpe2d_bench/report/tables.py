@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from rpe2d_bench.analysis.results import Results
+from rpe2d_bench.analysis.results import RULERS, Results
 from rpe2d_bench.analysis.statistics import BASES, Estimate
-from rpe2d_bench.analysis.vocabulary import Metric, scale_label, size_label
+from rpe2d_bench.analysis.vocabulary import Metric, blind_spot, scale_label, size_label
 from rpe2d_bench.report.table import TIED_MARK, UNDERTRAINED_MARK, Cell, Row, Table, difference_cell, value_cell
 from rpe2d_bench.storage.records import Resolution
 
@@ -33,9 +33,9 @@ def value_table(results: Results, metric: Metric, train: Resolution) -> Table:
     notes = _notes(results, metric, train, rows)
     if metric.has_floor:
         rows.append(_real(FLOOR, [results.floor(train, test, metric) for test in tests]))
-    through = [results.reconstruction(train, test, metric) for test in tests]
-    if any(through):
-        rows.append(_real(THROUGH, through))
+    beside = {RULERS[kind]: [results.ruler(kind, train, test, metric) for test in tests] for kind in RULERS}
+    beside[THROUGH] = [results.reconstruction(train, test, metric) for test in tests]
+    rows += [_real(label, values) for label, values in beside.items() if any(values)]
     title = f"{metric.heading}, trained at {size_label(train)} px"
     return by_size(f"{metric.key}_{at(train)}", title, train, tests, rows, notes)
 
@@ -68,7 +68,7 @@ def difference_table(results: Results, metric: Metric, train: Resolution) -> Tab
         cells = []
         for test in tests:
             gap = results.difference(method, reference, train, test, metric)
-            state = results.state(method, train, test)
+            state = results.state(method, train, test, metric)
             if gap is None:
                 cells.append(_absent(state))
             else:
@@ -118,7 +118,7 @@ def _real(label: str, values: list[Estimate | None]) -> Row:
 
 def _cell(results: Results, method: str, train: Resolution, test: Resolution, metric: Metric, best: list[str]) -> Cell:
     found = results.estimate(method, train, test, metric)
-    state = results.state(method, train, test)
+    state = results.state(method, train, test, metric)
     if found is None:
         return _absent(state)
     tied = False
@@ -150,4 +150,6 @@ def _notes(results: Results, metric: Metric, train: Resolution, rows: list[Row])
             f"{UNDERTRAINED_MARK} undertrained: has not reached the reference method's quality at the train resolution;"
             " its other numbers are inconclusive."
         )
+    if (blind := blind_spot(metric, results.resolutions[train])) is not None:
+        notes.append(blind)
     return notes

@@ -55,7 +55,7 @@ def run(
     for trial in plan.trials:
         store.fetch("train", trial.stage.key, files.say)  # what is damaged goes, and is missing then
     for stage in plan.measures():
-        store.fetch("measure", stage.key, files.say)
+        store.fetch(stage.name, stage.key, files.say)
     pace = pace_for(plan, store)
     queue = Queue(plan, work_of(plan, store, lambda stage: seconds_of(stage, pace)), context, recorder, watch)
     if engine == "local" or not queue.order.waiting:
@@ -75,7 +75,7 @@ def _mend(plan: Plan, context: RunContext) -> None:
 
     Reports look into them. What was deleted stays so: that saves room.
     """
-    made = {s.key: s for measure in plan.measures() for s in (measure.generated, measure.reference)}
+    made = {s.key: s for measure in plan.measures() for s in measure.sources}
     for stage in made.values():
         if context.store.has(stage.name, stage.key) and context.store.fetch(stage.name, stage.key, context.say) is None:
             stage.make(context)

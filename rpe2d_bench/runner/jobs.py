@@ -9,7 +9,7 @@ from typing import Protocol
 from rpe2d_bench.plan.expand import Plan, Trial, size
 from rpe2d_bench.plan.pace import Stage
 from rpe2d_bench.runner.order import Job, Part
-from rpe2d_bench.stages import MeasureStage, ReferenceStage, SampleStage, TrainStage
+from rpe2d_bench.stages import DenoiseStage, Evaluation, MeasureStage, SampleStage, TrainStage
 from rpe2d_bench.storage.store import Store
 
 
@@ -47,7 +47,7 @@ class Work:
 
     jobs: list[Job]
     trainings: dict[str, list[Trial]] = field(default_factory=dict)  # equal trainings of several entries are one job
-    measures: dict[str, MeasureStage] = field(default_factory=dict)
+    measures: dict[str, Evaluation] = field(default_factory=dict)
 
 
 def work_of(plan: Plan, store: Store, seconds: Callable[[Stage], float]) -> Work:
@@ -68,6 +68,7 @@ def work_of(plan: Plan, store: Store, seconds: Callable[[Stage], float]) -> Work
             measure = cell.measure
             if measure.key in missing and measure.key not in work.measures:
                 label = f"{cell.method} {size(cell.test_resolution)} seed {cell.seed}"
+                label = f"denoise {label}" if isinstance(measure, DenoiseStage) else label
                 parts = _parts(measure, store, seconds)
                 work.jobs.append(Job(measure.key, label, "cell", seeds.index(cell.seed), stage.key, parts))
                 work.measures[measure.key] = measure
@@ -81,8 +82,8 @@ def work_of(plan: Plan, store: Store, seconds: Callable[[Stage], float]) -> Work
     return work
 
 
-def _parts(measure: MeasureStage, store: Store, seconds: Callable[[Stage], float]) -> tuple[Part, ...]:
-    absent = [stage for stage in needs(measure) if not store.has(stage.name, stage.key)]
+def _parts(measure: Evaluation, store: Store, seconds: Callable[[Stage], float]) -> tuple[Part, ...]:
+    absent = [stage for stage in measure.sources if not store.has(stage.name, stage.key)]
     parts = [Part(stage.key, kind_of(stage), seconds(stage)) for stage in absent]
     return (*parts, Part(measure.key, kind_of(measure), seconds(measure)))
 
@@ -92,7 +93,7 @@ def needs(stage: Stage) -> list[Stage]:
     inputs: list[Stage | None] = []
     if isinstance(stage, TrainStage):
         inputs = [stage.start]
-    elif isinstance(stage, SampleStage):
+    elif isinstance(stage, SampleStage | DenoiseStage):
         inputs = [stage.train]
     elif isinstance(stage, MeasureStage):
         inputs = [stage.reference, stage.training, stage.generated]
@@ -103,6 +104,6 @@ def kind_of(stage: Stage) -> str:
     """What has about the same pace: a path, the more alike the longer the common prefix."""
     if isinstance(stage, TrainStage):
         return "compute/train"
-    if isinstance(stage, SampleStage):
-        return f"compute/sample/{size(stage.resolution)}"
-    return "data/features" if isinstance(stage, ReferenceStage) else "data/scores"
+    if isinstance(stage, SampleStage | DenoiseStage):
+        return f"compute/{stage.name}/{size(stage.resolution)}"
+    return "data/features" if stage.name == "reference" else "data/scores"

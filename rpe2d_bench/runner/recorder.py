@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from rpe2d_bench.metrics import METRICS
 from rpe2d_bench.plan.expand import Cell, Floor, Plan, Trial
 from rpe2d_bench.plan.precision_notes import notes
-from rpe2d_bench.stages import MeasureStage, ReferenceStage, TrainStage, read_result
+from rpe2d_bench.stages import DenoiseStage, Evaluation, ReferenceStage, TrainStage, read_result
 from rpe2d_bench.stages.weights_file import story_of
 from rpe2d_bench.storage import records
 from rpe2d_bench.storage.record_parts import (
@@ -78,9 +79,12 @@ class Recorder:
         for cell in trial.cells:
             self._append(**self._of_cell(cell), status="failed", error=f"{trial.label}: {error}")
 
-    def measured(self, stage: MeasureStage) -> None:
+    def measured(self, stage: Evaluation) -> None:
         """A measurement is ready: every cell that shares it gets its record."""
-        result = read_result(self.store.folder("measure", stage.key))
+        result = read_result(self.store.folder(stage.name, stage.key))
+        if isinstance(stage, DenoiseStage):
+            self._denoised(stage, result)
+            return
         values = {
             "metrics": result["values"],
             "metric_versions": result["versions"],
@@ -118,13 +122,43 @@ class Recorder:
             )
             self._append(**self._of_cell(owner), **values, sampling=sampling, artifacts=artifacts)
 
-    def measuring_failed(self, stage: MeasureStage, error: str) -> None:
+    def _denoised(self, stage: DenoiseStage, result: dict[str, Any]) -> None:
+        measurement = MeasurementDetails(
+            **result["details"],
+            resolution=stage.resolution,
+            better={name: METRICS[name].better for name in result["values"]},
+            data_revision=stage.train.revision,
+        )
+        for cell in self._owners(stage):
+            assert isinstance(cell, Cell)
+            sampling = SamplingDetails(
+                conditioning=stage.conditioning,
+                replacements=stage.replacements,
+                trained_encoding=stage.train.encoding,
+                crops=stage.train.crops,
+                generated_resolution=stage.resolution,
+                grid=(stage.grid.height, stage.grid.width),
+                coincides_with=cell.coincides_with,
+                realised=stage.realised,
+            )
+            self._append(
+                **self._of_cell(cell),
+                metrics=result["values"],
+                metric_versions=result["versions"],
+                timings=result["seconds"],
+                num_samples=stage.count,
+                measurement=measurement,
+                sampling=sampling,
+                artifacts=Artifacts(errors=f"stages/{stage.name}/{stage.key}/errors.npy"),
+            )
+
+    def measuring_failed(self, stage: Evaluation, error: str) -> None:
         """A measurement could not be made."""
         for owner in self._owners(stage):
             identity = self._of_floor(owner) if isinstance(owner, Floor) else self._of_cell(owner)
             self._append(**identity, status="failed", error=error)
 
-    def _owners(self, stage: MeasureStage) -> list[Cell | Floor]:
+    def _owners(self, stage: Evaluation) -> list[Cell | Floor]:
         cells: list[Cell | Floor] = [c for trial in self.plan.trials for c in trial.cells if c.measure.key == stage.key]
         return cells + [floor for floor in self.plan.floors if floor.measure.key == stage.key]
 
@@ -139,7 +173,7 @@ class Recorder:
 
     def _of_cell(self, cell: Cell) -> dict[str, Any]:
         return {
-            "stage": "measure",
+            "stage": cell.measure.name,
             "key": cell.measure.key,
             "model": cell.model,
             "method": cell.method,

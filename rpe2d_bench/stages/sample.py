@@ -92,8 +92,7 @@ class SampleStage:
             return plain(x_BCYX)
 
         for part in sample(
-            denoiser.dit,
-            denoiser.encoding,
+            denoiser,
             self.sampler,
             resolution=self.resolution,
             train_grid=train_grid,
@@ -124,6 +123,10 @@ class SampleStage:
 
     def _say(self, context: RunContext) -> Callable[[str], None]:
         return lambda sentence: context.say(f"sample {self.key[:8]}: {sentence}")
+
+    @property
+    def precision(self) -> str:
+        return self.sampler.precision
 
     @property
     def grid(self) -> Grid:

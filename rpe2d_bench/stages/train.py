@@ -254,4 +254,4 @@ def _flops(folder: Path) -> float:
 
 def _unchanged(recipe: Train) -> set[str]:
     """Options that came after trainings were made, where they are at their defaults: those keep their keys."""
-    return {name for name in ("accumulate",) if getattr(recipe, name) == Train.model_fields[name].default}
+    return {name for name in ("accumulate", "prediction") if getattr(recipe, name) == Train.model_fields[name].default}

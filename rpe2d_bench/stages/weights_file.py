@@ -157,6 +157,7 @@ def differences(recipe: Mapping[str, Any], stage: TrainStage) -> tuple[Differenc
     ours = {
         "": _effective(stage.encoding),
         "path": stage.recipe.path,
+        "prediction": stage.recipe.prediction,
         **stage.model.model_dump(mode="json"),
         "channels": stage.model_channels,
         "classes": stage.num_classes,
@@ -167,6 +168,7 @@ def differences(recipe: Mapping[str, Any], stage: TrainStage) -> tuple[Differenc
     theirs = {
         "": _effective(recipe["encoding"]),
         "path": recipe["path"],
+        "prediction": recipe["train"].get("prediction", "velocity"),  # older files do not say
         **recipe["model"],
         "channels": recipe["channels"],
         "classes": recipe["classes"],

@@ -184,11 +184,22 @@ class DenoisingDetails(Part):
     """the images and times that were looked at"""
 
 
+class DenoisingErrorDetails(Part):
+    """What a model makes of noised held-out real images at the test resolution."""
+
+    by_time: dict[str, Number]
+    """time (0 = data, 1 = noise) -> mean squared error of the clean image"""
+    standard_error: float
+    """of the mean over images, which all methods share"""
+    seen: str
+    """the images and times that were looked at"""
+
+
 class MeasurementDetails(Part):
     """How the values of a cell, a floor or a reconstruction were measured."""
 
-    counts: Counts
-    """images on each side"""
+    counts: Counts | None = None
+    """images on each side; null where nothing was sampled"""
     resolution: Resolution | None = None
     """pixels of the images that were scored; null where they differ"""
     resize: dict[str, str] = {}
@@ -211,13 +222,15 @@ class MeasurementDetails(Part):
     """where attention_entropy was asked for"""
     denoising: DenoisingDetails | None = None
     """where denoising_loss was asked for"""
+    denoising_error: DenoisingErrorDetails | None = None
+    """where denoising_error was asked for"""
 
 
 class SamplingDetails(Part):
-    """How the samples of a cell were generated."""
+    """How the model of a cell was used."""
 
-    sampler: Sampler
-    """as it ran, with the precision that auto became"""
+    sampler: Sampler | None = None
+    """as it ran, with the precision that auto became; null where nothing was sampled"""
     conditioning: tuple[float, float, float] = (0.0, 0.0, 0.0)
     """log2 zoom and centre y, x that the model was given; zeros: complete images"""
     replacements: Options = {}
@@ -253,6 +266,8 @@ class Artifacts(Part):
     """what the nets saw in the samples"""
     reference_observations: str | None = None
     """what they saw in the real images"""
+    errors: str | None = None
+    """denoising errors by image and time"""
 
     def below(self, store: Path) -> Artifacts:
         """The same files, from the store's place on."""

@@ -55,9 +55,9 @@ class Record(BaseModel):
 
     schema_version: Literal[2] = 2
     """of this format; lines of version 1 are read as well"""
-    stage: Literal["train", "measure", "floor", "reconstruction"]
-    """train: one trained model; measure: one method at one test resolution, a cell; floor: real against real images;
-    reconstruction: what an autoencoder leaves of real images, against other real images"""
+    stage: Literal["train", "measure", "denoise", "floor", "reconstruction"]
+    """train: one trained model; measure: a method at a test resolution, by its samples; denoise: by what it makes of
+    noised real images; floor: real against real images; reconstruction: what an autoencoder leaves of real images"""
     status: Literal["ok", "failed"] = "ok"
     """whether there is a result"""
     error: str | None = None
@@ -124,6 +124,11 @@ class Record(BaseModel):
         kept = {name: value for name, value in given["metrics"].items() if name not in broken}
         error = given.get("error") or f"not a number: {', '.join(map(str, broken))}"
         return given | {"metrics": kept, "status": "failed", "error": error}
+
+    @property
+    def of_method(self) -> bool:
+        """Whether this is of a method at a test resolution."""
+        return self.stage in ("measure", "denoise")
 
     @property
     def data_revision(self) -> str | None:

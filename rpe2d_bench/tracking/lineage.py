@@ -66,8 +66,10 @@ def log_inputs(client: MlflowClient, run_id: str, record: Record, trained: Train
     """The data set, and the model where one was sampled, in one transaction."""
     from mlflow.entities import LoggedModelInput
 
-    models = [LoggedModelInput(trained.model_id)] if trained and trained.model_id and record.stage == "measure" else []
-    client.log_inputs(run_id, [_data(record)], models or None)
+    models = [LoggedModelInput(trained.model_id)] if trained and trained.model_id and record.of_method else []
+    data = _data(record)
+    if data or models:
+        client.log_inputs(run_id, [data] if data else None, models or None)
 
 
 def metric_of_model(record: Record, trained: Trained | None) -> dict[str, str]:
@@ -96,7 +98,7 @@ def note(record: Record, trained: Trained | None, experiment: str) -> str:
     parts = [f"**Failed:** {record.error}"] if record.error else []
     where = record.artifacts.checkpoint if record.stage == "train" else trained and trained.checkpoint
     weights = f"Weights: `{where}` in the store." if where else ""
-    if record.stage == "measure" and trained:
+    if record.of_method and trained:
         parts.append(f"Trained model: [{record.model}](#/experiments/{experiment}/runs/{trained.run_id}). {weights}")
     elif weights:
         parts.append(weights)

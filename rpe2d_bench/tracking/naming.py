@@ -13,7 +13,12 @@ IDENTITY = "rpe2d.identity"  # which record (or series, or sweep) a run shows; a
 DIGEST = "rpe2d.digest"  # of the record's content: equal digest, nothing to do
 VIEW = "2"  # raised when a run shows more of the same record: `sync` then logs it anew
 REAL = "real images"  # the method name of the floor
-NOBODYS = {"floor": REAL, "reconstruction": f"{REAL} through the autoencoder"}  # images that no method made
+NOBODYS = {  # images that no method made
+    "floor": REAL,
+    "reconstruction": f"{REAL} through the autoencoder",
+    "enlarged": f"{REAL}, enlarged",
+    "noise": f"{REAL} with noise",
+}
 MAX_VALUE = 500  # characters of a parameter's or tag's value; the whole configuration is an artifact
 
 
@@ -79,8 +84,8 @@ def parameters(record: Record) -> dict[str, str]:
         chosen = {"model": record.model, "size": experiment["model"], "data": experiment["data"],
                   "train": experiment["train"], "recipe": experiment["models"].get(record.model),
                   "checkpoint": record.artifacts.checkpoint}  # fmt: skip
-    elif record.stage == "measure":
-        sampler = record.sampling and record.sampling.sampler.model_dump(mode="json")
+    elif record.of_method:
+        sampler = record.sampling and record.sampling.sampler and record.sampling.sampler.model_dump(mode="json")
         chosen = {"method": experiment["methods"].get(record.method), "sampler": sampler}
     chosen["searched"] = _searched(record)
     shared: dict[str, Any] = {"num_samples": record.num_samples, "seed": record.seed}

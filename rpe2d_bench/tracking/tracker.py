@@ -119,7 +119,7 @@ class Tracker:
         run_id = self.reuse(key, naming.digest(record))
         if run_id is not None:
             return
-        trained = self._models.get(lineage.key_of(record)) if record.stage == "measure" else None
+        trained = self._models.get(lineage.key_of(record)) if record.of_method else None
         note = lineage.note(record, trained, self._experiment)
         seconds = sum(record.timings.values())
         run_id = self.child(naming.name(record), naming.tags(record), record.created, seconds, note)

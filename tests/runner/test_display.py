@@ -152,7 +152,7 @@ def test_results_are_one_line_and_coinciding_ones_are_stated_once(tiny: Path, tm
     measured = [line for line in lines if line.startswith("measured ")]
     assert not any("ntk 16px" in line for line in measured)
     assert lines.count("    same numbers as extrapolation: ntk") == 2
-    assert len(measured) == 2 * (9 - 1 + 3)  # cells without the one that coincides, and floors
+    assert len(measured) == 2 * (9 - 1 + 3) + 5  # cells without the one that coincides, floors, rulers of one seed
     assert all(line.count("KID") == 1 and line.count("accuracy") == 1 for line in measured)
     assert "Global" not in "\n".join(lines)
     assert max(map(len, lines)) <= 80

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from rpe2d_bench.errors import UserError
+from rpe2d_bench.metrics.nets.inputs import INPUTS
 from rpe2d_bench.metrics.nets.torchvision_import import import_torchvision
 from rpe2d_bench.metrics.nets.weights_file import digest, read_state
 
@@ -80,7 +81,7 @@ def from_transformers(state: dict[str, Tensor]) -> dict[str, Tensor]:
 class Dinov2:
     """The feature net `dinov2`."""
 
-    input_size: tuple[int, int] | None = (224, 224)
+    input_size: tuple[int, int] | None = INPUTS["dinov2"]
     channels = 3
 
     def __init__(self, weights: Path) -> None:

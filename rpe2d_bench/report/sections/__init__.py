@@ -14,6 +14,7 @@ from rpe2d_bench.report.content import Content, Section, Text
 from rpe2d_bench.report.sections import (
     compute,
     cost,
+    denoising,
     encodings,
     head,
     methods,
@@ -36,6 +37,7 @@ SECTIONS: Table[Section] = Table(  # anchor -> section
         "answer": head.build,
         "results": results.build,
         "plane": plane.build,
+        "denoising": denoising.build,
         "compute": compute.build,
         "stability": stability.build,
         "samples": samples.build,

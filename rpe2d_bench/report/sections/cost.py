@@ -7,8 +7,10 @@ from statistics import fmean
 
 from rpe2d_bench.analysis.results import Results
 from rpe2d_bench.analysis.vocabulary import size_label
+from rpe2d_bench.config.experiment import Sampler
 from rpe2d_bench.report.content import Content, Text
 from rpe2d_bench.report.table import ABSENT, Table, count, duration, number, plain
+from rpe2d_bench.sampling.schedule import Place, Schedule, places_in_words, schedule_at
 from rpe2d_bench.storage.records import Resolution
 
 TRAINING = (
@@ -23,7 +25,7 @@ WALL_CLOCK = (
 
 def build(results: Results, store: Path) -> Content:
     """Of trainings, and of sampling by test resolution."""
-    tables = [table for table in (training_cost(results), sampling_cost(results)) if table]
+    tables = [table for table in (training_cost(results), sampling_cost(results), sampler_shares(results)) if table]
     return Content("Cost", tuple(tables) or (Text("Nothing finished in the records.", "missing"),))
 
 
@@ -78,3 +80,22 @@ def sampling_cost(results: Results) -> Table | None:
     title = "Sampling, milliseconds per image by test resolution, mean over seeds"
     head = ("method", *map(size_label, tests))
     return plain("sampling_cost", title, head, rows, numbers=True, note=WALL_CLOCK, methods=results.methods)
+
+
+def sampler_shares(results: Results) -> Table | None:
+    """What the sampler of every method did at every size; a row per schedule, None where records do not say."""
+    usual = results.experiment.evaluate.sampler.model_dump(mode="json")
+    found: dict[Schedule, list[Place]] = {}
+    for name, method in results.methods.items():
+        options = Sampler.model_validate({**usual, **method.sampler})
+        for train, tests in results.resolutions.items():
+            for test in tests:
+                schedule = schedule_at(options, train if method.upscale else test, train)
+                found.setdefault(schedule, []).append((name, test))
+    rows = [
+        (places_in_words(places), f"{schedule.shift:.4g}", str(len(schedule.starts)), f"{schedule.early:.0%}",
+         " ".join(f"{t:.3g}" for t in schedule.starts), schedule.warning or ABSENT)
+        for schedule, places in found.items()
+    ]  # fmt: skip
+    head = ("where", "shift", "steps", "above t = 0.9", "t of every step", "note")
+    return plain("samplers", "The sampler's share", head, rows) if rows else None

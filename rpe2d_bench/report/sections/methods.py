@@ -10,7 +10,16 @@ from rpe2d_bench.config.experiment import ModelEntry
 from rpe2d_bench.report.content import Content, Text
 from rpe2d_bench.report.table import plain
 
-HEAD = ("method", "trained model", "crops in training", "positions", "frequencies", "logit scale", "own sampler")
+HEAD = (
+    "method",
+    "trained model",
+    "crops in training",
+    "positions",
+    "frequencies",
+    "logit scale",
+    "bias",
+    "own sampler",
+)
 
 
 def build(results: Results, store: Path) -> Content:
@@ -18,19 +27,19 @@ def build(results: Results, store: Path) -> Content:
     rows = [(name, *_parts(results, name)) for name in results.methods]
     return Content("Methods", (
         Text("A method is a trained model and what replaces parts of its encoding or sampler: where the tokens are"
-             " (positions), how fast each channel turns (frequencies), how sharp attention is (logit scale), and the"
+             " (positions), how fast each channel turns (frequencies), how sharp attention is (logit scale), what a distance costs (bias), and the"
              " sampler. A dash means: as in the plain model."),
         plain("methods", "What each method consists of", HEAD, rows, methods=results.methods),
     ), printed=True)  # fmt: skip
 
 
 def _parts(results: Results, method: str) -> tuple[str, ...]:
-    """As HEAD: the model with its crops, and the four things that make a method."""
+    """As HEAD: the model with its crops, and what makes a method."""
     spec = results.methods[method]
     model = results.experiment.models.get(spec.model) or ModelEntry(encoding={})
     encoding = {**model.encoding, **spec.replacements}
     usual = results.experiment.evaluate.sampler.model_dump(mode="json")
-    parts = (_words(encoding.get(name)) for name in ("positions", "frequencies", "logit_scale"))
+    parts = (_words(encoding.get(name)) for name in ("positions", "frequencies", "logit_scale", "bias"))
     own = {k: v for k, v in spec.sampler.items() if v is not None and usual.get(k) != v}
     shown = [] if not own else [_words(own)]
     if spec.upscale:

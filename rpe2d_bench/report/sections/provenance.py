@@ -19,7 +19,7 @@ def build(results: Results, store: Path) -> Content:
     commits = sorted({(r.provenance.commit or "unknown") for r in records})
     revisions = sorted({r.data_revision for r in records if r.data_revision})
     measured = [r.measurement for r in results.find("measure") if r.measurement]
-    references = [str(count) for count in sorted({m.counts.reference for m in measured})]
+    references = [str(count) for count in sorted({m.counts.reference for m in measured if m.counts})]
     labels = sorted({m.labels for m in measured if m.labels})
     pairs = [
         ("experiment", results.name),

@@ -15,11 +15,12 @@ import numpy as np
 
 from rpe2d_bench.errors import UserError
 from rpe2d_bench.metrics import views
+from rpe2d_bench.metrics.metric import Inputs
 from rpe2d_bench.metrics.nets.features import FeatureNet, Features, check_images
 from rpe2d_bench.metrics.nets.resize import Size
 from rpe2d_bench.metrics.nets.table import Classes, load_net
 from rpe2d_bench.metrics.observations import Observations
-from rpe2d_bench.metrics.table import METRICS, Inputs, validate, value_name
+from rpe2d_bench.metrics.table import METRICS, validate, value_name
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,7 @@ def observe(
     check_images(images)
     seeing, judging = _loaded(net, classes), None if judge is None else _loaded(judge, classes)
     seen: dict[str, Features] = {}
-    needed = {METRICS[name].needs for name in metrics}
+    needed = {METRICS[name].view for name in metrics}
     for view in sorted(needed, key=lambda view: (view != "whole", view)):  # others may coincide with the whole
         seen |= views.build(view, images, seeing, judging, train_resolution, seen, batch_size=batch_size, device=device)
     size = (int(images.shape[2]), int(images.shape[3]))
@@ -91,13 +92,14 @@ def score(
         metric = METRICS[name]
         key = value_name(name, generated.net, generated.judge)
         scores = []
-        for view in views.names_of(metric.needs, generated.views):
+        for view in views.names_of(metric.view, generated.views):
             seen, real = generated.views[view], _same_net(reference, view, generated.views[view])
             trained = None if training is None or not metric.training else _same_net(training, view, seen)
+            assert metric.compute is not None  # validate sees to it
             scores.append(metric.compute(Inputs(seen, real, labels, reference_labels, trained, seed, drawn)))
         values[key] = float(np.mean([value for value, _ in scores]))
         notes[key] = scores[0][1]
-        if metric.needs == "local":
+        if metric.view == "local":
             by_place = ", ".join(f"{value:.4g}" for value, _ in scores)
             notes[key] = f"mean over {len(scores)} places: {by_place}. {notes[key]}".strip()
         versions[key] = f"{metric.version}+{seen.net}-{seen.net_version}"
