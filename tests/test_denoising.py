@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from rpe2d_bench.report.denoising import by_time, wins_by_time
 from torch import Tensor
 
 from rpe2d_bench import autoencoders, data
@@ -23,6 +22,7 @@ from rpe2d_bench.metrics.denoising_error import TIMES
 from rpe2d_bench.plan.cost import estimate
 from rpe2d_bench.plan.expand import Plan, make_plan
 from rpe2d_bench.plan.pace import Pace
+from rpe2d_bench.report.sections.denoising import by_time, wins_by_time
 from rpe2d_bench.resolve.load import load_experiment
 from rpe2d_bench.runner import run
 from rpe2d_bench.sampling.loop import noise

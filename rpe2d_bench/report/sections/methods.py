@@ -27,8 +27,8 @@ def build(results: Results, store: Path) -> Content:
     rows = [(name, *_parts(results, name)) for name in results.methods]
     return Content("Methods", (
         Text("A method is a trained model and what replaces parts of its encoding or sampler: where the tokens are"
-             " (positions), how fast each channel turns (frequencies), how sharp attention is (logit scale), what a distance costs (bias), and the"
-             " sampler. A dash means: as in the plain model."),
+             " (positions), how fast each channel turns (frequencies), how sharp attention is (logit scale), what a"
+             " distance costs (bias), and the sampler. A dash means: as in the plain model."),
         plain("methods", "What each method consists of", HEAD, rows, methods=results.methods),
     ), printed=True)  # fmt: skip
 
