@@ -22,7 +22,7 @@ from rpe2d_bench.metrics.denoising_error import TIMES
 from rpe2d_bench.plan.cost import estimate
 from rpe2d_bench.plan.expand import Plan, make_plan
 from rpe2d_bench.plan.pace import Pace
-from rpe2d_bench.report.denoising import by_time, wins_by_time
+from rpe2d_bench.report.sections.denoising import by_time, wins_by_time
 from rpe2d_bench.resolve.load import load_experiment
 from rpe2d_bench.runner import run
 from rpe2d_bench.sampling.loop import noise

@@ -11,6 +11,7 @@ from rpe2d_bench.analysis.verified import verified
 from rpe2d_bench.cli.console import Opening, open_console
 from rpe2d_bench.cli.view import duration
 from rpe2d_bench.config import yaml_file
+from rpe2d_bench.config.header import question
 from rpe2d_bench.errors import UserError, unknown
 from rpe2d_bench.runner import Engine, run
 from rpe2d_bench.storage import records
@@ -74,7 +75,7 @@ def run_experiment(
 
     display.on_first_look(first_look)
     with display:
-        written = yaml_file.read(path).data
+        written = yaml_file.read(path).data | ({"question": asked} if (asked := question(path)) else {})
         found = run(
             plan, place, engine=engine, written=written, listeners=tuple(listeners), searched=searched, watch=display
         )
@@ -85,7 +86,7 @@ def run_experiment(
         page = report.render(found, place.root, reports / experiment.name, compared)
         if tracker:
             display.phase("finishing MLflow's view")
-            tracker.finish(page.parent)
+            tracker.finish(page.parent, report.description(found, compared))
     console.print(report.terminal_table(found, compared))
     failed = sum(record.status == "failed" for record in found)
     if failed:

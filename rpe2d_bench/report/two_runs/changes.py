@@ -8,11 +8,12 @@ from typing import Any
 
 from rpe2d_bench.analysis.results import Results, as_resolution
 from rpe2d_bench.analysis.statistics import Estimate, Gap, estimate
-from rpe2d_bench.analysis.vocabulary import Metric, scale_label, size_label
+from rpe2d_bench.analysis.vocabulary import Metric, size_label
 from rpe2d_bench.errors import UserError
-from rpe2d_bench.report.answer import join
-from rpe2d_bench.report.settings import Change, changed
-from rpe2d_bench.report.tables import Cell, Row, Table
+from rpe2d_bench.report.sentence import join
+from rpe2d_bench.report.table import Cell, Row, Table, difference_cell
+from rpe2d_bench.report.tables import at, by_size
+from rpe2d_bench.report.two_runs.settings import Change, changed
 from rpe2d_bench.storage.records import Resolution
 
 RESTS = {
@@ -106,24 +107,18 @@ class Changes:
             for test in tests:
                 found, moved = self.gap(method, train, test, metric)
                 states = [results.state(method, train, test) for results in (self.first, self.second)]
-                state = "ok" if found else next((s for s in states if s in ("failed", "missing")), "missing")
-                cells.append(Cell(state, found, significant=moved, interval=True))
-            rows.append(Row(method, method, cells))
+                state = next((s for s in states if s in ("failed", "missing")), "missing")
+                cells.append(difference_cell(found, "ok", significant=moved) if found else Cell(state, state))
+            rows.append(Row(method, cells, method))
         better = {"lower": "below zero: the second is better", "higher": "above zero: the second is better"}
         first, second = self.names
-        return Table(
-            f"{metric.key}_train_{size_label(train).replace('×', 'x')}_change",
-            f"{metric.heading}: {second} minus {first}, trained at {size_label(train)} px",
-            [size_label(test) for test in tests],
-            [scale_label(test, train) for test in tests],
-            rows,
-            None,
-            [
-                f"Mean difference over the shared seeds with its 95 % interval ({RESTS[self.basis(metric)]});"
-                f" {better.get(metric.better or '', 'no direction known')}. Bold: more than noise."
-                + (" One shared seed gives no interval and no claim." if self.basis(metric) == "seeds" else ""),
-            ],
+        title = f"{metric.heading}: {second} minus {first}, trained at {size_label(train)} px"
+        note = (
+            f"Mean difference over the shared seeds with its 95 % interval ({RESTS[self.basis(metric)]});"
+            f" {better.get(metric.better or '', 'no direction known')}. Bold: more than noise."
+            + (" One shared seed gives no interval and no claim." if self.basis(metric) == "seeds" else "")
         )
+        return by_size(f"{metric.key}_{at(train)}_change", title, train, tests, rows, [note])
 
     @cached_property
     def sentences(self) -> list[str]:
