@@ -2,6 +2,6 @@
 
 from rpe2d_bench.diffusion.objectives import draw_times, noised
 from rpe2d_bench.diffusion.paths import PATHS, Path, path
-from rpe2d_bench.diffusion.samplers import SAMPLERS, evaluations, guided, sampler, times
+from rpe2d_bench.diffusion.samplers import SAMPLERS, Solver, guided, times
 
-__all__ = ["PATHS", "SAMPLERS", "Path", "draw_times", "evaluations", "guided", "noised", "path", "sampler", "times"]
+__all__ = ["PATHS", "SAMPLERS", "Path", "Solver", "draw_times", "guided", "noised", "path", "times"]

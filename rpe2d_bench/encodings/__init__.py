@@ -12,7 +12,7 @@ from rpe2d_bench.encodings.interface import (
     Positions,
     rotate,
 )
-from rpe2d_bench.encodings.spec import build, replaced, validate
+from rpe2d_bench.encodings.spec import EncodingSpec, build, replaced, validate
 from rpe2d_bench.encodings.table import ENCODINGS, FREQUENCIES, LOGIT_SCALES, POSITIONS
 
 __all__ = [
@@ -24,6 +24,7 @@ __all__ = [
     "AxialSinCos",
     "Context",
     "Encoding",
+    "EncodingSpec",
     "Frequencies",
     "Grid",
     "LogitScale",

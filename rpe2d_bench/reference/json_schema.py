@@ -196,7 +196,7 @@ def _point(definition: Schema, **targets: str) -> None:
 
 
 def _squares(node: Any) -> Any:
-    """The same schema in which a single number stands for a square resolution, as experiment.Resolution reads it."""
+    """The same schema in which a single number stands for a square, as config.values.WrittenSize reads it."""
     if isinstance(node, list):
         return [_squares(item) for item in node]
     if not isinstance(node, dict):

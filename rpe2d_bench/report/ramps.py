@@ -96,14 +96,14 @@ def _describe(cell: Record, model: Record, train: Resolution, test: Resolution) 
     encoding = cell.details.get("trained_encoding")
     if not (tokens and width and heads and encoding):
         return None
-    from rpe2d_bench.encodings import Grid, replaced
+    from rpe2d_bench.encodings import EncodingSpec, Grid
     from rpe2d_bench.encodings.describe import describe
     from rpe2d_bench.errors import UserError
 
     patch = math.sqrt(train[0] * train[1] / tokens)
     grids = [Grid(round(size[0] / patch), round(size[1] / patch)) for size in (test, train)]
     try:
-        spec = replaced(encoding, cell.details.get("replacements") or {})
+        spec = EncodingSpec.parse(encoding).replace(cell.details.get("replacements") or {})
         return describe(spec, grids[0], grids[1], head_width=width, heads=heads)
     except (UserError, KeyError, TypeError, ValueError):
         return None

@@ -10,8 +10,10 @@ from pydantic import BaseModel, ValidationError
 
 from rpe2d_bench.config import yaml_file
 from rpe2d_bench.config.experiment import Experiment, Model, Options, Sampler, Train
+from rpe2d_bench.config.guidance_sweep import swept
 from rpe2d_bench.config.values import short
 from rpe2d_bench.errors import UserError, suggestion
+from rpe2d_bench.resolve.resolve import Resolved
 from rpe2d_bench.resolve.validate import check
 
 
@@ -20,25 +22,23 @@ def load_experiment(path: Path, overrides: Sequence[str] = (), only: Sequence[st
 
     Raises UserError with file, line and a suggestion.
     """
+    return load(path, overrides, only).experiment
+
+
+def load(path: Path, overrides: Sequence[str] = (), only: Sequence[str] = ()) -> Resolved:
+    """`load_experiment` with the objects that the file's names stand for."""
     document = yaml_file.read(path)
     for override in overrides:
         document.override(override)
-    experiment = _located(_validated(document), document.path.parent)
+    experiment = swept(_located(_validated(document), document.path.parent), document)
     if experiment.search is not None:
         from rpe2d_bench.search.validate import check as check_search
 
-        check(experiment, document)
+        resolved = check(experiment, document)
         check_search(experiment, document)  # of all methods, since a model is judged by the first that uses it
-    if experiment.evaluate.guidance:
-        from rpe2d_bench.config.guidance_sweep import swept
-
-        check(experiment, document)  # of the methods as they are written, which have a place in the file
-        experiment = swept(experiment, document)
-        return keep_methods(experiment, only) if only else experiment
-    if only:
-        experiment = keep_methods(experiment, only)
-    check(experiment, document)
-    return experiment
+        if not only:
+            return resolved
+    return check(keep_methods(experiment, only) if only else experiment, document)
 
 
 def keep_methods(experiment: Experiment, only: Sequence[str]) -> Experiment:

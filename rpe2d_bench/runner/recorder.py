@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from rpe2d_bench.data.crops import canonical
 from rpe2d_bench.plan.expand import Cell, Floor, Plan, Trial
 from rpe2d_bench.plan.precision_notes import notes
 from rpe2d_bench.stages import MeasureStage, ReferenceStage, read_result
@@ -92,9 +93,9 @@ class Recorder:
                 **measured,
                 "sampler": sample.sampler.model_dump(mode="json"),
                 "conditioning": list(sample.conditioning),
-                "replacements": sample.replacements,
-                "trained_encoding": sample.train.encoding,
-                "crops": sample.train.crops,
+                "replacements": self.plan.experiment.methods[owner.method].replacements,
+                "trained_encoding": sample.train.encoding.written,
+                "crops": canonical(sample.train.crops),
                 "generated_resolution": list(sample.resolution),
                 "coincides_with": list(owner.coincides_with),
                 "realised": sample.realised,

@@ -5,7 +5,6 @@ A path is relative to its entry: train.lr, encoding.positions.draw, frequencies.
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
 from typing import Any, Literal
 
@@ -70,23 +69,22 @@ def ends(choices: Choices) -> tuple[Any, ...]:
 
 def _complete(experiment: Experiment, section: Section, name: str) -> dict[str, Any]:
     """An entry with everything written out that the file left to defaults."""
-    from rpe2d_bench.data.crops import build_crops
-    from rpe2d_bench.encodings import replaced
-    from rpe2d_bench.encodings.canonical import canonical
+    from rpe2d_bench.data import crops
+    from rpe2d_bench.encodings import EncodingSpec
 
     entry = getattr(experiment, section)[name]
     complete: dict[str, Any] = entry.model_dump()
     if section == "models":
-        crops, encoding = build_crops(entry.crops), canonical(entry.encoding)
+        encoding = EncodingSpec.parse(entry.encoding).canonical
         if encoding.get("theta", 0) is None:  # left to the frequencies
             encoding["theta"] = encoding["frequencies"].get("theta")
         return complete | {
             "encoding": encoding,
-            "crops": {"kind": crops.kind, **dataclasses.asdict(crops)},
+            "crops": crops.canonical(crops.build_crops(entry.crops)),
             "train": experiment.train_of(name).model_dump(),
             "model": experiment.model_of(name).model_dump(),
         }
-    realised = canonical(replaced(experiment.models[entry.model].encoding, entry.replacements))
+    realised = EncodingSpec.parse(experiment.models[entry.model].encoding).replace(entry.replacements).canonical
     rules = {rule: realised[rule] for rule in RULES if rule in realised}
     return complete | rules | {"sampler": experiment.sampler_of(name).model_dump()}
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from rpe2d_bench.resolution import Resolution
 from rpe2d_bench.stages.reference import ReferenceStage
 from rpe2d_bench.stages.run_context import RunContext
 from rpe2d_bench.stages.sample import SampleStage
@@ -18,8 +19,6 @@ from rpe2d_bench.storage import images_file
 from rpe2d_bench.storage.machine import machine
 from rpe2d_bench.storage.rows_file import RowsFile
 from rpe2d_bench.storage.store import content_key, write_json
-
-Resolution = tuple[int, int]
 
 
 @dataclass(frozen=True)

@@ -193,7 +193,7 @@ def test_bad_folders_get_one_sentence(folder: Path, tmp_path: Path) -> None:
         (spec | {"labels": "labels.csv", "split_by": "sendr"}, "did you mean 'sender'"),
         (spec | {"test_share": 0.95}, "sum below 1"),
         (spec | {"test_share": 0.001, "validation_share": 0.001}, "falls into the"),
-        (spec | {"group_by": "sender"}, "unknown option of data set image_folder"),
+        (spec | {"group_by": "sender"}, "data set 'image_folder' has no option"),
     ]
     for bad, message in cases:
         with pytest.raises(UserError, match=message):
