@@ -184,7 +184,7 @@ def test_bad_folders_get_one_sentence(folder: Path, tmp_path: Path) -> None:
     broken.write_bytes(b"PK no zip")
     (tmp_path / "empty").mkdir()
     cases: list[tuple[dict[str, object], str]] = [
-        ({"name": "image_folder"}, "data.path is required"),
+        ({"name": "image_folder"}, "data.path is missing"),
         (spec | {"path": str(tmp_path / "nowhere")}, "does not exist"),
         (spec | {"path": str(broken)}, "cannot be opened as a zip"),
         (spec | {"path": str(tmp_path / "empty")}, "empty has no images"),
