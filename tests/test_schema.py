@@ -34,7 +34,7 @@ def validator(made: dict[str, Any]) -> Draft202012Validator:
 
 
 def test_the_generated_files_are_current(made: dict[str, Any]) -> None:
-    advice = "run: python -m rpe2d_bench.reference.json_schema docs"
+    advice = "run: python -m rpe2d_bench.reference docs"
     assert (ROOT / "docs" / json_schema.SCHEMA_FILE).read_text() == json_schema.text(), advice
     assert (ROOT / "docs" / json_schema.PAGE_FILE).read_text() == page(), advice
 
