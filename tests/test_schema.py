@@ -15,6 +15,7 @@ from rpe2d_bench import data, encodings, metrics
 from rpe2d_bench.config import experiment as config
 from rpe2d_bench.errors import UserError
 from rpe2d_bench.reference import json_schema
+from rpe2d_bench.reference.__main__ import write
 from rpe2d_bench.reference.experiment_page import page
 from rpe2d_bench.resolve.load import load_experiment
 
@@ -40,7 +41,7 @@ def test_the_generated_files_are_current(made: dict[str, Any]) -> None:
 
 
 def test_writing_makes_both(tmp_path: Path, made: dict[str, Any]) -> None:
-    json_schema.write(tmp_path / "docs")
+    write(tmp_path / "docs")
     assert json.loads((tmp_path / "docs" / json_schema.SCHEMA_FILE).read_text()) == json.loads(json.dumps(made))
     assert (tmp_path / "docs" / json_schema.PAGE_FILE).read_text().startswith("# The experiment file")
 

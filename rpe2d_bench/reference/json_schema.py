@@ -1,7 +1,6 @@
 """The experiment file as a JSON schema, for editors: the fields of experiment.py and the options of every table.
 
-`python -m rpe2d_bench.reference docs` writes experiment.schema.json and its page
-experiment_file.md into the folder.
+`python -m rpe2d_bench.reference docs` writes experiment.schema.json and its page experiment_file.md into the folder.
 What is installed decides: methods of other packages join when they are.
 """
 
