@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from rpe2d_bench.analysis.refusals import unlearned
 from rpe2d_bench.analysis.results import UNDERTRAINED_ACCURACY, UNDERTRAINED_EXCESS, Results
-from rpe2d_bench.analysis.vocabulary import Metric, size_label
+from rpe2d_bench.analysis.vocabulary import Metric, describe, size_label
 from rpe2d_bench.storage.records import Resolution
 
 MEMORIZED = 3.0  # standard errors above one half that count as memorization
@@ -23,28 +23,17 @@ class Finding:
 
 
 def undertrained(results: Results) -> dict[tuple[str, Resolution], str]:
-    """Models that have not reached the reference method's quality at their train resolution, and why we say so.
-
-    What a train record says itself (details: undertrained) wins over the rule.
-    """
-    found: dict[tuple[str, Resolution], str] = {}
-    for train in results.resolutions:
-        for model in results.models:
-            text = [r.details.get("undertrained") for r in results.find("train", model=model, train_resolution=train)]
-            if any(text):
-                reason = next(word for word in text if word)
-                found[model, train] = reason if isinstance(reason, str) else "its training record says so"
-            elif all(word is None for word in text) and (why := _behind(results, model, train)):
-                found[model, train] = why
-    return found
+    """Models that have not reached the reference method's quality at their train resolution, and why we say so."""
+    behind = {(m, train): _behind(results, m, train) for train in results.resolutions for m in results.models}
+    return {where: why for where, why in behind.items() if why is not None}
 
 
 def _behind(results: Results, model: str, train: Resolution) -> str | None:
     main, reference = results.main_metric, results.reference
-    methods = [name for name, spec in results.methods.items() if spec.get("model") == model]
+    methods = [name for name, spec in results.methods.items() if spec.model == model]
     if (why := unlearned(results, methods, train)) is not None:
         return why
-    if main is None or reference is None or results.methods[reference].get("model") == model:
+    if main is None or reference is None or results.methods[reference].model == model:
         return None
     ours = [e.mean for name in methods if (e := results.estimate(name, train, train, main))]
     theirs = results.estimate(reference, train, train, main)
@@ -61,7 +50,7 @@ def _behind(results: Results, model: str, train: Resolution) -> str | None:
                 f" {reference}'s is {reference_excess:.3g} (limit: {UNDERTRAINED_EXCESS:g} times that)"
             )
     for metric in results.metrics:
-        if not metric.key.startswith("accuracy"):
+        if metric.name != "accuracy":
             continue
         seen = [e.mean for name in methods if (e := results.estimate(name, train, train, metric))]
         aim = results.estimate(reference, train, train, metric)
@@ -97,8 +86,7 @@ def _weights(results: Results) -> list[Finding]:
     """Weights from files whose recipe is unknown, or is not what they are used under."""
     text = {}
     for record in results.find("train", status="ok"):
-        remark = (record.details.get("weights") or {}).get("remark")
-        if remark:
+        if record.training and record.training.weights and (remark := record.training.weights.remark):
             text[record.model, remark] = Finding("weights", f"model {record.model}", remark)
     return list(text.values())
 
@@ -132,7 +120,7 @@ def _memorized(results: Results) -> list[tuple[object, float, float]]:
         (record, value, 0.5 / math.sqrt(record.num_samples or 1))
         for record in results.find("measure", status="ok")
         for name, value in record.metrics.items()
-        if name.startswith("memorization") and math.isfinite(value)
+        if describe(name).name == "memorization" and math.isfinite(value)
     ]
 
 

@@ -42,7 +42,7 @@ def separate(
     cells: dict[tuple[Resolution, Resolution], Cell] = {}
     for record in records:
         whole = record.stage == "measure" and record.status == "ok" and record.method and record.seed is not None
-        if whole and record.train_resolution and record.test_resolution and "observations" in record.artifacts:
+        if whole and record.train_resolution and record.test_resolution and record.artifacts.observations:
             cell = cells.setdefault((record.train_resolution, record.test_resolution), {})
             cell.setdefault(str(record.method), {})[int(record.seed or 0)] = record
     places = [{"train_resolution": list(train), "test_resolution": list(test)} for train, test in cells]
@@ -72,13 +72,17 @@ def separate_runs(
     cells: dict[tuple[Any, ...], dict[Side, dict[int, Record]]] = {}
     for side, run, root in (("first", first, roots[0]), ("second", second, roots[1])):
         for record in run:
-            if record.stage == "measure" and record.status == "ok" and "observations" in record.artifacts:
-                files = {name: str(Path(root).resolve() / path) for name, path in record.artifacts.items()}
-                needed = [files.get(name, name) for name in ("observations", "reference_observations")]
+            if record.stage == "measure" and record.status == "ok" and record.artifacts.observations:
+                files = record.artifacts.below(Path(root).resolve())
+                needed = [str(files.observations), files.reference_observations or "reference_observations"]
                 if gone := [path for path in needed if not Path(path).is_file()]:
                     say(f"{gone[0]} is missing; {record.method} is left out of the comparison by samples there")
                     continue
-                where = (record.train_resolution, record.test_resolution, record.details.get("reference_key"))
+                where = (
+                    record.train_resolution,
+                    record.test_resolution,
+                    record.sampling and record.sampling.reference_key,
+                )
                 by_seed = cells.setdefault(where, {}).setdefault((side, str(record.method)), {})
                 by_seed[int(record.seed or 0)] = record.model_copy(update={"artifacts": files})
     places, shared = [], []
@@ -101,8 +105,8 @@ def _shared(sides: dict[Side, dict[int, Record]], resamples: int) -> list[dict[s
     seeds = sorted(set.intersection(*map(set, sides.values())))
     names = {f"{side} {method}": (side, method) for side, method in sides}
     cell = {name: {seed: sides[key][seed] for seed in seeds} for name, key in names.items()}
-    paths = {name: tuple(r.artifacts["observations"] for r in by_seed.values()) for name, by_seed in cell.items()}
-    reference = next(iter(cell.values()))[seeds[0]].artifacts["reference_observations"]
+    paths = {name: tuple(str(r.artifacts.observations) for r in by_seed.values()) for name, by_seed in cell.items()}
+    reference = str(next(iter(cell.values()))[seeds[0]].artifacts.reference_observations)
     found = []
     for entry in _compare(cell, paths, Path("/"), reference, resamples):
         (side, method), (_, other) = names[entry["method"]], names[entry["against"]]
@@ -127,11 +131,11 @@ def _corrected(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
 def _cached(cell: Cell, store: Path, resamples: int, say: Callable[[str], None]) -> list[dict[str, Any]]:
     seeds = set.union(*(set(by_seed) for by_seed in cell.values()))
     paths = {
-        method: tuple(by_seed[seed].artifacts["observations"] for seed in sorted(seeds))
+        method: tuple(str(by_seed[seed].artifacts.observations) for seed in sorted(seeds))
         for method, by_seed in cell.items()
         if set(by_seed) == seeds
     }
-    references = {r.artifacts.get("reference_observations") for by_seed in cell.values() for r in by_seed.values()}
+    references = {r.artifacts.reference_observations for by_seed in cell.values() for r in by_seed.values()}
     reference = references.pop() if len(references) == 1 else None
     if reference is None or len(set(paths.values())) < 2:
         return []
@@ -199,10 +203,9 @@ def _labels(cell: Cell, store: Path, reference: str) -> tuple[list[np.ndarray] |
     None where class counts are not fixed (evaluate.labels: iid): then images are independent draws.
     """
     by_seed = next(iter(cell.values()))
-    evaluate = next(iter(by_seed.values())).config.get("experiment", {}).get("evaluate", {})
-    if evaluate.get("labels") == "iid":
+    if next(iter(by_seed.values())).config.experiment.evaluate.labels == "iid":
         return None, None
-    written = [by_seed[seed].artifacts.get("samples") for seed in sorted(by_seed)]
+    written = [by_seed[seed].artifacts.samples for seed in sorted(by_seed)]
     files = [store / path for path in written if path]
     known = (store / reference).with_name("labels.npy")
     if not known.is_file() or len(files) < len(by_seed) or not all(file.is_file() for file in files):

@@ -15,7 +15,7 @@ from rpe2d_bench.plan.precision import Precisions
 from rpe2d_bench.resolution import Resolution
 from rpe2d_bench.resolve.load import load_experiment
 from rpe2d_bench.search.known import load
-from rpe2d_bench.stages import SampleStage
+from rpe2d_bench.stages import MeasureStage, SampleStage
 from rpe2d_bench.stages.run_context import RunContext
 from rpe2d_bench.storage import images_file
 from rpe2d_bench.storage.store import Store
@@ -33,6 +33,8 @@ def sample_method(
 ) -> None:
     """Write `count` images as a .png grid, or as .npz with arr_0 [N, Y, X, 3] and labels in arr_1, as ADM's evaluator
     and `measure` read it."""
+    from PIL import Image
+
     from rpe2d_bench.models.cpu import keep_freed_memory
 
     if out.suffix.lower() not in (".png", ".npz"):
@@ -57,7 +59,7 @@ def sample_method(
         update={
             "seeds": (seed,),
             "resolutions": (Pair(train=pair.train, test=(test,)),),
-            "evaluate": experiment.evaluate.model_copy(update={"num_samples": max(count, 2)}),
+            "evaluate": experiment.evaluate.model_copy(update={"num_samples": max(count, 2), "metrics": ("fd",)}),
         }
     )
     trial = make_plan(
@@ -68,7 +70,9 @@ def sample_method(
             f"{trial.label} of {path} is not trained in the store {place.root}; "
             f"run: rpe2d-bench run {path} --only {method}"
         )
-    stage = trial.cells[0].measure.generated
+    measure = trial.cells[0].measure
+    assert isinstance(measure, MeasureStage)
+    stage = measure.generated
     assert isinstance(stage, SampleStage)
     keep_freed_memory()
     folder = stage.make(RunContext(place, experiment.resources))
@@ -79,7 +83,7 @@ def sample_method(
         with out.open("wb") as file:  # np.savez would add .npz to a name that ends in .NPZ
             np.savez(file, arr_0=np.repeat(images, 3 // images.shape[1], axis=1).transpose(0, 2, 3, 1), arr_1=labels)
     else:
-        _grid(images).save(out)
+        Image.fromarray(images_file.grid(images, 10)).save(out)
     Console().print(f"{len(images)} images of {method} at {size(test)}: {out}", highlight=False, soft_wrap=True)
 
 

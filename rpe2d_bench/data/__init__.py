@@ -7,6 +7,7 @@ from typing import Any
 
 from rpe2d_bench.config.entry_points import Table, no_options
 from rpe2d_bench.config.options import named, parse_options
+from rpe2d_bench.data.emoji.dataset import EmojiOptions
 from rpe2d_bench.data.glyphs.dataset import GlyphOptions
 from rpe2d_bench.data.image_folder.dataset import ImageFolderOptions
 from rpe2d_bench.data.interface import SPLITS, Dataset, DatasetOptions, Resolution, Split
@@ -16,6 +17,7 @@ DATASETS: Table[type[DatasetOptions]] = Table(
     "DATASETS",
     "data set",
     {
+        "emoji": EmojiOptions,
         "glyphs": GlyphOptions,
         "image_folder": ImageFolderOptions,
     },

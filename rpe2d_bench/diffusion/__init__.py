@@ -1,7 +1,20 @@
 """Diffusion without a model: paths, what is learned, samplers."""
 
-from rpe2d_bench.diffusion.objectives import draw_times, noised
+from rpe2d_bench.diffusion.objectives import Objective, Prediction, clean_image, draw_times, noised
 from rpe2d_bench.diffusion.paths import PATHS, Path, path
 from rpe2d_bench.diffusion.samplers import SAMPLERS, Solver, guided, times
 
-__all__ = ["PATHS", "SAMPLERS", "Path", "Solver", "draw_times", "guided", "noised", "path", "times"]
+__all__ = [
+    "PATHS",
+    "SAMPLERS",
+    "Objective",
+    "Path",
+    "Prediction",
+    "Solver",
+    "clean_image",
+    "draw_times",
+    "guided",
+    "noised",
+    "path",
+    "times",
+]

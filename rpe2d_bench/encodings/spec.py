@@ -1,8 +1,7 @@
 """An encoding as an experiment names it: `{kind: axial_rope, theta: 100, positions: {kind: random, ...}}`, read once.
 
 The class behind `kind` is its own schema: a rule's fields, an encoding's __init__. Parameters called width, head_width
-and heads come from the model; those annotated Positions, Frequencies or LogitScale are mappings with a kind of their
-own.
+and heads come from the model; those annotated with a kind of rule (RULES) are mappings with a kind of their own.
 """
 
 from __future__ import annotations
@@ -15,12 +14,18 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from rpe2d_bench.config.options import named, parse_options, parse_value, reject_unknown
+from rpe2d_bench.encodings.bias import LogitBias, NoBias
 from rpe2d_bench.encodings.interface import Frequencies, LogitScale, PositionalEncoding, Positions
-from rpe2d_bench.encodings.table import ENCODINGS, FREQUENCIES, LOGIT_SCALES, POSITIONS, Methods
+from rpe2d_bench.encodings.table import ENCODINGS, FREQUENCIES, LOGIT_BIASES, LOGIT_SCALES, POSITIONS, Methods
 from rpe2d_bench.errors import UserError
 
 Written = Mapping[str, Any]
-RULES: dict[type, Methods] = {Positions: POSITIONS, Frequencies: FREQUENCIES, LogitScale: LOGIT_SCALES}
+RULES: dict[type, Methods] = {
+    Positions: POSITIONS,
+    Frequencies: FREQUENCIES,
+    LogitScale: LOGIT_SCALES,
+    LogitBias: LOGIT_BIASES,
+}
 FROM_MODEL = ("width", "head_width", "heads")
 
 
@@ -50,12 +55,17 @@ class EncodingSpec:
 
     @property
     def canonical(self) -> dict[str, Any]:
-        """The mapping with every default written out, so that writing a default changes no content key."""
+        """The mapping with every default written out but the absence of a bias: content keys do not see defaults.
+
+        Mappings written before biases existed keep their keys.
+        """
         complete: dict[str, Any] = {"kind": self.written["kind"]}
         for name, parameter in schema(self.cls).items():
             if name in FROM_MODEL:
                 continue
             value = self.options.get(name, parameter.default)
+            if isinstance(value, NoBias):
+                continue
             if dataclasses.is_dataclass(value) and not isinstance(value, type):
                 table = RULES[parameter.annotation]
                 kind = next(kind for kind, rule in table.items() if rule is type(value))
@@ -109,7 +119,7 @@ def _complete(
 
 
 def _value(annotation: Any, written: Any, place: str) -> Any:
-    """The value of an option, or the rule (positions, frequencies or logit scale) that it names."""
+    """The value of an option, or the rule (positions, frequencies, logit scale or bias) that it names."""
     if annotation not in RULES:
         return parse_value(annotation, written, place)
     cls, options = named(RULES[annotation], written, place)

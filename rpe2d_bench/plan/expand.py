@@ -6,10 +6,10 @@ Longer than other files, because which stages there are is one decision, and wha
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from rpe2d_bench import data
 from rpe2d_bench.config.experiment import Experiment, Pair
@@ -20,21 +20,25 @@ from rpe2d_bench.plan.precision_notes import Choice, as_before_auto, decided
 from rpe2d_bench.resolution import Resolution
 from rpe2d_bench.resolve.resolve import Resolved, ResolvedMethod, resolve
 from rpe2d_bench.resolve.trainings import training
-from rpe2d_bench.stages import MeasureStage, ReferenceStage, SampleStage, TrainStage
+from rpe2d_bench.stages import DenoiseStage, Evaluation, MeasureStage, ReferenceStage, SampleStage, TrainStage
 from rpe2d_bench.stages.weights_file import WeightsFile, remark
 from rpe2d_bench.storage.store import Store, content_key
+
+if TYPE_CHECKING:
+    from rpe2d_bench.encodings import EncodingSpec
+    from rpe2d_bench.metrics import Asked
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One method at one test resolution, for one train resolution and seed."""
+    """One method at one test resolution, for one train resolution and seed; measured and denoised are two of them."""
 
     method: str
     model: str
     train_resolution: Resolution
     test_resolution: Resolution
     seed: int
-    measure: MeasureStage
+    measure: Evaluation
     coincides_with: tuple[str, ...] = ()  # methods that realise the same numbers here and share the images
 
 
@@ -52,20 +56,22 @@ class Trial:
     def label(self) -> str:
         return f"{self.model} {size(self.stage.resolution)} seed {self.seed}"
 
-    def distinct(self) -> list[MeasureStage]:
+    def distinct(self) -> list[Evaluation]:
         """The measurements of the trial, those that coincide once, in the order of the file."""
         return list({cell.measure.key: cell.measure for cell in self.cells}.values())
 
 
 @dataclass(frozen=True)
 class Floor:
-    """Real images against other real images: what a perfect generator would score."""
+    """Real images against other real images: what a perfect generator would score; or a ruler beside that."""
 
     train_resolution: Resolution  # which global and local distances are relative to
     test_resolution: Resolution
     seed: int
     measure: MeasureStage
-    kind: Literal["floor", "reconstruction"] = "floor"  # reconstruction: after passing through the autoencoder
+    # reconstruction: after passing through the autoencoder; enlarged: drawn at the train resolution, then resized, as a
+    # perfect model's samples would be; noise: with noise of 8 grey levels
+    kind: Literal["floor", "reconstruction", "enlarged", "noise"] = "floor"
 
 
 @dataclass(frozen=True)
@@ -108,7 +114,7 @@ class Plan:
         """The floors' measurements, once each where train resolutions share them."""
         return list({floor.measure.key: floor.measure for floor in self.floors}.values())
 
-    def measures(self) -> list[MeasureStage]:
+    def measures(self) -> list[Evaluation]:
         """Every distinct measurement, floors first."""
         stages = [*self.distinct_floors(), *(measure for trial in self.trials for measure in trial.distinct())]
         return list({stage.key: stage for stage in stages}.values())
@@ -121,8 +127,8 @@ class Plan:
     def missing_trainings(self, store: Store) -> list[Trial]:
         return [trial for trial in self.trials if not store.has("train", trial.stage.key)]
 
-    def missing_measures(self, store: Store) -> list[MeasureStage]:
-        return [stage for stage in self.measures() if not store.has("measure", stage.key)]
+    def missing_measures(self, store: Store) -> list[Evaluation]:
+        return [stage for stage in self.measures() if not store.has(stage.name, stage.key)]
 
 
 def size(resolution: tuple[int, int]) -> str:
@@ -152,16 +158,20 @@ def make_plan(
                 known = [trial.stage for trial in trials]
                 trials += [t for t in _starts(experiment, model, stage) if t.stage not in known]
                 trials.append(Trial(model, pair.train, seed, stage, cells))
-            for resolution in pair.test:
+            for resolution in pair.test if _asked(experiment).sampled else ():
                 reference = _reference(resolved, pair.train, resolution)
                 other = dataclasses.replace(reference, start=(1 + number) * reference.count)
                 measure = MeasureStage(other, reference, _training_images(dataset, reference))
                 floors.append(Floor(pair.train, resolution, seed, measure))
+                if number == 0:
+                    floors += _rulers(pair.train, resolution, seed, measure)
                 if (latents := resolved.latents) is not None:
                     through = dataclasses.replace(measure, generated=dataclasses.replace(other, latents=latents))
                     floors.append(Floor(pair.train, resolution, seed, through, "reconstruction"))
-    found = data.summary(dataset), _class_labels(resolved).words
-    samples = [(c.method, c.measure.generated) for t in trials for c in t.cells]
+    labels = _class_labels(resolved).words if _asked(experiment).sampled else ""
+    found = data.summary(dataset), labels
+    measured = [(c.method, c.measure) for t in trials for c in t.cells]
+    samples = [(name, stage.generated) for name, stage in measured if isinstance(stage, MeasureStage)]
     experiment = decided(experiment, [(trial.model, trial.stage) for trial in trials],
                          [(name, stage) for name, stage in samples if isinstance(stage, SampleStage)])  # fmt: skip
     resolved = dataclasses.replace(resolved, experiment=experiment)
@@ -186,9 +196,24 @@ def _starts(experiment: Experiment, model: str, stage: TrainStage) -> list[Trial
     return [*_starts(experiment, init.model, stage.start), start]
 
 
-def _reference(resolved: Resolved, train: Resolution, resolution: Resolution) -> ReferenceStage:
+def _rulers(train: Resolution, resolution: Resolution, seed: int, floor: MeasureStage) -> Iterator[Floor]:
+    """The floor's images, changed in ways that a reader knows, once for all seeds."""
+    real = floor.generated
+    assert isinstance(real, ReferenceStage)
+    for kind in ("enlarged", "noise"):
+        if kind == "noise" or resolution != train:
+            changed = dataclasses.replace(real, ruler=kind)
+            yield Floor(train, resolution, seed, dataclasses.replace(floor, generated=changed), kind)
+
+
+def _asked(experiment: Experiment) -> Asked:
     from rpe2d_bench.metrics import split
 
+    evaluate = experiment.evaluate
+    return split(evaluate.metrics, evaluate.features, evaluate.judge)
+
+
+def _reference(resolved: Resolved, train: Resolution, resolution: Resolution) -> ReferenceStage:
     evaluate, dataset = resolved.experiment.evaluate, resolved.dataset
     limited = dataset.size(evaluate.split) is not None
     return ReferenceStage(
@@ -198,7 +223,7 @@ def _reference(resolved: Resolved, train: Resolution, resolution: Resolution) ->
         resolution=resolution,
         start=0,
         count=evaluate.num_samples,
-        metrics=split(evaluate.metrics, evaluate.features, evaluate.judge)[0],
+        metrics=_asked(resolved.experiment).images,
         net=evaluate.features,
         weights=evaluate.weights,
         judge=evaluate.judge if "accuracy" in evaluate.metrics else None,
@@ -225,42 +250,75 @@ def _training_images(dataset: Dataset, reference: ReferenceStage) -> ReferenceSt
 
 
 def _cells(resolved: Resolved, stage: TrainStage, model: str, pair: Pair, precisions: Precisions) -> Iterator[Cell]:
-    from rpe2d_bench.metrics import split
-
-    experiment, evaluate = resolved.experiment, resolved.experiment.evaluate
-    inside = split(evaluate.metrics, evaluate.features, evaluate.judge)[1]
-    labels = _class_labels(resolved)
-    chosen = [(name, method) for name, method in resolved.methods.items() if method.entry.model == model]
-    most = max(stage.grid_of(resolution).tokens for resolution in pair.test)
+    asked = _asked(resolved.experiment)
+    chosen = {name: method for name, method in resolved.methods.items() if method.entry.model == model}
     for resolution in pair.test:
-        reference = _reference(resolved, pair.train, resolution)
-        training_images = _training_images(resolved.dataset, reference)
-        cells = []
-        for name, method in chosen:
-            generated = stage.resolution if method.entry.upscale else resolution
-            sample = _sample_stage(stage, method, generated, reference.count)
-            sample = dataclasses.replace(sample, labels=labels.kind, class_counts=labels.counts)
-            measure = MeasureStage(sample, reference, training_images, inside, labels.kind)
-            shape = sampling_shape(stage, most, experiment.resources, guided=method.sampler.guidance != 1.0)
-            measure = precisions.of_sampling(measure, shape)
-            cells.append(Cell(name, model, pair.train, resolution, stage.seed, measure))
-        for cell in cells:
-            same = tuple(c.method for c in cells if c.measure.key == cell.measure.key and c.method != cell.method)
-            yield dataclasses.replace(cell, coincides_with=same)
+        found: list[tuple[str, Evaluation]] = []
+        if asked.sampled:
+            found += _measured(resolved, stage, chosen, pair, resolution, precisions)
+        if asked.denoising:
+            found += _denoised(resolved, stage, chosen, resolution)
+        for name, measure in found:
+            same = tuple(other for other, also in found if also.key == measure.key and other != name)
+            yield Cell(name, model, pair.train, resolution, stage.seed, measure, same)
+
+
+def _measured(
+    resolved: Resolved,
+    stage: TrainStage,
+    methods: dict[str, ResolvedMethod],
+    pair: Pair,
+    resolution: Resolution,
+    precisions: Precisions,
+) -> Iterator[tuple[str, MeasureStage]]:
+    labels, inside = _class_labels(resolved), _asked(resolved.experiment).inside
+    most = max(stage.grid_of(test).tokens for test in pair.test)
+    reference = _reference(resolved, pair.train, resolution)
+    training_images = _training_images(resolved.dataset, reference)
+    for name, method in methods.items():
+        generated = stage.resolution if method.entry.upscale else resolution
+        sample = _sample_stage(stage, method, generated, reference.count)
+        sample = dataclasses.replace(sample, labels=labels.kind, class_counts=labels.counts)
+        measure = MeasureStage(sample, reference, training_images, inside, labels.kind)
+        resources, guided = resolved.experiment.resources, method.sampler.guidance != 1.0
+        yield name, precisions.of_sampling(measure, sampling_shape(stage, most, resources, guided=guided))
+
+
+def _denoised(
+    resolved: Resolved, stage: TrainStage, methods: dict[str, ResolvedMethod], resolution: Resolution
+) -> Iterator[tuple[str, DenoiseStage]]:
+    """A method that resizes its samples denoises nothing at another size than its model's."""
+    from rpe2d_bench.metrics.denoising_error import IMAGES, TIMES
+
+    split = resolved.experiment.evaluate.split
+    size = resolved.dataset.size(split)
+    count = IMAGES if size is None else min(IMAGES, size)
+    for name, method in methods.items():
+        entry, encoding = method.entry, method.encoding
+        if not entry.upscale or resolution == stage.resolution:
+            realised = _realised(stage, encoding, resolution, TIMES)
+            yield name, DenoiseStage(stage, encoding, realised, resolution, split, count, entry.conditioning)
 
 
 def _sample_stage(stage: TrainStage, method: ResolvedMethod, resolution: Resolution, count: int) -> SampleStage:
     from rpe2d_bench.diffusion import times
-    from rpe2d_bench.encodings import realised_digest
-    from rpe2d_bench.models import preset
     from rpe2d_bench.sampling.loop import shift_of
 
+    shift = shift_of(method.sampler, stage.grid_of(resolution), stage.grid)
+    sampler, encoding = method.sampler.model_copy(update={"shift": shift}), method.encoding
+    realised = _realised(stage, encoding, resolution, times(sampler.steps, float(sampler.shift))[:-1])
+    conditioning = method.entry.conditioning
+    return SampleStage(stage, encoding, realised, sampler, resolution, count, stage.seed, conditioning)
+
+
+def _realised(stage: TrainStage, spec: EncodingSpec, resolution: Resolution, ts: Sequence[float]) -> str:
+    """What stands for the numbers that a method's encoding realises at a resolution and these times."""
+    from rpe2d_bench.encodings import realised_digest
+    from rpe2d_bench.models import preset
+
     grid, options = stage.grid_of(resolution), preset(stage.model.preset)
-    sampler = method.sampler.model_copy(update={"shift": shift_of(method.sampler, grid, stage.grid)})
-    encoding = method.encoding.build(width=options.width, heads=options.heads)
-    realised = realised_digest(encoding, grid, stage.grid, times(sampler.steps, float(sampler.shift))[:-1])
+    encoding = spec.build(width=options.width, heads=options.heads)
     if encoding.state_dict():
         # What a learned encoding realises is known only after training: its description stands for it.
-        realised = content_key("encoding", 1, {"encoding": method.encoding.canonical, "grid": str(grid)})
-    conditioning = method.entry.conditioning
-    return SampleStage(stage, method.encoding, realised, sampler, resolution, count, stage.seed, conditioning)
+        return content_key("encoding", 1, {"encoding": spec.canonical, "grid": str(grid)})
+    return realised_digest(encoding, grid, stage.grid, ts)

@@ -166,8 +166,8 @@ def metric_of(experiment: Experiment) -> tuple[str, bool]:
     from rpe2d_bench.metrics import METRICS, validate, value_name
 
     evaluate = experiment.evaluate
-    (metric,) = validate([experiment.report.main_metric], evaluate.features, evaluate.judge)
-    higher = METRICS[metric].higher_is_better
-    if higher is None:
+    (metric,) = validate([experiment.report.main_metric], evaluate.features, evaluate.judge, model=True)
+    better = METRICS[metric].better
+    if better == "neither":
         raise UserError(f"{metric!r} is neither better high nor better low; choose another report.main_metric")
-    return value_name(metric, evaluate.features, evaluate.judge), higher
+    return value_name(metric, evaluate.features, evaluate.judge), better == "higher"

@@ -20,9 +20,10 @@ from rpe2d_bench.resolve.search_space import (
     written,
 )
 from rpe2d_bench.search.suggest import Suggester, suggester
-from rpe2d_bench.search.trials import Tried, measures_of, objective_of
-from rpe2d_bench.stages import MeasureStage, SampleStage, read_result
-from rpe2d_bench.storage.store import Store, content_key, write_json
+from rpe2d_bench.search.trials import Tried, measures_of, objective_of, passing_of
+from rpe2d_bench.stages import Evaluation, read_result
+from rpe2d_bench.storage.files import write_json
+from rpe2d_bench.storage.store import Store, content_key
 
 STAGE, VERSION = "search", 1
 
@@ -53,7 +54,7 @@ class Asked:
 
     entry: tuple[Section, str]
     number: int
-    measures: tuple[MeasureStage, ...]
+    measures: tuple[Evaluation, ...]
 
     @property
     def label(self) -> str:
@@ -63,9 +64,7 @@ class Asked:
     @property
     def trains(self) -> str:
         """Key of the training behind it."""
-        sample = self.measures[0].generated
-        assert isinstance(sample, SampleStage)
-        return sample.train.key
+        return passing_of(self.measures[0]).train.key
 
 
 class Searching:
@@ -170,7 +169,7 @@ class Searching:
         except UserError as error:
             self._end(entry, number, str(error))
             return True
-        if all(self._store.fetch("measure", measure.key) for measure in tried.measures):
+        if all(self._store.fetch(measure.name, measure.key) for measure in tried.measures):
             self._end(entry, number, None)
             return True
         return Asked((entry.section, entry.name), number, tried.measures)
@@ -184,7 +183,7 @@ class Searching:
     def _end(self, entry: Entry, number: int, error: str | None) -> None:
         tried = entry.tried[number]
         tried.status, tried.error = "failed", error
-        if error is None and all(self._store.has("measure", measure.key) for measure in tried.measures):
+        if error is None and all(self._store.has(measure.name, measure.key) for measure in tried.measures):
             tried.objective = objective_of(self._store, tried.measures, self.metric)
             tried.status = "failed" if tried.objective is None else "ok"
             tried.error = f"{self.metric} is not a number" if tried.objective is None else None

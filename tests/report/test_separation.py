@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from synthetic import METHODS, make_records
+from synthetic import METHODS, asking, make_records
 
 from rpe2d_bench.analysis.kept_comparison import FOLDER
 from rpe2d_bench.analysis.results import Results
@@ -18,6 +18,7 @@ from rpe2d_bench.metrics.nets.features import Features
 from rpe2d_bench.report.answer import answer
 from rpe2d_bench.report.changes import Changes
 from rpe2d_bench.report.tables import difference_table
+from rpe2d_bench.storage.record_parts import Artifacts
 from rpe2d_bench.storage.records import Record
 
 CHOSEN = {name: METHODS[name] for name in ("extrapolation", "yarn", "rpe2d")}
@@ -43,7 +44,9 @@ def observed(tmp_path: Path) -> tuple[Path, list[Record]]:
         if record.stage == "measure":
             moved = MOVED[str(record.method)]
             own = save(f"{moved}-{record.seed}", noise[record.seed or 0] + moved)
-            record = record.model_copy(update={"artifacts": {"observations": own, "reference_observations": reference}})
+            record = record.model_copy(
+                update={"artifacts": Artifacts(observations=own, reference_observations=reference)}
+            )
         records.append(record)
     return tmp_path, records
 
@@ -104,11 +107,9 @@ def test_drawn_labels_are_not_fixed_in_resamples(observed: tuple[Path, list[Reco
         if record.stage == "measure":
             file = store / f"samples-{record.seed}.npz"
             np.savez(file, labels=rng.permutation(labels))
-            record = record.model_copy(update={"artifacts": record.artifacts | {"samples": file.name}})
+            record = record.model_copy(update={"artifacts": record.artifacts.model_copy(update={"samples": file.name})})
         labelled.append(record)
-    drawn = [
-        record.model_copy(update={"config": {"experiment": {"evaluate": {"labels": "iid"}}}}) for record in labelled
-    ]
+    drawn = [asking(record, evaluate={"labels": "iid"}) for record in labelled]
 
     def kid(found: list[Record]) -> list[float]:
         (store / FOLDER).exists() and [file.unlink() for file in (store / FOLDER).iterdir()]
@@ -187,6 +188,9 @@ def test_runs_without_common_ground_are_left_out(observed: tuple[Path, list[Reco
     store, first = observed
     second = another_run(first)
     assert separate_runs(first, [r.model_copy(update={"seed": 7}) for r in second], (store, store), 50) == []
-    elsewhere = [r.model_copy(update={"details": {"reference_key": "other"}}) for r in second]
+    elsewhere = [
+        r.model_copy(update={"sampling": r.sampling and r.sampling.model_copy(update={"reference_key": "other"})})
+        for r in second
+    ]
     assert separate_runs(first, elsewhere, (store, store), 50) == []
     assert separate_runs(first, second, (store, store / "gone"), 50) == []
