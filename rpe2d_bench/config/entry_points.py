@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import is_dataclass
 from functools import cache, cached_property
 from importlib.metadata import entry_points
 from types import ModuleType
@@ -85,6 +86,16 @@ class Table(Mapping[str, T], Generic[T]):
 
     def __len__(self) -> int:
         return len(self._merged[0])
+
+
+def no_options(*methods: str) -> Callable[[Any], str | None]:
+    """The complaint about an entry that is no dataclass, whose fields are options, with these methods."""
+
+    def complaint(entry: Any) -> str | None:
+        fits = isinstance(entry, type) and is_dataclass(entry) and all(hasattr(entry, method) for method in methods)
+        return None if fits else f"it is no dataclass with the methods {', '.join(methods)}"
+
+    return complaint
 
 
 @cache

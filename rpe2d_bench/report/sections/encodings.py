@@ -95,12 +95,12 @@ def realised(results: Results, method: str, train: Resolution, test: Resolution)
     sampling, training = cells[0].sampling if cells else None, models[0].training if models else None
     if sampling is None or training is None or sampling.grid is None or sampling.generated_resolution != test:
         return None  # what was generated small and enlarged used the encoding as trained
-    from rpe2d_bench.encodings import Grid, replaced
+    from rpe2d_bench.encodings import EncodingSpec, Grid
     from rpe2d_bench.encodings.describe import describe
     from rpe2d_bench.errors import UserError
 
     try:
-        spec = replaced(sampling.trained_encoding, sampling.replacements)
+        spec = EncodingSpec.parse(sampling.trained_encoding).replace(sampling.replacements)
         grids = Grid(*sampling.grid), Grid(*training.grid)
         return describe(spec, *grids, head_width=training.head_width, heads=training.heads)
     except (UserError, KeyError, TypeError, ValueError):
