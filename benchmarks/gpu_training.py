@@ -24,8 +24,8 @@ from torch import Generator, Tensor
 from rpe2d_bench.config.experiment import Train
 from rpe2d_bench.data.device_pool import placed, rows
 from rpe2d_bench.encodings import Grid, build
-from rpe2d_bench.models import DiT, flops_per_forward, preset
-from rpe2d_bench.training.loop import Denoiser, Step, Training
+from rpe2d_bench.models import Denoiser, DiT, flops_per_forward, preset
+from rpe2d_bench.training.loop import Step, Training
 
 # Dense bf16 FLOP/s by data sheet; the first name that is part of the device's counts.
 SHEET = {"H200": 989e12, "H100 PCIe": 756e12, "H100": 989e12, "A100": 312e12, "L40S": 362e12, "4090": 165e12}

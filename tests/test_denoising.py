@@ -22,7 +22,7 @@ from rpe2d_bench.metrics.denoising_error import TIMES
 from rpe2d_bench.plan.cost import estimate
 from rpe2d_bench.plan.expand import Plan, make_plan
 from rpe2d_bench.plan.pace import Pace
-from rpe2d_bench.report.denoising import by_time, wins_by_time
+from rpe2d_bench.report.sections.denoising import by_time, wins_by_time
 from rpe2d_bench.resolve.load import load_experiment
 from rpe2d_bench.runner import run
 from rpe2d_bench.sampling.loop import noise
@@ -74,12 +74,14 @@ def test_nothing_is_sampled_for_it(tiny: Path, tmp_path: Path) -> None:
     assert run(plan, store, engine="local") == found
 
 
+@pytest.mark.parametrize("prediction", ["velocity", "clean_image"])
 @pytest.mark.parametrize("along", ["linear", "vp"])
 def test_it_is_the_error_of_the_clean_image_on_images_and_noise_that_methods_share(
-    tiny: Path, tmp_path: Path, along: str
+    tiny: Path, tmp_path: Path, along: str, prediction: str
 ) -> None:
     store = Store(tmp_path / "runs")
-    plan = planned(tiny, *ONLY, f"train.path={along}", "resolutions.0.test=[[16, 32]]")
+    recipe = (f"train.path={along}", f"train.prediction={prediction}")
+    plan = planned(tiny, *ONLY, *recipe, "resolutions.0.test=[[16, 32]]")
     run(plan, store, engine="local")
     stage = stage_of(plan, "ntk", (16, 32))
     errors = np.load(store.folder("denoise", stage.key) / "errors.npy")
@@ -105,7 +107,10 @@ def by_hand(store: Store, stage: DenoiseStage, x: Tensor, labels: Tensor, images
         x_t, _ = noised(path(along), x, eps, at)
         encoding = denoiser.encoding(Context(stage.grid, stage.train.grid, at[:1]))
         with torch.inference_mode():
-            velocity = denoiser.dit(x_t, at, labels, encoding, torch.zeros(1, 3))
+            predicted = velocity = denoiser.dit(x_t, at, labels, encoding, torch.zeros(1, 3))
+        if stage.train.recipe.prediction == "clean_image":
+            errors.append((predicted - x).square().flatten(1).mean(1))
+            continue
         clean = x_t - t * velocity if along == "linear" else x_t * turn.cos() - velocity * turn.sin() / (np.pi / 2)
         errors.append((clean - x).square().flatten(1).mean(1))
     return torch.stack(errors, dim=1).numpy()

@@ -13,6 +13,7 @@ import typer
 
 from rpe2d_bench.cli import (  # noqa: F401 - commands register themselves
     check,
+    compare_encodings,
     export_weights,
     ls,
     measure,

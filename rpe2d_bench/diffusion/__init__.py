@@ -1,19 +1,20 @@
 """Diffusion without a model: paths, what is learned, samplers."""
 
-from rpe2d_bench.diffusion.objectives import clean_image, draw_times, noised
+from rpe2d_bench.diffusion.objectives import Objective, Prediction, clean_image, draw_times, noised
 from rpe2d_bench.diffusion.paths import PATHS, Path, path
-from rpe2d_bench.diffusion.samplers import SAMPLERS, evaluations, guided, sampler, times
+from rpe2d_bench.diffusion.samplers import SAMPLERS, Solver, guided, times
 
 __all__ = [
     "PATHS",
     "SAMPLERS",
+    "Objective",
     "Path",
+    "Prediction",
+    "Solver",
     "clean_image",
     "draw_times",
-    "evaluations",
     "guided",
     "noised",
     "path",
-    "sampler",
     "times",
 ]

@@ -68,6 +68,7 @@ def work_of(plan: Plan, store: Store, seconds: Callable[[Stage], float]) -> Work
             measure = cell.measure
             if measure.key in missing and measure.key not in work.measures:
                 label = f"{cell.method} {size(cell.test_resolution)} seed {cell.seed}"
+                label = f"denoise {label}" if isinstance(measure, DenoiseStage) else label
                 parts = _parts(measure, store, seconds)
                 work.jobs.append(Job(measure.key, label, "cell", seeds.index(cell.seed), stage.key, parts))
                 work.measures[measure.key] = measure
@@ -89,11 +90,14 @@ def _parts(measure: Evaluation, store: Store, seconds: Callable[[Stage], float])
 
 def needs(stage: Stage) -> list[Stage]:
     """What has to be in the store before a stage is made."""
+    inputs: list[Stage | None] = []
     if isinstance(stage, TrainStage):
-        return [] if stage.start is None else [stage.start]
-    if isinstance(stage, SampleStage | DenoiseStage):
-        return [stage.train]
-    return list(stage.sources) if isinstance(stage, MeasureStage) else []
+        inputs = [stage.start]
+    elif isinstance(stage, SampleStage | DenoiseStage):
+        inputs = [stage.train]
+    elif isinstance(stage, MeasureStage):
+        inputs = [stage.reference, stage.training, stage.generated]
+    return [each for each in inputs if each is not None]
 
 
 def kind_of(stage: Stage) -> str:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from rpe2d_bench.data.crops import canonical
+from rpe2d_bench.metrics import METRICS
 from rpe2d_bench.plan.expand import Cell, Floor, Plan, Trial
 from rpe2d_bench.plan.precision_notes import notes
 from rpe2d_bench.stages import DenoiseStage, Evaluation, ReferenceStage, TrainStage, read_result
@@ -12,7 +14,6 @@ from rpe2d_bench.stages.weights_file import story_of
 from rpe2d_bench.storage import records
 from rpe2d_bench.storage.record_parts import (
     Artifacts,
-    DenoisingErrorDetails,
     MeasurementDetails,
     ResolvedConfig,
     SamplingDetails,
@@ -104,9 +105,9 @@ class Recorder:
             sampling = SamplingDetails(
                 sampler=sample.sampler,
                 conditioning=sample.conditioning,
-                replacements=sample.replacements,
-                trained_encoding=sample.train.encoding,
-                crops=sample.train.crops,
+                replacements=self.plan.experiment.methods[owner.method].replacements,
+                trained_encoding=sample.train.encoding.written,
+                crops=canonical(sample.train.crops),
                 generated_resolution=sample.resolution,
                 grid=(grid.height, grid.width),
                 coincides_with=owner.coincides_with,
@@ -123,15 +124,21 @@ class Recorder:
             self._append(**self._of_cell(owner), **values, sampling=sampling, artifacts=artifacts)
 
     def _denoised(self, stage: DenoiseStage, result: dict[str, Any]) -> None:
+        measurement = MeasurementDetails(
+            **result["details"],
+            resolution=stage.resolution,
+            better={name: METRICS[name].better for name in result["values"]},
+            data_revision=stage.train.revision,
+        )
         for cell in self._owners(stage):
             assert isinstance(cell, Cell)
-            denoising = DenoisingErrorDetails(
-                **result["details"]["denoising_error"],
-                data_revision=stage.train.revision,
+            sampling = SamplingDetails(
                 conditioning=stage.conditioning,
-                replacements=stage.replacements,
-                trained_encoding=stage.train.encoding,
-                crops=stage.train.crops,
+                replacements=self.plan.experiment.methods[cell.method].replacements,
+                trained_encoding=stage.train.encoding.written,
+                crops=canonical(stage.train.crops),
+                generated_resolution=stage.resolution,
+                grid=(stage.grid.height, stage.grid.width),
                 coincides_with=cell.coincides_with,
                 realised=stage.realised,
             )
@@ -141,7 +148,8 @@ class Recorder:
                 metric_versions=result["versions"],
                 timings=result["seconds"],
                 num_samples=stage.count,
-                denoising=denoising,
+                measurement=measurement,
+                sampling=sampling,
                 artifacts=Artifacts(errors=f"stages/{stage.name}/{stage.key}/errors.npy"),
             )
 

@@ -6,7 +6,6 @@ worker has and on which instructions the libraries may use.
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import platform
@@ -16,7 +15,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from rpe2d_bench.storage.files import write_json
+from rpe2d_bench.storage.files import locked, write_json
 from rpe2d_bench.storage.store import content_key
 
 # Read by torch, oneDNN, MKL and OpenBLAS when they choose their kernels
@@ -31,7 +30,7 @@ def machine(threads: int, device: str = "cpu") -> str:
     """Name of what computes here: processor or GPU, settings of instructions, threads, version of torch."""
     import torch
 
-    gpu = torch.cuda.get_device_name() if device == "cuda" and torch.cuda.is_available() else ""
+    gpu = gpu_name() if device == "cuda" and torch.cuda.is_available() else ""
     settings = {name: os.environ[name] for name in CAPABILITY if name in os.environ}
     matters = {
         "processor": _processor(),
@@ -44,6 +43,13 @@ def machine(threads: int, device: str = "cpu") -> str:
         "torch": torch.__version__,
     }
     return content_key("machine", 1, matters)[:16]
+
+
+def gpu_name() -> str:
+    """Of the CUDA device that is used."""
+    import torch
+
+    return torch.cuda.get_device_name()
 
 
 @cache
@@ -95,9 +101,7 @@ class Kept:
         with ExitStack() as held:
             with suppress(OSError):  # a store that can't be written, or a file system without locks
                 if self._file is not None:
-                    self._file.parent.mkdir(parents=True, exist_ok=True)
-                    lock = held.enter_context(self._file.with_suffix(".lock").open("w"))
-                    fcntl.flock(lock, fcntl.LOCK_EX)
+                    held.enter_context(locked(self._file.with_suffix(".lock")))
                     self._numbers = {**self._numbers, **self._read().get(self._name, {})}
             yield
 

@@ -32,7 +32,7 @@ class Provenance(Part):
     python: str = ""
     """version of the interpreter"""
     platform: str = ""
-    """operating system and processor family"""
+    """operating system and processor family, and the GPU where one was used"""
     device: str = "cpu"
     """what it was computed on: cpu, cuda or mps"""
     command: str = ""
@@ -184,11 +184,22 @@ class DenoisingDetails(Part):
     """the images and times that were looked at"""
 
 
+class DenoisingErrorDetails(Part):
+    """What a model makes of noised held-out real images at the test resolution."""
+
+    by_time: dict[str, Number]
+    """time (0 = data, 1 = noise) -> mean squared error of the clean image"""
+    standard_error: float
+    """of the mean over images, which all methods share"""
+    seen: str
+    """the images and times that were looked at"""
+
+
 class MeasurementDetails(Part):
     """How the values of a cell, a floor or a reconstruction were measured."""
 
-    counts: Counts
-    """images on each side"""
+    counts: Counts | None = None
+    """images on each side; null where nothing was sampled"""
     resolution: Resolution | None = None
     """pixels of the images that were scored; null where they differ"""
     resize: dict[str, str] = {}
@@ -211,38 +222,15 @@ class MeasurementDetails(Part):
     """where attention_entropy was asked for"""
     denoising: DenoisingDetails | None = None
     """where denoising_loss was asked for"""
-
-
-class DenoisingErrorDetails(Part):
-    """How well the model of a method denoises held-out real images at a test resolution; nothing is sampled."""
-
-    by_time: dict[str, Number]
-    """time (0 = data, 1 = noise) -> mean squared error of the clean image that the model implies"""
-    standard_error: Number
-    """of the metric, over images; methods share these, so that differences are known better"""
-    seen: str
-    """the images and times that were looked at"""
-    data_revision: str
-    """identity of the images"""
-    conditioning: tuple[float, float, float] = (0.0, 0.0, 0.0)
-    """log2 zoom and centre y, x that the model was given; zeros: complete images"""
-    replacements: Options = {}
-    """parts of the encoding that the method replaced"""
-    trained_encoding: Options
-    """the encoding that the model was trained with"""
-    crops: Options = {"kind": "none"}
-    """the crops that it was trained with"""
-    coincides_with: tuple[str, ...] = ()
-    """methods that realise the same numbers here"""
-    realised: str = ""
-    """digest of the numbers that the encoding gives here at these times"""
+    denoising_error: DenoisingErrorDetails | None = None
+    """where denoising_error was asked for"""
 
 
 class SamplingDetails(Part):
-    """How the samples of a cell were generated."""
+    """How the model of a cell was used."""
 
-    sampler: Sampler
-    """as it ran, with the precision that auto became"""
+    sampler: Sampler | None = None
+    """as it ran, with the precision that auto became; null where nothing was sampled"""
     conditioning: tuple[float, float, float] = (0.0, 0.0, 0.0)
     """log2 zoom and centre y, x that the model was given; zeros: complete images"""
     replacements: Options = {}
@@ -274,12 +262,12 @@ class Artifacts(Part):
     """weights of a trained model"""
     samples: str | None = None
     """images with their labels; of a floor, real ones"""
-    errors: str | None = None
-    """squared denoising errors by image and time"""
     observations: str | None = None
     """what the nets saw in the samples"""
     reference_observations: str | None = None
     """what they saw in the real images"""
+    errors: str | None = None
+    """denoising errors by image and time"""
 
     def below(self, store: Path) -> Artifacts:
         """The same files, from the store's place on."""

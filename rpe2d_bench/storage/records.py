@@ -16,7 +16,7 @@ import sys
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from datetime import UTC, datetime
-from functools import lru_cache
+from functools import cache, lru_cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any, Literal
@@ -25,9 +25,9 @@ from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from rpe2d_bench.errors import UserError
 from rpe2d_bench.storage import record_lines, records_v1
+from rpe2d_bench.storage.machine import gpu_name
 from rpe2d_bench.storage.record_parts import (
     Artifacts,
-    DenoisingErrorDetails,
     MeasurementDetails,
     Part,
     Provenance,
@@ -46,6 +46,7 @@ LOG = logging.getLogger("rpe2d_bench.storage.records")
 RECORDS_FILE = "records.jsonl"
 PACKAGES = ("rpe2d-bench", "torch", "numpy", "ray", "mlflow", "clean-fid")
 # The dirty flag looks at what can change a number, not at documents.
+ROOT = Path(__file__).resolve().parents[2]
 CODE = ("rpe2d_bench", "baselines", "experiments", "pyproject.toml")
 
 
@@ -57,10 +58,9 @@ class Record(BaseModel):
     schema_version: Literal[2] = 2
     """of this format; lines of version 1 are read as well"""
     stage: Literal["train", "measure", "denoise", "floor", "reconstruction", "enlarged", "noise"]
-    """train: one trained model; measure: one method at one test resolution, by its samples; denoise: by what its model
-    makes of noised real images; floor: real against real images; enlarged: real images of the train resolution,
-    resized; noise: real images with noise of 8 grey levels; reconstruction: what an autoencoder leaves of real images,
-    against other real images"""
+    """train: one trained model; measure: a method at a test resolution, by its samples; denoise: by what it makes of
+    noised real images; floor: real against real images; reconstruction: what an autoencoder leaves of real images;
+    enlarged: real images at the train resolution, enlarged; noise: real images with noise"""
     status: Literal["ok", "failed"] = "ok"
     """whether there is a result"""
     error: str | None = None
@@ -98,9 +98,7 @@ class Record(BaseModel):
     measurement: MeasurementDetails | None = None
     """of what was measured"""
     sampling: SamplingDetails | None = None
-    """of a cell that was sampled"""
-    denoising: DenoisingErrorDetails | None = None
-    """of a cell of real images that were denoised"""
+    """of a cell"""
     config: ResolvedConfig
     """the experiment that produced it, as resolved"""
     written: dict[str, Any] = {}
@@ -132,20 +130,19 @@ class Record(BaseModel):
 
     @property
     def of_method(self) -> bool:
-        """Whether this is of a method at a test resolution: a cell."""
+        """Whether this is of a method at a test resolution."""
         return self.stage in ("measure", "denoise")
 
     @property
     def data_revision(self) -> str | None:
         """Identity of the images that the model was trained on or the samples compared with, where it was recorded."""
-        details = self.training or self.measurement or self.denoising
+        details = self.training or self.measurement
         return None if details is None else details.data_revision
 
     @property
     def coincides_with(self) -> tuple[str, ...]:
         """Methods that realise the same numbers in this cell."""
-        details = self.sampling or self.denoising
-        return () if details is None else details.coincides_with
+        return () if self.sampling is None else self.sampling.coincides_with
 
     @property
     def identity(self) -> tuple[Any, ...]:
@@ -228,9 +225,9 @@ def latest_run(records: Iterable[Record], experiment: str | None = None) -> str 
     return max(chosen, key=lambda record: record.created).run if chosen else None
 
 
-@lru_cache(maxsize=1)
-def _commit() -> tuple[str | None, bool]:
-    root = Path(__file__).resolve().parent.parent
+@cache
+def commit_of(root: Path) -> tuple[str | None, bool]:
+    """The commit that a repository stands at, and whether code or experiments differ from it; None without one."""
 
     def git(*arguments: str) -> str:
         return subprocess.run(["git", "-C", str(root), *arguments], capture_output=True, text=True, check=True).stdout
@@ -244,7 +241,7 @@ def _commit() -> tuple[str | None, bool]:
 
 def provenance(device: str = "cpu") -> Provenance:
     """The provenance of a result made now, by this process."""
-    commit, dirty = _commit()
+    commit, dirty = commit_of(ROOT)
     installed = {}
     for package in PACKAGES:
         try:
@@ -256,7 +253,7 @@ def provenance(device: str = "cpu") -> Provenance:
         dirty=dirty,
         packages=installed,
         python=platform.python_version(),
-        platform=f"{platform.system()} {platform.machine()}",
+        platform=", ".join([f"{platform.system()} {platform.machine()}", *([gpu_name()] if device == "cuda" else [])]),
         device=device,
         command=" ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
     )

@@ -67,7 +67,9 @@ def log_inputs(client: MlflowClient, run_id: str, record: Record, trained: Train
     from mlflow.entities import LoggedModelInput
 
     models = [LoggedModelInput(trained.model_id)] if trained and trained.model_id and record.of_method else []
-    client.log_inputs(run_id, [_data(record)], models or None)
+    data = _data(record)
+    if data or models:
+        client.log_inputs(run_id, [data] if data else None, models or None)
 
 
 def metric_of_model(record: Record, trained: Trained | None) -> dict[str, str]:

@@ -85,7 +85,7 @@ def parameters(record: Record) -> dict[str, str]:
                   "train": experiment["train"], "recipe": experiment["models"].get(record.model),
                   "checkpoint": record.artifacts.checkpoint}  # fmt: skip
     elif record.of_method:
-        sampler = record.sampling and record.sampling.sampler.model_dump(mode="json")
+        sampler = record.sampling and record.sampling.sampler and record.sampling.sampler.model_dump(mode="json")
         chosen = {"method": experiment["methods"].get(record.method), "sampler": sampler}
     chosen["searched"] = _searched(record)
     shared: dict[str, Any] = {"num_samples": record.num_samples, "seed": record.seed}

@@ -20,14 +20,13 @@ def denoise(stage: SampleStage, reference: ReferenceStage, context: RunContext) 
     """The loss over all times, and its details."""
     import torch
 
-    from rpe2d_bench import data
     from rpe2d_bench.diffusion import noised, path
     from rpe2d_bench.metrics import denoising_loss as measure
     from rpe2d_bench.sampling.loop import noise
 
     device, train = context.resources.device, stage.train
-    denoiser = load_denoiser(train, train.make(context), stage.replacements).to(device)
-    dataset = data.build(reference.data)
+    denoiser = load_denoiser(train, train.make(context), stage.encoding).to(device)
+    dataset = reference.data.build()
     indices = reference.indices(dataset)[: measure.IMAGES]
     images = dataset.images(reference.split, indices, stage.resolution)  # type: ignore[arg-type]
     x_BCYX = model_space(train, device)(images)
@@ -42,6 +41,6 @@ def denoise(stage: SampleStage, reference: ReferenceStage, context: RunContext) 
             realised = denoiser.encoding(Context(grid, train.grid, t_1))
             t_B = t_1.expand(len(labels_B))
             x_t, velocity_BCYX = noised(path(train.recipe.path), x_BCYX, eps_BCYX, t_B)
-            predicted_BCYX = denoiser.dit(x_t, t_B, labels_B, realised, crop_B3)
+            predicted_BCYX = denoiser(x_t, t_B, labels_B, realised, crop_B3)
             by_time[t] = float((predicted_BCYX - velocity_BCYX).square().mean())
     return sum(by_time.values()) / len(by_time), measure.details(by_time, len(indices))

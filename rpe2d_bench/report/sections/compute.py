@@ -1,0 +1,145 @@
+"""Quality over training compute, where the methods of a run differ in it: a figure, and what compute is saved."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from matplotlib.figure import Figure
+
+from rpe2d_bench.analysis.results import Results
+from rpe2d_bench.analysis.vocabulary import Metric, legend_label, size_label
+from rpe2d_bench.report.content import Content
+from rpe2d_bench.report.drawing import Drawing, drawing
+from rpe2d_bench.report.figures import LOG_FROM, bar, bar_words, logarithmic, paper_style
+from rpe2d_bench.report.palette import COLOURS
+from rpe2d_bench.report.sections.cost import training_flops
+from rpe2d_bench.report.table import Table, plain
+from rpe2d_bench.report.tables import at
+from rpe2d_bench.storage.records import Resolution
+
+MARKERS = "osD^vPX<>p"
+
+
+def build(results: Results, store: Path) -> Content:
+    """Figure and table of each train resolution where methods differ in compute."""
+    metric, blocks = results.main_metric, []
+    for train in results.resolutions:
+        blocks += [compute_curve(results, metric, train), compute_needed(results, metric, train)]
+    return Content("Quality over compute", tuple(block for block in blocks if block))
+
+
+def family(method: str) -> str:
+    """Methods that differ in a number at the end of their name are one family at several budgets."""
+    return re.sub(r"_\d+$", "", method)
+
+
+def families(results: Results, metric: Metric, train: Resolution) -> dict[str, list[tuple[float, str]]]:
+    """Family -> (FLOPs, method) in rising order, of the methods that have a result at the train resolution."""
+    found: dict[str, list[tuple[float, str]]] = {}
+    for method in results.methods:
+        flops = training_flops(results, method, train)
+        if flops and results.estimate(method, train, train, metric):
+            found.setdefault(family(method), []).append((flops, method))
+    return {name: sorted(points) for name, points in found.items()}
+
+
+def compute_curve(results: Results, metric: Metric | None, train: Resolution) -> Drawing | None:
+    """Metric at the train resolution over FLOPs, a line per family; None unless a family has several budgets."""
+    if metric is None or train not in results.resolutions.get(train, []):
+        return None
+    points = families(results, metric, train)
+    if not any(len({flops for flops, _ in found}) > 1 for found in points.values()):
+        return None
+    values = []
+    with paper_style():
+        figure = Figure(layout="constrained")
+        axes = figure.subplots()
+        for number, (name, found) in enumerate(points.items()):
+            colour = COLOURS[number % len(COLOURS)][0]
+            xs, means, lows, highs = [], [], [], []
+            for flops, method in found:
+                estimate = results.estimate(method, train, train, metric)
+                assert estimate is not None
+                low, high = bar(estimate, list(results.by_seed(method, train, train, metric).values()))
+                xs.append(flops / 1e12)
+                means.append(estimate.mean)
+                lows.append(low)
+                highs.append(high)
+            axes.plot(
+                xs,
+                means,
+                color=colour,
+                marker=MARKERS[number % len(MARKERS)],
+                markeredgecolor="none",
+                label=legend_label(name),
+            )
+            axes.vlines(xs, lows, highs, color=colour, linewidth=1.0, alpha=0.8)
+            values += means
+        if min(values) > 0 and max(values) / min(values) > LOG_FROM / 3:
+            logarithmic(axes.yaxis, min(values), max(values))
+        axes.set_xlabel("training compute, all stages (TFLOP)")
+        axes.set_ylabel(metric.heading)
+        figure.legend(loc="outside right center")
+    text = "; ".join(f"{m}: {f / 1e12:.3g} TFLOP" for found in points.values() for f, m in found)
+    return drawing(
+        figure,
+        f"compute_{at(train)}",
+        f"Quality at {size_label(train)} px over training compute",
+        f"{metric.label} of {len(results.methods)} methods over the FLOPs of their training. {text}.",
+        "FLOPs of matrix products, forward and backward, with the stages before. Every point is a finished schedule; "
+        f"lines join methods whose names differ in the number at the end. {bar_words(results)}.",
+    )
+
+
+def compute_needed(results: Results, metric: Metric | None, train: Resolution) -> Table | None:
+    """Share of a model's compute at which each family is as good: between two budgets linear over log FLOPs.
+
+    A column is the longest-trained model of a family, a row a family; None unless a family has several budgets.
+    """
+    if metric is None or metric.better is None or train not in results.resolutions.get(train, []):
+        return None
+    points = families(results, metric, train)
+    goals = {name: found[-1] for name, found in points.items() if len({flops for flops, _ in found}) > 1}
+    if not goals:
+        return None
+    sign = 1.0 if metric.better == "lower" else -1.0
+
+    def means(found: list[tuple[float, str]]) -> list[tuple[float, float]]:
+        estimates = [(flops, results.estimate(method, train, train, metric)) for flops, method in found]
+        return [(flops, sign * estimate.mean) for flops, estimate in estimates if estimate is not None]
+
+    rows = []
+    for name, found in points.items():
+        curve, cells = means(found), []
+        for goal in goals.values():
+            [(budget, aim)] = means([goal])
+            needed, tried = flops_to_reach(curve, aim), curve[-1][0]
+            if needed is None:
+                cells.append(f"not by {100 * tried / budget:.0f} %")
+            else:
+                cells.append(f"{'at most ' if needed == curve[0][0] else ''}{100 * needed / budget:.0f} %")
+        rows.append((name, *cells))
+    return plain(
+        f"compute_needed_{at(train)}",
+        f"Share of a model's training compute at which another is as good, by {metric.label} at {size_label(train)} px",
+        ("to be as good as", *(method for _, method in goals.values())),
+        rows,
+        numbers=True,
+        note="From the means over seeds, linear between two budgets over the logarithm of FLOPs; with few seeds these "
+        "shares are rough. 'At most': the smallest budget that was tried is as good already.",
+        methods=results.methods,
+    )
+
+
+def flops_to_reach(curve: list[tuple[float, float]], aim: float) -> float | None:
+    """Least FLOPs at which (FLOPs, value) in rising FLOPs, lower better, comes down to `aim`; None if it does not."""
+    before: tuple[float, float] | None = None
+    for flops, value in curve:
+        if value <= aim:
+            if before is None or before[1] == value:
+                return flops
+            share = (before[1] - aim) / (before[1] - value)
+            return float(before[0] * (flops / before[0]) ** share)
+        before = (flops, value)
+    return None
