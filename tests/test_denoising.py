@@ -130,7 +130,7 @@ def test_seeds_and_methods_see_the_same_and_no_other_stage_notices(tiny: Path) -
     assert other.key != stages[0].key
 
 
-def test_a_rule_that_depends_on_time_is_told_apart_by_its_times(tiny: Path) -> None:
+def test_a_rule_that_depends_on_time_has_an_address_of_its_own(tiny: Path) -> None:
     """At the sampler's steps of one experiment two rules may agree where they differ at the metric's times."""
     plan = planned(tiny, *ONLY, "methods.dype={model: rope, frequencies: {kind: dype_ntk}}")
     assert stage_of(plan, "dype", (24, 24)).key != stage_of(plan, "ntk", (24, 24)).key
