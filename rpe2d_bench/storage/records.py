@@ -60,7 +60,7 @@ class Record(BaseModel):
     stage: Literal["train", "measure", "denoise", "floor", "reconstruction", "enlarged", "noise"]
     """train: one trained model; measure: a method at a test resolution, by its samples; denoise: by what it makes of
     noised real images; floor: real against real images; reconstruction: what an autoencoder leaves of real images;
-    enlarged: real images, enlarged; noise: noise in the place of images"""
+    enlarged: real images, enlarged; noise: real images with noise"""
     status: Literal["ok", "failed"] = "ok"
     """whether there is a result"""
     error: str | None = None
