@@ -7,10 +7,10 @@
 # Then every FILE=WORKERS at once: so many `rpe2d-bench work` processes each on one store, until LIMIT; small models leave a
 # GPU idle between kernels, which other processes fill. Then each file's records and report, in OUT, and what a report
 # reads of the store in OUT/store.tar.* (weights and the samples of all seeds but the first stay).
-# What was not finished is continued by the same command. SET holds further --set arguments.
+# What was not finished is continued by the same command. SET holds further --set arguments, SET_NAME those of NAME.yaml.
+# Where images are slow to draw, `python -m scripts.draw_pools FILE --store runs` before it uses all cores.
 set -uo pipefail
 OUT=${OUT:-out} STORE=${STORE:-runs} LIMIT=${LIMIT:-30m} PYTHON=${PYTHON:-python3}
-read -ra SETTINGS <<<"--set resources.device=cuda ${SET:-}"
 export OMP_NUM_THREADS=1 PYTHONUNBUFFERED=1
 mkdir -p "$OUT" "$STORE"
 bench() { "$PYTHON" -m rpe2d_bench.cli "$@"; }
@@ -31,28 +31,35 @@ for argument in "$@"; do
   fi
 done
 
-date +%T
-for entry in "${files[@]}"; do  # alone: measures arithmetic once for all
-  bench plan "${entry%=*}" --store "$STORE" "${SETTINGS[@]}" | grep -E "arithmetic|training:|sampling:|trainings" | head -4
-done
+settings() {  # of a file: SET for all, SET_NAME for one
+  local own=SET_$(basename "$1" .yaml)
+  echo "--set resources.device=cuda ${SET:-} ${!own:-}"
+}
+
 date +%T
 for entry in "${files[@]}"; do
-  name=$(basename "${entry%=*}" .yaml)
+  file=${entry%=*} name=$(basename "${entry%=*}" .yaml)
+  read -ra given <<<"$(settings "$file")"
   for worker in $(seq "${entry#*=}"); do
-    bench work "${entry%=*}" --store "$STORE" --time-limit "$LIMIT" "${SETTINGS[@]}" >"$OUT/$name.$worker.log" 2>&1 &
+    bench work "$file" --store "$STORE" --time-limit "$LIMIT" "${given[@]}" >"$OUT/$name.$worker.log" 2>&1 &
   done
 done
 wait
 date +%T
-for entry in "${files[@]}"; do
-  file=${entry%=*} name=$(basename "${entry%=*}" .yaml)
-  echo "$name: $(tail -qn 1 "$OUT/$name".*.log | sort | uniq -c | sort -rn | head -2 | cut -c1-160)"
-  timeout 60 "$PYTHON" -m rpe2d_bench.cli work "$file" --store "$STORE" --time-limit 1s "${SETTINGS[@]}" >"$OUT/$name.left" 2>&1
-  case $? in
-    0) bench run "$file" --store "$STORE" --reports "$OUT/reports" --engine local --no-mlflow "${SETTINGS[@]}" | tail -n 40 ;;
-    *) echo "$name is not complete: $(tail -n 1 "$OUT/$name.left")" ;;
-  esac
-done
+finish() {
+  local file=$1 name
+  name=$(basename "$file" .yaml)
+  read -ra given <<<"$(settings "$file")"
+  if bench work "$file" --store "$STORE" --time-limit 1s "${given[@]}" >"$OUT/$name.left" 2>&1; then
+    bench run "$file" --store "$STORE" --reports "$OUT/reports" --engine local --no-mlflow "${given[@]}" >"$OUT/$name.run" 2>&1
+  else
+    echo "$name is not complete: $(tail -n 1 "$OUT/$name.left")"
+  fi
+}
+for entry in "${files[@]}"; do finish "${entry%=*}" & done
+wait
 cat "$OUT"/*.[0-9]*.log >"$OUT/workers.log" && rm -f "$OUT"/*.[0-9]*.log
-"$PYTHON" scripts/pack_store.py "$STORE" "$OUT"
+"$PYTHON" -m scripts.pack_store "$STORE" "$OUT"
+tar -C "$OUT" -cJf "$OUT/reports.tar.xz" reports && rm -rf "$OUT/reports"
+cat "$OUT"/*.left "$OUT"/*.run >"$OUT/finish.log"; rm -f "$OUT"/*.left "$OUT"/*.run
 date +%T
