@@ -169,8 +169,7 @@ class TrainStage:
                         raise OutOfTime
         seconds = elapsed + time.perf_counter() - started
         context.doing(self, "validation loss")
-        trained = training.ema.to("cpu")
-        weights = {name: value.contiguous() for name, value in trained.state_dict().items()}
+        weights = {name: value.cpu().contiguous() for name, value in training.ema.state_dict().items()}
         save_file(weights, partial / WEIGHTS, metadata=metadata_of(recipe_of(self)))
         write_json(partial / "result.json", self._result(training, dataset, seconds, context))
         (partial / CHECKPOINT).unlink(missing_ok=True)  # last: until the stage is whole, a failure keeps the training
