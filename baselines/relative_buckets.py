@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
 import torch
-from pydantic import Field
 from torch import Tensor, nn
 
 from rpe2d_bench.encodings.bias import PairBias
+from rpe2d_bench.encodings.ranges import Bounds
 from rpe2d_bench.encodings.source import Source
 from rpe2d_bench.errors import UserError
 
@@ -33,8 +33,8 @@ class RelativeBuckets:
         clamp="none",
     )
 
-    buckets: Annotated[int, Field(ge=4, le=1024, multiple_of=4)] = 32
-    max_distance: Annotated[int, Field(ge=2, le=65_536)] = 128
+    buckets: Annotated[int, Bounds(ge=4, le=1024, multiple_of=4)] = 32
+    max_distance: Annotated[int, Bounds(ge=2, le=65_536)] = 128
 
     def __post_init__(self) -> None:
         if self.max_distance <= self.buckets // 4:

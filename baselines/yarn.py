@@ -7,12 +7,11 @@ from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
 import torch
-from pydantic import Field
 from torch import Tensor
 
 from rpe2d_bench.encodings.frequencies import geometric
 from rpe2d_bench.encodings.interface import Context
-from rpe2d_bench.encodings.ranges import Theta, Turns, require_order
+from rpe2d_bench.encodings.ranges import Bounds, Theta, Turns, require_order
 from rpe2d_bench.encodings.scaling import ScaleFrom, device_of, scale, wide
 from rpe2d_bench.encodings.source import Source
 
@@ -107,7 +106,7 @@ class YaRNLogitScale:
         clamp="s >= 1; clamp: false for none",
     )
 
-    factor: Annotated[float, Field(ge=0, le=10)] = 0.1
+    factor: Annotated[float, Bounds(ge=0, le=10)] = 0.1
     scale_from: ScaleFrom = "larger"
     clamp: bool = True
 

@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
+from rpe2d_bench.config.options import allows_bool, holds_bool
 from rpe2d_bench.config.values import (
     Crop,
     Decay,
@@ -21,8 +22,6 @@ from rpe2d_bench.config.values import (
     Seed,
     Shift,
     WrittenSize,
-    allows_bool,
-    holds_bool,
 )
 
 Options = dict[str, Any]  # {kind: ..., option: value}: the schema lives with the table that knows the kind
