@@ -17,6 +17,7 @@ from rpe2d_bench.cli import (  # noqa: F401 - commands register themselves
     export_weights,
     ls,
     measure,
+    new,
     plan,
     report,
     run,

@@ -156,7 +156,10 @@ def _sizes() -> Iterable[tuple[str, Explain]]:
 
 
 def _experiments() -> Iterable[tuple[str, Explain]]:
-    for path in sorted(Path("experiments").glob("*.yaml")):
+    from rpe2d_bench.config import shipped
+
+    here, ours = (sorted(folder.glob("*.yaml")) for folder in (Path("experiments"), shipped.FOLDER))
+    for path in {path.resolve(): path for path in (*ours, *here)}.values():
         for name in (path.stem, str(path)):
             yield name, lambda path=path: _experiment(path)  # type: ignore[misc]
 

@@ -94,11 +94,9 @@ def _models(store: Path) -> Rows:
 
 
 def _experiments(store: Path) -> Rows:
-    found = []
-    for path in sorted(Path("experiments").glob("*.yaml")):
-        first = path.read_text().partition("\n")[0]
-        found.append({"file": str(path), "question": first.lstrip("# ").removeprefix("Question:").strip()})
-    return found
+    from rpe2d_bench.config import header, shipped
+
+    return [{"name": name, "question": header.question(shipped.find(Path(name))) or ""} for name in shipped.names()]
 
 
 def _runs(store: Path) -> Rows:

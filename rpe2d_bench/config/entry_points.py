@@ -12,12 +12,14 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import is_dataclass
 from functools import cache, cached_property
 from importlib.metadata import entry_points
+from pathlib import Path
 from types import ModuleType
 from typing import Any, Generic, TypeVar
 
 from rpe2d_bench.errors import UserError, unknown
 
 LOG = logging.getLogger(__name__)
+OWN = "rpe2d-bench"  # the distribution
 T = TypeVar("T")
 
 
@@ -112,4 +114,19 @@ def modules(group: str) -> tuple[dict[str, ModuleType], tuple[str, ...]]:
             why = " ".join(str(error).split())
             broken.append(f"entry point {point.name!r} of {group}: cannot import {point.value!r}: {why}")
             LOG.warning("left out: %s", broken[-1])
+            continue
+        if point.dist is not None and point.dist.name == OWN:
+            _require_own(found[point.value])
     return found, tuple(broken)
+
+
+def _require_own(module: ModuleType) -> None:
+    """Raises UserError where another package stands under the name of one that lies beside this package."""
+    beside = Path(__file__).parents[2]
+    file = getattr(module, "__file__", None)
+    if file is None or Path(file).parents[1].resolve() != beside.resolve():
+        found = file or next(iter(module.__path__))
+        raise UserError(
+            f"the package {module.__name__!r} of {OWN} is hidden by {found}, which comes first on Python's path; start "
+            "from another folder, or rename that one"
+        )

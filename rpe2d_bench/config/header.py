@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-SHIPPED = Path(__file__).parents[2] / "experiments"
+from rpe2d_bench.config import shipped
+
 _QUESTION = re.compile(r"^# Question:(.*\n(?:#(?! ?\w+(?: \w+)?:).*\n)*)", re.MULTILINE)
 
 
@@ -28,4 +29,4 @@ def question_of(experiment: str, written: Mapping[str, Any]) -> str | None:
     kept = written.get("question")
     if kept is not None:
         return str(kept)
-    return question(SHIPPED / f"{experiment}.yaml") if re.fullmatch(r"[\w-]+", experiment) else None
+    return question(shipped.FOLDER / f"{experiment}.yaml") if re.fullmatch(r"[\w-]+", experiment) else None

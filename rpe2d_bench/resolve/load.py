@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ValidationError
 
-from rpe2d_bench.config import yaml_file
+from rpe2d_bench.config import shipped, yaml_file
 from rpe2d_bench.config.experiment import Experiment, Model, Options, Sampler, Train
 from rpe2d_bench.config.guidance_sweep import swept
 from rpe2d_bench.config.validation_errors import explain
@@ -55,11 +55,16 @@ def keep_methods(experiment: Experiment, only: Sequence[str]) -> Experiment:
 
 
 def _located(experiment: Experiment, folder: Path) -> Experiment:
-    """Paths of weights as seen from the working directory: what lies beside the experiment file comes first."""
+    """Paths of weights as seen from the working directory.
+
+    What lies beside the experiment file comes first, what lies beside the shipped experiments last.
+    """
     models = dict(experiment.models)
     for name, entry in models.items():
-        if entry.checkpoint is not None and (beside := folder / entry.checkpoint.path).is_file():
-            found = entry.checkpoint.model_copy(update={"path": str(beside)})
+        if entry.checkpoint is not None:
+            places = (folder, Path(), shipped.FOLDER)
+            path = next((str(p) for place in places if (p := place / entry.checkpoint.path).is_file()), None)
+            found = entry.checkpoint.model_copy(update={"path": path or entry.checkpoint.path})
             models[name] = entry.model_copy(update={"checkpoint": found})
     return experiment.model_copy(update={"models": models})
 
