@@ -28,6 +28,7 @@ class RelativeBuckets:
 
     source: ClassVar[Source] = Source(
         paper="T5, arXiv 1910.10683; on two axes as LayoutLMv3, arXiv 2204.08387",
+        aliases=("T5",),
         code="huggingface/transformers 5.24.0 T5Attention._relative_position_bucket",
         differs="positions may be real, distances are rounded down; LayoutLMv3 counts rows from the bottom edge",
         clamp="none",

@@ -28,6 +28,7 @@ class RelativeTable:
 
     source: ClassVar[Source] = Source(
         paper="Swin Transformer V2, arXiv 2111.09883 (log-spaced continuous position bias)",
+        aliases=("Swin V2", "CPB"),
         code="microsoft/Swin-Transformer@main models/swin_transformer_v2.py WindowAttention",
         differs="global attention instead of windows, dot products instead of cosines; one net serves all blocks",
         clamp="none",

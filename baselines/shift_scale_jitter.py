@@ -33,6 +33,8 @@ class ShiftScaleJitter:
 
     source: ClassVar[Source] = Source(
         paper="CAPE, arXiv 2106.03143; DINOv3, arXiv 2508.10104",
+        trained=True,
+        aliases=("CAPE",),
         code="gcambara/cape@058df08 cape/cape.py; facebookresearch/dinov3@6876159 layers/rope_position_encoding.py",
         differs="positions in tokens of the train grid, not in [-1, 1]; jitter per row and column, not per token",
         clamp="none",

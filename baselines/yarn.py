@@ -26,6 +26,7 @@ class YaRN:
 
     source: ClassVar[Source] = Source(
         paper="YaRN, arXiv 2309.00071; FiT's VisionYaRN, arXiv 2402.12376",
+        aliases=("VisionYaRN",),
         code="whlzy/FiT@b22b7b0 fit/model/rope.py (custom_freqs='yarn', decouple=True); "
         "jquesnelle/yarn@995db5b LlamaYaRNScaledRotaryEmbedding.py",
         differs="as the code: the paper's ramp is linear in turns (`yarn_turns`). At 16 tokens a side and F = 18 the "

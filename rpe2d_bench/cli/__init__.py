@@ -27,6 +27,7 @@ from rpe2d_bench.cli import (  # noqa: F401 - commands register themselves
     sync,
     ui,
     validate,
+    verify,
     work,
 )
 from rpe2d_bench.cli.application import app

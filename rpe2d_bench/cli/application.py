@@ -16,7 +16,6 @@ app = typer.Typer(
 )
 
 
-
 def _find(written: Path) -> Path:
     from rpe2d_bench.config import shipped
 

@@ -30,3 +30,18 @@ def question_of(experiment: str, written: Mapping[str, Any]) -> str | None:
     if kept is not None:
         return str(kept)
     return question(shipped.FOLDER / f"{experiment}.yaml") if re.fullmatch(r"[\w-]+", experiment) else None
+
+
+def labelled(path: Path) -> dict[str, str]:
+    """'Question', 'Run', ... -> what the comment at the head of an experiment file says, each on one line."""
+    found: dict[str, str] = {}
+    last = "Question"
+    for line in path.read_text(encoding="utf-8").splitlines():
+        if not line.startswith("#"):
+            break
+        word, colon, rest = line.lstrip("# ").partition(":")
+        if colon and word.istitle() and word.replace(" ", "").isalpha() and len(word) < 12:
+            last, found[word] = word, rest.strip()
+        else:
+            found[last] = f"{found.get(last, '')} {line.lstrip('# ').strip()}".strip()
+    return found

@@ -62,9 +62,7 @@ def checked(annotation: Any, value: Any, place: str) -> Any:
     try:
         from pydantic import TypeAdapter, ValidationError
     except ModuleNotFoundError:
-        raise UserError(
-            f"{place}: reading options needs pydantic; install it, or build the class itself"
-        ) from None
+        raise UserError(f"{place}: reading options needs pydantic; install it, or build the class itself") from None
     try:
         return TypeAdapter(annotation).validate_python(value)
     except ValidationError as error:

@@ -38,4 +38,5 @@ def copied(source: Path, target: Path) -> str:
     head, version, body = source.read_text(encoding="utf-8").partition("schema_version:")
     asked = re.match(r"# Question:.*\n(?:#(?! ?\w+(?: \w+)?:).*\n)*", head)
     renamed = re.sub(r"^name: .*$", f"name: {target.stem}", body, count=1, flags=re.MULTILINE)
-    return f"{asked[0] if asked else ''}# Run:      rpe2d-bench run {target}\n# From:     {source.stem}\n{version}{renamed}"
+    opening = f"{asked[0] if asked else ''}# Run:      rpe2d-bench run {target}\n# From:     {source.stem}\n"
+    return f"{opening}{version}{renamed}"

@@ -30,7 +30,7 @@ def load(path: Path, overrides: Sequence[str] = (), only: Sequence[str] = ()) ->
     document = yaml_file.read(path)
     for override in overrides:
         document.override(override)
-    experiment = swept(_located(_validated(document), document.path.parent), document)
+    experiment = swept(located(_validated(document), document.path.parent), document)
     if experiment.search is not None:
         resolved = check(experiment, document)
         check_search(experiment, document)  # of all methods, since a model is judged by the first that uses it
@@ -54,7 +54,7 @@ def keep_methods(experiment: Experiment, only: Sequence[str]) -> Experiment:
     return experiment.model_copy(update={"methods": methods, "models": models, "report": report})
 
 
-def _located(experiment: Experiment, folder: Path) -> Experiment:
+def located(experiment: Experiment, folder: Path) -> Experiment:
     """Paths of weights as seen from the working directory.
 
     What lies beside the experiment file comes first, what lies beside the shipped experiments last.

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 import torch
+from rpe2d_bench.encodings.canonical import canonical
 
 from rpe2d_bench.encodings import FREQUENCIES, LOGIT_SCALES, Context, Grid, build
-from rpe2d_bench.encodings.canonical import canonical
 from rpe2d_bench.errors import UserError
 
 RANDOM = {"kind": "random", "max_grid": [32, 32]}

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 import pytest
 import torch
+from rpe2d_bench.encodings.canonical import canonical
 from torch import Tensor
 
 from rpe2d_bench.encodings import LOGIT_BIASES, Context, Grid, PairBias, build, realised_digest
 from rpe2d_bench.encodings.bias import placed
-from rpe2d_bench.encodings.canonical import canonical
 from rpe2d_bench.encodings.conformance.suite import check
 from rpe2d_bench.encodings.describe import as_text, describe
 from rpe2d_bench.errors import UserError
