@@ -49,6 +49,11 @@ class Table(Mapping[str, T], Generic[T]):
         """A sentence on everything of other packages that cannot be used; the log has them, too."""
         return self._merged[2]
 
+    @property
+    def refused(self) -> Mapping[str, str]:
+        """Name that is left out -> why."""
+        return self._merged[1]
+
     @cached_property
     def _merged(self) -> tuple[dict[str, T], dict[str, str], list[str]]:
         """Entries, why each name that was left out was, and sentences on all that was."""
@@ -95,7 +100,8 @@ def no_options(*methods: str) -> Callable[[Any], str | None]:
 
     def complaint(entry: Any) -> str | None:
         fits = isinstance(entry, type) and is_dataclass(entry) and all(hasattr(entry, method) for method in methods)
-        return None if fits else f"it is no dataclass with the methods {', '.join(methods)}"
+        named = f"the method{'s' * (len(methods) > 1)} {', '.join(methods)}"
+        return None if fits else f"it is no dataclass with {named}; its fields are its options"
 
     return complaint
 
