@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 import torch
+from helpers.stripes import Stripes
+from helpers.trainings import SPECS, training
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from rpe2d_bench.errors import UserError
@@ -20,18 +22,6 @@ from rpe2d_bench.stages.run_context import RunContext
 from rpe2d_bench.storage.store import Store
 from rpe2d_bench.training.distributed import Ranks
 from rpe2d_bench.training.loop import Training
-
-sys.path.insert(0, str(Path(__file__).parent))
-from stripes import Stripes
-from test_train import RANDOM, training
-
-SPECS = {
-    "rope": None,
-    "random": RANDOM,
-    "sincos": {"kind": "axial_sincos", "positions": {"kind": "random", "max_grid": [8, 8]}},
-    "learned": {"kind": "learned", "grid": [4, 4]},
-    "mixed": {"kind": "mixed_rope"},
-}
 
 
 @pytest.mark.parametrize("name", SPECS)
@@ -98,7 +88,7 @@ def test_two_processes_compute_what_one_does(name: str, optimizer: str, sharded:
 
     Sharded, each keeps about half of the moments, and one process alone continues from their checkpoint.
     """
-    script = str(Path(__file__).parent / "two_processes.py")
+    script = str(Path(__file__).parents[1] / "helpers" / "two_processes.py")
     command = [sys.executable, script, "0", str(tmp_path), name, optimizer, sharded]
     processes = [subprocess.Popen([*command[:2], str(rank), *command[3:]]) for rank in (0, 1)]
     assert [process.wait(timeout=240) for process in processes] == [0, 0]
