@@ -9,16 +9,12 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
-from rpe2d_bench.analysis.statistics import Estimate, Gap, estimate, paired
+from rpe2d_bench.analysis.statistics import Basis, Estimate, Gap, estimate
 from rpe2d_bench.analysis.vocabulary import Metric, describe, resolve_metric
 from rpe2d_bench.errors import UserError
 from rpe2d_bench.storage.records import Record, Resolution
 
-# A model counts as undertrained when, at its train resolution, its excess over the floor is more than this multiple
-# of the reference method's (unless a comparison by images does not separate the two), or its samples are recognised
-# this much less often. "Has not reached the baselines' quality" needs some number; these are choices, not results.
-UNDERTRAINED_EXCESS = 1.5
-UNDERTRAINED_ACCURACY = 0.05
+FLOOR, REFERENCE = "real images", "reference"  # the sides of a comparison that is the floor
 
 
 @dataclass(frozen=True)
@@ -26,10 +22,13 @@ class Results:
     """The records of one run and the experiment they belong to."""
 
     records: list[Record]
-    # Paired comparisons by images, where they were made: metric, train_resolution, test_resolution, method, against,
-    # difference, low, high, p_adjusted, seeds, covers (analysis.paired_bootstrap.Comparison's fields).
+    # Comparisons by images, where they were made: metric, train_resolution, test_resolution and the fields of
+    # analysis.paired_bootstrap.Comparison; those of the floor have FLOOR and REFERENCE for methods.
     comparisons: list[dict[str, Any]] = field(default_factory=list)
     order: tuple[str, ...] = ()  # methods in the order of their colours, where it is not that of the experiment
+    _differences: dict[tuple[Any, ...], dict[tuple[str, str], Gap]] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
 
     def __post_init__(self) -> None:
         if not self.records:
@@ -116,6 +115,13 @@ class Results:
         return name if name in self.methods else None
 
     @cached_property
+    def resizing(self) -> str | None:
+        """The control that generates at the train resolution and enlarges; the reference's where several models do."""
+        found = [name for name, spec in self.methods.items() if spec.get("upscale") and not spec.get("refine")]
+        model = self.methods[self.reference].get("model") if self.reference else None
+        return next((name for name in found if self.methods[name].get("model") == model), next(iter(found), None))
+
+    @cached_property
     def digest(self) -> str:
         """sha256 over the records, in an order that does not depend on when they were written."""
         lines = sorted(record.model_dump_json() for record in self.records)
@@ -172,33 +178,47 @@ class Results:
         return estimate([record.metrics[metric.key] * metric.factor for record in found])
 
     def difference(self, method: str, other: str, train: Resolution, test: Resolution, metric: Metric) -> Gap | None:
-        """method - other, by images where that was worked out, else paired over seeds."""
-        if known := self._compared.get((metric.key, train, test, method, other)):
-            return known.times(metric.factor)
-        if known := self._compared.get((metric.key, train, test, other, method)):
-            return known.reversed().times(metric.factor)
-        found = paired(self.by_seed(method, train, test, metric), self.by_seed(other, train, test, metric))
-        if found is None:
-            return None
-        identical = found.mean == 0 and not found.spread
-        return Gap(found.mean, found.n, found.low, found.high, found.excludes_zero and not identical, "seeds")
+        """method - other, paired over seeds, or by images with one seed; None where they coincide or share no seed."""
+        where = (train, test, metric.key)
+        if where not in self._differences:
+            from rpe2d_bench.analysis.differences import differences
+
+            self._differences[where] = differences(self, train, test, metric)
+        return self._differences[where].get((method, other))
+
+    def coincide(self, method: str, other: str, train: Resolution, test: Resolution) -> bool:
+        """Whether two methods are the same images there, in every seed."""
+        ours, theirs = ({(r.seed, r.key) for r in self.cell(name, train, test)} for name in (method, other))
+        return bool(ours) and ours == theirs
+
+    def by_images(
+        self, method: str, other: str, train: Resolution, test: Resolution, metric: Metric
+    ) -> tuple[Gap, float, float] | None:
+        """What analysis.significance found with one seed: method - other as recorded, p, and p of equivalence (1)."""
+        for one, against in ((method, other), (other, method)):
+            if entry := self._compared.get((metric.key, train, test, one, against)):
+                gap = Gap(entry["difference"], entry["seeds"], entry["low"], entry["high"], False, "samples")
+                return gap if one == method else gap.reversed(), entry["p"], 1.0
+        return None
 
     @cached_property
-    def _compared(self) -> dict[tuple[str, Resolution, Resolution, str, str], Gap]:
+    def _compared(self) -> dict[tuple[Any, ...], dict[str, Any]]:
         found = {}
         for entry in self.comparisons:
             where = (as_resolution(entry["train_resolution"]), as_resolution(entry["test_resolution"]))
-            basis = "samples" if entry["covers"] == "samples only" else "seeds and samples"
-            gap = Gap(
-                entry["difference"], entry["seeds"], entry["low"], entry["high"], entry["p_adjusted"] <= 0.05, basis
-            )
-            found[entry["metric"], *where, entry["method"], entry["against"]] = gap
+            if entry["covers"] == "samples only":  # older versions resampled five seeds, which is too lenient
+                found[entry["metric"], *where, entry["method"], entry["against"]] = entry
         return found
 
-    def basis(self, metric: Metric) -> str:
+    def basis(self, metric: Metric) -> Basis:
         """What 'separated' rests on for a metric."""
-        kinds = {gap.basis for key, gap in self._compared.items() if key[0] == metric.key}
-        return kinds.pop() if len(kinds) == 1 else "seeds"
+        by_images = {key[0] for key in self._compared if key[3:] != (FLOOR, REFERENCE)}
+        return "samples" if len(self.seeds) == 1 and metric.key in by_images else "seeds"
+
+    def floor_interval(self, train: Resolution, test: Resolution, metric: Metric) -> Gap | None:
+        """Real images against the reference with an interval by images, where that was worked out."""
+        found = self.by_images(FLOOR, REFERENCE, train, test, metric)
+        return None if found is None else found[0].times(metric.factor)
 
     def state(self, method: str, train: Resolution, test: Resolution) -> str:
         """'ok', 'partial' (seeds absent or failed), 'failed' or 'missing'."""

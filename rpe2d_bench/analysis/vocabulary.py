@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from rpe2d_bench.analysis.statistics import Scale
 from rpe2d_bench.errors import unknown
 from rpe2d_bench.storage.records import Resolution
 
@@ -30,12 +31,20 @@ class Metric:
         return not self.key.startswith(OF_MODELS)
 
     @property
+    def scale(self) -> Scale:
+        """On what trained models are compared: distances by ratio, shares by odds ratio, all else by difference."""
+        if self.key.split("_")[0] in DISTANCES:
+            return "ratio"
+        return "odds ratio" if self.unit == "%" else "difference"
+
+    @property
     def heading(self) -> str:
         """'KID-glyphnet × 1000 ↓'."""
         scale = {1.0: "", 100.0: " (%)"}.get(self.factor, f" × {self.factor:g}")
         return f"{self.label}{scale} {self.arrow}".rstrip()
 
 
+DISTANCES = ("kid", "fd", "fid", "sfid")  # seeds move them by a factor, not by an amount
 OF_MODELS = ("attention_entropy", "denoising_loss")  # prefixes of metrics that look into the model
 
 # prefix of the recorded name -> (label, better, factor, explanation)

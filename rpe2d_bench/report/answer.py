@@ -6,15 +6,16 @@ from dataclasses import dataclass
 
 from rpe2d_bench.analysis.quality import findings
 from rpe2d_bench.analysis.results import Results
-from rpe2d_bench.analysis.statistics import BASES
+from rpe2d_bench.analysis.statistics import BASES, SEEDS_FOR_A_CLAIM
 from rpe2d_bench.analysis.vocabulary import Metric, scale_label, size_label
 from rpe2d_bench.report.tables import number
 from rpe2d_bench.storage.records import Resolution
 
-VERDICTS = ("significant", "a lead", "not separated")  # of a difference: analysis.statistics.Gap.verdict
+VERDICTS = ("significant", "a lead", "level", "not separated")  # of a difference: analysis.statistics.Gap.words
 AGAINST = {  # verdict -> of a worse method, of a better one
     "significant": ("significantly worse", "significantly better"),
     "a lead": ("trails", "leads"),
+    "level": ("level", "level"),
     "not separated": ("not separated", "not separated"),
 }
 
@@ -56,7 +57,7 @@ def runner_up(results: Results, metric: Metric, train: Resolution, test: Resolut
         return None
     second = (min if metric.better == "lower" else max)(rest, key=lambda name: rest[name])
     gap = results.difference(second, best[0], train, test, metric)
-    return second, gap.verdict if gap else "not separated"
+    return second, gap.words if gap else "not separated"
 
 
 def _winners(results: Results, metric: Metric, train: Resolution) -> list[Sentence]:
@@ -116,7 +117,7 @@ def _against_reference(results: Results, metric: Metric, train: Resolution) -> l
             if gap is None:
                 continue
             lower = (gap.mean < 0) == (metric.better == "lower")
-            groups.setdefault(AGAINST[gap.verdict][lower], []).append(size_label(test))
+            groups.setdefault(AGAINST[gap.words][lower], []).append(size_label(test))
         words = dict.fromkeys(word for pair in AGAINST.values() for word in reversed(pair))
         sentence = [f"{word} at {join(groups[word])} px" for word in words if word in groups]
         if sentence:
@@ -159,11 +160,12 @@ def _cautions(results: Results) -> list[Sentence]:
     metric = results.main_metric
     if metric and (len(results.seeds) > 1 or results.comparisons):
         basis = results.basis(metric)
-        text = f"'Separated' means that the 95 % interval of the difference does not contain zero ({BASES[basis]})."
-        if basis == "seeds":
-            text += " Many comparisons are made here; one in twenty would be called separated by chance."
-        text += " It is called significant with five or more training seeds and correction for many comparisons, and"
-        out.append(Sentence("caution", text + " a lead with less: then it is about these trained models."))
+        text = (
+            f"'Separated' means 5 % after Holm's correction over each method against {results.reference or 'the rest'}"
+        )
+        text += f"{f' and against {results.resizing}' if results.resizing else ''}, per size ({BASES[basis]})."
+        text += f" It is called significant with {SEEDS_FOR_A_CLAIM} or more training seeds, and a lead with less, or"
+        out.append(Sentence("caution", text + " for other pairs. 'Level' means shown to be within a factor of 1.25."))
     return out
 
 

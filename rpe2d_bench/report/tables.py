@@ -137,7 +137,7 @@ def difference_table(results: Results, metric: Metric, train: Resolution) -> Tab
     if reference is None:
         return None
     tests = results.resolutions[train]
-    rows = []
+    rows, scales = [], set()
     for method in results.methods:
         if method == reference:
             continue
@@ -145,20 +145,25 @@ def difference_table(results: Results, metric: Metric, train: Resolution) -> Tab
         for test in tests:
             found = results.difference(method, reference, train, test, metric)
             state = results.state(method, train, test)
-            value = None if found is None else Estimate(found.mean, found.n, None, found.low, found.high)
-            cells.append(Cell(state if found or state != "ok" else "missing", value, asked=len(results.seeds),
+            if found is None and state == "ok":
+                state = "same images" if results.coincide(method, reference, train, test) else "missing"
+            scales |= {found.scale} if found else set()
+            cells.append(Cell(state, found.shown if found else None, asked=len(results.seeds),
                               significant=found is not None and found.separated, interval=True))  # fmt: skip
         rows.append(_row(results, method, train, cells))
-    better = {"lower": "below zero: better", "higher": "above zero: better"}.get(metric.better or "", "")
+    kind = " or ".join(sorted(scales)) or metric.scale
+    side = {"lower": "below", "higher": "above"}.get(metric.better or "")
+    better = f"{side} {'zero' if kind == 'difference' else 'one'}: better" if side else "no direction known"
     return Table(
         f"{metric.key}_train_{size_label(train).replace('×', 'x')}_against_{reference}",
-        f"{metric.label} minus that of {reference}, trained at {size_label(train)} px",
+        f"{metric.label} against {reference} ({kind}), trained at {size_label(train)} px",
         *_columns(train, tests),
         rows,
         None,
         [
-            f"Mean difference over seeds with its 95 % interval ({better}).".replace(" ()", ""),
-            f"Bold: separated from zero. Intervals: {BASES[results.basis(metric)]}.",
+            f"Mean {kind} over seeds with its 95 % interval ({better}; {BASES[results.basis(metric)]}).",
+            "Bold: separated at 5 % after Holm's correction over each method against the reference and against"
+            " resizing, at this size.",
         ],
     )
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -14,11 +13,11 @@ from matplotlib.figure import Figure
 from rpe2d_bench.analysis.results import Results
 from rpe2d_bench.analysis.vocabulary import Metric, legend_label, scale_label, size_label
 from rpe2d_bench.report import formats
-from rpe2d_bench.report.changes import RESTS, Changes
+from rpe2d_bench.report.changes import Changes
 from rpe2d_bench.report.context import files_of_table
 from rpe2d_bench.report.drawing import Drawing, drawing
-from rpe2d_bench.report.figures import bar, metric_curve, paper_style
-from rpe2d_bench.report.palette import COLOURS, styles_of
+from rpe2d_bench.report.figures import metric_curve, paper_style
+from rpe2d_bench.report.palette import COLOURS, styles, styles_of
 from rpe2d_bench.report.plain import PlainTable
 from rpe2d_bench.report.strip_view import of_two
 from rpe2d_bench.report.strips import strips
@@ -31,15 +30,13 @@ def write_comparison(
     second: list[Record],
     out: Path,
     stores: tuple[Path, Path] | None = None,
-    compared: Sequence[dict[str, Any]] = (),
 ) -> Path:
     """Write index.html, the tables and the figures into `out`; an older comparison there is replaced.
 
-    `stores`: where the images of the two runs lie. `compared`: what
-    rpe2d_bench.analysis.significance.separate_runs found.
+    `stores`: where the images of the two runs lie.
     """
     order = tuple(dict.fromkeys([*Results(first).methods, *Results(second).methods]))
-    changes = Changes(Results(first, order=order), Results(second, order=order), tuple(compared))
+    changes = Changes(Results(first, order=order), Results(second, order=order))
     metric = changes.metrics[0]
     out = Path(out)
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -61,6 +58,8 @@ def write_comparison(
                 )
             )
         tables = [changes.table(each, train) for each in changes.metrics]
+        tables[1:1] = [changes.beside(metric, train)]
+        tables += [changes.beside(each, train) for each in changes.metrics[1:]]
         for table in tables:
             (fresh / "tables").mkdir(exist_ok=True)
             (fresh / "tables" / f"{table.name}.csv").write_text(formats.csv_text(table))
@@ -76,7 +75,7 @@ def write_comparison(
             }
         )
     page = environment().get_template("versus.html.j2")
-    look = {method: styles_of(changes.first)[method] for method in changes.methods}
+    look = styles(order)
     (fresh / "index.html").write_text(
         page.render(
             changes=changes,
@@ -111,7 +110,7 @@ def _strips(changes: Changes, train: Resolution, stores: tuple[Path, Path]) -> d
 
 
 def change_figure(changes: Changes, metric: Metric, train: Resolution) -> Drawing:
-    """second - first over test resolution: one row of points per size, zero as a line."""
+    """second against first over test resolution: one row of points per size, no change as a line."""
     tests = changes.resolutions[train]
     look = {method: styles_of(changes.first)[method] for method in changes.methods}
     with paper_style():
@@ -119,37 +118,26 @@ def change_figure(changes: Changes, metric: Metric, train: Resolution) -> Drawin
         axes = figure.subplots()
         for number, (method, style) in enumerate(look.items()):
             shift = 0.7 * ((number + 0.5) / len(look) - 0.5)
-            points = [(i + shift, found) for i, test in enumerate(tests)
-                      if (found := changes.gap(method, train, test, metric)[0])]  # fmt: skip
-            (drawn,) = axes.plot([x for x, _ in points], [found.mean for _, found in points], linestyle="none",
+            shown = {i + shift: gap.shown for i, test in enumerate(tests)
+                     if (gap := changes.gap(method, train, test, metric))}  # fmt: skip
+            (drawn,) = axes.plot(list(shown), [found.mean for found in shown.values()], linestyle="none",
                                  color=style.colour, marker=style.marker, label=legend_label(method))  # fmt: skip
             drawn.set_gid(f"series-{style.index}-change")
-            ends = []
-            for i, test in enumerate(tests):
-                found, _ = changes.gap(method, train, test, metric)
-                if found and found.low is not None and found.high is not None:
-                    by_images = changes.basis(metric) != "seeds"
-                    each = changes.by_seed(method, train, test, metric)
-                    ends.append((i + shift, *((found.low, found.high) if by_images else bar(found, each))))
+            ends = [(x, found.low, found.high) for x, found in shown.items() if found.low is not None]
             if ends:
                 bars = axes.vlines(*zip(*ends, strict=True), color=style.colour, linewidth=1.0)
                 bars.set_gid(f"series-{style.index}-changebars")
-        axes.axhline(0, color="#808080", linewidth=0.8)
+        axes.axhline(0 if metric.scale == "difference" else 1, color="#808080", linewidth=0.8)
         axes.set_xticks(range(len(tests)), [f"{size_label(test)}\n{scale_label(test, train)}" for test in tests])
         axes.set_xlabel("test resolution (pixels, scale)")
-        axes.set_ylabel(f"change of {metric.label}")
+        axes.set_ylabel(f"{metric.scale} of {metric.label}")
         axes.grid(axis="x", visible=False)
         figure.legend(loc="outside right center")
     return drawing(
         figure,
         f"{metric.key}_train_{size_label(train).replace('×', 'x')}_change",
         f"Change of {metric.label}",
-        f"{metric.label} of {changes.names[1]} minus {changes.names[0]} for {len(changes.methods)} methods.",
-        f"{metric.label}: second run minus first. Bars: "
-        + (
-            "95 % interval over the shared seeds, with two seeds both values (the table has the interval); no bar: one"
-            " shared seed."
-            if changes.basis(metric) == "seeds"
-            else f"95 % interval ({RESTS[changes.basis(metric)]})."
-        ),
+        f"{metric.label} of {changes.names[1]} against {changes.names[0]} for {len(changes.methods)} methods.",
+        f"{metric.label}: second run against first ({metric.scale}). Bars: 95 % interval over the shared seeds;"
+        " no bar: one shared seed.",
     )
