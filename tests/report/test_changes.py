@@ -30,7 +30,7 @@ def two_runs(seeds: int, factor: float = 3.0) -> tuple[list[Record], list[Record
     return first, second
 
 
-def test_what_moved_is_said_from_five_shared_seeds_on() -> None:
+def test_what_moved_is_named_from_five_shared_seeds_on() -> None:
     changes = Changes(*(Results(run) for run in two_runs(5)))
     gap = changes.gap("yarn", TRAIN, TEST, KID)
     assert gap is not None
