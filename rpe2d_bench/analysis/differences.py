@@ -24,8 +24,8 @@ Group = tuple[str, ...]  # methods that coincide
 
 def differences(results: Results, train: Resolution, test: Resolution, metric: Metric) -> Pairs:
     """(method, other) -> method - other, for all that do not coincide and share a seed; in both directions."""
-    groups = distinct(results, train, test)
-    columns = {group: column(results, group[0], train, test, metric) for group in groups}
+    columns = distinct(results, train, test, metric)
+    groups = list(columns)
     scale = common_scale(
         metric, [record.metrics[metric.key] for column in columns.values() for record in column.values()]
     )
@@ -53,14 +53,14 @@ def differences(results: Results, train: Resolution, test: Resolution, metric: M
     return found
 
 
-def distinct(results: Results, train: Resolution, test: Resolution) -> list[Group]:
-    """The methods of a size, those together that are the same images in every seed."""
-    groups: dict[frozenset[tuple[int | None, str]], list[str]] = {}
-    for method in results.methods:
-        found = [record for record in results.cell(method, train, test) if record.status == "ok"]
+def distinct(results: Results, train: Resolution, test: Resolution, metric: Metric) -> dict[Group, dict[int, Record]]:
+    """The methods of a size with their records by seed; together where those are the same in every seed."""
+    groups: dict[frozenset[tuple[int, str]], list[str]] = {}
+    columns = {method: column(results, method, train, test, metric) for method in results.methods}
+    for method, found in columns.items():
         if found:
-            groups.setdefault(frozenset((record.seed, record.key) for record in found), []).append(method)
-    return [tuple(group) for group in groups.values()]
+            groups.setdefault(frozenset((seed, record.key) for seed, record in found.items()), []).append(method)
+    return {tuple(group): columns[group[0]] for group in groups.values()}
 
 
 def column(results: Results, method: str, train: Resolution, test: Resolution, metric: Metric) -> dict[int, Record]:

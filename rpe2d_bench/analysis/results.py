@@ -188,7 +188,9 @@ class Results:
 
     def coincide(self, method: str, other: str, train: Resolution, test: Resolution) -> bool:
         """Whether two methods are the same images there, in every seed."""
-        ours, theirs = ({(r.seed, r.key) for r in self.cell(name, train, test)} for name in (method, other))
+        ours, theirs = (
+            {(r.seed, r.key) for r in self.cell(name, train, test) if r.stage == "measure"} for name in (method, other)
+        )
         return bool(ours) and ours == theirs
 
     def by_images(
