@@ -1,5 +1,6 @@
 """The methods RPE-2D is compared with, one file each; the tables below are all there is to register."""
 
+from baselines.anchored import AnchoredPositions
 from baselines.crop_true import CropTruePositions
 from baselines.dominant import Dominant
 from baselines.dype import DyPEInterpolated, DyPENTK
@@ -12,6 +13,7 @@ from baselines.ntk import NTK
 from baselines.ntk_by_parts import NTKByParts
 from baselines.ntk_lumina import NTKLumina
 from baselines.proportional import ProportionalLog, ProportionalSqrt
+from baselines.random_stride import RandomStride
 from baselines.riflex import RIFLEx
 from baselines.shift_scale_jitter import ShiftScaleJitter
 from baselines.time_aware import TimeAware
@@ -22,6 +24,8 @@ POSITIONS: dict[str, type] = {
     "fractional": FractionalPositions,
     "shift_scale_jitter": ShiftScaleJitter,
     "crop_true": CropTruePositions,
+    "random_stride": RandomStride,
+    "anchored": AnchoredPositions,
 }
 
 FREQUENCIES: dict[str, type] = {
