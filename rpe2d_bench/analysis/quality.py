@@ -19,7 +19,7 @@ from rpe2d_bench.storage.records import Resolution
 UNDERTRAINED_EXCESS = 1.5
 UNDERTRAINED_LOSS = 1.05
 UNDERTRAINED_SHARES = {"accuracy": 0.05, "precision": 0.10}
-LOSS = ("path", "prediction", "time_mean", "time_std")  # options of `train:` that change what the loss means
+LOSS = ("path", "prediction", "time_mean", "time_std", "at")  # what changes what a loss means, the resolution included
 MEMORIZED = 3.0  # standard errors above one half that count as memorization
 
 
@@ -87,7 +87,8 @@ def _behind(results: Results, model: str, train: Resolution) -> str | None:
 def _loss_behind(results: Results, model: str, train: Resolution) -> str | None:
     """Whether the validation loss is behind the reference model's, where both mean the same loss."""
     rival = str(results.methods[str(results.reference)].get("model"))
-    recipes = [(results.experiment.get("models") or {}).get(name, {}).get("train") or {} for name in (model, rival)]
+    entries = [(results.experiment.get("models") or {}).get(name) or {} for name in (model, rival)]
+    recipes = [{**(entry.get("train") or {}), "at": entry.get("resolution")} for entry in entries]
     ours, theirs = (
         [
             record.metrics["validation_loss"]
