@@ -13,6 +13,7 @@ UV ?= $(shell command -v uv 2>/dev/null)
 export RAY_USAGE_STATS_ENABLED := 0
 export MLFLOW_DISABLE_TELEMETRY := true
 export PYTHONDONTWRITEBYTECODE :=
+export NO_MKDOCS_2_WARNING := 1
 
 FROM := $(if $(CONSTRAINTS),--constraint $(CONSTRAINTS)) $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
 ifeq ($(strip $(TORCH_INDEX)),)
@@ -29,7 +30,7 @@ PYTEST = $(BIN)/python -m pytest -n 2 --dist worksteal
 NARROW := ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 MKL_ENABLE_INSTRUCTIONS=AVX2
 NUMERIC := tests/encodings tests/models tests/diffusion tests/metrics tests/train tests/test_narrow.py
 
-.PHONY: quick run test test-slow test-avx2 test-lowest test-newest lock install install-dev lint bench clean
+.PHONY: quick run test test-slow test-avx2 test-lowest test-newest lock install install-dev lint bench docs clean
 
 quick: $(VENV)/installed
 	$(BIN)/rpe2d-bench run experiments/quick.yaml
@@ -67,6 +68,10 @@ lint: $(VENV)/installed-dev
 bench: $(VENV)/installed-bench
 	$(BIN)/python -m benchmarks
 
+# The documentation as a site of static files: site/index.html
+docs: $(VENV)/installed-docs
+	$(BIN)/mkdocs build
+
 install: $(VENV)/installed
 install-dev: $(VENV)/installed-dev
 
@@ -74,7 +79,7 @@ install-dev: $(VENV)/installed-dev
 lock:
 	rm -rf .venv-lock
 	$(PYTHON) -m venv .venv-lock
-	.venv-lock/bin/pip install --quiet --no-compile $(if $(TORCH),torch==$(TORCH)) --editable ".[dev,photographs,latents,search,bench]"
+	.venv-lock/bin/pip install --quiet --no-compile $(if $(TORCH),torch==$(TORCH)) --editable ".[dev,docs,photographs,latents,search,bench]"
 	.venv-lock/bin/python scripts/lock.py > constraints.txt.new
 	mv constraints.txt.new constraints.txt
 	rm -rf .venv-lock
@@ -97,5 +102,9 @@ $(VENV)/installed-bench: pyproject.toml $(CONSTRAINTS) | $(VENV)/bin/python
 	@$(BIN)/python scripts/torch_build.py
 	touch $@ $(VENV)/installed $(VENV)/installed-dev
 
+$(VENV)/installed-docs: pyproject.toml $(CONSTRAINTS) | $(VENV)/bin/python
+	$(call install,.[docs])
+	touch $@ $(VENV)/installed
+
 clean:
-	rm -rf .venv .venv-* runs .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-* runs site .pytest_cache .mypy_cache .ruff_cache .hypothesis

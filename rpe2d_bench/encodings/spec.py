@@ -17,11 +17,11 @@ from pydantic import TypeAdapter, ValidationError
 
 from rpe2d_bench.config.values import allows_bool, holds_bool, holds_infinite, short
 from rpe2d_bench.encodings.interface import Frequencies, LogitScale, PositionalEncoding, Positions
-from rpe2d_bench.encodings.table import ENCODINGS, FREQUENCIES, LOGIT_SCALES, POSITIONS, Table
+from rpe2d_bench.encodings.table import ENCODINGS, FREQUENCIES, LOGIT_SCALES, POSITIONS, Methods
 from rpe2d_bench.errors import OptionError, UserError, suggestion
 
 Spec = Mapping[str, Any]
-RULES: dict[type, Table] = {Positions: POSITIONS, Frequencies: FREQUENCIES, LogitScale: LOGIT_SCALES}
+RULES: dict[type, Methods] = {Positions: POSITIONS, Frequencies: FREQUENCIES, LogitScale: LOGIT_SCALES}
 FROM_MODEL = ("width", "head_width", "heads")
 
 
@@ -73,7 +73,7 @@ def resolve(spec: Spec, where: str = "encoding") -> tuple[Callable[..., Any], di
     return cls, values
 
 
-def rule(table: Table, spec: Spec, where: str) -> Any:
+def rule(table: Methods, spec: Spec, where: str) -> Any:
     """One rule (positions, frequencies or logit scale) from its mapping."""
     cls, options = named(table, spec, where)
     if not dataclasses.is_dataclass(cls):
@@ -85,7 +85,7 @@ def rule(table: Table, spec: Spec, where: str) -> Any:
     return checked(TypeAdapter(cls), options, where)
 
 
-def named(table: Table, spec: Spec, where: str) -> tuple[Callable[..., Any], dict[str, Any]]:
+def named(table: Methods, spec: Spec, where: str) -> tuple[Callable[..., Any], dict[str, Any]]:
     if not isinstance(spec, Mapping) or not isinstance(spec.get("kind"), str):
         raise UserError(f"{where} is a mapping with a kind, for example {{kind: {next(iter(table))}}}; got {spec!r}")
     try:

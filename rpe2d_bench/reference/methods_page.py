@@ -17,9 +17,9 @@ from rpe2d_bench.encodings.conformance import parity
 from rpe2d_bench.encodings.interface import PositionalEncoding
 from rpe2d_bench.encodings.source import Source
 from rpe2d_bench.encodings.spec import FROM_MODEL, RULES, schema
-from rpe2d_bench.encodings.table import ENCODINGS, FREQUENCIES, LOGIT_SCALES, POSITIONS, Table
+from rpe2d_bench.encodings.table import ENCODINGS, FREQUENCIES, LOGIT_SCALES, POSITIONS, Methods
 
-SECTIONS: tuple[tuple[str, str, Table], ...] = (
+SECTIONS: tuple[tuple[str, str, Methods], ...] = (
     ("Positions", "positions", POSITIONS),
     ("Frequencies", "frequencies", FREQUENCIES),
     ("Logit scales", "logit_scale", LOGIT_SCALES),
@@ -105,7 +105,7 @@ def defaults(cls: Callable[..., Any]) -> str:
     return ", ".join(f"`{name}: {yaml(value)}`" for name, value in shown.items())
 
 
-def rule_name(table: Table, rule: Any) -> str:
+def rule_name(table: Methods, rule: Any) -> str:
     """The name under which a default rule stands in its table."""
     return next(name for name, cls in table.items() if cls is type(rule))
 

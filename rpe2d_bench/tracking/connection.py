@@ -51,7 +51,7 @@ def connect(uri: str) -> MlflowClient:
     from mlflow import MlflowClient
 
     for noisy in ("mlflow", "alembic", "sqlalchemy", "urllib3.connectionpool"):
-        logging.getLogger(noisy).setLevel(logging.ERROR)
+        logging.getLogger(noisy).setLevel(logging.CRITICAL)  # what fails is raised, too, and becomes one sentence
 
     path = sqlite_path(uri)
     if path is None:
@@ -61,6 +61,9 @@ def connect(uri: str) -> MlflowClient:
     stray = None if quoted.exists() else quoted  # MLflow makes the folder as it is quoted, beside the real one
     check_database(path)
     with alone(path):  # several processes that open a new SQLite store together break it for good
+        if _never_finished(path):
+            for ending in ("", "-wal", "-shm", "-journal"):
+                path.with_name(path.name + ending).unlink(missing_ok=True)
         client = MlflowClient(tracking_uri=uri)
         client.search_experiments(max_results=1)
         with sqlite3.connect(path, timeout=5) as database:
@@ -90,6 +93,21 @@ def check_database(path: Path) -> None:
         f"the MLflow database {path} is damaged ({reason}); it is only a view of the records: `rpe2d-bench sync` puts"
         " it aside and makes a new one"
     )
+
+
+def _never_finished(path: Path) -> bool:
+    """Whether making the tables was cut short, by a kill or a full disk: MLflow could not open them, nor go on."""
+    if not path.is_file() or not path.stat().st_size:
+        return False
+    try:
+        with closing(sqlite3.connect(path, timeout=5)) as database:
+            tables = {name for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+            if "runs" in tables and database.execute("SELECT 1 FROM runs LIMIT 1").fetchone():
+                return False
+            stamped = "alembic_version" in tables and database.execute("SELECT 1 FROM alembic_version").fetchone()
+            return not stamped or any(name.startswith("_alembic_tmp") for name in tables)
+    except sqlite3.DatabaseError:
+        return False  # check_database names what is damaged
 
 
 def set_aside(path: Path) -> Path | None:

@@ -1,10 +1,8 @@
 """The merged tables: complete, read-only, unambiguous, and helpful about names they lack."""
 
-from importlib.metadata import EntryPoint
-
 import pytest
 
-from rpe2d_bench.encodings import ENCODINGS, FREQUENCIES, LOGIT_SCALES, POSITIONS, table
+from rpe2d_bench.encodings import ENCODINGS, FREQUENCIES, LOGIT_SCALES, POSITIONS
 from rpe2d_bench.errors import UserError
 
 
@@ -39,15 +37,3 @@ def test_unknown_names_come_with_a_suggestion() -> None:
 def test_tables_are_read_only() -> None:
     with pytest.raises(TypeError):
         FREQUENCIES["mine"] = dict  # type: ignore[index]
-
-
-def test_a_name_claimed_twice_names_both_claimants() -> None:
-    with pytest.raises(UserError, match="frequencies 'ntk' is defined by both baselines and other"):
-        table.merge({"baselines": {"ntk": dict}, "other": {"ntk": list}}, "frequencies")
-
-
-def test_a_module_that_cannot_be_imported_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    broken = EntryPoint(name="theirs", value="no_such_module", group=table.GROUP)
-    monkeypatch.setattr(table, "entry_points", lambda group: [broken])
-    with pytest.raises(UserError, match=r"'theirs'.*cannot import 'no_such_module'"):
-        list(table.Table("FREQUENCIES", "frequencies"))

@@ -24,7 +24,7 @@ from rpe2d_bench.encodings.conformance.positions import POSITION_DEMANDS
 from rpe2d_bench.encodings.conformance.rules import FREQUENCY_DEMANDS, LOGIT_SCALE_DEMANDS
 from rpe2d_bench.encodings.interface import Context, PositionalEncoding
 from rpe2d_bench.encodings.spec import FROM_MODEL, schema
-from rpe2d_bench.encodings.table import ENCODINGS, FREQUENCIES, LOGIT_SCALES, POSITIONS, Table
+from rpe2d_bench.encodings.table import ENCODINGS, FREQUENCIES, LOGIT_SCALES, POSITIONS, Methods
 from rpe2d_bench.errors import UserError, unknown
 
 DEMANDS: dict[str, tuple[Demand, ...]] = {
@@ -33,7 +33,7 @@ DEMANDS: dict[str, tuple[Demand, ...]] = {
     "logit_scale": LOGIT_SCALE_DEMANDS,
     "encoding": ENCODING_DEMANDS,
 }
-TABLES: dict[str, Table] = {
+TABLES: dict[str, Methods] = {
     "positions": POSITIONS,
     "frequencies": FREQUENCIES,
     "logit_scale": LOGIT_SCALES,
