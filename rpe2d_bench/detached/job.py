@@ -40,7 +40,9 @@ def prepare(path: Path, overrides: Sequence[str], only: Sequence[str]) -> dict[s
         trial.stage.check_inputs()
         for measure in trial.distinct():
             assert isinstance(measure.generated, SampleStage)
-            samples.setdefault(measure.generated.key, _written(measure.generated))
+            for sample in (measure.generated.start, measure.generated):
+                if sample is not None:
+                    samples.setdefault(sample.key, _written(sample))
     return {
         "format": FORMAT,
         "run": plan.run,
@@ -85,15 +87,16 @@ def resolved(job: dict[str, Any], data: str | None = None, autoencoder: str | No
             spec = fields["latents"]["spec"] | ({} if autoencoder is None else {"path": autoencoder})
             fields["latents"] = LatentSpace(**{**fields["latents"], "spec": spec})
         trained[written["key"]] = labels[written["label"]] = _keyed(TrainStage(**fields), written["key"])
-    samples = []
+    samples: dict[str, SampleStage] = {}
     for written in job["samples"]:
         fields = dict(written["stage"])
         fields["train"], fields["sampler"] = trained[fields["train"]], Sampler(**fields["sampler"])
         fields["resolution"], fields["conditioning"] = tuple(fields["resolution"]), tuple(fields["conditioning"])
         counts = fields.get("class_counts")
         fields["class_counts"] = None if counts is None else tuple(counts)
-        samples.append(_keyed(SampleStage(**fields), written["key"]))
-    return Job(job["run"], Resources(**job["resources"]), labels, samples)
+        fields["start"] = samples.get(fields.get("start") or "")
+        samples[written["key"]] = _keyed(SampleStage(**fields), written["key"])
+    return Job(job["run"], Resources(**job["resources"]), labels, list(samples.values()))
 
 
 def _keyed(stage: Any, key: str) -> Any:

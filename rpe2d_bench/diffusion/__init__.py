@@ -2,6 +2,18 @@
 
 from rpe2d_bench.diffusion.objectives import draw_times, noised
 from rpe2d_bench.diffusion.paths import PATHS, Path, path
-from rpe2d_bench.diffusion.samplers import SAMPLERS, evaluations, guided, sampler, times
+from rpe2d_bench.diffusion.samplers import SAMPLERS, evaluations, guided, sampler, steps_from, times
 
-__all__ = ["PATHS", "SAMPLERS", "Path", "draw_times", "evaluations", "guided", "noised", "path", "sampler", "times"]
+__all__ = [
+    "PATHS",
+    "SAMPLERS",
+    "Path",
+    "draw_times",
+    "evaluations",
+    "guided",
+    "noised",
+    "path",
+    "sampler",
+    "steps_from",
+    "times",
+]

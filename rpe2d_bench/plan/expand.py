@@ -289,6 +289,8 @@ def _cells(
             sampler = experiment.sampler_of(name)
             sample = _sample_stage(stage, method.replacements, sampler, generated, reference.count, method.conditioning)
             sample = dataclasses.replace(sample, labels=labels.kind, class_counts=labels.counts)
+            if method.refine is not None and resolution != stage.resolution:
+                sample = _refined(sample, resolution, sampler, method.refine)
             measure = MeasureStage(sample, reference, training, inside, labels.kind)
             shape = sampling_shape(stage, most, experiment.resources, guided=sampler.guidance != 1.0)
             measure = precisions.of_sampling(measure, shape)
@@ -305,6 +307,7 @@ def _sample_stage(
     resolution: Resolution,
     count: int,
     conditioning: tuple[float, float, float],
+    begin: float = 1.0,
 ) -> SampleStage:
     from rpe2d_bench.diffusion import times
     from rpe2d_bench.encodings import build, realised_digest, replaced
@@ -317,8 +320,14 @@ def _sample_stage(
     spec = replaced(stage.encoding, replacements)
     options = preset(stage.model.preset)
     encoding = build(spec, width=options.width, heads=options.heads)
-    realised = realised_digest(encoding, grid, stage.grid, times(sampler.steps, float(sampler.shift))[:-1])
+    realised = realised_digest(encoding, grid, stage.grid, times(sampler.steps, float(sampler.shift), begin)[:-1])
     if encoding.state_dict():
         # What a learned encoding realises is known only after training: its description stands for it.
         realised = content_key("encoding", 1, {"encoding": canonical(spec), "grid": str(grid)})
     return SampleStage(stage, replacements, realised, sampler, resolution, count, stage.seed, conditioning)
+
+
+def _refined(small: SampleStage, resolution: Resolution, sampler: Sampler, begin: float) -> SampleStage:
+    """Images of the train resolution, enlarged, renoised and denoised at another one."""
+    target = _sample_stage(small.train, small.replacements, sampler, resolution, small.count, small.conditioning, begin)
+    return dataclasses.replace(target, labels=small.labels, class_counts=small.class_counts, start=small, begin=begin)

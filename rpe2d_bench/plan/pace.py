@@ -113,9 +113,11 @@ def pass_seconds(stage: TrainStage, tokens: int, precision: str, pace: Pace) -> 
 
 def passes(stage: SampleStage) -> int:
     """Evaluations of the model for one sample, guidance included."""
-    from rpe2d_bench.diffusion import evaluations
+    from rpe2d_bench.diffusion import evaluations, steps_from
 
-    return evaluations(stage.sampler.kind, stage.sampler.steps) * (2 if stage.sampler.guidance != 1.0 else 1)
+    return evaluations(stage.sampler.kind, steps_from(stage.begin, stage.sampler.steps)) * (
+        2 if stage.sampler.guidance != 1.0 else 1
+    )
 
 
 def shares(stage: TrainStage) -> dict[Resolution, float]:

@@ -96,6 +96,7 @@ class Recorder:
                 "trained_encoding": sample.train.encoding,
                 "crops": sample.train.crops,
                 "generated_resolution": list(sample.resolution),
+                **({} if sample.start is None else {"refined_from": sample.begin}),
                 "coincides_with": list(owner.coincides_with),
                 "realised": sample.realised,
                 "sample_key": sample.key,

@@ -40,7 +40,7 @@ def look_inside(
     dataset = data.build(reference.data)
     indices = reference.indices(dataset)[: measure.IMAGES]
     labels = dataset.labels(reference.split, indices)  # type: ignore[arg-type]
-    ts = measure.nearest(times(stage.sampler.steps, float(stage.sampler.shift))[:-1])
+    ts = measure.nearest(times(stage.sampler.steps, float(stage.sampler.shift), stage.begin)[:-1])
     seen = []
     for replacements, resolution in ((stage.replacements, stage.resolution), ({}, train.resolution)):
         denoiser = load_denoiser(train, folder, replacements).to(device)
