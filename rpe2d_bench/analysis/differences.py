@@ -35,10 +35,13 @@ def differences(results: Results, train: Resolution, test: Resolution, metric: M
         tested = over_seeds(columns[pair[0]], columns[pair[1]], metric, scale)
         if tested is None:
             continue
-        known = results.by_images(pair[0][0], pair[1][0], train, test, metric) if tested.n == 1 else None
-        gap, p, p_level = known or (Gap(tested.mean, tested.n, tested.low, tested.high, False, "seeds", scale),
-                                    tested.p, tested.p_level)  # fmt: skip
-        raw[pair], p_values[pair] = gap.times(metric.factor), (p, p_level)
+        known = results.by_images.gap(pair[0][0], pair[1][0], train, test, metric) if tested.n == 1 else None
+        if known is not None:
+            gap, p_values[pair] = known[0], (known[1], 1.0)
+        else:
+            gap = Gap(tested.mean, tested.n, tested.low, tested.high, False, "seeds", scale)
+            p_values[pair] = (tested.p, tested.p_level)
+        raw[pair] = gap.times(metric.factor)
     anchors = {name for name in (results.reference, results.resizing) if name is not None}
     stated = [pair for pair in raw if anchors & {*pair[0], *pair[1]}]
     found: Pairs = {}

@@ -9,12 +9,11 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
+from rpe2d_bench.analysis.by_images import FLOOR, REFERENCE, ByImages
 from rpe2d_bench.analysis.statistics import Basis, Estimate, Gap, estimate
 from rpe2d_bench.analysis.vocabulary import Metric, describe, resolve_metric
 from rpe2d_bench.errors import UserError
 from rpe2d_bench.storage.records import Record, Resolution
-
-FLOOR, REFERENCE = "real images", "reference"  # the sides of a comparison that is the floor
 
 
 @dataclass(frozen=True)
@@ -22,13 +21,9 @@ class Results:
     """The records of one run and the experiment they belong to."""
 
     records: list[Record]
-    # Comparisons by images, where they were made: metric, train_resolution, test_resolution and the fields of
-    # analysis.paired_bootstrap.Comparison; those of the floor have FLOOR and REFERENCE for methods.
-    comparisons: list[dict[str, Any]] = field(default_factory=list)
+    comparisons: list[dict[str, Any]] = field(default_factory=list)  # by images: analysis.by_images.ByImages
     order: tuple[str, ...] = ()  # methods in the order of their colours, where it is not that of the experiment
-    _differences: dict[tuple[Any, ...], dict[tuple[str, str], Gap]] = field(
-        default_factory=dict, init=False, repr=False, compare=False
-    )
+    _differences: dict[Any, dict[tuple[str, str], Gap]] = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self) -> None:
         if not self.records:
@@ -193,33 +188,17 @@ class Results:
         )
         return bool(ours) and ours == theirs
 
-    def by_images(
-        self, method: str, other: str, train: Resolution, test: Resolution, metric: Metric
-    ) -> tuple[Gap, float, float] | None:
-        """What analysis.significance found with one seed: method - other as recorded, p, and p of equivalence (1)."""
-        for one, against in ((method, other), (other, method)):
-            if entry := self._compared.get((metric.key, train, test, one, against)):
-                gap = Gap(entry["difference"], entry["seeds"], entry["low"], entry["high"], False, "samples")
-                return gap if one == method else gap.reversed(), entry["p"], 1.0
-        return None
-
     @cached_property
-    def _compared(self) -> dict[tuple[Any, ...], dict[str, Any]]:
-        found = {}
-        for entry in self.comparisons:
-            where = (as_resolution(entry["train_resolution"]), as_resolution(entry["test_resolution"]))
-            if entry["covers"] == "samples only":  # older versions resampled five seeds, which is too lenient
-                found[entry["metric"], *where, entry["method"], entry["against"]] = entry
-        return found
+    def by_images(self) -> ByImages:
+        return ByImages(self.comparisons)
 
     def basis(self, metric: Metric) -> Basis:
         """What 'separated' rests on for a metric."""
-        by_images = {key[0] for key in self._compared if key[3:] != (FLOOR, REFERENCE)}
-        return "samples" if len(self.seeds) == 1 and metric.key in by_images else "seeds"
+        return "samples" if len(self.seeds) == 1 and metric.key in self.by_images.metrics else "seeds"
 
     def floor_interval(self, train: Resolution, test: Resolution, metric: Metric) -> Gap | None:
         """Real images against the reference with an interval by images, where that was worked out."""
-        found = self.by_images(FLOOR, REFERENCE, train, test, metric)
+        found = self.by_images.gap(FLOOR, REFERENCE, train, test, metric)
         return None if found is None else found[0].times(metric.factor)
 
     def state(self, method: str, train: Resolution, test: Resolution) -> str:

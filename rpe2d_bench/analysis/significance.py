@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 from threadpoolctl import threadpool_limits
 
+from rpe2d_bench.analysis.by_images import FLOOR, REFERENCE
 from rpe2d_bench.analysis.kept_comparison import Comparison
-from rpe2d_bench.analysis.results import FLOOR, REFERENCE
 from rpe2d_bench.storage import images_file
 from rpe2d_bench.storage.records import Record, Resolution
 from rpe2d_bench.storage.store import Store

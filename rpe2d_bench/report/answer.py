@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from rpe2d_bench.analysis.judgement import judge, judged_by
 from rpe2d_bench.analysis.quality import findings
 from rpe2d_bench.analysis.results import Results
 from rpe2d_bench.analysis.statistics import BASES, SEEDS_FOR_A_CLAIM
@@ -36,6 +37,7 @@ def answer(results: Results) -> list[Sentence]:
     for train in results.resolutions:
         out += _winners(results, metric, train)
         out += _against_reference(results, metric, train)
+        out += _judged(results, train)
     out += _cost(results)
     return out + _cautions(results)
 
@@ -123,6 +125,22 @@ def _against_reference(results: Results, metric: Metric, train: Resolution) -> l
         if sentence:
             mark = " (undertrained)" if results.is_undertrained(method, train) else ""
             out.append(Sentence("detail", f"{method}{mark} against {reference}: {'; '.join(sentence)}."))
+    return out
+
+
+def _judged(results: Results, train: Resolution) -> list[Sentence]:
+    """Every method against the reference and against resizing, by all of the stated set where that is more than one."""
+    if len(judged_by(results)) < 2 or len(results.seeds) < 2:
+        return []
+    out = []
+    for other in filter(None, (results.reference, results.resizing)):
+        for method in results.methods:
+            found = {test: judge(results, method, other, train, test) for test in _elsewhere(results, train)}
+            words = [
+                f"at {size_label(test)} px {j.overall} ({j.sentence})" for test, j in found.items() if j is not None
+            ]
+            if method != other and words:
+                out.append(Sentence("detail", f"By all metrics, {method} against {other}: {'; '.join(words)}."))
     return out
 
 

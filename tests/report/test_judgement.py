@@ -10,6 +10,7 @@ from rpe2d_bench.analysis.judgement import Judgement, judge, judged_by
 from rpe2d_bench.analysis.quality import undertrained
 from rpe2d_bench.analysis.results import Results
 from rpe2d_bench.analysis.vocabulary import describe
+from rpe2d_bench.report.answer import answer
 from rpe2d_bench.storage.records import read
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -42,6 +43,11 @@ def test_a_model_is_undertrained_by_its_validation_loss_where_its_distance_is_no
     found = undertrained(published)
     assert "validation loss is 0.1253, rope's 0.1150" in found["rpe2d_no_crops", TRAIN]
     assert "validation loss" in found["rpe2d", TRAIN]
+
+
+def test_the_report_says_what_each_metric_says(published: Results) -> None:
+    text = " ".join(sentence.text for sentence in answer(published))
+    assert "By all metrics, rpe2d_no_crops against upscaled: at 48 px mixed (better in KID-glyphnet" in text
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from synthetic import METHODS, make_records
 
+from rpe2d_bench.analysis.by_images import FLOOR, REFERENCE
 from rpe2d_bench.analysis.kept_comparison import FOLDER
-from rpe2d_bench.analysis.results import FLOOR, REFERENCE, Results
+from rpe2d_bench.analysis.results import Results
 from rpe2d_bench.analysis.significance import separate
 from rpe2d_bench.analysis.statistics import Basis, Gap
 from rpe2d_bench.analysis.vocabulary import describe
