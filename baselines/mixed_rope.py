@@ -19,6 +19,13 @@ from rpe2d_bench.encodings.source import Source
 from rpe2d_bench.errors import UserError
 
 
+def across(y_BY: Tensor, x_BX: Tensor, frequencies_AHF: Tensor) -> Tensor:
+    """[B|1, H, N, F] y f_y + x f_x of channels that turn along any direction."""
+    y_BHYF = y_BY[:, None, :, None] * frequencies_AHF[0][None, :, None]
+    x_BHXF = x_BX[:, None, :, None] * frequencies_AHF[1][None, :, None]
+    return (y_BHYF[:, :, :, None] + x_BHXF[:, :, None]).flatten(2, 3)
+
+
 class MixedRoPE(PositionalEncoding):
     """Angle = y f_y + x f_x with learned f per head (Heo et al. 2024, arXiv 2403.13298, RoPE-Mixed).
 
@@ -47,10 +54,7 @@ class MixedRoPE(PositionalEncoding):
         self.frequencies_AHF = nn.Parameter(self.start(head_width, theta, torch.rand(heads) * 2 * math.pi))
 
     def forward(self, ctx: Context) -> Encoding:
-        y_BY, x_BX = self.positions(ctx)
-        y_BHYF = y_BY[:, None, :, None] * self.frequencies_AHF[0].float()[None, :, None]
-        x_BHXF = x_BX[:, None, :, None] * self.frequencies_AHF[1].float()[None, :, None]
-        angles_BHNF = (y_BHYF[:, :, :, None] + x_BHXF[:, :, None]).flatten(2, 3)
+        angles_BHNF = across(*self.positions(ctx), self.frequencies_AHF.float())
         return Encoding(angles_BHNF=angles_BHNF, logit_scale=self.logit_scale(ctx))
 
     @staticmethod

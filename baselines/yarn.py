@@ -68,19 +68,21 @@ def index_range(fast: float, slow: float, F: int, theta: float, L: int) -> tuple
     )
 
 
-def kept(fast: float, slow: float, F: int, theta: float, L: int, device: torch.device) -> Tensor:
+def kept(
+    fast: float, slow: float, F: int, theta: float, L: int, device: torch.device, last: int | None = None
+) -> Tensor:
     """[F] share of the unscaled frequency: the index ramp, and its limit where its ends change places.
 
     A ramp between channels of `fast` and of `slow` turns keeps nothing where even the fastest channel makes less than
     `slow` turns over L positions, and everything where even the slowest makes more than `fast`. The released codes
-    clamp the two ends apart from each other; there the ramp would turn over.
+    clamp the two ends apart from each other; there the ramp would turn over. last: a lower clamp of the upper end.
     """
     if correction(slow, F, theta, L) < 0:
         return torch.zeros(F, device=device, dtype=wide(device))
     low, high = index_range(fast, slow, F, theta, L)
     if low > high:
         return torch.ones(F, device=device, dtype=wide(device))
-    return kept_by_index(low, high, F, device)
+    return kept_by_index(low, high if last is None else min(high, last), F, device)
 
 
 def kept_by_index(low: float, high: float, F: int, device: torch.device) -> Tensor:

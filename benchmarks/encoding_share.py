@@ -42,7 +42,8 @@ def methods() -> Iterator[tuple[str, dict[str, Any], bool]]:
     yield "axial_sincos", {"kind": "axial_sincos"}, False
     random = {"kind": "random", **POSITIONS["random"].example}  # type: ignore[attr-defined]
     yield "axial_sincos random, drawn", {"kind": "axial_sincos", "positions": random}, True
-    yield "none", {"kind": "none"}, False
+    for name in ("golden_gate", "partial_rope", "spiral", "none"):
+        yield name, {"kind": name}, False
 
 
 def median_seconds(call: Callable[[], object], repeats: int, device: str) -> float:

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import tempfile
 import time
 import warnings
 from collections.abc import Iterator
@@ -22,15 +21,11 @@ from typing import Any
 import torch
 from torch import Generator, Tensor
 
-from rpe2d_bench.detached.stand_ins import provide
-
-provide(Path(tempfile.gettempdir()) / "rpe2d-bench-described")  # so that a bare machine can run this file, too
-
-from rpe2d_bench.config.experiment import Train  # noqa: E402
-from rpe2d_bench.data.device_pool import placed, rows  # noqa: E402
-from rpe2d_bench.encodings import Grid, build  # noqa: E402
-from rpe2d_bench.models import DiT, flops_per_forward, preset  # noqa: E402
-from rpe2d_bench.training.loop import Denoiser, Step, Training  # noqa: E402
+from rpe2d_bench.config.experiment import Train
+from rpe2d_bench.data.device_pool import placed, rows
+from rpe2d_bench.encodings import Grid, build
+from rpe2d_bench.models import Denoiser, DiT, flops_per_forward, preset
+from rpe2d_bench.training.loop import Step, Training
 
 # Dense bf16 FLOP/s by data sheet; the first name that is part of the device's counts.
 SHEET = {"H200": 989e12, "H100 PCIe": 756e12, "H100": 989e12, "A100": 312e12, "L40S": 362e12, "4090": 165e12}

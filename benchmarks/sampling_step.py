@@ -25,7 +25,7 @@ from torch import nn
 from benchmarks.limits import clock, floor, machine
 from rpe2d_bench.config.experiment import Resources, Sampler
 from rpe2d_bench.encodings import Grid, build
-from rpe2d_bench.models import DiT, preset
+from rpe2d_bench.models import Denoiser, DiT, preset
 from rpe2d_bench.models.cpu import keep_freed_memory
 from rpe2d_bench.sampling.loop import sample
 
@@ -40,8 +40,7 @@ def ours(arguments: argparse.Namespace, grid: Grid, batch: int, precision: str) 
     encoding = build({"kind": "axial_rope"}, width=options.width, heads=options.heads)
     resolution = (grid.height * options.patch_size, grid.width * options.patch_size)
     images = sample(
-        dit,
-        encoding,
+        Denoiser(dit, encoding),
         Sampler.model_validate({"steps": arguments.steps, "guidance": 2.0, "precision": precision}),
         resolution=resolution,
         train_grid=TRAIN_GRID,

@@ -42,9 +42,9 @@ def training_step(tokens: int = 64, batch: int = 16, model: str = "DiT-Mini/4") 
     from benchmarks.training_step import NUM_CLASSES, SPEC, Noise
     from rpe2d_bench.config.experiment import Train
     from rpe2d_bench.encodings import Grid, build
-    from rpe2d_bench.models import DiT, flops_per_forward, preset
+    from rpe2d_bench.models import Denoiser, DiT, flops_per_forward, preset
     from rpe2d_bench.models.cpu import keep_freed_memory
-    from rpe2d_bench.training.loop import Denoiser, Training
+    from rpe2d_bench.training.loop import Training
 
     torch.set_num_threads(1)
     keep_freed_memory()

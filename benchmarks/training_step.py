@@ -31,9 +31,9 @@ from torch import Generator, Tensor, nn
 from benchmarks.limits import clock, floor, machine
 from rpe2d_bench.config.experiment import Train
 from rpe2d_bench.encodings import Context, Grid, build
-from rpe2d_bench.models import DiT, preset
+from rpe2d_bench.models import Denoiser, DiT, preset
 from rpe2d_bench.models.cpu import keep_freed_memory
-from rpe2d_bench.training.loop import Denoiser, Training
+from rpe2d_bench.training.loop import Training
 
 NUM_CLASSES = 10
 SPEC = {"kind": "axial_rope"}

@@ -25,7 +25,7 @@ from rpe2d_bench.errors import UserError
 from rpe2d_bench.metrics.nets.resize import Size
 from rpe2d_bench.metrics.nets.table import load_net
 from rpe2d_bench.metrics.observations import Observations
-from rpe2d_bench.metrics.score import observe, score
+from rpe2d_bench.metrics.scoring import observe, score
 from rpe2d_bench.metrics.table import METRICS, validate
 from scripts.corruption import CORRUPTIONS, Material
 
@@ -127,11 +127,11 @@ def run(
             material = Material(*fresh[0], *source.sets[1], rng)
             found = values(*corruption.apply(material, strength))
             for name in names:
-                sign = -1.0 if METRICS[name].higher_is_better else 1.0
+                sign = -1.0 if METRICS[name].better == "higher" else 1.0
                 gap = sign * (found[name] - floors[0][name])  # against the same images, undamaged
                 yield {
                     "corruption": kind, "unit": corruption.unit, "strength": strength, "metric": name,
-                    "better": "higher" if METRICS[name].higher_is_better else "lower", "value": found[name],
+                    "better": "higher" if METRICS[name].better == "higher" else "lower", "value": found[name],
                     "floor": floor[name], "floor_spread": spread[name],
                     "excess": _excess(gap, spread[name]),
                     "count": len(material.images),

@@ -70,8 +70,8 @@ def test_a_second_stage_starts_from_the_averaged_weights_of_the_first(chain: Pat
     first, kept, large = (weights(plan, store, model) for model in ("small", "kept", "large"))
     assert all(torch.equal(first[name], kept[name]) for name in first)
     assert any(not torch.equal(first[name], large[name]) for name in first)
-    flops = {r.model: r.details["flops"] for r in found if r.stage == "train"}
-    per_step = {r.model: r.details["flops_per_step"] for r in found if r.stage == "train"}
+    flops = {r.model: r.training.flops for r in found if r.stage == "train"}
+    per_step = {r.model: r.training.flops_per_step for r in found if r.stage == "train"}
     assert flops["kept"] == flops["small"] == 6 * per_step["small"]
     assert flops["large"] == flops["small"] + 4 * per_step["large"]
 
@@ -157,7 +157,5 @@ def test_mixed_resolutions_take_their_share_of_the_steps(chain: Path, tmp_path: 
     found = {r.model: r for r in run(plan, store, engine="local") if r.stage == "train"}
     low, high = (planned(chain).trials[n].stage.grid.tokens for n in (0, 1))
     assert low < high
-    alone = found["kept"].details["flops_per_step"]
-    assert found["large"].details["flops_per_step"] == pytest.approx(
-        (alone + found["small"].details["flops_per_step"]) / 2
-    )
+    alone = found["kept"].training.flops_per_step
+    assert found["large"].training.flops_per_step == pytest.approx((alone + found["small"].training.flops_per_step) / 2)

@@ -42,7 +42,7 @@ def script(name: str) -> Any:
 
 def test_the_tested_versions_cover_every_requirement_and_are_allowed() -> None:
     tested = pins("constraints.txt")
-    for name, requirement in requirements("dev", "photographs", "latents", "search", "bench").items():
+    for name, requirement in requirements("dev", "emoji", "photographs", "latents", "search", "bench").items():
         assert requirement.specifier.contains(tested[name]), f"{requirement}, but constraints.txt has {tested[name]}"
 
 

@@ -46,9 +46,9 @@ def test_attention_entropy_is_a_value_of_every_cell(tiny: Path, tmp_path: Path) 
     assert 0.5 * more < nats["extrapolation", (24, 24)] < 1.1 * more
     assert nats["extrapolation", (24, 24)] != nats["ntk", (24, 24)]
     record = next(r for r in found if r.method == "ntk" and r.test_resolution == (24, 24))
-    inside = record.details["attention"]
-    assert (inside["tokens"], inside["train_tokens"]) == (36, 16)
-    assert inside["seen"].startswith("12 real images")
+    inside = record.measurement.attention
+    assert (inside.tokens, inside.train_tokens) == (36, 16)
+    assert inside.seen.startswith("12 real images")
     assert record.metric_versions["attention_entropy"] == "1"
     # the images and what is seen of them do not depend on it
     plain = planned(tiny, "evaluate.metrics=[kid]", "methods.upscaled={model: rope, upscale: true}")
@@ -70,13 +70,13 @@ def test_labels_are_balanced_or_drawn(tiny: Path, tmp_path: Path) -> None:
     assert 5 < counts.std() < 30  # of independent draws: 16.4
     found = run(drawn, Store(tmp_path / "runs"), engine="local")
     measured = [r for r in found if r.stage == "measure"]
-    assert all(record.details["labels"].startswith("iid; images per class: ") for record in measured)
-    assert all("1 to 2 real" in record.details["labels"] for record in measured)
-    notes = {r.stage: r.details["notes"].get("kid_glyphnet") for r in found if r.stage != "train"}
+    assert all(record.measurement.labels.startswith("iid; images per class: ") for record in measured)
+    assert all("1 to 2 real" in record.measurement.labels for record in measured)
+    notes = {r.stage: r.measurement.notes.get("kid_glyphnet") for r in found if r.stage != "train"}
     assert notes["measure"] == "unbiased for drawn classes and the reference's fixed counts, all pairs of 12 and 12"
     floors = {s.key for s in drawn.measures()} & {s.key for s in balanced.measures()}
     assert floors == {floor.measure.key for floor in drawn.floors}  # real images are the same either way
-    files = {r.method: tmp_path / "runs" / r.artifacts["samples"] for r in measured if r.test_resolution == (24, 24)}
+    files = {r.method: tmp_path / "runs" / r.artifacts.samples for r in measured if r.test_resolution == (24, 24)}
     labels = [np.load(file)["labels"].tolist() for file in files.values()]
     assert labels == [labels_of("iid", 0, np.arange(12), 10).tolist()] * 3
 
@@ -128,8 +128,8 @@ def test_generated_images_that_are_not_finite_are_counted(
 
     monkeypatch.setattr(module, "noise", broken)
     found = run(planned(tiny, "resolutions.0.test=[24]"), store, engine="local")
-    warnings = [record.details["warnings"] for record in found if record.stage == "measure"]
-    assert warnings == [["at least 1 of 12 images held numbers that are not finite; they count as mid-grey"]] * 3
+    warnings = [record.measurement.warnings for record in found if record.stage == "measure"]
+    assert warnings == [("at least 1 of 12 images held numbers that are not finite; they count as mid-grey",)] * 3
 
 
 def test_what_cannot_be_measured_is_stated_at_once(tiny: Path) -> None:
@@ -151,8 +151,8 @@ def test_the_denoising_loss_is_that_of_a_perfect_guess_or_worse(tiny: Path, tmp_
     assert loss["extrapolation", (16, 16)] == loss["ntk", (16, 16)] < loss["rpe2d", (16, 16)]  # 60 steps against 8
     assert loss["extrapolation", (24, 24)] != loss["ntk", (24, 24)]
     record = next(r for r in found if r.method == "ntk" and r.test_resolution == (24, 24))
-    by_time = record.details["denoising"]["by_time"]
+    by_time = record.measurement.denoising.by_time
     assert list(by_time)[:2] == ["0.05", "0.15"]
     assert sum(by_time.values()) / len(by_time) == pytest.approx(loss["ntk", (24, 24)], abs=1e-5)
-    (attention,) = {"attention" in r.details for r in found if r.stage == "measure"}
+    (attention,) = {r.measurement.attention is not None for r in found if r.stage == "measure"}
     assert not attention

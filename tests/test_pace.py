@@ -15,8 +15,9 @@ from rpe2d_bench.plan.expand import Plan, make_plan
 from rpe2d_bench.plan.pace import Pace, Task, pass_name, render_name, seconds_of, step_name, wall_seconds
 from rpe2d_bench.resolve.load import load_experiment
 from rpe2d_bench.stages import SampleStage, TrainStage
+from rpe2d_bench.storage.files import write_json
 from rpe2d_bench.storage.machine import machine
-from rpe2d_bench.storage.store import Store, write_json
+from rpe2d_bench.storage.store import Store
 
 
 @pytest.fixture

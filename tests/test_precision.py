@@ -18,8 +18,9 @@ from rpe2d_bench.plan.precision_notes import Choice, notes, warnings
 from rpe2d_bench.plan.speed import compare_blocks  # the real one, before it is replaced for tests
 from rpe2d_bench.resolve.load import load_experiment
 from rpe2d_bench.stages import MeasureStage, SampleStage
+from rpe2d_bench.storage.files import write_json
 from rpe2d_bench.storage.machine import Kept, machine
-from rpe2d_bench.storage.store import Store, write_json
+from rpe2d_bench.storage.store import Store
 
 AUTO = ("train.precision=auto", "evaluate.sampler.precision=auto")
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tiny_experiment import CONFIG
 
 from rpe2d_bench.errors import UserError
 from rpe2d_bench.storage import record_lines, records
@@ -19,7 +20,8 @@ from rpe2d_bench.storage.records import RECORDS_FILE, Record
 
 def a_record(**changes: object) -> Record:
     return Record.model_validate(
-        {"stage": "measure", "experiment": "e", "run": "r", "key": "k", "method": "m", "seed": 0} | changes
+        {"stage": "measure", "experiment": "e", "run": "r", "key": "k", "method": "m", "seed": 0, "config": CONFIG}
+        | changes
     )
 
 
@@ -133,17 +135,18 @@ def test_no_character_of_a_name_ends_a_line(tmp_path: Path) -> None:
     assert [record.method for record in records.read(tmp_path)] == names
 
 
+UNCLEAR = {"counts": {"generated": 1, "reference": 1}, "psnr": math.nan}
+
+
 @pytest.mark.parametrize("value", [math.nan, math.inf, None])
 def test_a_metric_that_is_no_number_fails_its_record_and_no_other(tmp_path: Path, value: float | None) -> None:
-    record = a_record(metrics={"kid": value, "accuracy": 0.5}, details={"x": math.nan})
+    record = a_record(metrics={"kid": value, "accuracy": 0.5}, measurement=UNCLEAR)
     assert (record.status, record.error) == ("failed", "not a number: kid")
     assert record.metrics == {"accuracy": 0.5}
     records.append(tmp_path, record)
-    older = (
-        '{"schema_version":1,"stage":"measure","experiment":"e","run":"r","key":"k","seed":5,"metrics":{"kid":null}}\n'
-    )
+    older = {"schema_version": 1, "stage": "measure", "experiment": "e", "run": "r", "key": "k", "seed": 5}
     with (tmp_path / RECORDS_FILE).open("a") as file:
-        file.write(older)
+        file.write(json.dumps(older | {"config": CONFIG, "metrics": {"kid": None}}) + "\n")
     first, second = records.read(tmp_path)
     assert first.metrics == {"accuracy": 0.5}
     assert (second.seed, second.status, second.error) == (5, "failed", "not a number: kid")

@@ -47,7 +47,7 @@ def test_a_run_leaves_a_record_for_every_cell_and_repeats_nothing(tiny: Path, tm
         if record.stage != "train":
             assert set(record.metrics) == {"kid_glyphnet", "accuracy_glyphjudge"}
             assert record.num_samples == 12
-        for path in record.artifacts.values():
+        for path in record.artifacts.model_dump(exclude_none=True).values():
             assert (store.root / path).exists()
     touched, lines = _times(store.root / "stages"), (store.root / records.RECORDS_FILE).read_text()
     again = run(plan, store, engine="ray")  # nothing is missing, so Ray is not even started
@@ -66,7 +66,7 @@ def test_another_reference_method_needs_new_records_and_no_new_work(tiny: Path, 
     run(planned(tiny), store, engine="local")
     touched = _times(store.root / "stages")
     found = run(planned(tiny, "report.reference_method=extrapolation"), store, engine="local")
-    assert {r.config["experiment"]["report"]["reference_method"] for r in found} == {"extrapolation"}
+    assert {r.config.experiment.report.reference_method for r in found} == {"extrapolation"}
     assert touched == _times(store.root / "stages")
 
 

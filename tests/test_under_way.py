@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tiny_experiment import CONFIG
 
 from rpe2d_bench.data import image_pool
 from rpe2d_bench.plan.expand import Plan, make_plan
@@ -250,7 +251,7 @@ def test_a_record_that_finds_no_room_leaves_the_others_alone(tmp_path: Path) -> 
     from rpe2d_bench.storage import records
     from rpe2d_bench.storage.records import Record
 
-    first = Record(stage="train", experiment="e", run="r", key="k", seed=1)
+    first = Record(stage="train", experiment="e", run="r", key="k", seed=1, config=CONFIG)
     records.append(tmp_path, first)
     before = (tmp_path / records.RECORDS_FILE).read_bytes()
     assert _limited(len(before) + 10, lambda: records.append(tmp_path, first)) == 2

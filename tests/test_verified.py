@@ -106,7 +106,7 @@ def test_damaged_samples_are_left_out_of_a_report_and_made_again_by_a_run(done: 
     assert output == [
         f"{path}: samples.npz does not match its checksum; the report leaves it out until `run` makes it again"
     ]
-    assert path not in {artifact for record in found for artifact in record.artifacts.values()}
+    assert path not in {artifact for record in found for artifact in record.artifacts.model_dump().values()}
     again(experiment, store)
     assert store.damage_of(file) is None
 

@@ -21,6 +21,7 @@ from rpe2d_bench.plan.expand import Plan, make_plan
 from rpe2d_bench.resolve.load import load_experiment
 from rpe2d_bench.runner import run
 from rpe2d_bench.stages.weights_file import RECIPE, UNKNOWN, WeightsFile, metadata_of
+from rpe2d_bench.storage.record_parts import WeightsOrigin
 from rpe2d_bench.storage.records import Record
 from rpe2d_bench.storage.store import Store
 
@@ -184,8 +185,8 @@ def test_trusted_weights_are_marked_in_plan_record_and_report(weights: Path, tmp
     assert plan_view.as_dict(plan, store)["weights"] == {"m": sentence}
     found = run(plan, store, engine="local")
     (record,) = (record for record in found if record.stage == "train")
-    assert record.details["weights"]["remark"] == sentence
-    assert record.details["weights"]["recipe"]["encoding"]["theta"] == 10000
+    assert record.training.weights.remark == sentence
+    assert record.training.weights.recipe["encoding"]["theta"] == 10000
     assert_reported(found, store, tmp_path, sentence)
 
 
@@ -202,9 +203,8 @@ def test_weights_without_a_recipe_are_taken_and_marked(weights: Path, tmp_path: 
     assert f"weights m: {UNKNOWN}" in " ".join(shown(plan, store).split())
     found = run(plan, store, engine="local")
     (record,) = (record for record in found if record.stage == "train")
-    assert record.details["weights"] == {
-        "digest": WeightsFile.at(str(weights)).digest, "recipe": None, "trust": False, "remark": UNKNOWN,
-    }  # fmt: skip
+    digest = WeightsFile.at(str(weights)).digest
+    assert record.training.weights == WeightsOrigin(digest=digest, recipe=None, trust=False, remark=UNKNOWN)
     taken = store.folder("train", plan.trials[0].stage.key) / "weights.safetensors"
     assert WeightsFile.at(str(taken)).recipe is None, "weights of an unknown recipe got one"
     assert_reported(found, store, tmp_path, UNKNOWN)

@@ -1,5 +1,7 @@
 """A tiny experiment that trains in a second."""
 
+import yaml
+
 TINY = """\
 schema_version: 1
 name: tiny
@@ -25,3 +27,6 @@ evaluate:
 resources: {trials_in_parallel: 2, checkpoint_every: 0.01}
 report: {main_metric: kid, reference_method: ntk}
 """
+
+
+CONFIG = {"experiment": yaml.safe_load(TINY)}  # of a record, where it does not matter

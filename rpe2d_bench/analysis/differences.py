@@ -95,5 +95,8 @@ def over_seeds(ours: dict[int, Record], theirs: dict[int, Record], metric: Metri
 
 def measured_alike(one: Record, other: Record, metric: Metric) -> bool:
     """Whether two records are of one generation: the same reference images and version of the metric, where known."""
-    facts = [(r.details.get("reference_key"), r.metric_versions.get(metric.key), r.num_samples) for r in (one, other)]
+    facts = [
+        (r.sampling and (r.sampling.reference_key or None), r.metric_versions.get(metric.key), r.num_samples)
+        for r in (one, other)
+    ]
     return all(None in (ours, theirs) or ours == theirs for ours, theirs in zip(*facts, strict=True))

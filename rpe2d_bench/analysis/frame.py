@@ -78,7 +78,7 @@ def _rows(record: Record, floors: dict[tuple[Any, ...], list[float]]) -> list[di
     rows = []
     for metric, value in record.metrics.items():
         real: list[float] = []
-        if record.stage == "measure":
+        if record.of_method:
             trains = (record.train_resolution, None)  # floors of before 2026-11-23 name none
             found = (floors.get((record.run, train, record.test_resolution, metric)) for train in trains)
             real = next(filter(None, found), [])

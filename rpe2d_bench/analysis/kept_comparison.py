@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from rpe2d_bench.storage.digests import Damaged, read_stamped, stamped
-from rpe2d_bench.storage.store import Store, write_json
+from rpe2d_bench.storage.files import write_json
+from rpe2d_bench.storage.store import Store
 
 FOLDER = "comparisons"
 

@@ -9,7 +9,7 @@ from statistics import fmean
 from rpe2d_bench.analysis.refusals import unlearned
 from rpe2d_bench.analysis.results import Results
 from rpe2d_bench.analysis.statistics import SEEDS_FOR_A_CLAIM
-from rpe2d_bench.analysis.vocabulary import Metric, size_label
+from rpe2d_bench.analysis.vocabulary import Metric, describe, size_label
 from rpe2d_bench.storage.records import Resolution
 
 # A model counts as undertrained when, at its train resolution, its excess over the floor is more than this multiple of
@@ -33,28 +33,17 @@ class Finding:
 
 
 def undertrained(results: Results) -> dict[tuple[str, Resolution], str]:
-    """Models that have not reached the reference method's quality at their train resolution, and why we say so.
-
-    What a train record says itself (details: undertrained) wins over the rule.
-    """
-    found: dict[tuple[str, Resolution], str] = {}
-    for train in results.resolutions:
-        for model in results.models:
-            text = [r.details.get("undertrained") for r in results.find("train", model=model, train_resolution=train)]
-            if any(text):
-                reason = next(word for word in text if word)
-                found[model, train] = reason if isinstance(reason, str) else "its training record says so"
-            elif all(word is None for word in text) and (why := _behind(results, model, train)):
-                found[model, train] = why
-    return found
+    """Models that have not reached the reference method's quality at their train resolution, and why we say so."""
+    behind = {(m, train): _behind(results, m, train) for train in results.resolutions for m in results.models}
+    return {where: why for where, why in behind.items() if why is not None}
 
 
 def _behind(results: Results, model: str, train: Resolution) -> str | None:
     main, reference = results.main_metric, results.reference
-    methods = [name for name, spec in results.methods.items() if spec.get("model") == model]
+    methods = [name for name, spec in results.methods.items() if spec.model == model]
     if (why := unlearned(results, methods, train)) is not None:
         return why
-    if main is None or reference is None or results.methods[reference].get("model") == model:
+    if main is None or reference is None or results.methods[reference].model == model:
         return None
     ours = [e.mean for name in methods if (e := results.estimate(name, train, train, main))]
     theirs = results.estimate(reference, train, train, main)
@@ -73,7 +62,7 @@ def _behind(results: Results, model: str, train: Resolution) -> str | None:
     if (why := _loss_behind(results, model, train)) is not None:
         return why
     for metric in results.metrics:
-        kind = metric.key.split("_")[0]
+        kind = metric.name
         if kind not in UNDERTRAINED_SHARES:
             continue
         seen = [e.mean for name in methods if (e := results.estimate(name, train, train, metric))]
@@ -86,9 +75,9 @@ def _behind(results: Results, model: str, train: Resolution) -> str | None:
 
 def _loss_behind(results: Results, model: str, train: Resolution) -> str | None:
     """Whether the validation loss is behind the reference model's, where both mean the same loss."""
-    rival = str(results.methods[str(results.reference)].get("model"))
-    entries = [(results.experiment.get("models") or {}).get(name) or {} for name in (model, rival)]
-    recipes = [{**(entry.get("train") or {}), "at": entry.get("resolution")} for entry in entries]
+    rival = results.methods[str(results.reference)].model
+    entries = [results.experiment.models.get(name) for name in (model, rival)]
+    recipes = [{**entry.train, "at": entry.resolution} if entry else {} for entry in entries]
     ours, theirs = (
         [
             record.metrics["validation_loss"]
@@ -131,8 +120,7 @@ def _weights(results: Results) -> list[Finding]:
     """Weights from files whose recipe is unknown, or is not what they are used under."""
     text = {}
     for record in results.find("train", status="ok"):
-        remark = (record.details.get("weights") or {}).get("remark")
-        if remark:
+        if record.training and record.training.weights and (remark := record.training.weights.remark):
             text[record.model, remark] = Finding("weights", f"model {record.model}", remark)
     return list(text.values())
 
@@ -166,7 +154,7 @@ def _memorized(results: Results) -> list[tuple[object, float, float]]:
         (record, value, 0.5 / math.sqrt(record.num_samples or 1))
         for record in results.find("measure", status="ok")
         for name, value in record.metrics.items()
-        if name.startswith("memorization") and math.isfinite(value)
+        if describe(name).name == "memorization" and math.isfinite(value)
     ]
 
 

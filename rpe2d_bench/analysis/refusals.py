@@ -24,7 +24,7 @@ def refusals(results: Results) -> dict[tuple[Resolution, Resolution], str]:
 def unlearned(results: Results, methods: list[str], train: Resolution) -> str | None:
     """Why the model behind these methods has not learned its train resolution, by the classifier; None if it has."""
     for metric in results.metrics:
-        if not metric.key.startswith("accuracy"):
+        if metric.name != "accuracy":
             continue
         real = results.floor(train, train, metric)
         aim = real.mean if real else metric.factor

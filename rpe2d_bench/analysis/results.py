@@ -12,8 +12,11 @@ from typing import Any
 from rpe2d_bench.analysis.by_images import FLOOR, REFERENCE, ByImages
 from rpe2d_bench.analysis.statistics import Basis, Estimate, Gap, estimate
 from rpe2d_bench.analysis.vocabulary import Metric, describe, resolve_metric
+from rpe2d_bench.config.experiment import Experiment, MethodEntry
 from rpe2d_bench.errors import UserError
 from rpe2d_bench.storage.records import Record, Resolution
+
+RULERS = {"enlarged": "a perfect model, enlarged", "noise": "noise of 8 grey levels"}  # stage of records -> row
 
 
 @dataclass(frozen=True)
@@ -43,45 +46,42 @@ class Results:
         return self.newest.experiment
 
     @cached_property
-    def experiment(self) -> dict[str, Any]:
-        found: dict[str, Any] = self.newest.config.get("experiment") or {}
-        return found
+    def experiment(self) -> Experiment:
+        return self.newest.config.experiment
 
     @cached_property
-    def methods(self) -> dict[str, dict[str, Any]]:
+    def methods(self) -> dict[str, MethodEntry]:
         """Methods in the order in which the experiment names them, with their settings."""
-        asked = dict(self.experiment.get("methods") or {})
+        asked = dict(self.experiment.methods)
         for record in self.records:
             if record.method is not None:
-                asked.setdefault(record.method, {"model": record.model})
+                asked.setdefault(record.method, MethodEntry(model=str(record.model)))
         return asked
 
     @cached_property
     def models(self) -> list[str]:
-        asked = dict.fromkeys(self.experiment.get("models") or {})
+        asked = dict.fromkeys(self.experiment.models)
         return list(asked | dict.fromkeys(record.model for record in self.records if record.model))
 
     @cached_property
     def seeds(self) -> list[int]:
-        asked = self.experiment.get("seeds") or []
-        return sorted({*asked, *(record.seed for record in self.records if record.seed is not None)})
+        return sorted({*self.experiment.seeds, *(record.seed for record in self.records if record.seed is not None)})
 
     @cached_property
     def resolutions(self) -> dict[Resolution, list[Resolution]]:
         """Train resolution -> test resolutions, squares by size first, then the others."""
         found: dict[Resolution, set[Resolution]] = {}
-        for entry in self.experiment.get("resolutions") or []:
-            tests = {as_resolution(test) for test in entry["test"]}
-            found.setdefault(as_resolution(entry["train"]), set()).update(tests)
+        for pair in self.experiment.resolutions:
+            found.setdefault(pair.train, set()).update(pair.test)
         for record in self.records:
-            if record.stage == "measure" and record.train_resolution and record.test_resolution:
+            if record.of_method and record.train_resolution and record.test_resolution:
                 found.setdefault(record.train_resolution, set()).add(record.test_resolution)
         return {train: sorted(tests, key=lambda r: (r[0] != r[1], r[0] * r[1], r)) for train, tests in found.items()}
 
     @cached_property
     def metrics(self) -> list[Metric]:
         """Every metric that was measured, the main one first."""
-        keys = dict.fromkeys(key for record in self.records if record.stage == "measure" for key in record.metrics)
+        keys = dict.fromkeys(key for record in self.of_methods for key in record.metrics)
         main = self.main_metric
         return [main, *(self._describe(key) for key in keys if key != main.key)] if main else []
 
@@ -89,32 +89,32 @@ class Results:
         """What this package knows of a metric, else which way is better as the records say."""
         known = describe(key)
         if known.factor == 1000.0:  # customary for small kernel distances; a nuisance where they are not small
-            values = [abs(r.metrics[key]) for r in self.find("measure", status="ok") if key in r.metrics]
+            values = [abs(r.metrics[key]) for r in self.of_methods if r.status == "ok" and key in r.metrics]
             known = replace(known, factor=1000.0 if max(values, default=0.0) < 1.0 else 1.0)
         if known.better is None:
-            text = [r.details.get("better", {}).get(key) for r in self.find("measure") if key in r.metrics]
-            return replace(known, better=next((word for word in text if word in ("lower", "higher")), None))
+            words = (r.measurement.better.get(key) for r in self.of_methods if r.measurement)
+            return replace(known, better=next((word for word in words if word in ("lower", "higher")), None))
         return known
 
     @cached_property
     def main_metric(self) -> Metric | None:
         """None while nothing has been measured."""
-        asked = (self.experiment.get("report") or {}).get("main_metric", "kid")
-        key = resolve_metric(asked, (key for r in self.records if r.stage == "measure" for key in r.metrics))
+        asked = self.experiment.report.main_metric
+        key = resolve_metric(asked, (key for r in self.of_methods for key in r.metrics))
         return self._describe(key) if key else None
 
     @property
     def reference(self) -> str | None:
         """The method that differences refer to."""
-        name = (self.experiment.get("report") or {}).get("reference_method")
+        name = self.experiment.report.reference_method
         return name if name in self.methods else None
 
     @cached_property
     def resizing(self) -> str | None:
         """The control that generates at the train resolution and enlarges; the reference's where several models do."""
-        found = [name for name, spec in self.methods.items() if spec.get("upscale") and not spec.get("refine")]
-        model = self.methods[self.reference].get("model") if self.reference else None
-        return next((name for name in found if self.methods[name].get("model") == model), next(iter(found), None))
+        found = [name for name, spec in self.methods.items() if spec.upscale and spec.refine is None]
+        model = self.methods[self.reference].model if self.reference else None
+        return next((name for name in found if self.methods[name].model == model), next(iter(found), None))
 
     @cached_property
     def digest(self) -> str:
@@ -133,13 +133,18 @@ class Results:
             if record.stage == stage and all(getattr(record, name) == value for name, value in fields.items())
         ]
 
+    @cached_property
+    def of_methods(self) -> list[Record]:
+        """What methods came to: their samples as measured, and their denoising of real images."""
+        return [record for record in self.records if record.of_method]
+
     def cell(self, method: str, train: Resolution, test: Resolution) -> list[Record]:
         return self._cells.get((method, train, test), [])
 
     @cached_property
     def _cells(self) -> dict[tuple[str, Resolution, Resolution], list[Record]]:
         cells: dict[tuple[str, Resolution, Resolution], list[Record]] = {}
-        for record in self.find("measure"):
+        for record in self.of_methods:
             if record.method and record.train_resolution and record.test_resolution:
                 cells.setdefault((record.method, record.train_resolution, record.test_resolution), []).append(record)
         return cells
@@ -167,6 +172,15 @@ class Results:
     def reconstruction(self, train: Resolution, test: Resolution, metric: Metric) -> Estimate | None:
         """Real images after the autoencoder against real ones: what no model behind it can go below."""
         return self._real("reconstruction", train, test, metric)
+
+    def ruler(self, kind: str, train: Resolution, test: Resolution, metric: Metric) -> Estimate | None:
+        """Real images changed in a way that a reader knows (`RULERS`), against real ones.
+
+        A perfect model that is enlarged by nothing scores what the floor does.
+        """
+        if kind == "enlarged" and train == test and self.find(kind, train_resolution=train):
+            return self.floor(train, test, metric)
+        return self._real(kind, train, test, metric)
 
     def _real(self, stage: str, train: Resolution, test: Resolution, metric: Metric) -> Estimate | None:
         found = [record for record in self.floors(train, test, stage) if metric.key in record.metrics]
@@ -201,9 +215,12 @@ class Results:
         found = self.by_images.gap(FLOOR, REFERENCE, train, test, metric)
         return None if found is None else found[0].times(metric.factor)
 
-    def state(self, method: str, train: Resolution, test: Resolution) -> str:
-        """'ok', 'partial' (seeds absent or failed), 'failed' or 'missing'."""
+    def state(self, method: str, train: Resolution, test: Resolution, metric: Metric | None = None) -> str:
+        """'ok', 'partial' (seeds absent or failed), 'failed' or 'missing'; of what gives a metric, if one is named."""
         found = self.cell(method, train, test)
+        if metric is not None:
+            stages = {record.stage for record in self.of_methods if metric.key in record.metrics}
+            found = [record for record in found if record.stage in stages]
         good = {record.seed for record in found if record.status == "ok"}
         if good:
             return "ok" if good >= set(self.seeds) else "partial"
@@ -242,7 +259,7 @@ class Results:
         return undertrained(self)
 
     def is_undertrained(self, method: str, train: Resolution) -> bool:
-        return (str(self.methods[method].get("model")), train) in self.undertrained
+        return (self.methods[method].model, train) in self.undertrained
 
 
 def as_resolution(value: Any) -> Resolution:

@@ -19,6 +19,7 @@ from threadpoolctl import threadpool_limits
 from rpe2d_bench.analysis.by_images import FLOOR, REFERENCE
 from rpe2d_bench.analysis.kept_comparison import Comparison
 from rpe2d_bench.storage import images_file
+from rpe2d_bench.storage.record_parts import Artifacts
 from rpe2d_bench.storage.records import Record, Resolution
 from rpe2d_bench.storage.store import Store
 
@@ -48,7 +49,7 @@ def separate(
         where = (record.train_resolution, record.test_resolution)
         if record.stage == "floor":
             floors.setdefault(where, {})[int(record.seed or 0)] = record
-        elif record.stage == "measure" and record.method and "observations" in record.artifacts:
+        elif record.stage == "measure" and record.method and record.artifacts.observations:
             cells.setdefault(where, {}).setdefault(record.method, {})[int(record.seed or 0)] = record
     questions: list[tuple[tuple[Resolution, Resolution], Cell]] = []
     for where, cell in cells.items():
@@ -66,21 +67,21 @@ def separate(
 
 def _floor(floors: dict[int, Record], cell: Cell) -> dict[int, Record]:
     """The floor's records with the files of observations that they were measured by: those of its images' stage."""
-    references = {r.artifacts.get("reference_observations") for by_seed in cell.values() for r in by_seed.values()}
+    references = {r.artifacts.reference_observations for by_seed in cell.values() for r in by_seed.values()}
     reference = references.pop() if len(references) == 1 else None
     if reference is None:
         return {}
     return {
         seed: record.model_copy(
             update={
-                "artifacts": {
-                    "observations": str(Path(record.artifacts["samples"]).with_name("observations.npz")),
-                    "reference_observations": reference,
-                }
+                "artifacts": Artifacts(
+                    observations=str(Path(record.artifacts.samples).with_name("observations.npz")),
+                    reference_observations=reference,
+                )
             }
         )
         for seed, record in floors.items()
-        if "samples" in record.artifacts
+        if record.artifacts.samples
     }
 
 
@@ -93,11 +94,11 @@ def _at_once(compare: Callable[[Any], list[dict[str, Any]]], cells: Iterable[Any
 def _cached(cell: Cell, store: Path, resamples: int, say: Callable[[str], None]) -> list[dict[str, Any]]:
     seeds = set.union(*(set(by_seed) for by_seed in cell.values()))
     paths = {
-        method: tuple(by_seed[seed].artifacts["observations"] for seed in sorted(seeds))
+        method: tuple(str(by_seed[seed].artifacts.observations) for seed in sorted(seeds))
         for method, by_seed in cell.items()
         if set(by_seed) == seeds
     }
-    references = {r.artifacts.get("reference_observations") for by_seed in cell.values() for r in by_seed.values()}
+    references = {r.artifacts.reference_observations for by_seed in cell.values() for r in by_seed.values()}
     reference = references.pop() if len(references) == 1 else None
     if reference is None or not _comparable(paths):
         return []
@@ -169,8 +170,7 @@ def _labels(cell: Cell, store: Path, reference: str) -> tuple[list[np.ndarray] |
     None where class counts are not fixed (evaluate.labels: iid): then images are independent draws.
     """
     by_seed = next(iter(cell.values()))
-    evaluate = next(iter(by_seed.values())).config.get("experiment", {}).get("evaluate", {})
-    if evaluate.get("labels") == "iid":
+    if next(iter(by_seed.values())).config.experiment.evaluate.labels == "iid":
         return None, None
     known = (store / reference).with_name("labels.npy")
     files = [_label_file(by_seed[seed], store) for seed in sorted(by_seed)]
@@ -182,5 +182,5 @@ def _labels(cell: Cell, store: Path, reference: str) -> tuple[list[np.ndarray] |
 def _label_file(record: Record, store: Path) -> Path | None:
     """Where the labels of a record's images are: beside the observations of real ones, else with the samples."""
     if record.stage == "floor":
-        return (store / record.artifacts["observations"]).with_name("labels.npy")
-    return store / record.artifacts["samples"] if "samples" in record.artifacts else None
+        return (store / str(record.artifacts.observations)).with_name("labels.npy")
+    return store / record.artifacts.samples if record.artifacts.samples else None

@@ -19,26 +19,33 @@ def verified(records: Iterable[Record], store: Store, say: Callable[[str], None]
     that are damaged are left out. Both are said. What is no longer in the store is the record's word alone.
     """
     damage: dict[str, str | None] = {}
+    absent: dict[str, set[str]] = {}
     found = []
     for record in records:
         record = _as_its_stage(record, store, say)
-        kept = dict(record.artifacts)
+        left_out: dict[str, None] = {}
         for name in READ:
-            path = kept.get(name)
-            if path is None or not (store.root / path).is_file():
+            path = getattr(record.artifacts, name)
+            if path is None:
+                continue
+            if not (store.root / path).is_file():
+                absent.setdefault(name.removeprefix("reference_"), set()).add(path)
                 continue
             if path not in damage:
                 damage[path] = store.damage_of(store.root / path)
                 if damage[path]:
                     say(f"{path}: {damage[path]}; the report leaves it out until `run` makes it again")
             if damage[path]:
-                del kept[name]
-        found.append(record if kept == record.artifacts else record.model_copy(update={"artifacts": kept}))
+                left_out[name] = None
+        found.append(record.model_copy(update={"artifacts": record.artifacts.model_copy(update=left_out)}))
+    if absent and (store.root / "stages").is_dir():  # published records come without any
+        counts = ", ".join(f"{name} of {len(paths)} stages" for name, paths in sorted(absent.items()))
+        say(f"not in the store: {counts}; the report shows what is there")
     return found
 
 
 def _as_its_stage(record: Record, store: Store, say: Callable[[str], None]) -> Record:
-    stage = "train" if record.stage == "train" else "measure"
+    stage = record.stage if record.stage in ("train", "denoise") else "measure"
     file = store.folder(stage, record.key) / "result.json"
     if record.status != "ok" or not file.is_file() or store.damage_of(file) is not None:
         return record

@@ -11,8 +11,9 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from rpe2d_bench.autoencoders.interface import ABSENT, LatentSpace, digest_of
+from rpe2d_bench.autoencoders.interface import ABSENT, LatentSpace
 from rpe2d_bench.errors import UserError
+from rpe2d_bench.storage.files import sha256_of_unchanged
 
 VERSION = 1
 CONFIG = "config.json"
@@ -60,7 +61,7 @@ class DiffusersOptions:
         if weights is None:
             raise UserError(f"autoencoder.path: {self.path} has no weights; it needs {' or '.join(WEIGHTS)}")
         about = {name: value for name, value in config.items() if not name.startswith("_")}
-        about |= {"weights": digest_of(weights), "posterior": self.posterior}
+        about |= {"weights": sha256_of_unchanged(weights), "posterior": self.posterior}
         digest = hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()[:16]
         return LatentSpace(spec, f"diffusers-v{VERSION}-{digest}", downsampling, channels, self.windows)
 

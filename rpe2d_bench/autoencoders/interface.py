@@ -5,10 +5,7 @@ Shape suffixes: B batch, C channels (3 of images), L channels of latents, Y X pi
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
-from functools import cache
-from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 import torch
@@ -74,15 +71,3 @@ class AutoencoderOptions(Protocol):
     def describe(self, spec: dict[str, Any]) -> LatentSpace: ...
 
     def load(self, device: str) -> Autoencoder: ...
-
-
-def digest_of(path: Path) -> str:
-    """sha256 of a file's content, read once while it does not change."""
-    about = path.stat()
-    return _digest(str(path), about.st_size, about.st_mtime_ns)
-
-
-@cache
-def _digest(path: str, _size: int, _changed: int) -> str:
-    with Path(path).open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

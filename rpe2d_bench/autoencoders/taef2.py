@@ -14,8 +14,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from rpe2d_bench.autoencoders.interface import ABSENT, LatentSpace, digest_of
+from rpe2d_bench.autoencoders.interface import ABSENT, LatentSpace
 from rpe2d_bench.errors import UserError
+from rpe2d_bench.storage.files import sha256_of_unchanged
 
 VERSION = 1
 WIDTH, CHANNELS, DOWNSAMPLING = 64, 32, 8
@@ -36,7 +37,7 @@ class Taef2Options:
 
     def describe(self, spec: dict[str, Any]) -> LatentSpace:
         path = Path(self.path)
-        digest = digest_of(path)[:16] if path.is_file() else ABSENT
+        digest = sha256_of_unchanged(path)[:16] if path.is_file() else ABSENT
         return LatentSpace(spec, f"taef2-v{VERSION}-{digest}", DOWNSAMPLING, CHANNELS, self.windows)
 
     def load(self, device: str) -> Taef2:

@@ -13,6 +13,7 @@ import typer
 
 from rpe2d_bench.cli import (  # noqa: F401 - commands register themselves
     check,
+    compare_encodings,
     export_weights,
     ls,
     measure,
@@ -24,8 +25,8 @@ from rpe2d_bench.cli import (  # noqa: F401 - commands register themselves
     status,
     sync,
     ui,
-    unpack,
     validate,
+    work,
 )
 from rpe2d_bench.cli.application import app
 from rpe2d_bench.cli.console import survive_narrow_encodings

@@ -1,4 +1,7 @@
-"""What a name means, for `show`: everything that `ls` lists, from the tables and the comments where it is defined."""
+"""What a name means, for `show`: everything that `ls` lists, from the tables and the comments where it is defined.
+
+Over 250 lines, since it has one short function for every kind of name.
+"""
 
 from __future__ import annotations
 
@@ -38,8 +41,9 @@ PARTS = {  # part of the schema -> what it is called, how it is written
     "positions": ("positions", "positions: {kind: %s}, of an encoding or a method"),
     "frequencies": ("frequencies", "frequencies: {kind: %s}, of an encoding or a method"),
     "logit_scale": ("logit scale", "logit_scale: {kind: %s}, of an encoding or a method"),
+    "bias": ("bias", "bias: {kind: %s}, of an encoding"),
 }
-METHODS = ("encoding", "positions", "frequencies", "logit scale")  # kinds that have numbers at a grid
+METHODS = ("encoding", "positions", "frequencies", "logit scale", "bias")  # kinds that have numbers at a grid
 VIEWS = {
     "whole": "images as they are",
     "global": "images resized to the train resolution: structure",
@@ -48,6 +52,8 @@ VIEWS = {
     "judge": "the answers of `evaluate.judge`, a net other than the one of the distances",
     "repetition": "correlation of each image with itself, shifted",
     "objects": "connected objects, glyphs only",
+    "model": "the model's attention or its answers, on noised real images, while samples are measured",
+    "denoising": "the model's answers on noised held-out images; nothing is sampled",
 }
 FAILURES = 10  # of a run, named in its explanation
 
@@ -81,7 +87,8 @@ def _parts() -> Iterable[tuple[str, Explain]]:
     from rpe2d_bench.reference.json_schema import kinds
 
     tables: dict[str, Any] = {"encoding": encodings.ENCODINGS, "positions": encodings.POSITIONS,
-              "frequencies": encodings.FREQUENCIES, "logit_scale": encodings.LOGIT_SCALES}  # fmt: skip
+              "frequencies": encodings.FREQUENCIES, "logit_scale": encodings.LOGIT_SCALES,
+              "bias": encodings.LOGIT_BIASES}  # fmt: skip
     for part, entries in kinds().items():
         kind, written = PARTS[part]
         for name, entry in entries.items():
@@ -116,20 +123,19 @@ def _plain(value: Any) -> str:
 
 
 def _measuring() -> Iterable[tuple[str, Explain]]:
-    from rpe2d_bench.analysis.vocabulary import describe
     from rpe2d_bench.metrics import FEATURE_NETS, METRICS
 
     for metric in METRICS.values():
         facts = {
-            "better": "higher" if metric.higher_is_better else "lower",
-            "looks at": VIEWS.get(metric.needs, metric.needs),
+            "better": metric.better,
+            "looks at": VIEWS.get(metric.view, metric.view),
             "source": metric.citation,
             "version": metric.version,
             "write": f"evaluate: {{metrics: [{metric.name}]}}",
         }
         if metric.only:
             facts["only with"] = f"the net {metric.only}"
-        yield metric.name, _fixed(Explanation("metric", metric.name, describe(metric.name).explanation, facts))
+        yield metric.name, _fixed(Explanation("metric", metric.name, metric.explanation, facts))
     for net in FEATURE_NETS.values():
         facts = {
             "classifies": "yes; may be evaluate.judge" if net.classifies else "no",
@@ -170,9 +176,12 @@ def _experiment(path: Path) -> Explanation:
 
 
 def _settings(loaded: Experiment) -> dict[str, str]:
+    from rpe2d_bench.sampling.schedule import in_words, schedules, warnings
+
     sizes = "; ".join(
         f"{_size(pair.train)} -> {', '.join(_size(test) for test in pair.test)}" for pair in loaded.resolutions
     )
+    realised = schedules(loaded)
     return {
         "data": str(loaded.data.get("name")),
         "model": loaded.model.preset,
@@ -181,6 +190,7 @@ def _settings(loaded: Experiment) -> dict[str, str]:
         "pixels": sizes,
         "seeds": ", ".join(map(str, loaded.seeds)),
         "metrics": ", ".join(loaded.evaluate.metrics),
+        "sampler": "\n".join((*in_words(realised), *warnings(realised))),
     }
 
 
@@ -209,13 +219,11 @@ def _stored(store: Path) -> Iterable[tuple[str, Explain]]:
 
 
 def _records() -> Explanation:
-    from rpe2d_bench.reference.json_schema import comments
     from rpe2d_bench.storage.records import RECORDS_FILE, Record
 
-    sentence = comments(Record)
     fields = [
-        {"name": name, "value": "", "default": "", "what": sentence.get(name, "")}
-        for name in Record.model_fields
+        {"name": name, "value": "", "default": "", "what": str(field.description)}
+        for name, field in Record.model_fields.items()
         if name != "schema_version"
     ]
     facts = {"file": f"{RECORDS_FILE} in the store, a line each; appended, never edited",
@@ -228,11 +236,12 @@ def _run(run: str, store: Path) -> Explanation:
 
     found = [record for record in records.read(store) if record.run == run]
     newest = max(found, key=lambda record: record.created)
-    counts = {stage: sum(r.stage == stage for r in found) for stage in ("train", "measure", "floor")}
+    counts = {stage: sum(r.stage == stage for r in found) for stage in ("train", "floor")}
+    cells = sum(record.of_method for record in found)
     failed = [record for record in found if record.status == "failed"]
     facts = {
         "experiment": newest.experiment,
-        "records": f"{counts['train']} trained models, {counts['measure']} cells, {counts['floor']} floors",
+        "records": f"{counts['train']} trained models, {cells} cells, {counts['floor']} floors",
         "failed": "none" if not failed else f"{len(failed)}, such as: " + "; ".join(
             dict.fromkeys(str(record.error) for record in failed[:FAILURES])),
         "made": f"{min(record.created for record in found)} to {newest.created}",

@@ -31,6 +31,7 @@ def export_weights(
     from rpe2d_bench.resolve.load import load_experiment
     from rpe2d_bench.stages.denoiser import WEIGHTS, WeightsFile
     from rpe2d_bench.stages.weights_file import metadata_of
+    from rpe2d_bench.storage.files import sha256_of_file
     from rpe2d_bench.storage.store import Store
 
     if dtype not in DTYPES:
@@ -50,10 +51,4 @@ def export_weights(
     out.parent.mkdir(parents=True, exist_ok=True)
     save_file(weights, out, metadata=metadata_of(recipe))
     text = "recipe unknown: they were trained before weights carried it" if recipe is None else "with their recipe"
-    typer.echo(f"{trial.label}: {out}, {out.stat().st_size / 2**20:.2f} MiB, {text}; sha256 {_sha256(out)}")
-
-
-def _sha256(path: Path) -> str:
-    import hashlib
-
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    typer.echo(f"{trial.label}: {out}, {out.stat().st_size / 2**20:.2f} MiB, {text}; sha256 {sha256_of_file(out)}")

@@ -127,6 +127,7 @@ KINDS: dict[str, Callable[[Path], Rows]] = {
     "positions": _methods("POSITIONS"),
     "frequencies": _methods("FREQUENCIES"),
     "logit_scales": _methods("LOGIT_SCALES"),
+    "biases": _methods("LOGIT_BIASES"),
     "data": _data,
     "crops": _crops,
     "models": _models,

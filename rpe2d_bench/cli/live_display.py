@@ -33,7 +33,8 @@ PLAIN_EVERY = 30.0  # seconds between two progress lines after that
 REPORT = 8.0  # seconds for comparisons and report, and more for each cell
 REPORT_CELL = 0.05
 
-NOBODYS = {"floor": "real images", "reconstruction": "reconstructions"}
+NOBODYS = {"floor": "real images", "reconstruction": "reconstructions", "enlarged": "real images, enlarged",
+           "noise": "real images with noise"}  # fmt: skip
 
 
 class Display:
@@ -134,7 +135,7 @@ class Display:
     def _result(self, record: Record) -> str | None:
         """A line for the numbers of a cell; None where an earlier line has said them, of a method that coincides."""
         methods = list(self._plan.experiment.methods)
-        same = [name for name in record.details.get("coincides_with", ()) if name in methods]
+        same = [name for name in record.coincides_with if name in methods]
         if any(methods.index(name) < methods.index(str(record.method)) for name in same):
             return None
         name = f"{record.method or NOBODYS[record.stage]} {size(record.test_resolution or (0, 0))} seed {record.seed}"

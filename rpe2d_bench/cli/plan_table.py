@@ -58,7 +58,7 @@ class PlanTable:
         first = {min([method, *cell.coincides_with], key=lambda name: int(numbers[name])) for cell in cells}
         if first != {method}:
             return f"= {', '.join(sorted(numbers[name] for name in first))}"
-        return _count([self.store.has("measure", cell.measure.key) for cell in cells])
+        return _count([self.store.has(cell.measure.name, cell.measure.key) for cell in cells])
 
     @staticmethod
     def _methods(trials: tuple[Trial, ...]) -> list[str]:

@@ -13,6 +13,8 @@ from rpe2d_bench.config.experiment import Experiment
 from rpe2d_bench.plan.cost import Cost, estimate, in_bytes, in_flops
 from rpe2d_bench.plan.expand import Plan, size
 from rpe2d_bench.plan.precision_notes import notes, warnings
+from rpe2d_bench.sampling.schedule import in_words, schedules
+from rpe2d_bench.sampling.schedule import warnings as in_noise
 from rpe2d_bench.search import Searching
 from rpe2d_bench.search.known import cost_of_rest
 from rpe2d_bench.storage.store import Store
@@ -20,7 +22,7 @@ from rpe2d_bench.storage.store import Store
 
 def as_dict(plan: Plan, store: Store, searching: Searching | None = None) -> dict[str, Any]:
     """Stages, what is cached, cost of the rest; of a search how far it is."""
-    cost = estimate(plan, store)
+    cost, realised = estimate(plan, store), schedules(plan.experiment)
     search = {}
     if searching:
         cost_of_search = vars(cost_of_rest(searching, store))
@@ -43,13 +45,19 @@ def as_dict(plan: Plan, store: Store, searching: Searching | None = None) -> dic
                 "test_resolution": cell.test_resolution,
                 "seed": cell.seed,
                 "key": cell.measure.key,
-                "cached": store.has("measure", cell.measure.key),
+                "stage": cell.measure.name,
+                "cached": store.has(cell.measure.name, cell.measure.key),
                 "coincides_with": cell.coincides_with,
             }
             for trial in plan.trials
             for cell in trial.cells
         ],
         "arithmetic": notes(plan.choices) + warnings(plan.choices),
+        "samplers": [
+            {"shift": schedule.shift, "times": schedule.starts, "early": schedule.early, "where": places}
+            for schedule, places in realised.items()
+        ],
+        "warnings": in_noise(realised),
         "cost_of_the_rest": vars(cost),
     }
 
@@ -75,21 +83,27 @@ def show(
     if searching:
         _show_search(searching, store, console)
     console.print(f"  data          {plan.data}", highlight=False, markup=False, soft_wrap=True)
-    console.print(f"  labels        of generated images: {plan.labels}", highlight=False, soft_wrap=True)
+    if plan.labels:
+        console.print(f"  labels        of generated images: {plan.labels}", highlight=False, soft_wrap=True)
     console.print(f"  trainings     {models}, {cached} cached", highlight=False)
     for model, sentence in plan.remarks().items():
         lines = textwrap.wrap(f"{model}: {sentence}", max(20, console.width - 16))
         console.print("  weights       " + f"\n{'':16}".join(lines), highlight=False, markup=False)
     console.print(
         f"  measurements  {len(measures)}, {ready} cached; {cells} cells (methods x sizes x seeds), "
-        f"{len(plan.floors)} floors",
+        f"{len(plan.floors)} of real images",
         highlight=False,
         soft_wrap=True,
     )
     for number, line in enumerate(notes(plan.choices)):
         console.print(f"  {'' if number else 'arithmetic':14}{line}", highlight=False, soft_wrap=True)
+    realised = schedules(plan.experiment)
+    for number, sentence in enumerate(in_words(realised)):
+        lines = textwrap.wrap(sentence, max(20, console.width - 16))
+        head = f"  {'' if number else 'sampler':14}"
+        console.print(head + f"\n{'':16}".join(lines), highlight=False, markup=False, soft_wrap=True)
     console.print(f"  rest          {_words(cost)}", highlight=False, soft_wrap=True)
-    for line in (*warnings(plan.choices), *coinciding(plan.experiment)):
+    for line in (*warnings(plan.choices), *in_noise(realised), *coinciding(plan.experiment)):
         console.print(f"  note          {line}", highlight=False, markup=False, soft_wrap=True)
     if not brief:
         console.print()
@@ -139,12 +153,14 @@ def _show_search(searching: Searching, store: Store, console: Console) -> None:
 
 
 def _words(cost: Cost) -> str:
-    if not cost.train_flops + cost.sample_flops:
+    if not cost.train_flops + cost.sample_flops + cost.denoise_flops:
         return "nothing to train or to sample"
     per = "per worker" if cost.device == "cpu" else "per GPU"
     return (
         f"about {duration(cost.seconds)}, {in_bytes(cost.memory)} {per}, {in_bytes(cost.disk)} of disk"
-        f"\n                train {in_flops(cost.train_flops)}, sample {in_flops(cost.sample_flops)}"
+        f"\n                train {in_flops(cost.train_flops)}"
+        + (f", sample {in_flops(cost.sample_flops)}" if cost.sample_flops else "")
+        + (f", denoise {in_flops(cost.denoise_flops)}" if cost.denoise_flops else "")
         + (f", autoencoder {in_flops(cost.coding_flops)}" if cost.coding_flops else "")
         + (f"\n                {_busy(cost)}" if cost.device != "cpu" or cost.coding_flops else "")
     )

@@ -13,7 +13,7 @@ from rpe2d_bench.plan.expand import latent_space, make_plan, size
 from rpe2d_bench.plan.precision import Precisions
 from rpe2d_bench.resolve.load import load_experiment
 from rpe2d_bench.search.known import load
-from rpe2d_bench.stages import SampleStage
+from rpe2d_bench.stages import MeasureStage, SampleStage
 from rpe2d_bench.stages.run_context import RunContext
 from rpe2d_bench.storage import images_file
 from rpe2d_bench.storage.store import Store
@@ -31,6 +31,8 @@ def sample_method(
 ) -> None:
     """Write `count` images as a .png grid, or as .npz with arr_0 [N, Y, X, 3] and labels in arr_1, as ADM's evaluator
     and `measure` read it."""
+    from PIL import Image
+
     from rpe2d_bench.models.cpu import keep_freed_memory
 
     if out.suffix.lower() not in (".png", ".npz"):
@@ -55,7 +57,7 @@ def sample_method(
         update={
             "seeds": (seed,),
             "resolutions": (Pair(train=pair.train, test=(test,)),),
-            "evaluate": experiment.evaluate.model_copy(update={"num_samples": max(count, 2)}),
+            "evaluate": experiment.evaluate.model_copy(update={"num_samples": max(count, 2), "metrics": ("fd",)}),
         }
     )
     trial = make_plan(wanted, overrides, Precisions(place, wanted.resources)).trials[0]
@@ -64,7 +66,9 @@ def sample_method(
             f"{trial.label} of {path} is not trained in the store {place.root}; "
             f"run: rpe2d-bench run {path} --only {method}"
         )
-    stage = trial.cells[0].measure.generated
+    measure = trial.cells[0].measure
+    assert isinstance(measure, MeasureStage)
+    stage = measure.generated
     assert isinstance(stage, SampleStage)
     keep_freed_memory()
     folder = stage.make(RunContext(place, experiment.resources))
@@ -75,7 +79,7 @@ def sample_method(
         with out.open("wb") as file:  # np.savez would add .npz to a name that ends in .NPZ
             np.savez(file, arr_0=np.repeat(images, 3 // images.shape[1], axis=1).transpose(0, 2, 3, 1), arr_1=labels)
     else:
-        _grid(images).save(out)
+        Image.fromarray(images_file.grid(images, 10)).save(out)
     Console().print(f"{len(images)} images of {method} at {size(test)}: {out}", highlight=False, soft_wrap=True)
 
 
@@ -85,17 +89,3 @@ def parse_resolution(text: str) -> tuple[int, int]:
     if len(sides) > 2 or not all(side.isdigit() and int(side) > 0 for side in sides):
         raise UserError(f"a resolution is written 48 or HEIGHTxWIDTH in pixels, for example 32x64; got {text!r}")
     return int(sides[0]), int(sides[-1])
-
-
-def _grid(images: np.ndarray):  # type: ignore[no-untyped-def]
-    """A Pillow image of the images, ten in a row, one pixel apart."""
-    from PIL import Image
-
-    columns = min(10, len(images))
-    rows = -(-len(images) // columns)
-    channels, height, width = images.shape[1:]
-    sheet = np.full((rows * (height + 1) - 1, columns * (width + 1) - 1, channels), 128, np.uint8)
-    for number, image in enumerate(images):
-        y, x = (number // columns) * (height + 1), (number % columns) * (width + 1)
-        sheet[y : y + height, x : x + width] = image.transpose(1, 2, 0)
-    return Image.fromarray(sheet.squeeze(-1) if channels == 1 else sheet)

@@ -116,8 +116,8 @@ def _searched(
 
 def _alone(record: Record) -> Record:
     """The record as of an experiment of its seed alone."""
-    config = {**record.config, "experiment": {**record.config["experiment"], "seeds": [record.seed]}}
-    return record.model_copy(update={"config": config})
+    experiment = record.config.experiment.model_copy(update={"seeds": (record.seed,)})
+    return record.model_copy(update={"config": record.config.model_copy(update={"experiment": experiment})})
 
 
 def write_reports(sources: list[Path], store: Path, reports: Path) -> None:

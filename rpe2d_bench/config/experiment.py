@@ -60,6 +60,7 @@ class Train(_Renamed):
     """The recipe; equal for every model of an experiment unless an entry says otherwise."""
 
     path: str = "linear"  # from data to noise
+    prediction: Literal["velocity", "clean_image"] = "velocity"  # clean_image: x-prediction; the loss is the same
     steps: int = Field(ge=0, le=1_000_000_000)
     batch_size: int = Field(64, gt=0, le=1_000_000)
     optimizer: Literal["adamw", "muon"] = "adamw"  # muon: matrices by Muon, the rest by AdamW

@@ -6,12 +6,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from rpe2d_bench.config.options import parse_options
+from rpe2d_bench.data.emoji.dataset import EmojiOptions
 from rpe2d_bench.data.glyphs.dataset import GlyphOptions
 from rpe2d_bench.data.image_folder.dataset import ImageFolderOptions
 from rpe2d_bench.data.interface import SPLITS, Dataset, DatasetOptions, Resolution, Split
 from rpe2d_bench.errors import UserError, unknown
 
 DATASETS: dict[str, type[DatasetOptions]] = {
+    "emoji": EmojiOptions,
     "glyphs": GlyphOptions,
     "image_folder": ImageFolderOptions,
 }

@@ -2,27 +2,28 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import logging
 import os
 import shutil
 import tempfile
-import time
 import zlib
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 
 from rpe2d_bench.data.interface import Dataset, Resolution, Split
+from rpe2d_bench.storage.files import locked, write_json
 from rpe2d_bench.storage.rows_file import RowsFile
 
 LOG = logging.getLogger("rpe2d_bench.data")
 _VERSION = 1
 _CHUNK = 1024  # images rendered at a time
+_THREADS, _PIECE = 16, 32  # at most, and images that a thread draws at a time
 POLL = 0.2  # seconds between two looks at the lock of an array that another process works on
 _ARRAY, _CHECKSUM, _DONE = "pictures.npy", "checksum.json", "done.json"
 
@@ -43,10 +44,20 @@ def cached_images(
         [_VERSION, dataset.revision, split, count, *resolution],
         (count, dataset.channels, *resolution),
         np.dtype(np.uint8),
-        lambda start, stop: dataset.images(split, np.arange(start, stop), resolution),
+        lambda start, stop: _drawn(dataset, split, np.arange(start, stop), resolution),
         cache_dir,
         between=between,
     )
+
+
+def _drawn(dataset: Dataset, split: Split, indices: np.ndarray, resolution: Resolution) -> np.ndarray:
+    """Images by index; on several cores at once where the data set allows it: others wait for the pool meanwhile."""
+    threads = min(_THREADS, os.cpu_count() or 1) if getattr(dataset, "threadable", False) else 1
+    if threads == 1:
+        return dataset.images(split, indices, resolution)
+    pieces = np.array_split(indices, max(1, len(indices) // _PIECE))
+    with ThreadPoolExecutor(threads) as pool:
+        return np.concatenate(list(pool.map(lambda piece: dataset.images(split, piece, resolution), pieces)))
 
 
 def cached_array(
@@ -75,9 +86,8 @@ def cached_array(
         return found
     if final.exists():
         LOG.warning("%s does not match its checksum; making it again", final)
-    with (directory / f"{key}.lock").open("w") as lock:
-        between = between or (lambda done, total: None)
-        _wait(lock, final, shape[0], between)
+    between = between or (lambda done, total: None)
+    with locked(directory / f"{key}.lock", lambda: between(_count(final), shape[0]), POLL):
         found = _open(final, shape, dtype)
         if found is None:
             _make(final, shape, dtype, make, chunk, between)
@@ -85,18 +95,6 @@ def cached_array(
     if found is None:
         raise OSError(f"{final}: what was just written cannot be read back")
     return found
-
-
-def _wait(lock: IO[str], final: Path, total: int, between: Between) -> None:
-    """Take the lock; while another process works on the array, say how far that one is."""
-    while True:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            between(_count(final), total)
-            time.sleep(POLL)
-        else:
-            return
 
 
 def _count(final: Path) -> int:
@@ -130,13 +128,13 @@ def _make(
                 array.write(start, rows)
                 checksum = zlib.crc32(_bytes(rows), checksum)
                 array.sync()
-                _write_synced(partial / _DONE, json.dumps([stop, checksum]))
+                write_json(partial / _DONE, [stop, checksum])
                 between(stop, shape[0])
     except BaseException:
         if not (partial / _DONE).exists():  # nothing to continue from
             shutil.rmtree(partial, ignore_errors=True)
         raise
-    _write_synced(partial / _CHECKSUM, json.dumps({"crc32": checksum, "shape": shape}))
+    write_json(partial / _CHECKSUM, {"crc32": checksum, "shape": shape})
     (partial / _DONE).unlink(missing_ok=True)
     if final.exists():  # damaged: moved away first, since a directory is not replaced by a rename
         damaged = Path(tempfile.mkdtemp(prefix=f"{final.name}.tmp-", dir=final.parent))
@@ -161,15 +159,6 @@ def _begun(partial: Path, shape: tuple[int, ...], dtype: np.dtype[Any]) -> tuple
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
     return RowsFile(path, shape, dtype), 0, 0
-
-
-def _write_synced(path: Path, text: str) -> None:
-    temporary = path.with_name(f".{path.name}")
-    with temporary.open("w") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
 
 
 def _open(final: Path, shape: tuple[int, ...], dtype: np.dtype[Any]) -> np.ndarray | None:

@@ -16,7 +16,8 @@ class Dataset(Protocol):
     """Images with class labels, drawn from the same sources at every resolution.
 
     The image of (split, index) shows the same thing at every resolution and does not depend on the other
-    indices of the call; the splits are disjoint.
+    indices of the call; the splits are disjoint. One whose `threadable` is true (decoders and renderers that let other
+    threads run) has its pools drawn on several cores at once.
     """
 
     @property

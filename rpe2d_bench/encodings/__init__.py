@@ -1,6 +1,7 @@
 """Positional encodings: the interface, the core methods, and the tables of everything installed."""
 
 from rpe2d_bench.encodings.axial import AxialRoPE, AxialSinCos
+from rpe2d_bench.encodings.bias import Bias, LogitBias, NoBias, PairBias
 from rpe2d_bench.encodings.identity import realised_digest
 from rpe2d_bench.encodings.interface import (
     Context,
@@ -13,20 +14,25 @@ from rpe2d_bench.encodings.interface import (
     rotate,
 )
 from rpe2d_bench.encodings.spec import build, replaced, validate
-from rpe2d_bench.encodings.table import ENCODINGS, FREQUENCIES, LOGIT_SCALES, POSITIONS
+from rpe2d_bench.encodings.table import ENCODINGS, FREQUENCIES, LOGIT_BIASES, LOGIT_SCALES, POSITIONS
 
 __all__ = [
     "ENCODINGS",
     "FREQUENCIES",
+    "LOGIT_BIASES",
     "LOGIT_SCALES",
     "POSITIONS",
     "AxialRoPE",
     "AxialSinCos",
+    "Bias",
     "Context",
     "Encoding",
     "Frequencies",
     "Grid",
+    "LogitBias",
     "LogitScale",
+    "NoBias",
+    "PairBias",
     "PositionalEncoding",
     "Positions",
     "build",

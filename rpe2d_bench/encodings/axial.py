@@ -12,6 +12,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from rpe2d_bench.encodings.bias import LogitBias, NoBias, placed
 from rpe2d_bench.encodings.frequencies import Geometric
 from rpe2d_bench.encodings.interface import (
     Context,
@@ -51,6 +52,9 @@ class Axial(PositionalEncoding):
     """
 
     channels_per_axis: int  # F
+    spectrum_width: int  # F that the frequency rule is asked for
+    turning: int  # how many of these frequencies turn a channel pair, fastest first
+    averages = False  # whether attention can be averaged over several layouts of positions
 
     def __init__(
         self,
@@ -61,6 +65,10 @@ class Axial(PositionalEncoding):
         scale_reference: tuple[Tokens, Tokens] | None,
     ) -> None:
         super().__init__()
+        if hasattr(positions, "bundles") and not self.averages:
+            raise UserError(
+                f"{type(positions).__name__} averages attention over rotations: use axial_rope without a bias"
+            )
         self.positions, self.logit_scale = positions, logit_scale
         self.frequencies = with_theta(frequencies, theta)
         self.scale_reference = None if scale_reference is None else Grid(*scale_reference)
@@ -69,9 +77,9 @@ class Axial(PositionalEncoding):
         """The context whose scale factors the frequency and logit rules see."""
         return ctx if self.scale_reference is None else dataclasses.replace(ctx, train_grid=self.scale_reference)
 
-    def angles(self, ctx: Context, F: int) -> tuple[Tensor, Tensor]:
-        """([B|1, N, F], [B|1, N, F]) radians of the height's and of the width's channels, float32."""
-        y_BY, x_BX = self.positions(ctx)
+    def angles(self, ctx: Context, F: int, places: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+        """([B|1, N, F], [B|1, N, F]) radians of the height's and the width's channels at those positions, float32."""
+        y_BY, x_BX = places
         reference = self.reference(ctx)
         h_BYF = y_BY[:, :, None] * self.frequencies(reference, 0, F)[:, None]
         w_BXF = x_BX[:, :, None] * self.frequencies(reference, 1, F)[:, None]
@@ -82,10 +90,16 @@ class Axial(PositionalEncoding):
         return h_BNF.expand(rows, -1, -1), w_BNF.expand(rows, -1, -1)
 
 
+def bundles(positions: Positions, ctx: Context) -> list[tuple[Tensor, Tensor]]:
+    """The layouts over which attention is averaged: one, unless the rule has a method `bundles` that gives several."""
+    several = getattr(positions, "bundles", None)
+    return [positions(ctx)] if several is None else several(ctx)
+
+
 class AxialRoPE(Axial):
     """Rotary encoding of q and k: angles [B|1, 1, N, head_width / 2], height's channels first.
 
-    head_width: channels of one head, a multiple of 4. Raises UserError otherwise.
+    head_width: channels of one head, a multiple of 4. Raises UserError otherwise. bias: what distance costs besides.
     """
 
     source: ClassVar[Source] = Source(
@@ -103,15 +117,29 @@ class AxialRoPE(Axial):
         logit_scale: LogitScale = Constant(),  # noqa: B008
         theta: Theta | None = None,
         scale_reference: tuple[Tokens, Tokens] | None = None,
+        heads: int = 1,
+        bias: LogitBias = NoBias(),  # noqa: B008
     ) -> None:
+        self.averages = isinstance(bias, NoBias)
         super().__init__(positions, frequencies, logit_scale, theta, scale_reference)
         if head_width < 4 or head_width % 4:
             raise UserError(f"axial_rope needs a head width that is a multiple of 4, got {head_width}")
-        self.channels_per_axis = head_width // 4
+        self.channels_per_axis = self.spectrum_width = self.turning = head_width // 4
+        self.heads = heads
+        self.bias = bias.build(heads)
 
     def forward(self, ctx: Context) -> Encoding:
-        angles_BHNF = torch.cat(self.angles(ctx, self.channels_per_axis), dim=-1)[:, None]
-        return Encoding(angles_BHNF=angles_BHNF, logit_scale=self.logit_scale(self.reference(ctx)))
+        first, *others = bundles(self.positions, ctx)
+        return Encoding(
+            angles_BHNF=self.rotation(ctx, first),
+            logit_scale=self.logit_scale(self.reference(ctx)),
+            bias=placed(self.bias, *first, self.heads),
+            averaged_angles=tuple(self.rotation(ctx, places) for places in others),
+        )
+
+    def rotation(self, ctx: Context, places: tuple[Tensor, Tensor]) -> Tensor:
+        """[B|1, 1, N, K / 2] angles of tokens at those positions."""
+        return torch.cat(self.angles(ctx, self.channels_per_axis, places), dim=-1)[:, None]
 
 
 class AxialSinCos(Axial):
@@ -139,9 +167,9 @@ class AxialSinCos(Axial):
         super().__init__(positions, frequencies, logit_scale, theta, scale_reference)
         if width < 4 or width % 4:
             raise UserError(f"axial_sincos needs a model width that is a multiple of 4, got {width}")
-        self.channels_per_axis = width // 4
+        self.channels_per_axis = self.spectrum_width = self.turning = width // 4
 
     def forward(self, ctx: Context) -> Encoding:
-        h_BNF, w_BNF = self.angles(ctx, self.channels_per_axis)
+        h_BNF, w_BNF = self.angles(ctx, self.channels_per_axis, self.positions(ctx))
         additive_BND = torch.cat((h_BNF.sin(), h_BNF.cos(), w_BNF.sin(), w_BNF.cos()), dim=-1)
         return Encoding(additive_BND=additive_BND, logit_scale=self.logit_scale(self.reference(ctx)))

@@ -18,12 +18,19 @@ import torch
 from torch import Generator, Tensor
 
 from rpe2d_bench.encodings.axial import Axial
+from rpe2d_bench.encodings.bias import Bias
 from rpe2d_bench.encodings.frequencies import Geometric
 from rpe2d_bench.encodings.interface import Context, Grid, PositionalEncoding, Positions
 from rpe2d_bench.encodings.spec import build
-from rpe2d_bench.encodings.table import ENCODINGS, FREQUENCIES, LOGIT_SCALES, POSITIONS
+from rpe2d_bench.encodings.table import ENCODINGS, FREQUENCIES, LOGIT_BIASES, LOGIT_SCALES, POSITIONS
 from rpe2d_bench.errors import UserError, unknown
 
+RULE_TABLES = {
+    "positions": POSITIONS,
+    "frequencies": FREQUENCIES,
+    "logit_scale": LOGIT_SCALES,
+    "bias": LOGIT_BIASES,
+}
 DRAWS = 2048
 PLAIN = ("geometric", "interpolated")  # rules that are extrapolation or interpolation by definition
 SAME = 1e-4  # share of the way from interpolated to base that nobody could tell
@@ -56,7 +63,10 @@ class Coverage:
 
 @dataclass(frozen=True)
 class Realised:
-    """The numbers of a method at a grid, a train grid and a time. coverage is empty where nothing is drawn."""
+    """The numbers of a method at a grid, a train grid and a time. coverage is empty where nothing is drawn.
+
+    costs: what a bias adds to the logit of the first token and another, in the first block.
+    """
 
     grid: Grid
     train_grid: Grid
@@ -65,6 +75,7 @@ class Realised:
     positions: dict[str, list[float]]
     channels: list[Channel]
     coverage: list[Coverage]
+    costs: dict[str, list[float | None]] = dataclasses.field(default_factory=dict)  # per head; None: hidden
     notes: list[str] = dataclasses.field(default_factory=list)  # where a rule is not what its name says
 
     def rows(self) -> list[dict[str, Any]]:
@@ -81,12 +92,12 @@ def spec_of(method: str, theta: float | None = None) -> dict[str, Any]:
     if method in ENCODINGS:
         return {"kind": method} | getattr(ENCODINGS[method], "example", {})
     found = False
-    for part, table in (("positions", POSITIONS), ("frequencies", FREQUENCIES), ("logit_scale", LOGIT_SCALES)):
+    for part, table in RULE_TABLES.items():
         if method in table:
             spec[part] = {"kind": method} | getattr(table[method], "example", {})
             found = True
     if not found:
-        raise unknown("method", method, {*ENCODINGS, *POSITIONS, *FREQUENCIES, *LOGIT_SCALES})
+        raise unknown("method", method, {*ENCODINGS, *(name for table in RULE_TABLES.values() for name in table)})
     return spec
 
 
@@ -96,10 +107,9 @@ def with_option(spec: dict[str, Any], name: str, value: Any) -> dict[str, Any]:
     The rotary base always goes to the encoding. Raises UserError, when built, for an option nothing has.
     """
     changed = {key: dict(part) if isinstance(part, dict) else part for key, part in spec.items()}
-    rules = {"positions": POSITIONS, "frequencies": FREQUENCIES, "logit_scale": LOGIT_SCALES}
     owners = [
         part
-        for part, table in rules.items()
+        for part, table in RULE_TABLES.items()
         if part in changed and name in {f.name for f in dataclasses.fields(table[changed[part]["kind"]])}  # type: ignore[arg-type]
     ]
     if name == "theta" and changed["kind"] in ("axial_rope", "axial_sincos", "mixed_rope"):
@@ -118,7 +128,9 @@ def describe(
     encoding = build(spec, width=head_width * heads, heads=heads)
     ctx = Context(grid=grid, train_grid=train_grid, t=torch.tensor([t]))
     with torch.no_grad():
-        scale = torch.as_tensor(encoding(ctx).logit_scale).reshape(-1)[0]
+        now = encoding(ctx)
+        scale = torch.as_tensor(now.logit_scale).reshape(-1)[0]
+        paid = {} if now.bias is None else costs(now.bias, grid)
     positions = getattr(encoding, "positions", None)
     placed: dict[str, list[float]] = {}
     if positions is not None:
@@ -131,9 +143,22 @@ def describe(
         positions=placed,
         channels=list(channels(encoding, ctx)),
         coverage=[] if positions is None else list(coverage(positions, ctx)),
+        costs=paid,
     )
     rule = (spec.get("frequencies") or {"kind": "geometric"})["kind"]
     return dataclasses.replace(realised, notes=plainer(rule, realised))
+
+
+def costs(bias: Bias, grid: Grid) -> dict[str, list[float | None]]:
+    """What the first token pays for its neighbours and for the last token, by head."""
+    keys = {"the next column": 1, "the next row": grid.width, "the last token": grid.tokens - 1}
+    heads_H, found = torch.arange(bias.heads), {}
+    for name, key in keys.items():
+        if 0 < key < grid.tokens:
+            dy, dx = (p_BN[0, 0] - p_BN[0, key] for p_BN in (bias.y_BN, bias.x_BN))
+            paid_H = bias.pair.layers[0] * bias.pair.addition(dy, dx, heads_H)
+            found[name] = [None if math.isinf(value) else value for value in paid_H.tolist()]
+    return found
 
 
 def plainer(rule: str, realised: Realised) -> list[str]:
@@ -166,15 +191,15 @@ def degenerate(spec: dict[str, Any], grid: Grid, train_grid: Grid, head_width: i
 
 
 def channels(encoding: PositionalEncoding, ctx: Context) -> Iterator[Channel]:
-    """Every channel of an axial encoding next to the base it started from; nothing for other encodings."""
+    """Every channel of an axial encoding that turns, next to its base; nothing for other encodings."""
     if not isinstance(encoding, Axial):
         return
     reference = encoding.reference(ctx)
-    F = encoding.channels_per_axis
+    F = encoding.spectrum_width
     base_F = Geometric(theta=float(getattr(encoding.frequencies, "theta", 10_000.0)))(reference, 0, F)[0]
     for axis, name in enumerate(("height", "width")):
         s = reference.scale_factor(axis)
-        for i, value in enumerate(encoding.frequencies(reference, axis, F)[0].tolist()):
+        for i, value in enumerate(encoding.frequencies(reference, axis, F)[0, : encoding.turning].tolist()):
             base = float(base_F[i])
             kept = None if s == 1 else round((value - base / s) / (base - base / s), 6) + 0.0
             yield Channel(
@@ -233,6 +258,9 @@ def as_text(realised: Realised) -> str:
     for axis, values in realised.positions.items():
         shown = ", ".join(f"{v:g}" for v in values[:6]) + (f", ... {values[-1]:g}" if len(values) > 6 else "")
         lines.append(f"{axis} positions: {shown}")
+    for name, by_head in realised.costs.items():
+        paid = ", ".join("hidden" if value is None else f"{value:.4g}" for value in by_head)
+        lines.append(f"the first token's logit of {name}, by head: {paid}")
     if realised.channels:
         lines.append("axis    channel      base  realised  x base   kept     period  turns over the train grid")
     by_axis = [[c for c in realised.channels if c.axis == axis] for axis in ("height", "width")]

@@ -8,11 +8,12 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from rpe2d_bench.encodings.bias import Bias
 from rpe2d_bench.encodings.interface import Context, Encoding, Grid, PositionalEncoding
 
 
 def realised_digest(encoding: PositionalEncoding, grid: Grid, train_grid: Grid, ts: Sequence[float]) -> str:
-    """sha256 over what inference applies at every t of ts: addition, rotation, logit scale, learned parts included.
+    """sha256 over what inference applies at every t of ts: addition, rotation, logit scale, bias, learned parts too.
 
     Two encodings with one digest give one model the same images. Negative zero counts as zero.
     """
@@ -30,4 +31,32 @@ def numbers(encoding: Encoding) -> list[tuple[str, Tensor]]:
     """The parts of an encoding that are there, by name; the logit scale always, as [B]."""
     scale = torch.as_tensor(encoding.logit_scale, dtype=torch.float32).reshape(-1)
     parts = [("additive", encoding.additive_BND), ("angles", encoding.angles_BHNF), ("logit_scale", scale)]
-    return [(name, value) for name, value in parts if value is not None]
+    found = [(name, value) for name, value in parts if value is not None]
+    found += [("averaged", angles) for angles in encoding.averaged_angles]
+    return found if encoding.bias is None else found + pair_numbers(encoding.bias)
+
+
+def pair_numbers(bias: Bias) -> list[tuple[str, Tensor]]:
+    """Where the tokens are and what the rule says of pairs of them, for every head.
+
+    On evenly spaced rows and columns the pairs of each corner token with all tokens show every displacement that
+    occurs; elsewhere all pairs are evaluated.
+    """
+    y_N, x_N = bias.y_BN[0], bias.x_BN[0]
+    heads_H1 = torch.arange(bias.heads, device=y_N.device)[:, None]
+    found = [("y", y_N), ("x", x_N), ("layers", torch.tensor(bias.pair.layers))]
+    for query in corners(y_N, x_N):
+        dy_1N, dx_1N = (y_N[query] - y_N)[None], (x_N[query] - x_N)[None]
+        found.append(("addition", bias.pair.addition(dy_1N, dx_1N, heads_H1)))
+        factor = bias.pair.factor(dy_1N, dx_1N, heads_H1)
+        if factor is not None:
+            found.append(("factor", factor))
+    return found
+
+
+def corners(y_N: Tensor, x_N: Tensor) -> list[int]:
+    """Indices of the four corner tokens, or of all tokens where rows or columns are not evenly spaced."""
+    width = int((y_N == y_N[0]).sum())
+    if all(torch.allclose(p.diff(), p.diff()[:1].expand(len(p) - 1)) for p in (y_N[::width], x_N[:width])):
+        return [0, width - 1, len(y_N) - width, len(y_N) - 1]
+    return list(range(len(y_N)))

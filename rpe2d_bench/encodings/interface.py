@@ -1,7 +1,8 @@
 """The one interface of this project: Context in, Encoding out.
 
-Every encoding in this field is where the tokens are x how fast each channel turns x how sharp attention is.
-The three are small pure functions of a frozen Context, and the model sees only their product, an Encoding.
+Every encoding in this field is where the tokens are x what a distance does to a pair of them x how sharp attention is.
+A distance turns channels (frequencies), costs logits (bias.py), or both. The rules are small pure functions of a
+frozen Context, and the model sees only their product, an Encoding.
 
 Shape suffixes: B batch, H heads, N tokens (row-major, height first), D model width,
 F rotated channel pairs of one axis (head_width / 4), so that 2F = head_width / 2.
@@ -16,6 +17,8 @@ from typing import Protocol, runtime_checkable
 import torch
 from jaxtyping import Float
 from torch import Generator, Tensor, nn
+
+from rpe2d_bench.encodings.bias import Bias
 
 
 @dataclass(frozen=True)
@@ -59,11 +62,13 @@ class Context:
 
 @dataclass(frozen=True)
 class Encoding:
-    """What the transformer applies: an addition to the tokens, a rotation of q and k, a factor on the logits."""
+    """What the transformer applies: an addition to the tokens, a rotation of q and k, a factor and a bias on logits."""
 
     additive_BND: Float[Tensor, "B N D"] | None = None  # [B|1, N, D], added to the patch tokens
     angles_BHNF: Float[Tensor, "B H N F"] | None = None  # [B|1, heads|1, N, K / 2] radians, height's channels first
     logit_scale: float | Tensor = 1.0  # scalar or [B]; multiplies q.k / sqrt(head_width)
+    bias: Bias | None = None  # what each pair of tokens adds to its logit, evaluated by the attention kernel
+    averaged_angles: tuple[Tensor, ...] = ()  # more rotations, shaped as the first; attention's outputs are averaged
 
 
 class PositionalEncoding(nn.Module, ABC):

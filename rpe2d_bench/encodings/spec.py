@@ -2,7 +2,7 @@
 
 An encoding is written `{kind: axial_rope, theta: 100, positions: {kind: random, max_grid: [16, 16]}, ...}`. The class
 behind `kind` is its own schema: a rule's fields, an encoding's __init__. Parameters called width, head_width and heads
-come from the model; those annotated Positions, Frequencies or LogitScale are mappings with a kind of their own.
+come from the model; those annotated with a kind of rule (RULES) are mappings with a kind of their own.
 """
 
 from __future__ import annotations
@@ -16,12 +16,18 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from rpe2d_bench.config.values import allows_bool, holds_bool, holds_infinite, short
+from rpe2d_bench.encodings.bias import LogitBias
 from rpe2d_bench.encodings.interface import Frequencies, LogitScale, PositionalEncoding, Positions
-from rpe2d_bench.encodings.table import ENCODINGS, FREQUENCIES, LOGIT_SCALES, POSITIONS, Methods
+from rpe2d_bench.encodings.table import ENCODINGS, FREQUENCIES, LOGIT_BIASES, LOGIT_SCALES, POSITIONS, Methods
 from rpe2d_bench.errors import OptionError, UserError, suggestion
 
 Spec = Mapping[str, Any]
-RULES: dict[type, Methods] = {Positions: POSITIONS, Frequencies: FREQUENCIES, LogitScale: LOGIT_SCALES}
+RULES: dict[type, Methods] = {
+    Positions: POSITIONS,
+    Frequencies: FREQUENCIES,
+    LogitScale: LOGIT_SCALES,
+    LogitBias: LOGIT_BIASES,
+}
 FROM_MODEL = ("width", "head_width", "heads")
 
 

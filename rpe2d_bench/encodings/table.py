@@ -1,7 +1,7 @@
 """Every method by name: this package's own tables and those of every module under the entry point group.
 
-A module named under the group `rpe2d_bench.methods` holds up to four literal dicts, name -> class: POSITIONS,
-FREQUENCIES, LOGIT_SCALES and ENCODINGS.
+A module named under the group `rpe2d_bench.methods` holds up to five literal dicts, name -> class: POSITIONS,
+FREQUENCIES, LOGIT_SCALES, LOGIT_BIASES and ENCODINGS.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from typing import Any
 
 from rpe2d_bench.config.entry_points import Table
 from rpe2d_bench.encodings.axial import AxialRoPE, AxialSinCos
+from rpe2d_bench.encodings.bias import NoBias
 from rpe2d_bench.encodings.frequencies import Geometric
 from rpe2d_bench.encodings.learned import LearnedTable
 from rpe2d_bench.encodings.logit_scales import Constant
@@ -47,6 +48,15 @@ LOGIT_SCALES: Methods = Table(
     "logit_scale",
     {
         "constant": Constant,
+    },
+    shared=True,
+)
+LOGIT_BIASES: Methods = Table(
+    GROUP,
+    "LOGIT_BIASES",
+    "bias",
+    {
+        "none": NoBias,
     },
     shared=True,
 )

@@ -4,10 +4,15 @@ sanity half; the judge is never the net whose features the distances use, so tha
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from rpe2d_bench.errors import UserError
-from rpe2d_bench.metrics.nets.features import Features
+from rpe2d_bench.metrics.metric import Inputs, Metric, Score
+
+if TYPE_CHECKING:
+    from rpe2d_bench.metrics.nets.features import Features
 
 
 def accuracy(judged: Features, labels_N: np.ndarray) -> float:
@@ -22,3 +27,22 @@ def accuracy(judged: Features, labels_N: np.ndarray) -> float:
             f"labels run from {labels_N.min()} to {labels_N.max()}, but {judged.net} knows classes 0 to {classes - 1}"
         )
     return float((judged.predictions_N == labels_N).mean())
+
+
+def _accuracy(inputs: Inputs) -> Score:
+    if inputs.labels is None:
+        raise UserError("accuracy needs the class each image was asked to show; give labels or leave it out")
+    return accuracy(inputs.generated, inputs.labels), ""
+
+
+ACCURACY = Metric(
+    name="accuracy",
+    label="Accuracy",
+    better="higher",
+    explanation="share of generated images in which an independent classifier sees the class that was asked for",
+    citation="Ravuri & Vinyals 2019, arXiv 1905.10887 (a fixed judge)",
+    view="judge",
+    compute=_accuracy,
+    factor=100.0,
+    logits=True,
+)

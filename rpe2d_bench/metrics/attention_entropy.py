@@ -14,14 +14,17 @@ Shape suffixes: B batch, H heads, M rows (queries), N tokens (keys), L layers.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from torch import Tensor
+
+from rpe2d_bench.metrics.metric import Metric
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 RELATIVE, NATS = "attention_entropy", "attention_entropy_nats"
-VERSION = "1"
 IMAGES = 16
 TIMES = (0.75, 0.5, 0.25)  # the sampler's steps nearest to these are looked at
 
@@ -70,3 +73,21 @@ def details(now: AttentionEntropy, trained: AttentionEntropy, ts: list[float], i
         "deviation_by_layer": [round(float(value), 6) for value in by_layer],
         "seen": f"{images} real images, noised to t = {', '.join(f'{t:.3g}' for t in ts)}",
     }  # fmt: skip
+
+
+ATTENTION_ENTROPY = Metric(
+    name=RELATIVE,
+    label="Attention entropy",
+    better="neither",
+    explanation="entropy of attention rows over the most that the grid allows, minus the same on the train grid:"
+    " above 0 attention is spread wider",
+    citation="after Jin et al. 2023, arXiv 2306.08645",
+    view="model",
+    compute=None,
+)
+ATTENTION_ENTROPY_NATS = replace(
+    ATTENTION_ENTROPY,
+    name=NATS,
+    label="Attention entropy, nats",
+    explanation="entropy of attention rows minus that on the train grid",
+)

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from typing import Any
 
-NAME, VERSION = "denoising_loss", "1"
+from rpe2d_bench.metrics.metric import Metric
+
 IMAGES = 50
 TIMES = tuple((step + 0.5) / 10 for step in range(10))
 
@@ -20,3 +21,15 @@ def details(by_time: dict[float, float], images: int) -> dict[str, Any]:
         "by_time": {f"{t:.2f}": round(loss, 6) for t, loss in by_time.items()},
         "seen": f"{images} real images, each at {len(by_time)} times",
     }
+
+
+DENOISING_LOSS = Metric(
+    name="denoising_loss",
+    label="Denoising loss",
+    better="lower",
+    explanation="error of the velocity on noised real images of the test resolution, mean over times, before any"
+    " sampling",
+    citation="this package",
+    view="model",
+    compute=None,
+)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from rpe2d_bench.errors import UserError
-from rpe2d_bench.metrics.frechet import frechet_distance
+from rpe2d_bench.metrics.metric import Inputs, Metric, Score
 
 POINTS = 15
 _SMALLEST = 0.25  # of the samples
@@ -17,6 +17,8 @@ _SMALLEST = 0.25  # of the samples
 
 def frechet_at_infinity(features_ND: np.ndarray, reference_MD: np.ndarray, seed: int = 0) -> tuple[float, str]:
     """FD extrapolated to infinite n, and in words from what. Not bounded below by zero: it is an estimate."""
+    from rpe2d_bench.metrics.frechet import frechet_distance
+
     count = min(len(features_ND), len(reference_MD))
     if count < 40:
         raise UserError(f"extrapolating the Frechet distance needs at least 40 images on each side, got {count}")
@@ -31,3 +33,18 @@ def frechet_at_infinity(features_ND: np.ndarray, reference_MD: np.ndarray, seed:
             inverse.append(1.0 / size)
     _, intercept = np.polyfit(inverse, values, 1)
     return float(intercept), f"extrapolated from {sizes[0]}..{sizes[-1]} images, seed {seed}"
+
+
+def _infinity(inputs: Inputs) -> Score:
+    return frechet_at_infinity(inputs.generated.features_ND, inputs.reference.features_ND, inputs.seed)
+
+
+FD_INFINITY = Metric(
+    name="fd_infinity",
+    label="FD∞",
+    better="lower",
+    explanation="Fréchet distance extrapolated to infinitely many images",
+    citation="Chong & Forsyth 2020, arXiv 1911.07023",
+    view="whole",
+    compute=_infinity,
+)

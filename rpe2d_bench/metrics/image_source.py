@@ -122,13 +122,13 @@ class ImageArray:
             statistics = sorted(held & {"mu", "sigma"})
             if self._key is None and statistics:
                 raise UserError(
-                    f"{path} holds statistics ({', '.join(statistics)}) and no images; statistics are not read: give "
-                    "the images that they were taken of, as arr_0 or in a folder"
+                    f"{path} holds statistics ({', '.join(statistics)}) and no images; statistics alone are not read: "
+                    "give the images that they were taken of, as arr_0 or in a folder"
                 )
             if statistics:
                 self.notes[
-                    f"its own statistics ({', '.join(statistics)}) are not used: distances are those of its images, "
-                    "not the published FID of a larger set"
+                    f"its own statistics ({', '.join(statistics)}), which ADM's evaluator wrote, are used by fid_adm "
+                    "alone: other distances are those of its images, not the published FID of a larger set"
                 ] = 1
             if self._key is None:
                 raise UserError(
@@ -159,6 +159,23 @@ class ImageArray:
                 f"{path} holds images of {self._size[0]}x{self._size[1]}, more pixels than the {MAX_PIXELS:,} that are "
                 "read; make them smaller"
             )
+
+    @property
+    def moments(self) -> tuple[np.ndarray, np.ndarray] | None:
+        """Mean [D] and covariance [D, D] of Inception's features as ADM's reference batches hold them, if this does."""
+        if not {"mu.npy", "sigma.npy"} <= set(self._archive.namelist()):
+            return None
+        try:
+            with np.load(self.path, allow_pickle=False) as held:
+                mean, covariance = held["mu"], held["sigma"]
+        except _DAMAGED as error:
+            raise UserError(f"the statistics of {self.path} are damaged ({error}); fetch the file again") from error
+        if mean.ndim != 1 or covariance.shape != mean.shape * 2 or mean.dtype.kind != "f":
+            raise UserError(
+                f"mu and sigma of {self.path} are {mean.dtype} {mean.shape} and {covariance.shape}; expected a mean "
+                "and the covariance that belongs to it"
+            )
+        return mean, covariance
 
     @property
     def labels(self) -> np.ndarray | None:

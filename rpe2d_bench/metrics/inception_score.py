@@ -12,6 +12,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from rpe2d_bench.errors import UserError
+from rpe2d_bench.metrics.metric import Inputs, Metric, Score
+
 BLOCK = 5000
 
 
@@ -31,3 +34,25 @@ def _score(logits_NK: np.ndarray) -> float:
     # entropy of the mean minus mean entropy; a class whose probability underflows everywhere adds nothing
     kl = (p * log_p).sum(axis=1).mean() - (mean * np.log(np.where(mean > 0, mean, 1.0))).sum()
     return float(np.exp(kl))
+
+
+def _inception_score(inputs: Inputs) -> Score:
+    if inputs.generated.logits_NK is None:
+        raise UserError(f"the Inception score needs class logits, but {inputs.generated.net} gave none")
+    value, blocks = inception_score(inputs.generated.logits_NK, inputs.seed)
+    count = len(inputs.generated)
+    note = f"mean of {blocks} blocks of {count // blocks}" if blocks > 1 else f"one block of {count}"
+    return value, note + (f"; below {BLOCK} images: biased downwards" if count < BLOCK else "")
+
+
+INCEPTION_SCORE = Metric(
+    name="inception_score",
+    label="Inception score",
+    better="higher",
+    explanation="how sure and how varied the standard Inception net is",
+    citation="Salimans et al. 2016, arXiv 1606.03498",
+    view="whole",
+    compute=_inception_score,
+    logits=True,
+    only="inception",
+)

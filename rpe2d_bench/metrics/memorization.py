@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from rpe2d_bench.errors import UserError
+from rpe2d_bench.metrics.metric import Inputs, Metric, Score
 from rpe2d_bench.metrics.precision_recall import squared_distances
 
 NEAR_COPY = 1 / 3  # a near copy is at most this far from its source, relative to the nearest held-out image
@@ -50,3 +51,24 @@ def _nearest(points_ND: np.ndarray, others_MD: np.ndarray) -> tuple[np.ndarray, 
         indices[rows] = np.where(nearer, columns.start + block.argmin(axis=1), indices[rows])
         distances[rows] = np.minimum(distances[rows], block.min(axis=1))
     return np.sqrt(distances), indices
+
+
+def _memorization(inputs: Inputs) -> Score:
+    if inputs.training is None:
+        raise UserError("memorization needs training images to compare with; give them or leave it out")
+    found = memorization(inputs.generated.features_ND, inputs.training.features_ND, inputs.reference.features_ND)
+    note = f"0.5 +- {found.standard_error:.2g} without memorization; {found.near_copies:.1%} near copies"
+    return found.nearer_to_training, f"{note}; {found.count} training and held-out images"
+
+
+MEMORIZATION = Metric(
+    name="memorization",
+    label="Memorization",
+    better="lower",
+    explanation="share of generated images nearer to a training image than to an unseen one; 50 % without memorization",
+    citation="Meehan et al. 2020, arXiv 2004.05675",
+    view="whole",
+    compute=_memorization,
+    factor=100.0,
+    training=True,
+)

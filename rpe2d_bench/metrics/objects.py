@@ -10,9 +10,12 @@ Shapes: N images, C channels, H and W pixels.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from rpe2d_bench.errors import UserError
+from rpe2d_bench.metrics.metric import Inputs, Metric, Score
 
 VERSION = "1"
 _BRIGHT = 0.3 * 255
@@ -65,3 +68,29 @@ def size_distance(found_N2: np.ndarray, real_M2: np.ndarray) -> float:
     from scipy.stats import wasserstein_distance
 
     return float(wasserstein_distance(found_N2[:, 1], real_M2[:, 1]))
+
+
+def _count(inputs: Inputs) -> Score:
+    return count_distance(inputs.generated.features_ND, inputs.reference.features_ND), ""
+
+
+def _size(inputs: Inputs) -> Score:
+    return size_distance(inputs.generated.features_ND, inputs.reference.features_ND), ""
+
+
+OBJECT_COUNT = Metric(
+    name="object_count",
+    label="Object count",
+    better="lower",
+    explanation="distance between the numbers of objects in generated and real images",
+    citation="this package",
+    view="objects",
+    compute=_count,
+)
+OBJECT_SIZE = replace(
+    OBJECT_COUNT,
+    name="object_size",
+    label="Object size",
+    explanation="distance between the sizes of objects in generated and real images",
+    compute=_size,
+)

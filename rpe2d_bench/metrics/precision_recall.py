@@ -9,11 +9,13 @@ Shapes: N generated, M real; D features.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import numpy as np
 
 from rpe2d_bench.errors import UserError
+from rpe2d_bench.metrics.metric import Inputs, Metric, Score
 
 NEAREST = 3
 NEAREST_DENSITY = 5
@@ -76,3 +78,43 @@ def coverage(generated_ND: np.ndarray, real_MD: np.ndarray, k: int = NEAREST_DEN
     for rows, _, block in squared_distances(real_MD, generated_ND):
         covered[rows] |= block.min(axis=1) <= reach[rows]
     return float(covered.mean())
+
+
+def _of_features(function: Callable[[np.ndarray, np.ndarray], float]) -> Callable[[Inputs], Score]:
+    return lambda inputs: (function(inputs.generated.features_ND, inputs.reference.features_ND), "")
+
+
+PRECISION = Metric(
+    name="precision",
+    label="Precision",
+    better="higher",
+    explanation="share of generated images that lie among the real ones",
+    citation="Kynkaanniemi et al. 2019, arXiv 1904.06991",
+    view="whole",
+    compute=_of_features(precision),
+    factor=100.0,
+)
+RECALL = replace(
+    PRECISION,
+    name="recall",
+    label="Recall",
+    explanation="share of real images that the generated ones reach",
+    compute=_of_features(recall),
+)
+DENSITY = replace(
+    PRECISION,
+    name="density",
+    label="Density",
+    explanation="how densely real images surround the generated ones",
+    citation="Naeem et al. 2020, arXiv 2002.09797",
+    compute=_of_features(density),
+    factor=1.0,
+)
+COVERAGE = replace(
+    DENSITY,
+    name="coverage",
+    label="Coverage",
+    explanation="share of real images with a generated one nearby",
+    compute=_of_features(coverage),
+    factor=100.0,
+)

@@ -12,11 +12,9 @@ Shapes: N images, C channels, H and W pixels; P, Q shifts down and across.
 from __future__ import annotations
 
 import numpy as np
-import torch
 
 from rpe2d_bench.errors import UserError
-from rpe2d_bench.metrics.nets.features import to_channels
-from rpe2d_bench.metrics.nets.resize import resize
+from rpe2d_bench.metrics.metric import Inputs, Metric, Score
 
 VERSION = "1"
 SHIFTS = (0.25, 0.6)  # of a side
@@ -35,6 +33,11 @@ def repetition_scores(images_NCHW: np.ndarray) -> np.ndarray:
 
 def _small(images_NCHW: np.ndarray) -> np.ndarray:
     """[N, H, W] luma, float64, at most `LONG_SIDE` pixels long."""
+    import torch
+
+    from rpe2d_bench.metrics.nets.features import to_channels
+    from rpe2d_bench.metrics.nets.resize import resize
+
     grey, _ = to_channels(torch.from_numpy(np.ascontiguousarray(images_NCHW)), 1)
     height, width = grey.shape[2:]
     scale = min(1.0, LONG_SIDE / max(height, width))
@@ -81,3 +84,21 @@ def repetition(scores_N: np.ndarray, real_scores_M: np.ndarray, false_alarms: fl
     if not len(scores_N) or not len(real_scores_M):
         raise UserError("the repetition score needs at least one image on each side")
     return float((scores_N > np.quantile(real_scores_M, 1.0 - false_alarms, method="higher")).mean())
+
+
+def _repetition(inputs: Inputs) -> Score:
+    seen, real = inputs.generated.features_ND[:, 0], inputs.reference.features_ND[:, 0]
+    median = f"median correlation {np.median(seen):.2f}, of real images {np.median(real):.2f}"
+    return repetition(seen, real), f"above the 99th percentile of {len(real)} real images; {median}"
+
+
+REPETITION = Metric(
+    name="repetition",
+    label="Repetition",
+    better="lower",
+    explanation="share of images that repeat themselves more than 99 % of real images do, as tiled objects would",
+    citation="this package, after Lewis 1995",
+    view="repetition",
+    compute=_repetition,
+    factor=100.0,
+)

@@ -11,13 +11,14 @@ from typing import IO
 import numpy as np
 
 from rpe2d_bench.errors import UserError
+from rpe2d_bench.metrics import frechet
 from rpe2d_bench.metrics.image_source import ImageSource, open_images, random_subset
 from rpe2d_bench.metrics.nets.features import FeatureNet, Features
 from rpe2d_bench.metrics.nets.resize import Size
 from rpe2d_bench.metrics.nets.table import load_net
 from rpe2d_bench.metrics.observations import Observations
-from rpe2d_bench.metrics.score import Measurement, observe, score
-from rpe2d_bench.metrics.table import METRICS, validate
+from rpe2d_bench.metrics.scoring import Measurement, observe, score
+from rpe2d_bench.metrics.table import METRICS, validate, value_name
 
 Progress = Callable[[str, int, int], None]  # which side, images done, images in all
 ANY_SIZE = ("whole", "global", "spatial", "judge")  # views that resize every image to one size
@@ -58,7 +59,7 @@ def observe_source(
     seen: dict[str, Features] = {}
     done = 0
     modes: dict[str, dict[str, None]] = {}
-    judged = {"whole"} if "inception_score" in metrics else set()  # views whose logits are kept
+    judged = {METRICS[name].view for name in metrics if METRICS[name].logits}  # views whose logits are kept
     for batch in source.batches(batch_size, chosen):
         part = observe(
             batch, metrics=metrics, net=net, judge=judge, train_resolution=train_resolution,
@@ -68,7 +69,7 @@ def observe_source(
             _refuse_mixed_sizes(source, metrics)
         for view, features in part.views.items():
             for kind, rows in (("features", features.features_ND), ("logits", features.logits_NK)):
-                if rows is not None and (kind == "features" or view in judged | {"judge"}):
+                if rows is not None and (kind == "features" or view in judged):
                     name = f"{view}.{kind}"
                     if name not in spools:
                         spools[name] = _Spool(folder, name)
@@ -92,7 +93,7 @@ def observe_source(
 
 
 def _refuse_mixed_sizes(source: ImageSource, metrics: Sequence[str]) -> None:
-    strict = [name for name in metrics if METRICS[name].needs not in ANY_SIZE]
+    strict = [name for name in metrics if METRICS[name].view not in ANY_SIZE]
     if strict:
         (one, _), (other, _) = source.sizes.most_common(2)
         raise UserError(
@@ -158,7 +159,7 @@ def measure_paths(
                 chosen=chosen[side], batch_size=batch_size, device=device,
                 progress=None if progress is None else _for_side(progress, side, total),
             )  # fmt: skip
-        if all(METRICS[name].needs in ANY_SIZE for name in names):
+        if all(METRICS[name].view in ANY_SIZE for name in names):
             sizes = {side.resolution for side in observed.values()}
             if len(sizes) > 1:  # every image is resized anyway; the account lists the sizes
                 observed = {name: replace(side, resolution=None) for name, side in observed.items()}
@@ -166,13 +167,27 @@ def measure_paths(
             observed["samples"], observed["reference"], labels, metrics=names, reference_labels=real_labels,
             training=observed.get("training"), seed=seed,
         )  # fmt: skip
+        if seeing.name == "inception-adm" and "fd" in names:
+            measured = _against_moments(measured, observed["samples"], sources["reference"], reference.name)
     warnings = {"warnings": [*measured.details["warnings"], *_sizes(sources)]}
     return replace(measured, details=measured.details | warnings | _account(sources, observed))
 
 
+def _against_moments(measured: Measurement, samples: Observations, reference: ImageSource, file: str) -> Measurement:
+    """FID against the statistics that an ADM reference batch holds: those of a larger set than its images."""
+    moments = getattr(reference, "moments", None)
+    if moments is None:
+        return measured
+    name, (mean_D, covariance_DD) = value_name("fd", samples.net, samples.judge), moments
+    ours = frechet.fit(samples.views["whole"].features_ND)
+    value = frechet.distance(ours, frechet.from_moments(mean_D, covariance_DD, 0))
+    notes = {**measured.details["notes"], name: f"{samples.count} images against mu and sigma of {file}"}
+    return replace(measured, values=measured.values | {name: value}, details=measured.details | {"notes": notes})
+
+
 def _check_views(names: Sequence[str], train_resolution: Size | None) -> None:
     """Say what is missing before hours of features are computed."""
-    relative = [name for name in names if METRICS[name].needs in ("global", "local")]
+    relative = [name for name in names if METRICS[name].view in ("global", "local")]
     if relative and train_resolution is None:
         raise UserError(f"{relative[0]} is relative to the train resolution: give --train-resolution, or leave it out")
 

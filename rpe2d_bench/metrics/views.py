@@ -8,6 +8,7 @@
 - judge: the image at the judge's input.
 - repetition, objects: numbers read from the pixels, without a net.
 - model: not at images but into the model that makes them; not observed here.
+- denoising: at what the model makes of noised real images; not observed here.
 
 On an axis no longer than the train resolution a local crop takes the whole axis.
 """
@@ -15,16 +16,15 @@ On an axis no longer than the train resolution a local crop takes the whole axis
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal
 
 import numpy as np
 
 from rpe2d_bench.errors import UserError
 from rpe2d_bench.metrics import objects, repetition
+from rpe2d_bench.metrics.metric import View
 from rpe2d_bench.metrics.nets.features import FeatureNet, Features, extract
 from rpe2d_bench.metrics.nets.resize import Size
 
-View = Literal["whole", "global", "local", "spatial", "judge", "repetition", "objects", "model"]
 PLACE = "local@"  # local views are named local@row,column
 
 

@@ -1,4 +1,4 @@
-"""Attention as an Encoding asks for it: q and k rotated, logits scaled, optionally a causal scan.
+"""Attention as an Encoding asks for it: q and k rotated, logits scaled, optionally biased or a causal scan.
 
 Shape suffixes: B batch, N tokens, D width, E = 3 D, H heads, K head width, F = K / 2 channel pairs.
 A 2 packs q and k, a 3 packs q, k and v.
@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import functools
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from rpe2d_bench.encodings.interface import Encoding, Grid
+from rpe2d_bench.encodings.interface import Encoding
+from rpe2d_bench.models.pair_logits import BiasedPairs, Pairs
 
 IN_CACHE = 2**21  # logits that are worked on together where no gradient is asked for
 
@@ -70,11 +71,30 @@ class RotationOfPairs:
         return q_BNHK.transpose(1, 2), k_BNHK.transpose(1, 2), v_BNHK.transpose(1, 2)
 
 
-Rotation = RotationOfHalves | RotationOfPairs
+@dataclass(frozen=True)
+class RotationsAveraged:
+    """Several rotations of the same q and k, over which the outputs of attention are averaged: a kernel call each."""
+
+    each: tuple[RotationOfHalves | RotationOfPairs, ...]
+
+    @property
+    def side_by_side(self) -> bool:
+        return self.each[0].side_by_side
+
+
+Rotation = RotationOfHalves | RotationOfPairs | RotationsAveraged
 
 
 def rotation_of(encoding: Encoding, heads: int, head_width: int, like: Tensor) -> Rotation:
     """What attention needs of an Encoding; angles stay float32 until their cosine is taken."""
+    if encoding.averaged_angles:
+        alone = (encoding.angles_BHNF, *encoding.averaged_angles)
+        one = [_rotation(replace(encoding, angles_BHNF=a), heads, head_width, like) for a in alone]
+        return RotationsAveraged(tuple(one))
+    return _rotation(encoding, heads, head_width, like)
+
+
+def _rotation(encoding: Encoding, heads: int, head_width: int, like: Tensor) -> RotationOfHalves | RotationOfPairs:
     scale = encoding.logit_scale
     if not isinstance(scale, Tensor):  # filled in on the device: copying a number there would make the host wait
         scale = torch.full((1,), scale, dtype=torch.float32, device=like.device)
@@ -122,26 +142,31 @@ class PackedProjection(nn.Linear):
         return torch.cat((qk.unflatten(0, (2 * self.heads, 2, -1)).transpose(1, 2).flatten(0, 2), v))
 
 
-def attend(qkv_BNE: Tensor, heads: int, rotation: Rotation, mask_NN: Tensor | None = None) -> Tensor:
-    """Multi-head attention of packed q, k, v [B, N, 3D] -> [B, N, D]; mask is True where a query may look.
+def attend(qkv_BNE: Tensor, heads: int, rotation: Rotation, pairs: Pairs | None = None) -> Tensor:
+    """Multi-head attention of packed q, k, v [B, N, 3D] -> [B, N, D].
 
-    qkv_BNE is what PackedProjection gives for `rotation.side_by_side`.
+    qkv_BNE is what PackedProjection gives for `rotation.side_by_side`. pairs: a mask [N, N], True where a query may
+    look, or what a bias does (pair_logits.py).
     """
-    out_BHNK = _weighted(*rotation.unpacked(qkv_BNE, heads), mask_NN)
+    each = rotation.each if isinstance(rotation, RotationsAveraged) else (rotation,)
+    outs = [_weighted(*one.unpacked(qkv_BNE, heads), pairs) for one in each]
+    out_BHNK = outs[0] if len(outs) == 1 else torch.stack(outs).mean(dim=0)
     return out_BHNK.transpose(1, 2).flatten(2)
 
 
-def _weighted(q_BHNK: Tensor, k_BHNK: Tensor, v_BHNK: Tensor, mask_NN: Tensor | None) -> Tensor:
+def _weighted(q_BHNK: Tensor, k_BHNK: Tensor, v_BHNK: Tensor, pairs: Pairs | None) -> Tensor:
     """softmax(q k^T) v; q is already scaled."""
+    if isinstance(pairs, BiasedPairs):
+        return pairs.weighted(q_BHNK, k_BHNK, v_BHNK)
     if q_BHNK.device.type != "cpu" or q_BHNK.dtype != torch.bfloat16:
-        return F.scaled_dot_product_attention(q_BHNK, k_BHNK, v_BHNK, attn_mask=mask_NN, scale=1.0)
+        return F.scaled_dot_product_attention(q_BHNK, k_BHNK, v_BHNK, attn_mask=pairs, scale=1.0)
     # Here the stock kernel loses to its own definition: forward and backward 23 against 2.5 ms at 64 tokens, 65 against
     # 30 ms at 1,024 (docs/performance.md)
     if q_BHNK.requires_grad:
-        return _logits(q_BHNK, k_BHNK, mask_NN).softmax(dim=-1) @ v_BHNK
+        return _logits(q_BHNK, k_BHNK, pairs).softmax(dim=-1) @ v_BHNK
     images = max(1, IN_CACHE // (q_BHNK.shape[1] * q_BHNK.shape[2] ** 2))
     slices = zip(*(part.split(images) for part in (q_BHNK, k_BHNK, v_BHNK)), strict=True)
-    return torch.cat([_softmax(_logits(q, k, mask_NN)) @ v for q, k, v in slices])
+    return torch.cat([_softmax(_logits(q, k, pairs)) @ v for q, k, v in slices])
 
 
 def _logits(q_BHNK: Tensor, k_BHNK: Tensor, mask_NN: Tensor | None) -> Tensor:
@@ -164,11 +189,3 @@ def _onednn_takes_bfloat16() -> bool:
     except (RuntimeError, AttributeError):  # NotImplementedError is a RuntimeError
         return False
     return True
-
-
-def lower_right_mask(grid: Grid, device: torch.device) -> Tensor:
-    """[N, N], True where a query may look: not at tokens below and right of itself (LEDiT, arXiv 2503.04344)."""
-    rows = torch.arange(grid.height, device=device).repeat_interleave(grid.width)
-    columns = torch.arange(grid.width, device=device).repeat(grid.height)
-    hidden = (rows[None, :] >= rows[:, None]) & (columns[None, :] >= columns[:, None])
-    return ~hidden | torch.eye(grid.tokens, dtype=torch.bool, device=device)

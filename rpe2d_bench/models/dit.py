@@ -1,7 +1,8 @@
 """Diffusion transformer with adaLN-Zero (Peebles and Xie 2023, arXiv 2212.09748), for any grid at forward time.
 
 The model consumes an Encoding and knows no method by name. What the Encoding asks for is applied once per forward
-pass: the logit scale is folded into the rotation of q, so that attention itself stays the stock fused kernel.
+pass: the logit scale is folded into the rotation of q and a bias is laid out or handed to the kernel, so that
+attention itself stays a stock fused kernel.
 
 Shape suffixes: B batch, C channels, Y X pixels, N tokens (row-major, height first), D width, H heads, K head width.
 """
@@ -17,7 +18,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from rpe2d_bench.encodings.interface import Encoding, Grid
-from rpe2d_bench.models.attention import PackedProjection, Rotation, attend, lower_right_mask, rotation_of
+from rpe2d_bench.models.attention import PackedProjection, Rotation, attend, rotation_of
+from rpe2d_bench.models.pair_logits import Pairs, by_layer, lower_right_mask
 from rpe2d_bench.models.stem import DilatedConv
 
 
@@ -83,11 +85,11 @@ class Block(nn.Module):
         self.mlp_out = nn.Linear(hidden, width)
         self.modulation = nn.Linear(width, 6 * width)
 
-    def forward(self, x_BND: Tensor, condition_BD: Tensor, rotation: Rotation, mask_NN: Tensor | None) -> Tensor:
+    def forward(self, x_BND: Tensor, condition_BD: Tensor, rotation: Rotation, pairs: Pairs | None) -> Tensor:
         # [B, D] each, of the attention and of the MLP
         shift_a, scale_a, gate_a, shift_m, scale_m, gate_m = self.modulation(condition_BD).chunk(6, dim=1)
         qkv_BNE = self.qkv(modulate(x_BND, shift_a, scale_a), rotation.side_by_side)
-        attended_BND = attend(qkv_BNE, self.heads, rotation, mask_NN)
+        attended_BND = attend(qkv_BNE, self.heads, rotation, pairs)
         x_BND = gated(x_BND, gate_a, self.projection(attended_BND))
         hidden = F.gelu(self.mlp_in(modulate(x_BND, shift_m, scale_m)), approximate=self.gelu)
         out_BND: Tensor = gated(x_BND, gate_m, self.mlp_out(hidden))
@@ -95,7 +97,7 @@ class Block(nn.Module):
 
 
 class DiT(nn.Module):
-    """Velocity of a noised image, given time, class, encoding and (if trained with crops) the crop."""
+    """What a model gives of a noised image, by time, class, encoding and (if trained with crops) the crop."""
 
     def __init__(
         self, options: DiTOptions, *, channels: int, num_classes: int, micro_conditioning: bool = False
@@ -158,7 +160,7 @@ class DiT(nn.Module):
         crop_B3: Tensor | None = None,
         dilation: int = 1,
     ) -> Tensor:
-        """Velocity, shaped as the image; its sides are multiples of the patch. dilation is the stem's."""
+        """The prediction, shaped as the image; its sides are multiples of the patch. dilation is the stem's."""
         grid = self.grid(x_BCYX)
         x_BND = self.patches_in(patchify(x_BCYX, self.options.patch_size))
         if self.stem is not None:
@@ -168,8 +170,8 @@ class DiT(nn.Module):
         condition_BD = F.silu(self.condition(t_B, labels_B, crop_B3))
         rotation = rotation_of(encoding, self.options.heads, self.options.head_width, x_BND)
         causal_NN = lower_right_mask(grid, x_BCYX.device) if self.options.scan == "alternate" else None
-        for index, block in enumerate(self.blocks):
-            x_BND = block(x_BND, condition_BD, rotation, causal_NN if index % 2 else None)
+        for block, pairs in zip(self.blocks, by_layer(encoding, len(self.blocks), causal_NN, x_BND), strict=True):
+            x_BND = block(x_BND, condition_BD, rotation, pairs)
         shift_BD, scale_BD = self.final_modulation(condition_BD).chunk(2, dim=1)
         return unpatchify(self.patches_out(modulate(x_BND, shift_BD, scale_BD)), grid, self.options.patch_size)
 

@@ -22,7 +22,7 @@ from rpe2d_bench.errors import UserError
 from rpe2d_bench.plan import speed
 from rpe2d_bench.plan.pace import Pace, Stage, observe_name, pass_name, passes, render_name, shares, step_name
 from rpe2d_bench.plan.precision import Precisions, sampling_shape, training_shape
-from rpe2d_bench.stages import MeasureStage, ReferenceStage, SampleStage, TrainStage, read_result
+from rpe2d_bench.stages import DenoiseStage, MeasureStage, ReferenceStage, SampleStage, TrainStage, read_result
 from rpe2d_bench.storage.machine import machine
 from rpe2d_bench.storage.store import Store
 
@@ -41,7 +41,7 @@ def pace_of(
     finished = calibration.finished(distinct)
     missing = [stage for stage in distinct if not store.has(stage.name, stage.key)]
     trainings = [stage for stage in missing if isinstance(stage, TrainStage)]
-    samples = [stage for stage in missing if isinstance(stage, SampleStage)]
+    samples = [stage for stage in missing if isinstance(stage, SampleStage | DenoiseStage)]
     seconds = calibration.steps(trainings, finished) | calibration.evaluations(samples, finished)
     seconds |= calibration.images(missing, finished)
     return Pace(resources.device, seconds | finished, max(1.0, resources.gpus_per_trial), calibration.python())
@@ -82,12 +82,12 @@ class _Calibration:
                 self._keep(found, name, partial(self._step, at), together=True)
         return found
 
-    def evaluations(self, samples: list[SampleStage], known: dict[str, float]) -> dict[str, float]:
-        """Models that are sampled, at a few of their sizes; the others follow."""
-        models: dict[tuple[str, str, int, str], dict[int, SampleStage]] = defaultdict(dict)
+    def evaluations(self, samples: list[SampleStage | DenoiseStage], known: dict[str, float]) -> dict[str, float]:
+        """Models that are sampled or denoise, at a few of their sizes; the others follow."""
+        models: dict[tuple[str, str, int, str], dict[int, SampleStage | DenoiseStage]] = defaultdict(dict)
         for stage in samples:
             model = stage.train.model
-            same = (model.preset, model.scan, stage.train.model_channels, stage.sampler.precision)
+            same = (model.preset, model.scan, stage.train.model_channels, stage.precision)
             models[same][stage.grid.tokens] = stage
         found: dict[str, float] = {}
         for sizes in models.values() if self._here else ():
@@ -115,6 +115,9 @@ class _Calibration:
                 for resolution in pool_resolutions(stage):
                     work = partial(self._render, stage, "train", resolution)
                     self._keep(found, render_name(stage, resolution), work)
+            if isinstance(stage, DenoiseStage):
+                work = partial(self._render, stage.train, stage.split, stage.resolution)
+                self._keep(found, render_name(stage.train, stage.resolution), work)
             reference = stage.reference if isinstance(stage, MeasureStage) else stage
             if isinstance(reference, ReferenceStage):
                 work = partial(self._render, reference, reference.split, reference.resolution)
@@ -153,9 +156,10 @@ class _Calibration:
         threads, workers = resources.cpus_per_trial, resources.trials_in_parallel
         return speed.step_seconds(whole, stage.recipe, block, resources.device, threads, workers)
 
-    def _pass(self, sample: SampleStage) -> float:
-        resources, tokens, precision = self._resources, sample.grid.tokens, sample.sampler.precision
-        shape = sampling_shape(sample.train, tokens, resources, guided=sample.sampler.guidance != 1.0)
+    def _pass(self, stage: SampleStage | DenoiseStage) -> float:
+        resources, tokens, precision = self._resources, stage.grid.tokens, stage.precision
+        guided = isinstance(stage, SampleStage) and stage.sampler.guidance != 1.0
+        shape = sampling_shape(stage.train, tokens, resources, guided=guided)
         threads, workers = resources.cpus_per_trial, resources.trials_in_parallel
         return speed.pass_seconds(shape, precision, resources.device, threads, workers)
 
@@ -207,8 +211,8 @@ def between(measured: dict[int, float], tokens: int) -> float:
     return measured[low] * (tokens / low) ** power
 
 
-def _pass_name(sample: SampleStage) -> str:
-    return pass_name(sample.train, sample.grid.tokens, sample.sampler.precision)
+def _pass_name(stage: SampleStage | DenoiseStage) -> str:
+    return pass_name(stage.train, stage.grid.tokens, stage.precision)
 
 
 def _learned_from(stage: Stage, result: dict[str, Any]) -> dict[str, float]:
@@ -219,6 +223,8 @@ def _learned_from(stage: Stage, result: dict[str, Any]) -> dict[str, float]:
         return {step_name(stage, stage.resolution): seconds["train"] / steps} if steps and not stage.mixed else {}
     if isinstance(stage, SampleStage):
         return {_pass_name(stage): seconds / stage.count / passes(stage)} if stage.train.latents is None else {}
+    if isinstance(stage, DenoiseStage):
+        return {}  # with the images' rendering
     if isinstance(stage, MeasureStage):
         seen = isinstance(stage.generated, SampleStage) and not stage.inside
         return {observe_name(stage.reference): seconds["measure"] / stage.generated.count} if seen else {}

@@ -20,7 +20,7 @@ from rpe2d_bench.plan.pace import (
     shares,
     wall_seconds,
 )
-from rpe2d_bench.stages import MeasureStage, ReferenceStage, SampleStage, TrainStage
+from rpe2d_bench.stages import DenoiseStage, Evaluation, MeasureStage, ReferenceStage, SampleStage, TrainStage
 from rpe2d_bench.storage.store import Store
 
 Resolution = tuple[int, int]
@@ -36,6 +36,7 @@ class Cost:
 
     train_flops: float
     sample_flops: float
+    denoise_flops: float  # of real images, for the denoising error
     seconds: float  # wall, of the whole run: start, stages on all slots, report
     memory: float  # bytes per worker: weights, gradients, optimizer, average and activations of a training
     disk: float  # bytes that stay in the store, pools of training images or latents included
@@ -54,19 +55,24 @@ def estimate(plan: Plan, store: Store, pace: Pace | None = None, say: Callable[[
     if pace is None:
         pace = pace_for(plan, store, say)
     samples = [stage for stage in stages if isinstance(stage, SampleStage)]
-    floors = [stage.generated for stage in missing if isinstance(stage.generated, ReferenceStage)]
+    denoised = [stage for stage in stages if isinstance(stage, DenoiseStage)]
+    measured = [stage.generated for stage in missing if isinstance(stage, MeasureStage)]
+    floors = [stage for stage in measured if isinstance(stage, ReferenceStage)]
     through = [floor for floor in floors if floor.latents is not None]
     size = _train_size(plan) if trainings else 0
     pools = _pools(trainings, size)
     train_flops = sum(stage.recipe.steps * flops_per_step(stage) for stage in trainings)
-    sample_flops = sum(flops_of_samples(stage) for stage in samples)
+    sample_flops, denoise_flops = (sum(flops_of_passes(stage) for stage in part) for part in (samples, denoised))
     encoding, decoding = _coding(plan)
     coded = encoding * sum(count * pixels for count, pixels, _ in pools.values())
+    coded += encoding * sum(stage.count * _pixels(stage.resolution) for stage in denoised)
     coded += decoding * sum(stage.count * _pixels(stage.resolution) for stage in samples)
     coded += (encoding + decoding) * sum(floor.count * _pixels(floor.resolution) for floor in through)
     tasks = tasks_of(plan, store, pace, size)
     gpus = max(1.0, resources.gpus_per_trial)
-    computing = sum(seconds_of(stage, pace) for stage in stages if isinstance(stage, TrainStage | SampleStage))
+    passing = [stage for stage in stages if isinstance(stage, TrainStage | SampleStage | DenoiseStage)]
+    computing = sum(seconds_of(stage, pace) for stage in passing)
+    flops = train_flops + sample_flops + denoise_flops
     images = sum(stage.count * _bytes(stage) for stage in samples)
     weights = sum(4 * parameters(stage) for stage in trainings)
     kept = sum(count * size for count, _, size in pools.values())
@@ -74,13 +80,14 @@ def estimate(plan: Plan, store: Store, pace: Pace | None = None, say: Callable[[
     return Cost(
         train_flops=train_flops,
         sample_flops=sample_flops,
+        denoise_flops=denoise_flops,
         seconds=context + wall_seconds(tasks, resources.trials_in_parallel) if stages else 0.0,
         memory=WORKER + max((training_memory(stage, gpus) for stage in trainings), default=0.0) if stages else 0.0,
         disk=images + weights + kept,
         coding_flops=coded,
         device_hours=sum(task.seconds for task in tasks) * gpus / 3600,
         device=resources.device,
-        pace=(train_flops + sample_flops) / computing / gpus if computing else ASSUMED[resources.device],
+        pace=flops / computing / gpus if computing else ASSUMED[resources.device],
     )
 
 
@@ -110,7 +117,7 @@ def tasks_of(plan: Plan, store: Store, pace: Pace, pool: int = 0) -> list[Task]:
     rendered: set[str] = set()
     numbers: dict[str, int] = {}  # of trainings
 
-    def measured(measure: MeasureStage, needs: int | None, urgent: bool) -> None:
+    def measured(measure: Evaluation, needs: int | None, urgent: bool) -> None:
         parts = [p for p in _parts(measure) if p.key not in done and not store.has(p.name, p.key)]
         done.update(part.key for part in parts)
         if parts:
@@ -135,9 +142,8 @@ def tasks_of(plan: Plan, store: Store, pace: Pace, pool: int = 0) -> list[Task]:
     return tasks
 
 
-def _parts(measure: MeasureStage) -> list[Stage]:
-    references = [reference for reference in (measure.reference, measure.training) if reference is not None]
-    return [measure, measure.generated, *references]
+def _parts(measure: Evaluation) -> list[Stage]:
+    return [measure, *measure.sources]
 
 
 def _finished(plan: Plan, store: Store) -> list[Stage]:
@@ -167,8 +173,8 @@ def flops_per_step(stage: TrainStage) -> float:
     return 3 * stage.recipe.batch_size * forward
 
 
-def flops_of_samples(stage: SampleStage) -> float:
-    """Matrix products of all images of a sample stage, guidance included."""
+def flops_of_passes(stage: SampleStage | DenoiseStage) -> float:
+    """Matrix products of all images that a stage samples or denoises, guidance included."""
     return stage.count * passes(stage) * forward_flops(stage.train, stage.grid.tokens)
 
 

@@ -6,33 +6,36 @@ Longer than other files, because which stages there are is one decision, and wha
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from rpe2d_bench.autoencoders import LatentSpace
-from rpe2d_bench.config.experiment import Checkpoint, Experiment, Pair, Sampler
+from rpe2d_bench.config.experiment import Checkpoint, Experiment, MethodEntry, Pair, Sampler
 from rpe2d_bench.data.class_labels import ClassLabels, class_labels
 from rpe2d_bench.plan.precision import Precisions, sampling_shape
 from rpe2d_bench.plan.precision_notes import Choice, as_before_auto, resolved
-from rpe2d_bench.stages import MeasureStage, ReferenceStage, SampleStage, TrainStage
+from rpe2d_bench.stages import DenoiseStage, Evaluation, MeasureStage, ReferenceStage, SampleStage, TrainStage
 from rpe2d_bench.stages.weights_file import WeightsFile, remark
 from rpe2d_bench.storage.store import Store, content_key
+
+if TYPE_CHECKING:
+    from rpe2d_bench.metrics import Asked
 
 Resolution = tuple[int, int]
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One method at one test resolution, for one train resolution and seed."""
+    """One method at one test resolution, for one train resolution and seed; measured and denoised are two of them."""
 
     method: str
     model: str
     train_resolution: Resolution
     test_resolution: Resolution
     seed: int
-    measure: MeasureStage
+    measure: Evaluation
     coincides_with: tuple[str, ...] = ()  # methods that realise the same numbers here and share the images
 
 
@@ -50,20 +53,22 @@ class Trial:
     def label(self) -> str:
         return f"{self.model} {size(self.stage.resolution)} seed {self.seed}"
 
-    def distinct(self) -> list[MeasureStage]:
+    def distinct(self) -> list[Evaluation]:
         """The measurements of the trial, those that coincide once, in the order of the file."""
         return list({cell.measure.key: cell.measure for cell in self.cells}.values())
 
 
 @dataclass(frozen=True)
 class Floor:
-    """Real images against other real images: what a perfect generator would score."""
+    """Real images against other real images: what a perfect generator would score; or a ruler beside that."""
 
     train_resolution: Resolution  # which global and local distances are relative to
     test_resolution: Resolution
     seed: int
     measure: MeasureStage
-    kind: Literal["floor", "reconstruction"] = "floor"  # reconstruction: after passing through the autoencoder
+    # reconstruction: after passing through the autoencoder; enlarged: drawn at the train resolution, then resized, as a
+    # perfect model's samples would be; noise: with noise of 8 grey levels
+    kind: Literal["floor", "reconstruction", "enlarged", "noise"] = "floor"
 
 
 @dataclass(frozen=True)
@@ -102,7 +107,7 @@ class Plan:
         """The floors' measurements, once each where train resolutions share them."""
         return list({floor.measure.key: floor.measure for floor in self.floors}.values())
 
-    def measures(self) -> list[MeasureStage]:
+    def measures(self) -> list[Evaluation]:
         """Every distinct measurement, floors first."""
         stages = [*self.distinct_floors(), *(measure for trial in self.trials for measure in trial.distinct())]
         return list({stage.key: stage for stage in stages}.values())
@@ -115,8 +120,8 @@ class Plan:
     def missing_trainings(self, store: Store) -> list[Trial]:
         return [trial for trial in self.trials if not store.has("train", trial.stage.key)]
 
-    def missing_measures(self, store: Store) -> list[MeasureStage]:
-        return [stage for stage in self.measures() if not store.has("measure", stage.key)]
+    def missing_measures(self, store: Store) -> list[Evaluation]:
+        return [stage for stage in self.measures() if not store.has(stage.name, stage.key)]
 
 
 def size(resolution: Resolution) -> str:
@@ -148,17 +153,21 @@ def make_plan(experiment: Experiment, overrides: tuple[str, ...] = (), precision
                 known = [trial.stage for trial in trials]
                 trials += [t for t in _starts(experiment, dataset, model, stage) if t.stage not in known]
                 trials.append(Trial(model, pair.train, seed, stage, cells))
-            for resolution in pair.test:
+            for resolution in pair.test if _asked(experiment).sampled else ():
                 reference = _reference(experiment, dataset, pair.train, resolution)
                 other = dataclasses.replace(reference, start=(1 + number) * reference.count)
                 training = _training(dataset, reference)
                 measure = MeasureStage(other, reference, training)
                 floors.append(Floor(pair.train, resolution, seed, measure))
+                if number == 0:
+                    floors += _rulers(pair.train, resolution, seed, measure)
                 if latents is not None:
                     through = dataclasses.replace(measure, generated=dataclasses.replace(other, latents=latents))
                     floors.append(Floor(pair.train, resolution, seed, through, "reconstruction"))
-    found = data.summary(dataset), _class_labels(experiment, dataset).words
-    samples = [(c.method, c.measure.generated) for t in trials for c in t.cells]
+    labels = _class_labels(experiment, dataset).words if _asked(experiment).sampled else ""
+    found = data.summary(dataset), labels
+    measured = [(c.method, c.measure) for t in trials for c in t.cells]
+    samples = [(name, stage.generated) for name, stage in measured if isinstance(stage, MeasureStage)]
     experiment = resolved(experiment, [(trial.model, trial.stage) for trial in trials],
                           [(name, stage) for name, stage in samples if isinstance(stage, SampleStage)])  # fmt: skip
     return Plan(experiment, overrides, tuple(trials), tuple(floors), *found, precisions.choices)
@@ -232,9 +241,24 @@ def _starts(experiment: Experiment, dataset: Any, model: str, stage: TrainStage)
     return [*_starts(experiment, dataset, init.model, stage.start), start]
 
 
-def _reference(experiment: Experiment, dataset: Any, train: Resolution, resolution: Resolution) -> ReferenceStage:
+def _rulers(train: Resolution, resolution: Resolution, seed: int, floor: MeasureStage) -> Iterator[Floor]:
+    """The floor's images, changed in ways that a reader knows, once for all seeds."""
+    real = floor.generated
+    assert isinstance(real, ReferenceStage)
+    for kind in ("enlarged", "noise"):
+        if kind == "noise" or resolution != train:
+            changed = dataclasses.replace(real, ruler=kind)
+            yield Floor(train, resolution, seed, dataclasses.replace(floor, generated=changed), kind)
+
+
+def _asked(experiment: Experiment) -> Asked:
     from rpe2d_bench.metrics import split
 
+    evaluate = experiment.evaluate
+    return split(evaluate.metrics, evaluate.features, evaluate.judge)
+
+
+def _reference(experiment: Experiment, dataset: Any, train: Resolution, resolution: Resolution) -> ReferenceStage:
     evaluate = experiment.evaluate
     limited = dataset.size(evaluate.split) is not None
     return ReferenceStage(
@@ -244,7 +268,7 @@ def _reference(experiment: Experiment, dataset: Any, train: Resolution, resoluti
         resolution=resolution,
         start=0,
         count=evaluate.num_samples,
-        metrics=split(evaluate.metrics, evaluate.features, evaluate.judge)[0],
+        metrics=_asked(experiment).images,
         net=evaluate.features,
         weights=evaluate.weights,
         judge=evaluate.judge if "accuracy" in evaluate.metrics else None,
@@ -273,31 +297,59 @@ def _training(dataset: Any, reference: ReferenceStage) -> ReferenceStage | None:
 def _cells(
     experiment: Experiment, dataset: Any, stage: TrainStage, model: str, pair: Pair, precisions: Precisions
 ) -> Iterator[Cell]:
-    from rpe2d_bench.metrics import split
-
-    evaluate = experiment.evaluate
-    inside = split(evaluate.metrics, evaluate.features, evaluate.judge)[1]
-    labels = _class_labels(experiment, dataset)
-    chosen = [(name, method) for name, method in experiment.methods.items() if method.model == model]
-    most = max(stage.grid_of(resolution).tokens for resolution in pair.test)
+    asked, chosen = _asked(experiment), {n: m for n, m in experiment.methods.items() if m.model == model}
     for resolution in pair.test:
-        reference = _reference(experiment, dataset, pair.train, resolution)
-        training = _training(dataset, reference)
-        cells = []
-        for name, method in chosen:
-            generated = stage.resolution if method.upscale else resolution
-            sampler = experiment.sampler_of(name)
-            sample = _sample_stage(stage, method.replacements, sampler, generated, reference.count, method.conditioning)
-            sample = dataclasses.replace(sample, labels=labels.kind, class_counts=labels.counts)
-            if method.refine is not None and resolution != stage.resolution:
-                sample = _refined(sample, resolution, sampler, method.refine)
-            measure = MeasureStage(sample, reference, training, inside, labels.kind)
-            shape = sampling_shape(stage, most, experiment.resources, guided=sampler.guidance != 1.0)
-            measure = precisions.of_sampling(measure, shape)
-            cells.append(Cell(name, model, pair.train, resolution, stage.seed, measure))
-        for cell in cells:
-            same = tuple(c.method for c in cells if c.measure.key == cell.measure.key and c.method != cell.method)
-            yield dataclasses.replace(cell, coincides_with=same)
+        found: list[tuple[str, Evaluation]] = []
+        if asked.sampled:
+            found += _measured(experiment, dataset, stage, chosen, pair, resolution, precisions)
+        if asked.denoising:
+            found += _denoised(experiment, dataset, stage, chosen, resolution)
+        for name, measure in found:
+            same = tuple(other for other, also in found if also.key == measure.key and other != name)
+            yield Cell(name, model, pair.train, resolution, stage.seed, measure, same)
+
+
+def _measured(
+    experiment: Experiment,
+    dataset: Any,
+    stage: TrainStage,
+    methods: dict[str, MethodEntry],
+    pair: Pair,
+    resolution: Resolution,
+    precisions: Precisions,
+) -> Iterator[tuple[str, MeasureStage]]:
+    labels, inside = _class_labels(experiment, dataset), _asked(experiment).inside
+    most = max(stage.grid_of(test).tokens for test in pair.test)
+    reference = _reference(experiment, dataset, pair.train, resolution)
+    training = _training(dataset, reference)
+    for name, method in methods.items():
+        generated = stage.resolution if method.upscale else resolution
+        sampler = experiment.sampler_of(name)
+        sample = _sample_stage(stage, method.replacements, sampler, generated, reference.count, method.conditioning)
+        sample = dataclasses.replace(sample, labels=labels.kind, class_counts=labels.counts)
+        if method.refine is not None and resolution != stage.resolution:
+            sample = _refined(sample, resolution, sampler, method.refine)
+        measure = MeasureStage(sample, reference, training, inside, labels.kind)
+        shape = sampling_shape(stage, most, experiment.resources, guided=sampler.guidance != 1.0)
+        yield name, precisions.of_sampling(measure, shape)
+
+
+def _denoised(
+    experiment: Experiment, dataset: Any, stage: TrainStage, methods: dict[str, MethodEntry], resolution: Resolution
+) -> Iterator[tuple[str, DenoiseStage]]:
+    """A method that resizes its samples denoises nothing at another size than its model's."""
+    from rpe2d_bench.metrics.denoising_error import IMAGES, TIMES
+
+    split = experiment.evaluate.split
+    size = dataset.size(split)
+    count = IMAGES if size is None else min(IMAGES, size)
+    for name, method in methods.items():
+        if not method.upscale or resolution == stage.resolution:
+            realised = _realised(stage, method.replacements, resolution, TIMES)
+            yield (
+                name,
+                DenoiseStage(stage, method.replacements, realised, resolution, split, count, method.conditioning),
+            )
 
 
 def _sample_stage(
@@ -310,21 +362,25 @@ def _sample_stage(
     begin: float = 1.0,
 ) -> SampleStage:
     from rpe2d_bench.diffusion import times
+    from rpe2d_bench.sampling.loop import shift_of
+
+    sampler = sampler.model_copy(update={"shift": shift_of(sampler, stage.grid_of(resolution), stage.grid)})
+    realised = _realised(stage, replacements, resolution, times(sampler.steps, float(sampler.shift), begin)[:-1])
+    return SampleStage(stage, replacements, realised, sampler, resolution, count, stage.seed, conditioning)
+
+
+def _realised(stage: TrainStage, replacements: dict[str, Any], resolution: Resolution, ts: Sequence[float]) -> str:
+    """What stands for the numbers that a method's encoding realises at a resolution and these times."""
     from rpe2d_bench.encodings import build, realised_digest, replaced
     from rpe2d_bench.encodings.canonical import canonical
     from rpe2d_bench.models import preset
-    from rpe2d_bench.sampling.loop import shift_of
 
-    grid = stage.grid_of(resolution)
-    sampler = sampler.model_copy(update={"shift": shift_of(sampler, grid, stage.grid)})
-    spec = replaced(stage.encoding, replacements)
-    options = preset(stage.model.preset)
+    grid, spec, options = stage.grid_of(resolution), replaced(stage.encoding, replacements), preset(stage.model.preset)
     encoding = build(spec, width=options.width, heads=options.heads)
-    realised = realised_digest(encoding, grid, stage.grid, times(sampler.steps, float(sampler.shift), begin)[:-1])
     if encoding.state_dict():
         # What a learned encoding realises is known only after training: its description stands for it.
-        realised = content_key("encoding", 1, {"encoding": canonical(spec), "grid": str(grid)})
-    return SampleStage(stage, replacements, realised, sampler, resolution, count, stage.seed, conditioning)
+        return content_key("encoding", 1, {"encoding": canonical(spec), "grid": str(grid)})
+    return realised_digest(encoding, grid, stage.grid, ts)
 
 
 def _refined(small: SampleStage, resolution: Resolution, sampler: Sampler, begin: float) -> SampleStage:

@@ -13,12 +13,13 @@ import heapq
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from rpe2d_bench.metrics.denoising_error import TIMES
 from rpe2d_bench.models import flops_per_forward, preset
-from rpe2d_bench.stages import MeasureStage, ReferenceStage, SampleStage, TrainStage
+from rpe2d_bench.stages import DenoiseStage, MeasureStage, ReferenceStage, SampleStage, TrainStage
 from rpe2d_bench.stages.validation import VALIDATION_IMAGES
 
 Resolution = tuple[int, int]
-Stage = TrainStage | SampleStage | MeasureStage | ReferenceStage
+Stage = TrainStage | SampleStage | MeasureStage | ReferenceStage | DenoiseStage
 # Achieved FLOP/s where nothing was measured, because the device is not here: 40 % of an H100's peak in bfloat16
 ASSUMED = {"cpu": 5.0e10, "mps": 2.0e12, "cuda": 4.0e14}
 AUTOENCODER = {"cpu": 5.0e10, "mps": 2.0e12, "cuda": 3.0e13}  # convolutions in float32
@@ -79,6 +80,11 @@ def seconds_of(stage: Stage, pace: Pace) -> float:
         each = pass_seconds(stage.train, stage.grid.tokens, stage.sampler.precision, pace)
         decoding = coding_flops(stage.train, stage.resolution, decode=True) / AUTOENCODER[pace.device]
         return LOADING + stage.count * (passes(stage) * each + decoding)
+    if isinstance(stage, DenoiseStage):
+        each = passes(stage) * pass_seconds(stage.train, stage.grid.tokens, stage.precision, pace)
+        rendering = pace.of(render_name(stage.train, stage.resolution), PER_IMAGE["render"])
+        coding = coding_flops(stage.train, stage.resolution, decode=False) / AUTOENCODER[pace.device]
+        return LOADING + stage.count * (each + rendering + coding)
     reference = stage.reference if isinstance(stage, MeasureStage) else stage
     seeing = pace.of(observe_name(reference), PER_IMAGE["observe"])
     if isinstance(stage, ReferenceStage):
@@ -111,13 +117,14 @@ def pass_seconds(stage: TrainStage, tokens: int, precision: str, pace: Pace) -> 
     return pace.of(pass_name(stage, tokens, precision), forward_flops(stage, tokens) / ASSUMED[pace.device])
 
 
-def passes(stage: SampleStage) -> int:
-    """Evaluations of the model for one sample, guidance included."""
+def passes(stage: SampleStage | DenoiseStage) -> int:
+    """Evaluations of the model for one sample, guidance included, or for one image that is denoised."""
     from rpe2d_bench.diffusion import evaluations, steps_from
 
-    return evaluations(stage.sampler.kind, steps_from(stage.begin, stage.sampler.steps)) * (
-        2 if stage.sampler.guidance != 1.0 else 1
-    )
+    if isinstance(stage, DenoiseStage):
+        return len(TIMES)
+    steps = steps_from(stage.begin, stage.sampler.steps)
+    return evaluations(stage.sampler.kind, steps) * (2 if stage.sampler.guidance != 1.0 else 1)
 
 
 def shares(stage: TrainStage) -> dict[Resolution, float]:

@@ -95,21 +95,26 @@ class Precisions:
         """
         from rpe2d_bench.plan import speed
 
-        device = self._resources.device
-        if not speed.present(device):
+        if not speed.present(self._resources.device):
             return None
+        if self.kept.get(f"block {shape}") is None:
+            with self.kept.alone():
+                if self.kept.get(f"block {shape}") is None:
+                    self.kept.keep(f"block {shape}", self._measured(shape))
         known = self.kept.get(f"block {shape}")
-        if known is None:
-            self._say("measuring how fast this machine computes the model's blocks")
-            self._say = lambda _: None
-            threads = self._resources.cpus_per_trial
-            if shape is None:
-                found = speed.compare_convolutions(device, threads)
-            else:
-                found = speed.compare_blocks(shape, device, threads)
-            known = [found.float32, found.bf16, found.rows]
-            self.kept.keep(f"block {shape}", known)
         return speed.Comparison(*known)
+
+    def _measured(self, shape: Shape | None) -> list[float]:
+        from rpe2d_bench.plan import speed
+
+        self._say("measuring how fast this machine computes the model's blocks")
+        self._say = lambda _: None
+        device, threads = self._resources.device, self._resources.cpus_per_trial
+        if shape is None:
+            found = speed.compare_convolutions(device, threads)
+        else:
+            found = speed.compare_blocks(shape, device, threads)
+        return [found.float32, found.bf16, found.rows]
 
     @property
     def kept(self) -> Kept:

@@ -47,6 +47,7 @@ TABLES = {
     "positions": ("Positions", "`positions` of an encoding or a method."),
     "frequencies": ("Frequencies", "`frequencies` of an encoding or a method."),
     "logit_scale": ("Logit scales", "`logit_scale` of an encoding or a method."),
+    "bias": ("Biases", "`bias` of an encoding: what a distance costs."),
 }
 
 
@@ -102,7 +103,7 @@ def _names(made: Schema) -> str:
         f"| `{net.name}` | {'yes' if net.classifies else 'no'} | {GIVEN if net.needs_weights else 'installed'} |\n"
         for net in FEATURE_NETS.values()
     ]
-    scores = [f"| `{m.name}` | {m.better} | {m.needs} | {m.version} | {m.citation} |\n" for m in METRICS.values()]
+    scores = [f"| `{m.name}` | {m.better} | {m.view} | {m.version} | {m.citation} |\n" for m in METRICS.values()]
     return "".join(
         (
             "\n## Sizes of models\n\n`model.preset` is `NAME/PATCH`, PATCH being pixels.\n",

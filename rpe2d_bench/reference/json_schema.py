@@ -87,6 +87,7 @@ def kinds() -> dict[str, dict[str, Schema]]:
         "positions": encodings.POSITIONS,
         "frequencies": encodings.FREQUENCIES,
         "logit_scale": encodings.LOGIT_SCALES,
+        "bias": encodings.LOGIT_BIASES,
     }
     found = {"data": _each(data.DATASETS, _dataclass), "crops": _each(CROPS, _dataclass)}
     found["autoencoder"] = _each(autoencoders.AUTOENCODERS, _dataclass)
@@ -182,7 +183,7 @@ def _names(parts: Schema) -> None:
         parts[part]["properties"]["kind"]["enum"] = list(diffusion.SAMPLERS)
     for part in ("Model", "ModelChanges"):
         parts[part]["properties"]["preset"]["pattern"] = f"^({'|'.join(SIZES)})/[1-9][0-9]*$"
-    evaluate["metrics"]["items"]["enum"] = [*metrics.METRICS, "fid"]
+    evaluate["metrics"]["items"]["enum"] = list(metrics.METRICS)
     evaluate["features"]["enum"] = list(metrics.FEATURE_NETS)
     evaluate["judge"]["anyOf"][0]["enum"] = judges
 

@@ -17,23 +17,25 @@ from rpe2d_bench.encodings.conformance import parity
 from rpe2d_bench.encodings.interface import PositionalEncoding
 from rpe2d_bench.encodings.source import Source
 from rpe2d_bench.encodings.spec import FROM_MODEL, RULES, schema
-from rpe2d_bench.encodings.table import ENCODINGS, FREQUENCIES, LOGIT_SCALES, POSITIONS, Methods
+from rpe2d_bench.encodings.table import ENCODINGS, FREQUENCIES, LOGIT_BIASES, LOGIT_SCALES, POSITIONS, Methods
 
 SECTIONS: tuple[tuple[str, str, Methods], ...] = (
     ("Positions", "positions", POSITIONS),
     ("Frequencies", "frequencies", FREQUENCIES),
     ("Logit scales", "logit_scale", LOGIT_SCALES),
+    ("Biases", "bias", LOGIT_BIASES),
     ("Encodings", "encoding", ENCODINGS),
 )
 HEAD = """# Methods
 
 Generated from the code by `python -m rpe2d_bench.reference.methods_page tests/golden baselines/README.md`; a test keeps
 it current. Every entry is one option of an encoding:
-`{kind: axial_rope, positions: {kind: ...}, frequencies: {kind: ...}, logit_scale: {kind: ...}}`.
+`{kind: axial_rope, positions: {kind: ...}, frequencies: {kind: ...}, logit_scale: {kind: ...}, bias: {kind: ...}}`.
 
 *Parity* is the largest difference from numbers that the reference implementation itself produced (`tests/golden/`,
-with repository, commit and call), relative for rules and absolute for the cosines and sines of whole encodings;
-"closed form" means that no public code exists or that it draws at random, and that tests hold an independent formula.
+with repository, commit and call), relative for frequencies and logit scales, absolute for positions, biases and the
+cosines and sines of whole encodings; "closed form" means that no public code exists or that it draws at random, and
+that tests hold an independent formula.
 """
 TAIL = """
 ## Combinations with a name of their own
@@ -47,6 +49,10 @@ TAIL = """
 | YaRN without per-axis scales (FiT) | `scale_from: larger` |
 | Dy-YaRN (DyPE) | frequencies `dype_yarn` (2026) or `dype_yarn_2025`, logit scale `yarn` |
 | LEDiT | encoding `none`, logit scale `proportional_sqrt`, model options `scan: alternate`, `stem: dilated_conv` |
+| RPE-2D x ALiBi | encoding `distance` with `positions: random` and `bias: alibi` |
+| scale-invariant attention | encoding `partial_rope` with `bias: scale_invariant` |
+| HRDiT | positions `bundled`, one of its five parts; `ntk_lumina` and `proportional_sqrt` are near two others |
+| UltraFlux | frequencies `resonance`, logit scale `yarn` |
 | DINOv3's augmentation | `shift_scale_jitter` with `max_local: 0`, `max_axis_scale`, `per: batch` |
 
 RPE-2D with `ntk`, `yarn` and the like composes: the scale factor s stays grid / train grid. With
@@ -62,6 +68,9 @@ def markdown(golden_folder: Path) -> str:
         reached[kind, method] = max(error, reached.get((kind, method), 0.0))
     for method, error in parity.encoding_errors(golden_folder):
         reached["encoding", method] = max(error, reached.get(("encoding", method), 0.0))
+    for kind, found in (("bias", parity.bias_errors), ("positions", parity.position_errors)):
+        for method, error in found(golden_folder):
+            reached[kind, method] = max(error, reached.get((kind, method), 0.0))
     parts = [HEAD]
     for title, kind, table in SECTIONS:
         parts.append(f"\n## {title}\n")

@@ -19,12 +19,8 @@ MARKERS = "osD^vPX<>p"
 
 def training_flops(results: Results, method: str, train: Resolution) -> float | None:
     """FLOPs of the model of a method with all stages before it, mean over seeds; None where they were not kept."""
-    model = results.methods[method].get("model")
-    found = [
-        float(record.details.get("flops", record.details["steps"] * record.details["flops_per_step"]))
-        for record in results.find("train", model=model, train_resolution=train, status="ok")
-        if "flops_per_step" in record.details
-    ]
+    trained = results.find("train", model=results.methods[method].model, train_resolution=train, status="ok")
+    found = [record.training.flops for record in trained if record.training]
     return sum(found) / len(found) if found else None
 
 

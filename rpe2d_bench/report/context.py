@@ -10,9 +10,10 @@ from rpe2d_bench.analysis.frame import load_frame
 from rpe2d_bench.analysis.quality import Finding, checks, findings
 from rpe2d_bench.analysis.results import Results
 from rpe2d_bench.analysis.vocabulary import size_label
+from rpe2d_bench.config.experiment import ModelEntry
 from rpe2d_bench.report import formats, strip_view
 from rpe2d_bench.report.answer import answer
-from rpe2d_bench.report.costs import sampling_cost, training_cost
+from rpe2d_bench.report.costs import sampler_shares, sampling_cost, training_cost
 from rpe2d_bench.report.drawing import KINDS
 from rpe2d_bench.report.origin import provenance
 from rpe2d_bench.report.page import Section
@@ -51,7 +52,7 @@ def context(results: Results, store: Path, sections: list[Section]) -> dict[str,
         "training": training_curves(results, store),
         "findings": found,
         "finding_table": _finding_table(found),
-        "costs": [table for table in (training_cost(results), sampling_cost(results)) if table],
+        "costs": [t for t in (training_cost(results), sampling_cost(results), sampler_shares(results)) if t],
         "search": chosen,
         "search_tables": _search_tables(chosen) if chosen else [],
         "stability": stability(results),
@@ -88,26 +89,27 @@ def _facts(results: Results) -> list[tuple[str, str]]:
 
 
 def _parts(results: Results, method: str) -> dict[str, str]:
-    """The four things that make a method: positions, frequencies, logit scale, sampler."""
+    """What makes a method: positions, frequencies, logit scale, bias, sampler."""
     spec = results.methods[method]
-    model = (results.experiment.get("models") or {}).get(spec.get("model")) or {}
-    encoding = {**(model.get("encoding") or {}), **{k: v for k, v in spec.items() if v is not None}}
-    usual = (results.experiment.get("evaluate") or {}).get("sampler") or {}
-    parts = {name: _words(encoding.get(name)) for name in ("positions", "frequencies", "logit_scale")}
-    own = {k: v for k, v in (spec.get("sampler") or {}).items() if v is not None and usual.get(k) != v}
+    model = results.experiment.models.get(spec.model) or ModelEntry(encoding={})
+    encoding = {**model.encoding, **spec.replacements}
+    usual = results.experiment.evaluate.sampler.model_dump(mode="json")
+    parts = {name: _words(encoding.get(name)) for name in ("positions", "frequencies", "logit_scale", "bias")}
+    own = {k: v for k, v in spec.sampler.items() if v is not None and usual.get(k) != v}
     shown = [] if not own else [_words(own)]
-    if spec.get("upscale"):
+    if spec.upscale:
         shown.append("generated at the train resolution, then enlarged")
-    if any(spec.get("conditioning") or ()):
-        shown.append(f"crop conditioning {_words(spec['conditioning'])}")
-    recipe = {k: v for k, v in {**(model.get("train") or {}), **(model.get("model") or {})}.items() if v is not None}
-    name = str(spec.get("model")) + (f" ({_words(recipe)})" if recipe else "")
-    return {"model": name, "crops": _words(model.get("crops")), **parts, "sampler": "; ".join(shown) or "–"}
+    if any(spec.conditioning):
+        shown.append(f"crop conditioning {_words(list(spec.conditioning))}")
+    recipe = {k: v for k, v in {**model.train, **model.model}.items() if v is not None}
+    name = spec.model + (f" ({_words(recipe)})" if recipe else "")
+    return {"model": name, "crops": _words(model.crops), **parts, "sampler": "; ".join(shown) or "–"}
 
 
 def _method_table(results: Results) -> PlainTable:
     """The parts of every method as a file; the page shows them with the methods' marks."""
-    head = ("method", "trained model", "crops in training", "positions", "frequencies", "logit scale", "own sampler")
+    rules = ("positions", "frequencies", "logit scale", "bias")
+    head = ("method", "trained model", "crops in training", *rules, "own sampler")
     rows = [(name, *_parts(results, name).values()) for name in results.methods]
     return PlainTable("methods", "What each method consists of", head, rows)
 
@@ -150,6 +152,7 @@ def _section(results: Results, section: Section) -> dict[str, Any]:
         },
         "plane": section.plane,
         "ramps": section.ramps,
+        "denoising": section.denoising,
         "compute": section.compute,
         "needed": section.needed,
     }

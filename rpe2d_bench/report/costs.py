@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from rpe2d_bench.analysis.results import Results, as_resolution
+from rpe2d_bench.analysis.results import Results
 from rpe2d_bench.analysis.vocabulary import size_label
+from rpe2d_bench.config.experiment import Sampler
 from rpe2d_bench.report.answer import duration
 from rpe2d_bench.report.plain import PlainTable
 from rpe2d_bench.report.tables import number
+from rpe2d_bench.sampling.schedule import Place, Schedule, places_in_words, schedule_at
 
 TRAINING = (
     "model", "resolution", "parameters", "starts from", "FLOPs per step", "steps", "FLOPs with the stages before",
@@ -26,16 +28,16 @@ def training_cost(results: Results) -> PlainTable | None:
     trained = dict.fromkeys((r.model, r.train_resolution) for r in results.find("train", status="ok"))
     for model, train in trained:
         found = results.find("train", model=model, train_resolution=train, status="ok")
-        details, seconds = found[0].details, [sum(record.timings.values()) for record in found]
+        training, seconds = found[0].training, [sum(record.timings.values()) for record in found]
         speeds = [r.metrics["images_per_second"] for r in found if r.metrics.get("images_per_second")]
-        entry = (results.experiment.get("models") or {}).get(model) or {}
-        resolution = as_resolution(entry["resolution"]) if entry.get("resolution") else train
-        steps, each = details.get("steps"), details.get("flops_per_step")
-        own = steps * each if steps is not None and each is not None else None
-        before = (entry.get("init") or {}).get("model") or ("file" if entry.get("checkpoint") else "–")
+        entry = results.experiment.models.get(str(model))
+        before = "–"
+        if entry is not None and (entry.init or entry.checkpoint):
+            before = entry.init.model if entry.init else "file"
+        size = (training.parameters, training.flops_per_step, training.flops) if training else (None, None, None)
         rows.append((
-            str(model), size_label(resolution), _count(details.get("parameters")), before, _count(each),
-            "–" if steps is None else str(steps), _count(details.get("flops", own)),
+            str(model), size_label((entry and entry.resolution) or train), _count(size[0]), before, _count(size[1]),
+            str(training.steps) if training else "–", _count(size[2]),
             duration(sum(seconds) / len(seconds)) if any(seconds) else "–",
             number(sum(speeds) / len(speeds)) if speeds else "–", str(len(found)),
         ))  # fmt: skip
@@ -58,6 +60,25 @@ def sampling_cost(results: Results) -> PlainTable | None:
         return None
     title = "Sampling, milliseconds per image by test resolution, mean over seeds"
     return PlainTable("sampling_cost", title, ("method", *map(size_label, tests)), rows, True, WALL_CLOCK)
+
+
+def sampler_shares(results: Results) -> PlainTable | None:
+    """What the sampler of every method did at every size; a row per schedule, None where records do not say."""
+    usual = results.experiment.evaluate.sampler.model_dump(mode="json")
+    found: dict[Schedule, list[Place]] = {}
+    for name, method in results.methods.items():
+        options = Sampler.model_validate({**usual, **method.sampler})
+        for train, tests in results.resolutions.items():
+            for test in tests:
+                schedule = schedule_at(options, train if method.upscale else test, train)
+                found.setdefault(schedule, []).append((name, test))
+    rows: list[tuple[str, ...]] = [
+        (places_in_words(places), f"{schedule.shift:.4g}", str(len(schedule.starts)), f"{schedule.early:.0%}",
+         " ".join(f"{t:.3g}" for t in schedule.starts), schedule.warning or "–")
+        for schedule, places in found.items()
+    ]  # fmt: skip
+    head = ("where", "shift", "steps", "above t = 0.9", "t of every step", "note")
+    return PlainTable("samplers", "The sampler's share", head, rows) if rows else None
 
 
 def _count(value: Any) -> str:

@@ -109,7 +109,7 @@ def _panel(
             for place, test in zip(places, tests, strict=True)
             if (found := results.estimate(method, train, test, metric))
         ]
-        model = str(results.methods[method].get("model"))
+        model = results.methods[method].model
         if not points:
             axes.plot([], [], color=style.colour, marker=style.marker, label=legend_label(f"{method} (no result)"))
             continue

@@ -16,6 +16,7 @@ from rpe2d_bench.analysis.vocabulary import Metric, size_label
 from rpe2d_bench.report import figures, formats, plain, search, sheets, stability
 from rpe2d_bench.report.answer import answer
 from rpe2d_bench.report.compute import compute_curve, compute_needed
+from rpe2d_bench.report.denoising import wins_by_time
 from rpe2d_bench.report.drawing import Drawing, drawing
 from rpe2d_bench.report.page import Section, write_page
 from rpe2d_bench.report.planes import plane
@@ -93,7 +94,7 @@ def fingerprint(results: Results, store: Path) -> str:
     """Of all that a report depends on: the records, the artifacts that exist, this package's code and its version."""
     seen = hashlib.sha256(results.digest.encode())
     for record in results.records:
-        for path in record.artifacts.values():
+        for path in record.artifacts.model_dump(exclude_none=True).values():
             file = store / path
             seen.update(f"{path} {file.stat().st_mtime_ns if file.is_file() else None}\n".encode())
     for file in sorted(Path(__file__).parent.rglob("*")):
@@ -163,6 +164,9 @@ def _write(results: Results, store: Path, out: Path, inputs: str) -> None:
         turning = ramps(results, train)
         if turning is not None:
             turning.save(out / "figures")
+        denoising = wins_by_time(results, train)
+        if denoising is not None:
+            denoising.save(out / "figures")
         compute = compute_curve(results, results.main_metric, train)
         if compute is not None:
             compute.save(out / "figures")
@@ -170,7 +174,9 @@ def _write(results: Results, store: Path, out: Path, inputs: str) -> None:
         if needed is not None:
             text.append(plain.markdown(needed))
             _save(out / "tables" / f"{needed.name}.csv", plain.csv_text(needed))
-        sections.append(Section(train, tables, drawn, images, real, both, turning, compute, needed, overview))
+        sections.append(
+            Section(train, tables, drawn, images, real, both, turning, denoising, compute, needed, overview)
+        )
     chosen = search.how_chosen(results)
     if chosen is not None:
         text.append(search.markdown(chosen))

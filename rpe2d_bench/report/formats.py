@@ -94,7 +94,7 @@ def frame_csv(frame: pd.DataFrame) -> str:
 
 
 def _all_rows(table: Table) -> list[Row]:
-    return [*table.rows, *(row for row in (table.floor, table.through) if row)]
+    return [*table.rows, *([table.floor] if table.floor else []), *table.beside]
 
 
 def _words(cell: Cell) -> str:

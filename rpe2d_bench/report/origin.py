@@ -16,9 +16,10 @@ def provenance(results: Results) -> dict[str, Any]:
     commands = list(dict.fromkeys(r.provenance.command for r in records if r.provenance.command))
     dirty = any(record.provenance.dirty for record in records)
     commits = sorted({(r.provenance.commit or "unknown") for r in records})
-    revisions = sorted({str(r.details["data_revision"]) for r in records if "data_revision" in r.details})
-    references = sorted({str(r.details["num_reference"]) for r in records if "num_reference" in r.details})
-    labels = sorted({str(r.details["labels"]) for r in results.find("measure") if "labels" in r.details})
+    revisions = sorted({r.data_revision for r in records if r.data_revision})
+    measured = [r.measurement for r in results.find("measure") if r.measurement]
+    references = [str(count) for count in sorted({m.counts.reference for m in measured if m.counts})]
+    labels = sorted({m.labels for m in measured if m.labels})
     pairs = [
         ("experiment", results.name),
         ("run", newest.run),
@@ -39,13 +40,15 @@ def provenance(results: Results) -> dict[str, Any]:
         "commands": commands,
         "pairs": [(name, value) for name, value in pairs if value],
         "protocol": [table for table in (_versions(results), _preparation(results)) if table],
-        "config": yaml.safe_dump(results.experiment, sort_keys=False, default_flow_style=None, width=110),
+        "config": yaml.safe_dump(
+            results.experiment.model_dump(mode="json"), sort_keys=False, default_flow_style=None, width=110
+        ),
     }
 
 
 def _arithmetic(results: Results) -> list[str]:
     """What trainings and samplings computed in, and why, in the order in which records were made."""
-    return list(dict.fromkeys(line for record in results.records for line in record.config.get("arithmetic", ())))
+    return list(dict.fromkeys(line for record in results.records for line in record.config.arithmetic))
 
 
 def _versions(results: Results) -> PlainTable | None:
@@ -58,7 +61,7 @@ def _preparation(results: Results) -> PlainTable | None:
     """What happened to images before a net saw them: a row per view and treatment, its sizes together."""
     found: dict[tuple[str, str], dict[str, None]] = {}
     for record in results.find("measure", status="ok"):
-        for view, text in (record.details.get("resize") or {}).items():
+        for view, text in (record.measurement.resize if record.measurement else {}).items():
             size, _, rest = str(text).partition(", ")
             if " -> " not in size:
                 size, rest = "all", str(text)

@@ -25,6 +25,7 @@ class Section:
     real: dict[Resolution, Strip]
     plane: Drawing | None = None
     ramps: Drawing | None = None
+    denoising: Drawing | None = None
     compute: Drawing | None = None
     needed: PlainTable | None = None  # compute at which one method is as good as another
     overview: dict[str, bytes] = field(default_factory=dict)  # the strips as a figure for papers: format -> content

@@ -62,7 +62,7 @@ def plane(results: Results, train: Resolution) -> Drawing | None:
 def axes_of(results: Results) -> tuple[Metric, Metric] | None:
     """The global and the local distance of one kind, if both were measured."""
     for kind in ("fd", "kid"):
-        both = [next((m for m in results.metrics if m.key.startswith(f"{kind}_{view}")), None)
+        both = [next((m for m in results.metrics if m.name == f"{kind}_{view}"), None)
                 for view in ("global", "local")]  # fmt: skip
         if both[0] and both[1]:
             return both[0], both[1]

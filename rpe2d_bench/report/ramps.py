@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING
 
 from matplotlib.figure import Figure
@@ -13,7 +12,7 @@ from rpe2d_bench.analysis.vocabulary import size_label
 from rpe2d_bench.report.drawing import Drawing, drawing
 from rpe2d_bench.report.figures import paper_style
 from rpe2d_bench.report.palette import styles_of
-from rpe2d_bench.storage.records import Record, Resolution
+from rpe2d_bench.storage.records import Resolution
 
 if TYPE_CHECKING:
     from rpe2d_bench.encodings.describe import Realised
@@ -76,34 +75,24 @@ def largest(results: Results, train: Resolution) -> Resolution | None:
 
 def tokens_along(results: Results, train: Resolution) -> int | None:
     """Rows of tokens of the train grid, as some training recorded them."""
-    for record in results.find("train", train_resolution=train, status="ok"):
-        if tokens := record.details.get("tokens"):
-            return round(train[0] / math.sqrt(train[0] * train[1] / tokens))
-    return None
+    trained = results.find("train", train_resolution=train, status="ok")
+    return next((record.training.grid[0] for record in trained if record.training), None)
 
 
 def realised(results: Results, method: str, train: Resolution, test: Resolution) -> Realised | None:
     """The numbers behind one method; None where they cannot be worked out again (other code, a missing plug-in)."""
     cells = [record for record in results.cell(method, train, test) if record.status == "ok"]
-    models = results.find("train", model=results.methods[method].get("model"), train_resolution=train, status="ok")
-    if not cells or not models or cells[0].details.get("generated_resolution", list(test)) != list(test):
+    models = results.find("train", model=results.methods[method].model, train_resolution=train, status="ok")
+    sampling, training = cells[0].sampling if cells else None, models[0].training if models else None
+    if sampling is None or training is None or sampling.grid is None or sampling.generated_resolution != test:
         return None  # what was generated small and enlarged used the encoding as trained
-    return _describe(cells[0], models[0], train, test)
-
-
-def _describe(cell: Record, model: Record, train: Resolution, test: Resolution) -> Realised | None:
-    tokens, width, heads = (model.details.get(name) for name in ("tokens", "head_width", "heads"))
-    encoding = cell.details.get("trained_encoding")
-    if not (tokens and width and heads and encoding):
-        return None
     from rpe2d_bench.encodings import Grid, replaced
     from rpe2d_bench.encodings.describe import describe
     from rpe2d_bench.errors import UserError
 
-    patch = math.sqrt(train[0] * train[1] / tokens)
-    grids = [Grid(round(size[0] / patch), round(size[1] / patch)) for size in (test, train)]
     try:
-        spec = replaced(encoding, cell.details.get("replacements") or {})
-        return describe(spec, grids[0], grids[1], head_width=width, heads=heads)
+        spec = replaced(sampling.trained_encoding, sampling.replacements)
+        grids = Grid(*sampling.grid), Grid(*training.grid)
+        return describe(spec, *grids, head_width=training.head_width, heads=training.heads)
     except (UserError, KeyError, TypeError, ValueError):
         return None

@@ -9,8 +9,10 @@ from typing import Any
 
 from rpe2d_bench.analysis.results import Results
 from rpe2d_bench.analysis.vocabulary import Metric, size_label
+from rpe2d_bench.config.experiment import Choices, Range
 from rpe2d_bench.report import formats
 from rpe2d_bench.report.tables import number
+from rpe2d_bench.storage.record_parts import SearchedEntry, SearchTrial
 
 HEADS = ("entry", "tried", "trials", "as written", "its score", "chosen", "its score")
 TRIAL_HEADS = ("entry", "trial", "values", "score", "remark")
@@ -28,76 +30,76 @@ class Chosen:
 
 def how_chosen(results: Results) -> Chosen | None:
     """None where the experiment had no search."""
-    search = results.newest.config.get("search")
+    search = results.newest.config.search
     if not search:
         return None
     metric = results.main_metric
-    shown = metric if metric is not None and metric.key == search["metric"] else None
-    searched = [entry for entry in search["entries"] if entry["space"]]
-    sizes = ", ".join(size_label((int(height), int(width))) for height, width in search["resolutions"])
-    algorithm = {"random": "random draws", "optuna": "Optuna's sampler"}.get(search["algorithm"], search["algorithm"])
-    stopped = " Trainings whose loss fell behind were stopped early (ASHA)." if search["scheduler"] == "asha" else ""
+    shown = metric if metric is not None and metric.key == search.metric else None
+    searched = [entry for entry in search.entries if entry.space]
+    sizes = ", ".join(map(size_label, search.resolutions))
+    algorithm = {"random": "random draws", "optuna": "Optuna's sampler"}.get(search.algorithm, search.algorithm)
+    stopped = " Trainings whose loss fell behind were stopped early (ASHA)." if search.scheduler == "asha" else ""
     return Chosen(
-        summary=f"How values were chosen: {search['trials']} trials for each of {len(searched)} entries",
-        words=f"Before the comparison, every model and then every method with options to try got {search['trials']}"
-        f" trials ({algorithm}, seed {search['seed']}), the first of them as it is written in the file. Score: mean of"
-        f" {shown.heading if shown else search['metric']} over {sizes} px, on {search['num_samples']} images of the"
-        f" {search['split']} split each, which no table of this report uses; the images started from other noise than"
+        summary=f"How values were chosen: {search.trials} trials for each of {len(searched)} entries",
+        words=f"Before the comparison, every model and then every method with options to try got {search.trials}"
+        f" trials ({algorithm}, seed {search.seed}), the first of them as it is written in the file. Score: mean of"
+        f" {shown.heading if shown else search.metric} over {sizes} px, on {search.num_samples} images of the"
+        f" {search.split} split each, which no table of this report uses; the images started from other noise than"
         f" those of the comparison.{stopped} A model is judged by the first method of the file that uses it.",
-        rows=[_row(entry, shown) for entry in search["entries"]],
+        rows=[_row(entry, shown) for entry in search.entries],
         trials=[row for entry in searched for row in _trials(entry, shown)],
     )
 
 
-def _row(entry: dict[str, Any], metric: Metric | None) -> tuple[str, ...]:
+def _row(entry: SearchedEntry, metric: Metric | None) -> tuple[str, ...]:
     name = _name(entry)
-    if not entry["space"]:
+    if not entry.space:
         return (name, "0 options", "0", "–", "–", "–", "–")
-    trials, default, chosen = entry["trials"], entry["default"], entry["chosen"]
-    best = next((t["objective"] for t in trials if t["values"] == chosen and t["objective"] is not None), None)
+    trials, default, chosen = entry.trials, entry.default, entry.chosen
+    best = next((t.objective for t in trials if t.values == chosen and t.objective is not None), None)
     kept = "as written" if chosen == default else _values(chosen)
-    judged = f" (judged by {entry['judged_by']})" if entry["section"] == "models" else ""
+    judged = f" (judged by {entry.judged_by})" if entry.section == "models" else ""
     return (
         name,
-        "; ".join(f"{path}: {_space(space)}" for path, space in entry["space"].items()) + judged,
+        "; ".join(f"{path}: {_space(space)}" for path, space in entry.space.items()) + judged,
         _count(trials),
         _values(default),
-        _score(trials[0]["objective"], metric),
+        _score(trials[0].objective, metric),
         kept,
         _score(best, metric),
     )
 
 
-def _name(entry: dict[str, Any]) -> str:
-    return f"{entry['section'].removesuffix('s')} {entry['entry']}"
+def _name(entry: SearchedEntry) -> str:
+    return f"{entry.section.removesuffix('s')} {entry.entry}"
 
 
-def _count(trials: list[dict[str, Any]]) -> str:
+def _count(trials: tuple[SearchTrial, ...]) -> str:
     """'6 (1 failed, 5 distinct)'."""
-    found = [f"{n} {status}" for status in ("failed", "stopped") if (n := sum(t["status"] == status for t in trials))]
-    distinct = len({repr(trial["values"]) for trial in trials})
+    found = [f"{n} {status}" for status in ("failed", "stopped") if (n := sum(t.status == status for t in trials))]
+    distinct = len({repr(trial.values) for trial in trials})
     found += [f"{distinct} distinct"] if distinct < len(trials) else []
     return f"{len(trials)}" + (f" ({', '.join(found)})" if found else "")
 
 
-def _trials(entry: dict[str, Any], metric: Metric | None) -> list[tuple[str, ...]]:
+def _trials(entry: SearchedEntry, metric: Metric | None) -> list[tuple[str, ...]]:
     return [
         (
             _name(entry),
             str(count),
-            _values(trial["values"]),
-            _score(trial["objective"], metric),
-            trial.get("error") or ("" if trial["status"] == "ok" else trial["status"]),
+            _values(trial.values),
+            _score(trial.objective, metric),
+            trial.error or ("" if trial.status == "ok" else trial.status),
         )
-        for count, trial in enumerate(entry["trials"], start=1)
+        for count, trial in enumerate(entry.trials, start=1)
     ]
 
 
-def _space(space: Any) -> str:
-    if not isinstance(space, dict) or "low" not in space:
+def _space(space: Choices) -> str:
+    if not isinstance(space, Range):
         return " / ".join(map(_value, space))
-    marks = [word for word in ("log", "integer") if space.get(word)]
-    return f"{space['low']:g} to {space['high']:g}" + (f" ({', '.join(marks)})" if marks else "")
+    marks = [word for word in ("log", "integer") if getattr(space, word)]
+    return f"{space.low:g} to {space.high:g}" + (f" ({', '.join(marks)})" if marks else "")
 
 
 def _values(values: dict[str, Any]) -> str:

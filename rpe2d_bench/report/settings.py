@@ -24,7 +24,7 @@ class Change:
 
 def changed(first: Results, second: Results) -> list[Change]:
     """Every setting of the two experiments that differs, then code, machine and package versions."""
-    one, two = first.experiment, second.experiment
+    one, two = (results.experiment.model_dump(mode="json") for results in (first, second))
     asked = _differences(_settings(one, two), _settings(two, one))
     return asked + _differences(_run_context(first), _run_context(second))
 
@@ -53,7 +53,7 @@ def _settings(ours: dict[str, Any], theirs: dict[str, Any]) -> dict[str, str]:
             out[key] = "; ".join(_pair(pair) for pair in value)
         elif key in NAMED and isinstance(value, dict):
             for name, entry in value.items():
-                if name in (theirs.get(key) or {}):
+                if name in theirs[key]:
                     out |= _flat(entry, f"{key}.{name}")
                 else:
                     out[f"{key}.{name}"] = words(entry)

@@ -14,10 +14,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import combinations
 from statistics import fmean
-from typing import Any
 
 from rpe2d_bench.analysis.results import Results
 from rpe2d_bench.analysis.vocabulary import Metric, size_label
+from rpe2d_bench.config.experiment import Experiment, MethodEntry
 from rpe2d_bench.report import formats, plain
 from rpe2d_bench.report.plain import PlainTable
 from rpe2d_bench.report.tables import number
@@ -73,13 +73,14 @@ def families_of(results: Results) -> dict[str, dict[Setting, str]]:
     return families
 
 
-def _parted(experiment: Mapping[str, Any], spec: Mapping[str, Any]) -> tuple[Setting, str]:
+def _parted(experiment: Experiment, method: MethodEntry) -> tuple[Setting, str]:
     """The setting of a method, and everything else about it as text."""
-    sampler = {**((experiment.get("evaluate") or {}).get("sampler") or {}), **(spec.get("sampler") or {})}
-    model = dict((experiment.get("models") or {}).get(spec.get("model")) or {"named": spec.get("model")})
-    size = {**(experiment.get("model") or {}), **(model.pop("model", None) or {})}
-    setting = Setting(float(sampler.pop("guidance", 1.0)), str(size.pop("preset", "")))
-    rest = {key: value for key, value in spec.items() if key not in ("model", "sampler")}
+    sampler = experiment.evaluate.sampler.model_dump(mode="json") | method.sampler
+    entry = experiment.models.get(method.model)
+    model = entry.model_dump(mode="json", exclude={"model"}) if entry else {"named": method.model}
+    size = experiment.model.model_dump(mode="json") | (entry.model if entry else {})
+    setting = Setting(float(sampler.pop("guidance")), str(size.pop("preset")))
+    rest = method.model_dump(mode="json", exclude={"model", "sampler"})
     return setting, json.dumps([rest, sampler, model, size], sort_keys=True)
 
 
@@ -157,7 +158,7 @@ def join_axes(varied: set[str]) -> str:
 
 
 def _main(results: Results) -> Setting:
-    return _parted(results.experiment, {})[0]
+    return Setting(results.experiment.evaluate.sampler.guidance, results.experiment.model.preset)
 
 
 def _rankings(

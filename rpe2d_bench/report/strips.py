@@ -77,7 +77,7 @@ def read_samples(
 
     Without `chosen`, those that `choose` takes.
     """
-    path = record.artifacts.get("samples")
+    path = record.artifacts.samples
     if path is None:
         return None
     try:

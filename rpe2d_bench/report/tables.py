@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 
-from rpe2d_bench.analysis.results import Results
+from rpe2d_bench.analysis.results import RULERS, Results
 from rpe2d_bench.analysis.statistics import BASES, Estimate
-from rpe2d_bench.analysis.vocabulary import Metric, scale_label, size_label
+from rpe2d_bench.analysis.vocabulary import Metric, blind_spot, scale_label, size_label
 from rpe2d_bench.storage.records import Resolution
 
 UNDERTRAINED_MARK = "†"
@@ -67,7 +67,7 @@ class Table:
     rows: list[Row]
     floor: Row | None = None
     notes: list[str] = field(default_factory=list)
-    through: Row | None = None  # real images after passing through the autoencoder that the models stand behind
+    beside: list[Row] = field(default_factory=list)  # real images otherwise: rulers, and after the autoencoder
 
 
 def _between(value: Estimate, places: int) -> str:
@@ -105,7 +105,8 @@ def value_table(results: Results, metric: Metric, train: Resolution) -> Table:
     if metric.has_floor:
         floors = [results.floor(train, test, metric) for test in tests]
         floor = Row("real images (floor)", None, [Cell("ok" if f else "missing", f) for f in floors])
-    through = [results.reconstruction(train, test, metric) for test in tests]
+    beside = {RULERS[kind]: [results.ruler(kind, train, test, metric) for test in tests] for kind in RULERS}
+    beside[THROUGH] = [results.reconstruction(train, test, metric) for test in tests]
     return Table(
         f"{metric.key}_train_{size_label(train).replace('×', 'x')}",
         f"{metric.heading}, trained at {size_label(train)} px",
@@ -113,8 +114,12 @@ def value_table(results: Results, metric: Metric, train: Resolution) -> Table:
         rows,
         floor,
         _notes(results, metric, train, rows),
-        Row(THROUGH, None, [Cell("ok" if t else "missing", t) for t in through]) if any(through) else None,
+        [_real(label, values) for label, values in beside.items() if any(values)],
     )
+
+
+def _real(label: str, values: list[Estimate | None]) -> Row:
+    return Row(label, None, [Cell("ok" if value else "missing", value) for value in values])
 
 
 def excess_table(results: Results, metric: Metric, train: Resolution) -> Table:
@@ -144,7 +149,7 @@ def difference_table(results: Results, metric: Metric, train: Resolution) -> Tab
         cells = []
         for test in tests:
             found = results.difference(method, reference, train, test, metric)
-            state = results.state(method, train, test)
+            state = results.state(method, train, test, metric)
             if found is None and state == "ok":
                 state = "same images" if results.coincide(method, reference, train, test) else "missing"
             scales |= {found.scale} if found else set()
@@ -178,7 +183,7 @@ def _row(results: Results, method: str, train: Resolution, cells: list[Cell]) ->
 
 def _cell(results: Results, method: str, train: Resolution, test: Resolution, metric: Metric, best: list[str]) -> Cell:
     found = results.estimate(method, train, test, metric)
-    state = results.state(method, train, test)
+    state = results.state(method, train, test, metric)
     if found is None:
         return Cell(state if state in ("failed", "missing") else "missing")
     tied = False
@@ -207,6 +212,8 @@ def _notes(results: Results, metric: Metric, train: Resolution, rows: list[Row])
         " pixels (height×width when not square) and its scale. Bold: best mean of the column" + tie,
         "Columns have different references: compare down a column, not along a row.",
     ]
+    if (blind := blind_spot(metric, results.resolutions[train])) is not None:
+        notes.append(blind)
     if any(row.undertrained for row in rows):
         notes.append(
             f"{UNDERTRAINED_MARK} undertrained: has not reached the reference method's quality at the train resolution;"

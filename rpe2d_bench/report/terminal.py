@@ -51,7 +51,7 @@ def coinciding(results: Results, train: Resolution) -> dict[tuple[str, int], str
     for column, test in enumerate(results.resolutions[train]):
         for number, method in enumerate(methods):
             cells = [r for r in results.cell(method, train, test) if r.status == "ok"]
-            shared = [set(record.details.get("coincides_with", ())) for record in cells]
+            shared = [set(record.coincides_with) for record in cells]
             others = set.intersection(*shared) if shared else set()
             first = next((name for name in methods[:number] if name in others), None)
             if first is not None:
@@ -105,7 +105,7 @@ class Blocks:
 
     @property
     def _real(self) -> list[Row]:
-        return [row for row in (self.table.floor, self.table.through) if row]
+        return [*([self.table.floor] if self.table.floor else []), *self.table.beside]
 
     def _block(self, columns: range, words: list[list[Text]]) -> RichTable:
         out = RichTable(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, BETWEEN - 1, 0, 0))

@@ -20,7 +20,7 @@ WINDOWS = 120  # points of a drawn curve; each is the mean of its window
 
 def read_curve(record: Record, store: Path) -> list[dict[str, float]]:
     """The lines of a training curve by step; a step that was repeated after a resume counts once, the last time."""
-    path = record.artifacts.get("curve")
+    path = record.artifacts.curve
     if path is None or not (store / path).is_file():
         return []
     steps: dict[int, dict[str, float]] = {}
@@ -91,5 +91,5 @@ def _colours(results: Results) -> dict[str, str]:
     """Model -> the colour of the first method that samples it."""
     found: dict[str, str] = {}
     for method, style in styles_of(results).items():
-        found.setdefault(str(results.methods[method].get("model")), style.colour)
+        found.setdefault(results.methods[method].model, style.colour)
     return found

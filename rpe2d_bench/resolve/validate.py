@@ -114,7 +114,8 @@ def _tables(experiment: Experiment, document: Document) -> None:
     with _at(document, "evaluate", "features" if evaluate.weights is None else "weights"):
         weights = None if evaluate.weights is None else Path(evaluate.weights)
         metrics.load_net(evaluate.features, weights, classes=tuple(dataset.class_names))
-    size, sides = dataset.size(evaluate.split), 1 + len(experiment.seeds)
+    sampled = metrics.split(evaluate.metrics, evaluate.features, evaluate.judge).sampled
+    size, sides = dataset.size(evaluate.split) if sampled else None, 1 + len(experiment.seeds)
     if size is not None and size < sides * evaluate.num_samples:
         raise document.error(
             ("evaluate", "num_samples"),

@@ -36,6 +36,8 @@ def run(
     begins and ends. A run of which nothing is missing starts neither workers nor Ray. Raises UserError where the plan
     was made without the images or without the autoencoder, or where Ray does not start.
     """
+    from rpe2d_bench.plan.cost import pace_for
+    from rpe2d_bench.plan.pace import seconds_of
     from rpe2d_bench.runner.jobs import Nobody, work_of
     from rpe2d_bench.runner.queue import Queue
     from rpe2d_bench.runner.recorder import Recorder
@@ -53,8 +55,9 @@ def run(
     for trial in plan.trials:
         store.fetch("train", trial.stage.key, files.say)  # what is damaged goes, and is missing then
     for stage in plan.measures():
-        store.fetch("measure", stage.key, files.say)
-    queue = Queue(plan, work_of(plan, store), context, recorder, watch)
+        store.fetch(stage.name, stage.key, files.say)
+    pace = pace_for(plan, store)
+    queue = Queue(plan, work_of(plan, store, lambda stage: seconds_of(stage, pace)), context, recorder, watch)
     if engine == "local" or not queue.order.waiting:
         from rpe2d_bench.runner.engine_local import run as finish
     else:
@@ -72,7 +75,7 @@ def _mend(plan: Plan, context: RunContext) -> None:
 
     Reports look into them. What was deleted stays so: that saves room.
     """
-    made = {s.key: s for measure in plan.measures() for s in (measure.generated, measure.reference)}
+    made = {s.key: s for measure in plan.measures() for s in measure.sources}
     for stage in made.values():
         if context.store.has(stage.name, stage.key) and context.store.fetch(stage.name, stage.key, context.say) is None:
             stage.make(context)

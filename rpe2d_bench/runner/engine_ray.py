@@ -17,7 +17,7 @@ from rpe2d_bench.models.cpu import ONE_HEAP, keep_freed_memory
 from rpe2d_bench.runner.order import Job
 from rpe2d_bench.runner.queue import Queue
 from rpe2d_bench.runner.several_gpus import processes, train_together
-from rpe2d_bench.stages import MeasureStage, TrainStage
+from rpe2d_bench.stages import Evaluation, TrainStage
 from rpe2d_bench.stages.run_context import RunContext
 from rpe2d_bench.storage.progress import ProgressFiles
 from rpe2d_bench.storage.store import Unwritable
@@ -148,7 +148,7 @@ class _Engine:
         return job, error
 
 
-def make_stage(stage: TrainStage | MeasureStage, context: RunContext) -> str | None:
+def make_stage(stage: TrainStage | Evaluation, context: RunContext) -> str | None:
     """Runs in a worker; what the user can mend comes back as a sentence."""
     pin_threads(context)
     assert isinstance(context.progress, ProgressFiles)
@@ -162,7 +162,7 @@ def make_stage(stage: TrainStage | MeasureStage, context: RunContext) -> str | N
     return None
 
 
-def _make(stage: TrainStage | MeasureStage, context: RunContext) -> None:
+def _make(stage: TrainStage | Evaluation, context: RunContext) -> None:
     several = processes(context.resources) > 1
     if isinstance(stage, TrainStage) and several and not context.store.has("train", stage.key):
         train_together(stage, context)

@@ -6,7 +6,7 @@ from rpe2d_bench.plan.expand import Plan
 from rpe2d_bench.runner.jobs import Watch, Work
 from rpe2d_bench.runner.order import Job, Order
 from rpe2d_bench.runner.recorder import Recorder
-from rpe2d_bench.stages import MeasureStage, TrainStage
+from rpe2d_bench.stages import Evaluation, TrainStage
 from rpe2d_bench.stages.run_context import RunContext
 from rpe2d_bench.storage.progress import ProgressFiles
 
@@ -30,7 +30,7 @@ class Queue:
             if measure.key not in self._work.measures:
                 self._recorder.measured(measure)
 
-    def next(self) -> tuple[Job, TrainStage | MeasureStage] | None:
+    def next(self) -> tuple[Job, TrainStage | Evaluation] | None:
         """The job that a free slot takes, and its stage."""
         job = self.order.next()
         if job is None:

@@ -5,11 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from rpe2d_bench.metrics import METRICS
 from rpe2d_bench.plan.expand import Cell, Floor, Plan, Trial
 from rpe2d_bench.plan.precision_notes import notes
-from rpe2d_bench.stages import MeasureStage, ReferenceStage, read_result
+from rpe2d_bench.stages import DenoiseStage, Evaluation, ReferenceStage, TrainStage, read_result
 from rpe2d_bench.stages.weights_file import story_of
 from rpe2d_bench.storage import records
+from rpe2d_bench.storage.record_parts import (
+    Artifacts,
+    MeasurementDetails,
+    ResolvedConfig,
+    SamplingDetails,
+    SearchOutcome,
+    TrainingDetails,
+)
 from rpe2d_bench.storage.records import Record
 from rpe2d_bench.storage.store import Store
 
@@ -33,9 +42,11 @@ class Recorder:
         self._common: dict[str, Any] = {
             "experiment": plan.experiment.name,
             "run": plan.run,
-            "config": {"experiment": plan.experiment.model_dump(mode="json")}
-            | ({"search": searched} if searched else {})
-            | ({"arithmetic": notes(plan.choices)} if plan.choices else {}),
+            "config": ResolvedConfig(
+                experiment=plan.experiment,
+                search=SearchOutcome.model_validate(searched) if searched else None,
+                arithmetic=tuple(notes(plan.choices)) if plan.choices else (),
+            ),
             "written": written,
             "overrides": list(plan.overrides),
             "provenance": records.provenance(device),
@@ -58,10 +69,8 @@ class Recorder:
             **self._of(trial),
             metrics=result["values"],
             timings=result["seconds"],
-            details=result["details"]
-            | {"data_revision": trial.stage.revision, "precision": trial.stage.recipe.precision}
-            | _weights(trial),
-            artifacts={"curve": f"{folder}/curve.jsonl", "checkpoint": f"{folder}/weights.safetensors"},
+            training=_training(result["details"], trial.stage),
+            artifacts=Artifacts(curve=f"{folder}/curve.jsonl", checkpoint=f"{folder}/weights.safetensors"),
         )
 
     def training_failed(self, trial: Trial, error: str) -> None:
@@ -70,53 +79,87 @@ class Recorder:
         for cell in trial.cells:
             self._append(**self._of_cell(cell), status="failed", error=f"{trial.label}: {error}")
 
-    def measured(self, stage: MeasureStage) -> None:
+    def measured(self, stage: Evaluation) -> None:
         """A measurement is ready: every cell that shares it gets its record."""
-        result = read_result(self.store.folder("measure", stage.key))
+        result = read_result(self.store.folder(stage.name, stage.key))
+        if isinstance(stage, DenoiseStage):
+            self._denoised(stage, result)
+            return
         values = {
             "metrics": result["values"],
             "metric_versions": result["versions"],
             "timings": result["seconds"],
             "num_samples": stage.generated.count,
         }
-        measured = result["details"] | {"data_revision": stage.reference.revision}
+        values["measurement"] = MeasurementDetails(**result["details"], data_revision=stage.reference.revision)
         for owner in self._owners(stage):
             if isinstance(owner, Floor):
                 assert isinstance(stage.generated, ReferenceStage)
                 preview = f"stages/reference/{stage.generated.key}/samples.npz"
-                self._append(**self._of_floor(owner), **values, details=measured, artifacts={"samples": preview})
+                self._append(**self._of_floor(owner), **values, artifacts=Artifacts(samples=preview))
                 continue
             sample = stage.generated
             assert not isinstance(sample, ReferenceStage)
-            details = {
-                **measured,
-                "sampler": sample.sampler.model_dump(mode="json"),
-                "conditioning": list(sample.conditioning),
-                "replacements": sample.replacements,
-                "trained_encoding": sample.train.encoding,
-                "crops": sample.train.crops,
-                "generated_resolution": list(sample.resolution),
-                **({} if sample.start is None else {"refined_from": sample.begin}),
-                "coincides_with": list(owner.coincides_with),
-                "realised": sample.realised,
-                "sample_key": sample.key,
-                "reference_key": stage.reference.key,
-            }
+            grid = sample.train.grid_of(sample.resolution)
+            sampling = SamplingDetails(
+                sampler=sample.sampler,
+                conditioning=sample.conditioning,
+                replacements=sample.replacements,
+                trained_encoding=sample.train.encoding,
+                crops=sample.train.crops,
+                generated_resolution=sample.resolution,
+                refined_from=None if sample.start is None else sample.begin,
+                grid=(grid.height, grid.width),
+                coincides_with=owner.coincides_with,
+                realised=sample.realised,
+                sample_key=sample.key,
+                reference_key=stage.reference.key,
+            )
             upscaled = sample.resolution != stage.reference.resolution
-            artifacts = {
-                "samples": f"stages/{f'measure/{stage.key}' if upscaled else f'sample/{sample.key}'}/samples.npz",
-                "observations": f"stages/measure/{stage.key}/observations.npz",
-                "reference_observations": f"stages/reference/{stage.reference.key}/observations.npz",
-            }
-            self._append(**self._of_cell(owner), **values, details=details, artifacts=artifacts)
+            artifacts = Artifacts(
+                samples=f"stages/{f'measure/{stage.key}' if upscaled else f'sample/{sample.key}'}/samples.npz",
+                observations=f"stages/measure/{stage.key}/observations.npz",
+                reference_observations=f"stages/reference/{stage.reference.key}/observations.npz",
+            )
+            self._append(**self._of_cell(owner), **values, sampling=sampling, artifacts=artifacts)
 
-    def measuring_failed(self, stage: MeasureStage, error: str) -> None:
+    def _denoised(self, stage: DenoiseStage, result: dict[str, Any]) -> None:
+        measurement = MeasurementDetails(
+            **result["details"],
+            resolution=stage.resolution,
+            better={name: METRICS[name].better for name in result["values"]},
+            data_revision=stage.train.revision,
+        )
+        for cell in self._owners(stage):
+            assert isinstance(cell, Cell)
+            sampling = SamplingDetails(
+                conditioning=stage.conditioning,
+                replacements=stage.replacements,
+                trained_encoding=stage.train.encoding,
+                crops=stage.train.crops,
+                generated_resolution=stage.resolution,
+                grid=(stage.grid.height, stage.grid.width),
+                coincides_with=cell.coincides_with,
+                realised=stage.realised,
+            )
+            self._append(
+                **self._of_cell(cell),
+                metrics=result["values"],
+                metric_versions=result["versions"],
+                timings=result["seconds"],
+                num_samples=stage.count,
+                measurement=measurement,
+                sampling=sampling,
+                artifacts=Artifacts(errors=f"stages/{stage.name}/{stage.key}/errors.npy"),
+            )
+
+    def measuring_failed(self, stage: Evaluation, error: str) -> None:
         """A measurement could not be made."""
         for owner in self._owners(stage):
             identity = self._of_floor(owner) if isinstance(owner, Floor) else self._of_cell(owner)
             self._append(**identity, status="failed", error=error)
 
-    def _owners(self, stage: MeasureStage) -> list[Cell | Floor]:
+    def _owners(self, stage: Evaluation) -> list[Cell | Floor]:
         cells: list[Cell | Floor] = [c for trial in self.plan.trials for c in trial.cells if c.measure.key == stage.key]
         return cells + [floor for floor in self.plan.floors if floor.measure.key == stage.key]
 
@@ -131,7 +174,7 @@ class Recorder:
 
     def _of_cell(self, cell: Cell) -> dict[str, Any]:
         return {
-            "stage": "measure",
+            "stage": cell.measure.name,
             "key": cell.measure.key,
             "model": cell.model,
             "method": cell.method,
@@ -163,16 +206,21 @@ class Recorder:
             listener(record)
 
 
-def _weights(trial: Trial) -> dict[str, Any]:
-    """Where a model's weights came from a file: which, and what they were trained under."""
-    stage = trial.stage
-    return {} if stage.weights is None else {"weights": story_of(stage.weights, stage)}
+def _training(measured: dict[str, Any], stage: TrainStage) -> TrainingDetails:
+    """measured: what the stage has found out itself; the first ones counted no stages before them."""
+    facts = {"flops": measured["steps"] * measured["flops_per_step"], **measured}
+    return TrainingDetails(
+        **{name: value for name, value in facts.items() if name != "tokens"},
+        grid=(stage.grid.height, stage.grid.width),
+        precision=stage.recipe.precision,
+        data_revision=stage.revision,
+        weights=None if stage.weights is None else story_of(stage.weights, stage),
+    )
 
 
 def _outcome(record: Record) -> tuple[Any, ...]:
     """What makes a result worth a new record; how it is to be reported counts, how it was scheduled does not."""
-    reported = record.config.get("experiment", {}).get("report")
-    return record.key, record.status, record.error, reported, record.metrics, record.num_samples
+    return record.key, record.status, record.error, record.config.experiment.report, record.metrics, record.num_samples
 
 
 def _changed(known: Record, record: Record) -> str:

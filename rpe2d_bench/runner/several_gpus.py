@@ -34,7 +34,7 @@ def train_together(stage: TrainStage, run_context: RunContext) -> None:
     each: dict[str, float] = {"CPU": float(resources.cpus_per_trial), **({"GPU": 1.0} if cuda else {})}
     trainer = TorchTrainer(
         _process,
-        train_loop_config={"stage": stage, "around": run_context},
+        train_loop_config={"stage": stage, "context": run_context},
         scaling_config=ScalingConfig(num_workers=processes(resources), use_gpu=cuda, resources_per_worker=each),
         torch_config=TorchConfig(backend="nccl" if cuda else "gloo"),
         run_config=RunConfig(
@@ -60,7 +60,7 @@ def _process(config: dict[str, Any]) -> None:
     from rpe2d_bench.models.cpu import keep_freed_memory
     from rpe2d_bench.stages.together import make_together
 
-    stage, run_context = config["stage"], config["around"]
+    stage, run_context = config["stage"], config["context"]
     context = get_context()
     if run_context.resources.device == "cuda":
         torch.cuda.set_device(get_device())  # "cuda" is then this process' own

@@ -17,8 +17,8 @@ from torch import Generator, Tensor
 from rpe2d_bench.config.experiment import Sampler
 from rpe2d_bench.data.subsets import labels_by_counts
 from rpe2d_bench.diffusion import guided, sampler, times
-from rpe2d_bench.encodings.interface import Context, Grid, PositionalEncoding
-from rpe2d_bench.models import DiT
+from rpe2d_bench.encodings.interface import Context, Grid
+from rpe2d_bench.models import Denoiser
 
 
 def noise(seed: int, indices: np.ndarray, shape: tuple[int, int, int]) -> Tensor:
@@ -65,8 +65,7 @@ def to_uint8(x_BCYX: Tensor) -> np.ndarray:
 
 @torch.inference_mode()
 def sample(
-    dit: DiT,
-    encoding: PositionalEncoding,
+    denoiser: Denoiser,
     options: Sampler,
     *,
     resolution: tuple[int, int],
@@ -88,6 +87,7 @@ def sample(
     resolution is of the images; the model works on sides smaller by `downsampling`, and `decode` makes pixels of it.
     begun: (indices, noise on the CPU) -> x at t = begin, where images are not made from noise alone.
     """
+    dit = denoiser.dit
     inner = (resolution[0] // downsampling, resolution[1] // downsampling)
     grid = Grid(inner[0] // dit.options.patch_size, inner[1] // dit.options.patch_size)
     ts = times(options.steps, shift_of(options, grid, train_grid), begin)
@@ -103,10 +103,10 @@ def sample(
 
         def velocity(x_BCYX: Tensor, t: float, labels_B: Tensor = labels_B) -> Tensor:
             t_1 = torch.full((1,), t, dtype=torch.float32, device=device)
-            realised = encoding(Context(grid, train_grid, t_1))
+            realised = denoiser.encoding(Context(grid, train_grid, t_1))
             twice_BCYX = torch.cat((x_BCYX, x_BCYX)) if with_guidance else x_BCYX
             with autocast:
-                v_BCYX = dit(twice_BCYX, t_1.expand(len(labels_B)), labels_B, realised, crop_B3).float()
+                v_BCYX = denoiser(twice_BCYX, t_1.expand(len(labels_B)), labels_B, realised, crop_B3)
             if not with_guidance:
                 return v_BCYX
             conditional_BCYX, unconditional_BCYX = v_BCYX.chunk(2)

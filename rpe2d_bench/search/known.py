@@ -8,12 +8,12 @@ from pathlib import Path
 
 from rpe2d_bench.config.experiment import Experiment
 from rpe2d_bench.plan.calibration import pace_of
-from rpe2d_bench.plan.cost import flops_of_samples, flops_per_step
+from rpe2d_bench.plan.cost import flops_of_passes, flops_per_step
 from rpe2d_bench.plan.pace import Pace, Stage, total
 from rpe2d_bench.resolve.load import keep_methods, load_experiment
 from rpe2d_bench.search.state import Searching
-from rpe2d_bench.search.trials import measures_of
-from rpe2d_bench.stages import MeasureStage, SampleStage, TrainStage
+from rpe2d_bench.search.trials import measures_of, passing_of
+from rpe2d_bench.stages import DenoiseStage, SampleStage, TrainStage
 from rpe2d_bench.storage.store import Store
 
 
@@ -43,7 +43,7 @@ def load(
 def cost_of_rest(searching: Searching, store: Store) -> Rest:
     """Cost of the trials that are missing; those that are not chosen yet count as the values written."""
     trainings: list[TrainStage] = []
-    samples: list[SampleStage] = []
+    passing: list[SampleStage | DenoiseStage] = []
     search = searching.experiment.search
     assert search is not None
     for entry in searching.entries:
@@ -53,18 +53,13 @@ def cost_of_rest(searching: Searching, store: Store) -> Rest:
         unknown = search.trials - len(entry.tried)
         asked += [measures_of(searching.experiment, entry.section, entry.name, store)] * unknown
         for measures in asked:
-            images = [_sample(measure) for measure in measures]
-            samples += [sample for sample in images if not store.has("sample", sample.key)]
+            images = [passing_of(measure) for measure in measures]
+            passing += [stage for stage in images if not store.has(stage.name, stage.key)]
             if entry.section == "models" and not store.has("train", images[0].train.key):
                 trainings.append(images[0].train)
     resources = searching.experiment.resources
     training = sum(stage.recipe.steps * flops_per_step(stage) for stage in trainings)
-    sampling = sum(flops_of_samples(stage) for stage in samples)
-    stages: list[Stage] = [*trainings, *samples]  # one that is not chosen yet costs what the values as written cost
+    sampling = sum(flops_of_passes(stage) for stage in passing)
+    stages: list[Stage] = [*trainings, *passing]  # one that is not chosen yet costs what the values as written cost
     pace = pace_of(stages, resources, store) if stages else Pace(resources.device)
     return Rest(training, sampling, total(stages, pace) / resources.trials_in_parallel)
-
-
-def _sample(measure: MeasureStage) -> SampleStage:
-    assert isinstance(measure.generated, SampleStage)
-    return measure.generated

@@ -10,9 +10,10 @@ from rpe2d_bench.config.experiment import Experiment
 from rpe2d_bench.errors import UserError
 from rpe2d_bench.search.space import Section, Space, Values, applied, space_of, written
 from rpe2d_bench.search.suggest import Suggester, suggester
-from rpe2d_bench.search.trials import Tried, chain, judge, measures_of, metric_of, objective_of
-from rpe2d_bench.stages import MeasureStage, SampleStage, read_result
-from rpe2d_bench.storage.store import Store, content_key, write_json
+from rpe2d_bench.search.trials import Tried, chain, judge, measures_of, metric_of, objective_of, passing_of
+from rpe2d_bench.stages import Evaluation, read_result
+from rpe2d_bench.storage.files import write_json
+from rpe2d_bench.storage.store import Store, content_key
 
 STAGE, VERSION = "search", 1
 
@@ -43,7 +44,7 @@ class Asked:
 
     entry: tuple[Section, str]
     number: int
-    measures: tuple[MeasureStage, ...]
+    measures: tuple[Evaluation, ...]
 
     @property
     def label(self) -> str:
@@ -53,9 +54,7 @@ class Asked:
     @property
     def trains(self) -> str:
         """Key of the training behind it."""
-        sample = self.measures[0].generated
-        assert isinstance(sample, SampleStage)
-        return sample.train.key
+        return passing_of(self.measures[0]).train.key
 
 
 class Searching:
@@ -160,7 +159,7 @@ class Searching:
         except UserError as error:
             self._end(entry, number, str(error))
             return True
-        if all(self._store.fetch("measure", measure.key) for measure in tried.measures):
+        if all(self._store.fetch(measure.name, measure.key) for measure in tried.measures):
             self._end(entry, number, None)
             return True
         return Asked((entry.section, entry.name), number, tried.measures)
@@ -174,7 +173,7 @@ class Searching:
     def _end(self, entry: Entry, number: int, error: str | None) -> None:
         tried = entry.tried[number]
         tried.status, tried.error = "failed", error
-        if error is None and all(self._store.has("measure", measure.key) for measure in tried.measures):
+        if error is None and all(self._store.has(measure.name, measure.key) for measure in tried.measures):
             tried.objective = objective_of(self._store, tried.measures, self.metric)
             tried.status = "failed" if tried.objective is None else "ok"
             tried.error = f"{self.metric} is not a number" if tried.objective is None else None

@@ -10,7 +10,7 @@ from typing import Any
 from rpe2d_bench.config.experiment import Experiment, MethodEntry, Pair, Report
 from rpe2d_bench.errors import UserError
 from rpe2d_bench.search.space import Section, Values
-from rpe2d_bench.stages import MeasureStage, SampleStage, read_result
+from rpe2d_bench.stages import DenoiseStage, Evaluation, SampleStage, read_result
 from rpe2d_bench.storage.store import Store
 
 SPLIT = "validation"
@@ -23,7 +23,7 @@ class Tried:
     """One trial of an entry."""
 
     values: Values
-    measures: tuple[MeasureStage, ...] = ()
+    measures: tuple[Evaluation, ...] = ()
     status: str = "asked"  # then ok, failed or stopped (by the scheduler)
     objective: float | None = None
     error: str | None = None
@@ -69,7 +69,7 @@ def chain(experiment: Experiment, model: str) -> list[str]:
 
 def measures_of(
     experiment: Experiment, section: Section, name: str, store: Store | None = None
-) -> tuple[MeasureStage, ...]:
+) -> tuple[Evaluation, ...]:
     """The measurements whose mean judges the entry as it stands. Raises UserError where it cannot work."""
     from rpe2d_bench.plan.expand import make_plan
     from rpe2d_bench.plan.precision import Precisions
@@ -78,7 +78,16 @@ def measures_of(
     return tuple(_other_noise(cell.measure) for trial in trials for cell in trial.cells)
 
 
-def _other_noise(measure: MeasureStage) -> MeasureStage:
+def passing_of(measure: Evaluation) -> SampleStage | DenoiseStage:
+    """The stage of an evaluation of a method in which the model computes."""
+    stage = measure if isinstance(measure, DenoiseStage) else measure.generated
+    assert isinstance(stage, SampleStage | DenoiseStage)
+    return stage
+
+
+def _other_noise(measure: Evaluation) -> Evaluation:
+    if isinstance(measure, DenoiseStage):
+        return dataclasses.replace(measure, noise=NOISE + measure.noise)
     sample = measure.generated
     assert isinstance(sample, SampleStage)
     return dataclasses.replace(measure, generated=dataclasses.replace(sample, seed=NOISE + sample.seed))
@@ -89,15 +98,15 @@ def metric_of(experiment: Experiment) -> tuple[str, bool]:
     from rpe2d_bench.metrics import METRICS, validate, value_name
 
     evaluate = experiment.evaluate
-    (metric,) = validate([experiment.report.main_metric], evaluate.features, evaluate.judge)
-    higher = METRICS[metric].higher_is_better
-    if higher is None:
+    (metric,) = validate([experiment.report.main_metric], evaluate.features, evaluate.judge, model=True)
+    better = METRICS[metric].better
+    if better == "neither":
         raise UserError(f"{metric!r} is neither better high nor better low; choose another report.main_metric")
-    return value_name(metric, evaluate.features, evaluate.judge), higher
+    return value_name(metric, evaluate.features, evaluate.judge), better == "higher"
 
 
-def objective_of(store: Store, measures: tuple[MeasureStage, ...], metric: str) -> float | None:
+def objective_of(store: Store, measures: tuple[Evaluation, ...], metric: str) -> float | None:
     """Mean of the metric over finished measurements; None where it is not a number."""
-    values = [read_result(store.folder("measure", stage.key))["values"][metric] for stage in measures]
+    values = [read_result(store.folder(stage.name, stage.key))["values"][metric] for stage in measures]
     mean = sum(values) / len(values)
     return mean if math.isfinite(mean) else None

@@ -13,8 +13,8 @@ from rpe2d_bench.stages.weights_file import WeightsFile, shapes_of
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from rpe2d_bench.models import Denoiser
     from rpe2d_bench.stages.train import TrainStage
-    from rpe2d_bench.training.loop import Denoiser
 
 __all__ = ["WEIGHTS", "WeightsFile", "fits", "fresh_denoiser", "load_denoiser", "starting_denoiser"]
 
@@ -26,9 +26,9 @@ def fresh_denoiser(stage: TrainStage) -> Denoiser:
     """The untrained model of a stage; its initial weights depend on the seed alone."""
     import torch
 
+    from rpe2d_bench.diffusion import Objective
     from rpe2d_bench.encodings import build
-    from rpe2d_bench.models import DiT, preset
-    from rpe2d_bench.training.loop import Denoiser
+    from rpe2d_bench.models import Denoiser, DiT, preset
 
     options = preset(stage.model.preset, scan=stage.model.scan, stem=stage.model.stem)
     with torch.random.fork_rng(devices=[]):
@@ -39,7 +39,8 @@ def fresh_denoiser(stage: TrainStage) -> Denoiser:
             num_classes=stage.num_classes,
             micro_conditioning=stage.crops["kind"] != "none",
         )
-        return Denoiser(dit, build(stage.encoding, width=options.width, heads=options.heads))
+        objective = Objective(stage.recipe.path, stage.recipe.prediction)
+        return Denoiser(dit, build(stage.encoding, width=options.width, heads=options.heads), objective)
 
 
 def draws_of_its_own(stage: TrainStage) -> bool:

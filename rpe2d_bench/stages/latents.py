@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from rpe2d_bench.autoencoders import LatentSpace
@@ -85,6 +86,14 @@ def decoder_of(space: LatentSpace, device: str) -> Callable[[Tensor], np.ndarray
 
     autoencoder = autoencoders.load(space, device)
     return lambda latents: autoencoders.decoded(autoencoder, latents)
+
+
+def model_space(stage: TrainStage, device: str) -> Callable[[np.ndarray], Tensor]:
+    """uint8 images -> what the model of a training sees: [-1, 1], or latents; an autoencoder is loaded once."""
+    if stage.latents is None:
+        return lambda images: torch.from_numpy(images).to(device) / 127.5 - 1
+    encode = encoder_of(stage.latents, device).encode
+    return lambda images: torch.from_numpy(encode(images)).to(device).float()[:, : stage.model_channels]
 
 
 def reconstruction(space: LatentSpace, images: np.ndarray, device: str) -> tuple[np.ndarray, float]:

@@ -11,13 +11,14 @@ from typing import Any
 
 import numpy as np
 
-from rpe2d_bench.stages.reference import ReferenceStage
+from rpe2d_bench.stages.reference import ReferenceStage, resized
 from rpe2d_bench.stages.run_context import RunContext
 from rpe2d_bench.stages.sample import SampleStage
 from rpe2d_bench.storage import images_file
+from rpe2d_bench.storage.files import write_json
 from rpe2d_bench.storage.machine import machine
 from rpe2d_bench.storage.rows_file import RowsFile
-from rpe2d_bench.storage.store import content_key, write_json
+from rpe2d_bench.storage.store import content_key
 
 Resolution = tuple[int, int]
 
@@ -47,6 +48,12 @@ class MeasureStage:
         if self.labels == "iid":
             matters["labels"] = self.labels
         return content_key(self.name, self.version, matters)
+
+    @property
+    def sources(self) -> tuple[SampleStage | ReferenceStage, ...]:
+        """Stages it needs, in the order in which it makes them."""
+        training = () if self.training is None else (self.training,)
+        return (self.reference, *training, self.generated)
 
     def make(self, context: RunContext) -> Path:
         """Folder with result.json; for generated images observations.npz; samples.npz where they were resized."""
@@ -112,17 +119,17 @@ class MeasureStage:
 
     def _looked_inside(self, sample: SampleStage, details: dict[str, Any], context: RunContext) -> dict[str, float]:
         """Values of the metrics that need the model, in the order in which they were asked for."""
-        from rpe2d_bench.metrics import denoising_loss
+        from rpe2d_bench.metrics.denoising_loss import DENOISING_LOSS
 
         found: dict[str, float] = {}
-        if set(self.inside) - {denoising_loss.NAME}:
+        if set(self.inside) - {DENOISING_LOSS.name}:
             from rpe2d_bench.stages.probes.attention_entropy import look_inside
 
             found, details["attention"] = look_inside(sample, self.reference, context)
-        if denoising_loss.NAME in self.inside:
+        if DENOISING_LOSS.name in self.inside:
             from rpe2d_bench.stages.probes.denoising_loss import denoise
 
-            found[denoising_loss.NAME], details["denoising"] = denoise(sample, self.reference, context)
+            found[DENOISING_LOSS.name], details["denoising"] = denoise(sample, self.reference, context)
         return {name: found[name] for name in self.inside}
 
 
@@ -135,17 +142,12 @@ def _counts(labels: np.ndarray) -> str:
 
 def _resized(source: Path, target: Path, resolution: Resolution) -> Path:
     """Samples at another resolution, by the metrics' own resizer; the control 'generate small, then upscale'."""
-    import torch
-
-    from rpe2d_bench.metrics.nets.resize import resize
-
     count, channels, height, width = images_file.shape(source)
     growth = 4 * max(1, resolution[0] * resolution[1] // (height * width))  # float32, and larger than before
     under_way, done = target.with_name("under_way.npy"), 0
     with RowsFile(under_way, (count, channels, *resolution), np.uint8) as rows:
         for piece in images_file.pieces(source, growth):
-            grey = resize(torch.from_numpy(piece), resolution)
-            rows.write(done, grey.round().clamp(0, 255).to(torch.uint8).numpy())
+            rows.write(done, resized(piece, resolution))
             done += len(piece)
         images_file.save(target, rows.read(), images_file.labels(source))
     under_way.unlink()

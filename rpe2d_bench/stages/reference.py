@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -17,7 +17,8 @@ from rpe2d_bench.errors import UserError
 from rpe2d_bench.stages.latents import reconstruction
 from rpe2d_bench.stages.run_context import RunContext
 from rpe2d_bench.storage import images_file
-from rpe2d_bench.storage.store import content_key, write_json
+from rpe2d_bench.storage.files import write_json
+from rpe2d_bench.storage.store import content_key
 
 if TYPE_CHECKING:
     from rpe2d_bench.data import Dataset
@@ -25,6 +26,10 @@ if TYPE_CHECKING:
 
 Resolution = tuple[int, int]
 PREVIEW = 64  # images that are kept to be looked at
+NOISE = 8.0  # grey levels, standard deviation
+# What is done to real images so that a reader can read distances: nothing, drawn at the train size and resized as a
+# model's samples are (a perfect model, enlarged), or noise that an eye hardly sees.
+Ruler = Literal["", "enlarged", "noise"]
 
 
 @dataclass(frozen=True)
@@ -45,6 +50,7 @@ class ReferenceStage:
     weights: str | None = None  # file of the net's weights, where the package ships none; its content matters
     even: bool = False  # every class equally often, instead of as often as in the split
     latents: LatentSpace | None = None  # images pass through this autoencoder and back: the floor of models behind it
+    ruler: Ruler = ""
 
     name = "reference"
     version = 1
@@ -61,12 +67,16 @@ class ReferenceStage:
             "count": self.count,
             "metrics": _versions(self.metrics, self.net, self.judge, self.weights),
         }
-        if any(METRICS[name].needs in ("global", "local") for name in self.metrics):
+        if any(METRICS[name].view in ("global", "local") for name in self.metrics):
             matters["train_resolution"] = self.train_resolution
         if self.latents is not None:
             matters["latents"] = self.latents.revision
         if self.even:
             matters["even"] = True
+        if self.ruler:
+            matters["ruler"] = self.ruler
+        if self.ruler == "enlarged":
+            matters["train_resolution"] = self.train_resolution
         return content_key(self.name, self.version, matters)
 
     def indices(self, dataset: Dataset) -> np.ndarray:
@@ -94,7 +104,7 @@ class ReferenceStage:
                 if context.progress:
                     context.progress(self.name, self.key, start, self.count, {})
                 piece = indices[start : start + length]
-                images = dataset.images(self.split, piece, self.resolution)  # type: ignore[arg-type]
+                images = self._images(dataset, piece)
                 if self.latents is not None:
                     images, psnr = reconstruction(self.latents, images, device)
                     closeness.extend([psnr] * len(piece))
@@ -112,6 +122,13 @@ class ReferenceStage:
             result["converted"] = converted
             context.say(f"{self.data.get('path', 'data')}: {converted}")
         write_json(partial / "result.json", result)
+
+    def _images(self, dataset: Dataset, indices: np.ndarray) -> np.ndarray:
+        if self.ruler == "enlarged":
+            small = dataset.images(self.split, indices, self.train_resolution)  # type: ignore[arg-type]
+            return resized(small, self.resolution)
+        images = dataset.images(self.split, indices, self.resolution)  # type: ignore[arg-type]
+        return with_noise(images, indices) if self.ruler == "noise" else images
 
     def observe(self, pieces: Iterable[np.ndarray], device: str = "cpu") -> Observations:
         """Images of this resolution as this reference's metrics see them, real or generated, a piece at a time."""
@@ -137,13 +154,29 @@ class ReferenceStage:
         return seen
 
 
+def resized(images: np.ndarray, resolution: Resolution) -> np.ndarray:
+    """uint8 images at another resolution, by the metrics' own resizer."""
+    import torch
+
+    from rpe2d_bench.metrics.nets.resize import resize
+
+    grey = resize(torch.from_numpy(images), resolution)
+    return grey.round().clamp(0, 255).to(torch.uint8).numpy()
+
+
+def with_noise(images: np.ndarray, indices: np.ndarray, deviation: float = NOISE) -> np.ndarray:
+    """uint8 images plus normal noise of so many grey levels, of an image's index alone."""
+    rows = [np.random.default_rng([int(index), 8]).normal(0.0, deviation, images.shape[1:]) for index in indices]
+    return np.clip(np.rint(images + np.stack(rows)), 0, 255).astype(np.uint8)
+
+
 def _versions(names: tuple[str, ...], net: str, judge: str | None, weights: str | None) -> dict[str, str]:
     """Everything whose change changes a measured number, by metric."""
     from rpe2d_bench.metrics import METRICS, net_version
 
     versions = {}
     for name in names:
-        seen_by = (judge if METRICS[name].needs == "judge" else None) or net
+        seen_by = (judge if METRICS[name].view == "judge" else None) or net
         file = Path(weights) if weights is not None and seen_by == net else None
         versions[name] = f"{METRICS[name].version}+{seen_by}-{net_version(seen_by, file)}"
     return versions

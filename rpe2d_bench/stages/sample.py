@@ -19,9 +19,10 @@ from rpe2d_bench.stages.latents import decoder_of
 from rpe2d_bench.stages.run_context import RunContext
 from rpe2d_bench.stages.train import TrainStage
 from rpe2d_bench.storage import images_file
+from rpe2d_bench.storage.files import write_json
 from rpe2d_bench.storage.machine import machine
 from rpe2d_bench.storage.resumable_array import Parts
-from rpe2d_bench.storage.store import content_key, write_json
+from rpe2d_bench.storage.store import content_key
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -88,16 +89,16 @@ class SampleStage:
         first = made.done
         if context.progress:
             context.progress(self.name, self.key, first, self.count, {})
-        broken = [0]  # images that are not finite; to_uint8 and decoders make these pixels mid-grey
+        broken = 0  # images that are not finite; to_uint8 and decoders make these pixels mid-grey
         plain = to_uint8 if self.train.latents is None else decoder_of(self.train.latents, device)
 
         def decode(x_BCYX: Tensor) -> np.ndarray:
-            broken[0] += int((~x_BCYX.isfinite()).flatten(1).any(1).sum())
+            nonlocal broken
+            broken += int((~x_BCYX.isfinite()).flatten(1).any(1).sum())
             return plain(x_BCYX)
 
         for part in sample(
-            denoiser.dit,
-            denoiser.encoding,
+            denoiser,
             self.sampler,
             resolution=self.resolution,
             train_grid=train_grid,
@@ -126,7 +127,7 @@ class SampleStage:
         if small is not None:
             seconds += json.loads((small / "result.json").read_text())["seconds"]
         made.remove()
-        result: dict[str, Any] = {"seconds": seconds, "count": self.count, "not_finite": broken[0]}
+        result: dict[str, Any] = {"seconds": seconds, "count": self.count, "not_finite": broken}
         result["machine"] = machine(context.resources.cpus_per_trial, device)  # for the next plan's times
         write_json(partial / "result.json", result)
 
@@ -147,6 +148,10 @@ class SampleStage:
 
     def _say(self, context: RunContext) -> Callable[[str], None]:
         return lambda sentence: context.say(f"sample {self.key[:8]}: {sentence}")
+
+    @property
+    def precision(self) -> str:
+        return self.sampler.precision
 
     @property
     def grid(self) -> Grid:

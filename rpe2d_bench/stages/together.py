@@ -9,17 +9,18 @@ from rpe2d_bench.stages.train import CURVE_EVERY, TrainStage
 
 
 def make_together(stage: TrainStage, context: RunContext) -> None:
-    """As `stage.make`, called in each process of torch.distributed's default group, around.ranks saying which.
+    """As `stage.make`, called in each process of torch.distributed's default group, context.ranks saying which.
 
     Only the first process writes. It can't reach a checkpoint before every other has read the last one, since each step
     needs them all.
     """
     ranks, device = context.ranks, context.resources.device
     if ranks.rank == 0:
-        began: list[bool] = []
+        began = False
 
         def work(partial: Path) -> None:
-            began.append(ranks.agree(True, device))
+            nonlocal began
+            began = ranks.agree(True, device)
             stage.work(partial, context)
 
         context.store.make(stage.name, stage.key, work, context.say)

@@ -29,8 +29,9 @@ from rpe2d_bench.stages.run_context import OutOfTime, RunContext
 from rpe2d_bench.stages.validation import validation_loss
 from rpe2d_bench.stages.weights_file import metadata_of, recipe_of
 from rpe2d_bench.storage.digests import Damaged
+from rpe2d_bench.storage.files import write_json
 from rpe2d_bench.storage.machine import machine
-from rpe2d_bench.storage.store import content_key, write_json
+from rpe2d_bench.storage.store import content_key
 
 if TYPE_CHECKING:
     from rpe2d_bench.training.loop import Batches, Training
@@ -253,4 +254,4 @@ def _flops(folder: Path) -> float:
 
 def _unchanged(recipe: Train) -> set[str]:
     """Options that came after trainings were made, where they are at their defaults: those keep their keys."""
-    return {name for name in ("accumulate",) if getattr(recipe, name) == Train.model_fields[name].default}
+    return {name for name in ("accumulate", "prediction") if getattr(recipe, name) == Train.model_fields[name].default}

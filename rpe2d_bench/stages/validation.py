@@ -25,7 +25,7 @@ def validation_loss(
     from rpe2d_bench.diffusion import noised, path
     from rpe2d_bench.sampling.loop import noise
 
-    device, dit, encoding = training.device, training.ema.dit, training.ema.encoding
+    device, ema, dit = training.device, training.ema, training.ema.dit
     size = dataset.size("validation")
     indices = np.arange(VALIDATION_IMAGES if size is None else min(VALIDATION_IMAGES, size))
     images = dataset.images("validation", indices, resolution)
@@ -39,8 +39,8 @@ def validation_loss(
     with torch.inference_mode():
         for start in range(0, len(indices), 100):
             part = slice(start, start + 100)
-            t = (torch.arange(start, start + len(x[part]), device=device) % 50 + 0.5) / 50
+            t = ema.objective.learned((torch.arange(start, start + len(x[part]), device=device) % 50 + 0.5) / 50)
             x_t, velocity = noised(path(training.recipe.path), x[part], eps[part], t)
-            realised = encoding(Context(dit.grid(x_t), training.train_grid, t, batch=len(t)))
-            total += float((dit(x_t, t, labels[part], realised) - velocity).square().mean() * len(t))
+            realised = ema.encoding(Context(dit.grid(x_t), training.train_grid, t, batch=len(t)))
+            total += float((ema(x_t, t, labels[part], realised) - velocity).square().mean() * len(t))
     return total / len(indices)

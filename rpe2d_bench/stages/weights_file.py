@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rpe2d_bench.errors import UserError
+from rpe2d_bench.storage.record_parts import WeightsOrigin
 
 if TYPE_CHECKING:
     from rpe2d_bench.stages.train import TrainStage
@@ -156,6 +157,7 @@ def differences(recipe: Mapping[str, Any], stage: TrainStage) -> tuple[Differenc
     ours = {
         "": _effective(stage.encoding),
         "path": stage.recipe.path,
+        "prediction": stage.recipe.prediction,
         **stage.model.model_dump(mode="json"),
         "channels": stage.model_channels,
         "classes": stage.num_classes,
@@ -166,6 +168,7 @@ def differences(recipe: Mapping[str, Any], stage: TrainStage) -> tuple[Differenc
     theirs = {
         "": _effective(recipe["encoding"]),
         "path": recipe["path"],
+        "prediction": recipe["train"].get("prediction", "velocity"),  # older files do not say
         **recipe["model"],
         "channels": recipe["channels"],
         "classes": recipe["classes"],
@@ -206,9 +209,9 @@ def refuse(stage: TrainStage, written: str) -> None:
         )
 
 
-def story_of(weights: WeightsFile, stage: TrainStage) -> dict[str, Any]:
+def story_of(weights: WeightsFile, stage: TrainStage) -> WeightsOrigin:
     """What a record says of the file that a training took its weights from."""
-    return {"digest": weights.digest, "recipe": weights.recipe, "trust": weights.trust, "remark": remark(stage)}
+    return WeightsOrigin(digest=weights.digest, recipe=weights.recipe, trust=weights.trust, remark=remark(stage))
 
 
 def _side(found: tuple[Difference, ...], side: str) -> str:

@@ -15,27 +15,20 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from rpe2d_bench.storage.store import write_atomically
+from rpe2d_bench.storage.files import sha256_of_json, write_atomically
 
 DIGEST = "sha256"
 _MARK = b"\nrpe2d-bench sha256 "  # of a file's end: mark, 64 hexadecimal digits, line feed
 _END = len(_MARK) + 64 + 1
-_PIECE = 2**20
 
 
 class Damaged(Exception):
     """What was read is not what was written; the message says in what way."""
 
 
-def digest_of(document: Any) -> str:
-    """sha256 of a JSON value in canonical form: members sorted, no spaces, ASCII, numbers as Python writes them."""
-    canonical = json.dumps(document, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(canonical.encode("ascii")).hexdigest()
-
-
 def stamped(document: dict[str, Any]) -> dict[str, Any]:
     """A JSON object with its digest. It must be as JSON gives it back: lists, not tuples, and text as keys."""
-    return document | {DIGEST: digest_of(document)}
+    return document | {DIGEST: sha256_of_json(document)}
 
 
 def unstamped(document: Any) -> dict[str, Any]:
@@ -43,7 +36,7 @@ def unstamped(document: Any) -> dict[str, Any]:
     if not isinstance(document, dict):
         raise Damaged("is not a JSON object")
     content = {name: value for name, value in document.items() if name != DIGEST}
-    if document[DIGEST] != digest_of(content):
+    if document[DIGEST] != sha256_of_json(content):
         raise Damaged("does not match its digest")
     return content
 
@@ -93,12 +86,7 @@ def open_with_digest(path: Path) -> Iterator[tuple[BinaryIO, bool]]:
 
 
 def _sha256(file: BinaryIO, length: int) -> str:
-    file.seek(0)
-    found = hashlib.sha256()
-    while length > 0 and (piece := file.read(min(_PIECE, length))):
-        found.update(piece)
-        length -= len(piece)
-    return found.hexdigest()
+    return hashlib.file_digest(_Front(file, length), "sha256").hexdigest()
 
 
 class _Hashing:

@@ -57,3 +57,15 @@ def pieces(path: Path, growth: int = 1) -> Iterator[np.ndarray]:
     """All images in order, a piece at a time."""
     with ZipFile(path) as archive:
         yield from rows(archive, "pictures", piece_length(header(archive, "pictures")[0][1:], growth))
+
+
+def grid(images_NCHW: np.ndarray, columns: int) -> np.ndarray:
+    """One uint8 image [H, W, 3] of many, row by row, one grey pixel apart; grey images become RGB."""
+    count, _, height, width = images_NCHW.shape
+    columns = min(columns, count)
+    rows = -(-count // columns)
+    grid_HWC = np.full((rows * (height + 1) - 1, columns * (width + 1) - 1, 3), 128, np.uint8)
+    for number, image_CHW in enumerate(images_NCHW):
+        top, left = number // columns * (height + 1), number % columns * (width + 1)
+        grid_HWC[top : top + height, left : left + width] = image_CHW.transpose(1, 2, 0)  # one channel is repeated
+    return grid_HWC

@@ -6,15 +6,18 @@ worker has and on which instructions the libraries may use.
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import platform
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from rpe2d_bench.storage.store import content_key, write_json
+from rpe2d_bench.storage.files import write_json
+from rpe2d_bench.storage.store import content_key
 
 # Read by torch, oneDNN, MKL and OpenBLAS when they choose their kernels
 CAPABILITY = (
@@ -59,7 +62,8 @@ def _processor() -> str:
 class Kept:
     """Numbers by machine and name, in a small file of a store; in memory without one, or where it can't be written.
 
-    Two processes that write at once leave the numbers of one of them; the other's are measured again some day.
+    Two processes that write at once leave the numbers of one of them; the other's are measured again some day. What
+    decides content keys is measured inside `alone`, so that processes that share a store decide alike.
     """
 
     def __init__(self, root: Path | None, name: str) -> None:
@@ -84,6 +88,18 @@ class Kept:
             write_json(self._file, {**everything, self._name: self._numbers})
         except OSError:
             self._file = None  # a store that can't be written is the runner's complaint
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """While this is open no other process is inside; what others kept before is known."""
+        with ExitStack() as held:
+            with suppress(OSError):  # a store that can't be written, or a file system without locks
+                if self._file is not None:
+                    self._file.parent.mkdir(parents=True, exist_ok=True)
+                    lock = held.enter_context(self._file.with_suffix(".lock").open("w"))
+                    fcntl.flock(lock, fcntl.LOCK_EX)
+                    self._numbers = {**self._numbers, **self._read().get(self._name, {})}
+            yield
 
     def _read(self) -> dict[str, Any]:
         try:

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from rpe2d_bench.storage.files import write_json
 from rpe2d_bench.storage.store import Store
 
 LOG = logging.getLogger("rpe2d_bench.storage.progress")
@@ -102,7 +103,11 @@ class ProgressFiles:
         self._written = now
         state = [[vars(phase) for phase in self._phases], self._facts, now]
         with suppress(OSError):  # a display is worth no stage: a full disk is told by what has to be kept
-            _replace(self.folder / f"{self.run}-{self._work or self._phases[-1].key}.json", state)
+            self._keep(f"{self.run}-{self._work or self._phases[-1].key}.json", state)
+
+    def _keep(self, name: str, data: Any) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        write_json(self.folder / name, data, durable=False)
 
     def begun(self, key: str, phase: str) -> None:
         """The driver gave a piece of work to a worker that has not reported yet."""
@@ -131,7 +136,7 @@ class ProgressFiles:
     def show(self, view: dict[str, Any]) -> None:
         """Leave what the driver shows for `rpe2d-bench status`."""
         with suppress(OSError):
-            _replace(self.folder / f"{self.run}.run", view)
+            self._keep(f"{self.run}.run", view)
 
     def say(self, message: str) -> None:
         """Leave a sentence for whoever watches; workers have no terminal of their own."""
@@ -191,10 +196,3 @@ def _lives(process: str) -> bool:
     except (ValueError, OSError):
         return False
     return True
-
-
-def _replace(path: Path, data: Any) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(f".{os.getpid()}")
-    temporary.write_text(json.dumps(data))
-    temporary.replace(path)

@@ -10,13 +10,13 @@ import fcntl
 import json
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
 from rpe2d_bench.storage.digests import DIGEST, Damaged, stamped, unstamped
-from rpe2d_bench.storage.store import write_atomically
+from rpe2d_bench.storage.files import locked, write_atomically
 
 REJECTED = ".rejected.jsonl"  # instead of .jsonl
 LONGEST = 2**26  # bytes of a line that is looked at; a record has some thousands
@@ -54,8 +54,7 @@ def append(path: Path, line: bytes) -> None:
 
     Raises OSError where the disk is full; then the file is as it was.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with _alone(path) as file:
+    with locked(path) as file:
         _mend_end(file, path)
         size = file.seek(0, os.SEEK_END)
         try:
@@ -71,7 +70,7 @@ def set_aside(path: Path, rejected: Callable[[Line], bool]) -> list[Line]:
     """Move the lines that are rejected, as they are, into the file beside; returns them. Raises OSError."""
     if not path.exists():
         return []
-    with _alone(path) as file:
+    with locked(path) as file:
         file.seek(0)
         lines = list(_lines(file))
         moved = [line for line in lines if rejected(line)]
@@ -127,21 +126,6 @@ def _judged(text: bytes, line: Line) -> Line:
         return damaged(str(error))
     except (ValueError, RecursionError, KeyError):
         return damaged("is not JSON" if text.endswith(b"\n") else "is cut off")
-
-
-@contextmanager
-def _alone(path: Path) -> Iterator[IO[bytes]]:
-    """The file, open for reading and appending, with its lock."""
-    while True:
-        with path.open("a+b") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
-            held = os.fstat(file.fileno())
-            with suppress(FileNotFoundError):
-                now = path.stat()
-                if (held.st_dev, held.st_ino) == (now.st_dev, now.st_ino):
-                    yield file
-                    return
-            # somebody put another file in its place while we waited
 
 
 def _mend_end(file: IO[bytes], path: Path) -> None:

@@ -21,67 +21,91 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from rpe2d_bench.errors import UserError
-from rpe2d_bench.storage import record_lines
+from rpe2d_bench.storage import record_lines, records_v1
+from rpe2d_bench.storage.record_parts import (
+    Artifacts,
+    MeasurementDetails,
+    Part,
+    Provenance,
+    Resolution,
+    ResolvedConfig,
+    SamplingDetails,
+    TrainingDetails,
+)
 from rpe2d_bench.storage.store import disk_errors
 
+__all__ = [
+    "RECORDS_FILE", "Provenance", "Record", "Resolution", "append", "latest_run", "line_of", "provenance", "read",
+    "set_aside",
+]  # fmt: skip
 LOG = logging.getLogger("rpe2d_bench.storage.records")
 RECORDS_FILE = "records.jsonl"
 PACKAGES = ("rpe2d-bench", "torch", "numpy", "ray", "mlflow", "clean-fid")
 # The dirty flag looks at what can change a number, not at documents.
 CODE = ("rpe2d_bench", "baselines", "experiments", "pyproject.toml")
 
-Resolution = tuple[int, int]  # height, width in pixels
-
-
-class Provenance(BaseModel):
-    """Where a number comes from."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    commit: str | None = None  # of the code, when it runs from a repository
-    dirty: bool = False  # code or experiments differ from that commit
-    packages: dict[str, str] = {}
-    python: str = ""
-    platform: str = ""
-    device: str = "cpu"
-    command: str = ""  # what the user typed
-
 
 class Record(BaseModel):
     """One result: a trained model, a measured cell, or a reference measured against itself."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = Part.model_config
 
-    schema_version: Literal[1] = 1
-    # train: one trained model. measure: one method at one test resolution. floor: real against real images.
-    # reconstruction: what an autoencoder leaves of real images, against other real images.
-    stage: Literal["train", "measure", "floor", "reconstruction"]
+    schema_version: Literal[2] = 2
+    """of this format; lines of version 1 are read as well"""
+    stage: Literal["train", "measure", "denoise", "floor", "reconstruction"]
+    """train: one trained model; measure: a method at a test resolution, by its samples; denoise: by what it makes of
+    noised real images; floor: real against real images; reconstruction: what an autoencoder leaves of real images"""
     status: Literal["ok", "failed"] = "ok"
-    error: str | None = None  # one line, when failed
+    """whether there is a result"""
+    error: str | None = None
+    """one line, when failed"""
     created: str = Field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
+    """date and time, UTC"""
 
-    experiment: str  # the YAML's name
-    run: str  # one invocation of `run` on one resolved configuration: same configuration, same run
-    key: str  # content address of the stage that made it
-    model: str | None = None  # entry of `models:`
-    method: str | None = None  # entry of `methods:`; None for train and floor
+    experiment: str
+    """name of the experiment"""
+    run: str
+    """one invocation of `run` on one resolved configuration: same configuration, same run"""
+    key: str
+    """content address of the stage that made it"""
+    model: str | None = None
+    """entry of `models:`"""
+    method: str | None = None
+    """entry of `methods:`; null unless a method was measured"""
     train_resolution: Resolution | None = None
+    """pixels, of the pair in `resolutions:`"""
     test_resolution: Resolution | None = None
+    """pixels; null for a trained model"""
     seed: int | None = None
-    num_samples: int | None = None  # images that were really used on each side
+    """of training and sampling"""
+    num_samples: int | None = None
+    """images that were really used on each side"""
 
-    metrics: dict[str, float] = {}  # measure, floor: fd_glyphnet, ...; train: loss, validation_loss, images_per_second
+    metrics: dict[str, float] = {}
+    """value by name, as measured: kid_glyphnet, ...; of a training: validation_loss, images_per_second"""
     metric_versions: dict[str, str] = {}
-    timings: dict[str, float] = {}  # seconds of computation per part, as measured when the stage really ran
-    details: dict[str, Any] = {}  # realised encoding, sampler, counts of parameters and FLOPs, resize mode, ...
-    config: dict[str, Any] = {}  # resolved parts of the experiment that produced it
-    written: dict[str, Any] = {}  # the same parts as the user wrote them
-    overrides: list[str] = []  # --set arguments
-    artifacts: dict[str, str] = {}  # name -> path below the store: curve, checkpoint, samples, strip
+    """metric -> version of its definition, and its net with version"""
+    timings: dict[str, float] = {}
+    """seconds of computation per part, as measured when the stage really ran"""
+    training: TrainingDetails | None = None
+    """of a trained model"""
+    measurement: MeasurementDetails | None = None
+    """of what was measured"""
+    sampling: SamplingDetails | None = None
+    """of a cell"""
+    config: ResolvedConfig
+    """the experiment that produced it, as resolved"""
+    written: dict[str, Any] = {}
+    """the same, as the user wrote it"""
+    overrides: list[str] = []
+    """`--set` arguments"""
+    artifacts: Artifacts = Artifacts()
+    """files of the result below the store"""
     provenance: Provenance = Provenance()
+    """code, machine and command"""
 
     @model_validator(mode="before")
     @classmethod
@@ -100,6 +124,22 @@ class Record(BaseModel):
         kept = {name: value for name, value in given["metrics"].items() if name not in broken}
         error = given.get("error") or f"not a number: {', '.join(map(str, broken))}"
         return given | {"metrics": kept, "status": "failed", "error": error}
+
+    @property
+    def of_method(self) -> bool:
+        """Whether this is of a method at a test resolution."""
+        return self.stage in ("measure", "denoise")
+
+    @property
+    def data_revision(self) -> str | None:
+        """Identity of the images that the model was trained on or the samples compared with, where it was recorded."""
+        details = self.training or self.measurement
+        return None if details is None else details.data_revision
+
+    @property
+    def coincides_with(self) -> tuple[str, ...]:
+        """Methods that realise the same numbers in this cell."""
+        return () if self.sampling is None else self.sampling.coincides_with
 
     @property
     def identity(self) -> tuple[Any, ...]:
@@ -158,9 +198,10 @@ def _record_in(line: record_lines.Line) -> tuple[Record | None, str]:
     if line.document is None:
         return None, str(line.damage)
     try:
-        return Record.model_validate(line.document), ""
-    except ValueError as error:
-        first = error.errors()[0] if isinstance(error, ValidationError) else {"loc": (), "msg": str(error)}
+        older = line.document.get("schema_version") == 1
+        return Record.model_validate(records_v1.upgraded(line.document) if older else line.document), ""
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
+        first = error.errors()[0] if isinstance(error, ValidationError) else {"loc": (), "msg": repr(error)}
         where = ".".join(map(str, first["loc"]))
         return None, f"is not a record of this version ({where}: {first['msg']})"
 

@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 
 from rpe2d_bench.storage.digests import Damaged, read_stamped, stamped
+from rpe2d_bench.storage.files import write_json
 from rpe2d_bench.storage.rows_file import RowsFile
-from rpe2d_bench.storage.store import write_json
 
 _IMAGES, DONE = "under_way.npy", "under_way.json"
 _PIECE = 64  # images read at a time to be compared

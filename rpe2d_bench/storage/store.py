@@ -7,19 +7,18 @@ runs/locks/STAGE-KEY              held while a process works on the stage
 
 from __future__ import annotations
 
-import fcntl
-import hashlib
 import json
 import os
 import re
 import shutil
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
 from rpe2d_bench.errors import UserError
+from rpe2d_bench.storage.files import held, locked, sha256_of_file, sha256_of_json, sync, write_json
 
 HASH_VERSION = 1  # raise it whenever the way keys are computed changes
 MANIFEST = "manifest.json"
@@ -28,15 +27,20 @@ MANIFEST = "manifest.json"
 def content_key(stage: str, version: int, matters: dict[str, Any]) -> str:
     """sha256 over the hash version, the stage and the canonical JSON of what matters to its result."""
     document = {"hash_version": HASH_VERSION, "stage": stage, "stage_version": version, "matters": matters}
-    canonical = json.dumps(document, sort_keys=True, separators=(",", ":"), allow_nan=False)
-    return hashlib.sha256(canonical.encode()).hexdigest()[:32]
+    return sha256_of_json(document, allow_nan=False)[:32]
+
+
+class Busy(Exception):
+    """Another process works on a stage, and this one does not wait."""
 
 
 class Store:
     """Stages by name and key below one folder."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, *, wait: bool = True) -> None:
+        """wait: for another process that works on a stage; otherwise Busy is raised."""
         self.root = root.resolve()
+        self._wait = wait
 
     def folder(self, stage: str, key: str) -> Path:
         """Where a finished stage lies."""
@@ -49,6 +53,10 @@ class Store:
     def has(self, stage: str, key: str) -> bool:
         """Whether a finished stage is there; `fetch` also verifies it."""
         return (self.folder(stage, key) / MANIFEST).exists()
+
+    def busy(self, stage: str, key: str) -> bool:
+        """Whether a process works on a stage just now."""
+        return held(self.root / "locks" / f"{stage}-{key}")
 
     def relative(self, path: Path) -> str:
         """A path as records state it: below the store."""
@@ -81,7 +89,7 @@ class Store:
         expected = _sums(path.parent)
         if expected is None:
             return "its manifest is missing or unreadable"
-        return None if expected.get(path.name) == _checksum(path) else f"{path.name} does not match its checksum"
+        return None if expected.get(path.name) == sha256_of_file(path) else f"{path.name} does not match its checksum"
 
     def checksum_of(self, path: Path) -> str | None:
         """What a file of a finished stage was when the stage was finished; None for any other file."""
@@ -95,7 +103,7 @@ class Store:
 
         `work` finds what an interrupted attempt left in the folder it is given, and leaves the result there.
         A stage that is there needs no lock, so that a store that can't be written can be read.
-        Raises Unwritable when the disk is full or cannot be written.
+        Raises Unwritable when the disk is full or cannot be written, and Busy.
         """
         folder = self.folder(stage, key)
         if folder.exists() and _damage(folder) is None:
@@ -111,7 +119,7 @@ class Store:
             work(partial)
             _seal(partial)
             partial.rename(folder)
-            _sync(folder.parent)
+            sync(folder.parent)
             return folder
 
     def _whole(self, stage: str, key: str, say: Callable[[str], None]) -> Path | None:
@@ -126,37 +134,13 @@ class Store:
         shutil.rmtree(folder, ignore_errors=True)
         return None
 
-    @contextmanager
-    def _lock(self, name: str, say: Callable[[str], None]) -> Iterator[None]:
-        path = self.root / "locks" / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("w") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                say(f"{name[: name.index('-') + 9]}: another process is working on it; waiting")
-                fcntl.flock(file, fcntl.LOCK_EX)
-            yield
+    def _lock(self, name: str, say: Callable[[str], None]) -> AbstractContextManager[object]:
+        def waiting() -> None:
+            if not self._wait:
+                raise Busy(name)
+            say(f"{name[: name.index('-') + 9]}: another process is working on it; waiting")
 
-
-def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
-    """Let `write` fill a temporary file, sync it and put it in the place of `path`."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        write(temporary)
-        _sync(temporary)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def write_json(path: Path, data: Any) -> None:
-    """Write JSON so that a reader sees the old or the new file, never a part."""
-    write_atomically(path, lambda temporary: _dump(temporary, data))
-
-
-def _dump(path: Path, data: Any) -> None:
-    path.write_text(json.dumps(data, indent=1))
+        return locked(self.root / "locks" / name, waiting)
 
 
 class Unwritable(UserError):
@@ -193,8 +177,8 @@ def _seal(partial: Path) -> None:
     sums = {}
     for path in sorted(partial.rglob("*")):
         if path.is_file() and path.name != MANIFEST:
-            sums[path.relative_to(partial).as_posix()] = _checksum(path)
-            _sync(path)
+            sums[path.relative_to(partial).as_posix()] = sha256_of_file(path)
+            sync(path)
     write_json(partial / MANIFEST, {"created": time.time(), "sha256": sums})
 
 
@@ -206,7 +190,7 @@ def _damage(folder: Path) -> str | None:
     for name, expected in sums.items():
         if not (folder / name).is_file():
             return f"{name} is missing"
-        if _checksum(folder / name) != expected:
+        if sha256_of_file(folder / name) != expected:
             return f"{name} does not match its checksum"
     return None
 
@@ -218,16 +202,3 @@ def _sums(folder: Path) -> dict[str, str] | None:
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None
     return sums if isinstance(sums, dict) and sums else None
-
-
-def _checksum(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

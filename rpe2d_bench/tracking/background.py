@@ -6,8 +6,8 @@ import queue
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
+from rpe2d_bench.config.experiment import Experiment
 from rpe2d_bench.storage.records import Record
 from rpe2d_bench.tracking.system import Sample, Sampler
 from rpe2d_bench.tracking.tracker import LOG, Tracker
@@ -19,16 +19,14 @@ class BackgroundTracker:
     """Same calls as Tracker; everything is done in order by one thread."""
 
     def __init__(
-        self, uri: str | None, store: Path, run: str, experiment: Any, warn: Callable[[str], None] = LOG.warning
+        self, uri: str | None, store: Path, run: str, experiment: Experiment, warn: Callable[[str], None] = LOG.warning
     ) -> None:
-        """`experiment`: the resolved experiment, a mapping or a pydantic model."""
-        config = experiment if isinstance(experiment, dict) else experiment.model_dump(mode="json")
         self._warn = warn
         self._tracker = Tracker(uri, store, warn)
         self._work: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._loop, name="mlflow", daemon=True)
         self._thread.start()
-        self._work.put(lambda: self._tracker.start(str(config["name"]), run, config))
+        self._work.put(lambda: self._tracker.start(experiment.name, run, experiment))
         self._sampler = Sampler(store, self._sampled, warn=warn)
 
     @property

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import fcntl
 import logging
 import os
 import sqlite3
-from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote
 
 from rpe2d_bench.errors import UserError
+from rpe2d_bench.storage.files import locked
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -60,7 +59,8 @@ def connect(uri: str) -> MlflowClient:
     quoted = Path(uri.removeprefix("sqlite:///")).parent
     stray = None if quoted.exists() else quoted  # MLflow makes the folder as it is quoted, beside the real one
     check_database(path)
-    with alone(path):  # several processes that open a new SQLite store together break it for good
+    # Several processes that open a new SQLite store together break it for good
+    with locked(path.with_name(path.name + ".lock")):
         if _never_finished(path):
             for ending in ("", "-wal", "-shm", "-journal"):
                 path.with_name(path.name + ending).unlink(missing_ok=True)
@@ -126,14 +126,6 @@ def set_aside(path: Path) -> Path | None:
 def sqlite_path(uri: str) -> Path | None:
     """The file behind a sqlite:/// URI."""
     return Path(unquote(uri.removeprefix("sqlite:///"))) if uri.startswith("sqlite:///") else None
-
-
-@contextmanager
-def alone(path: Path) -> Iterator[None]:
-    """Hold the lock beside a file."""
-    with path.with_name(path.name + ".lock").open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
 
 
 def experiment_id(client: MlflowClient, uri: str, name: str, store: Path, metric: str) -> str:

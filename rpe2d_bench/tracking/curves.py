@@ -10,7 +10,7 @@ from rpe2d_bench.storage.records import Record
 
 def curve(record: Record, store: Path) -> dict[tuple[str, int], float]:
     """(name, step) -> value of every line; a step repeated after a resume counts once, the last time."""
-    path = record.artifacts.get("curve")
+    path = record.artifacts.curve
     if path is None or not (store / path).is_file():
         return {}
     points: dict[tuple[str, int], float] = {}

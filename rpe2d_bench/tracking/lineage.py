@@ -47,7 +47,7 @@ def log_model(client: MlflowClient, experiment: str, run_id: str, record: Record
     """Enter the result of a training in MLflow's list of models; the weights stay where they are, in the store."""
     from mlflow.entities import LoggedModelOutput
 
-    checkpoint = record.artifacts.get("checkpoint", "")
+    checkpoint = record.artifacts.checkpoint or ""
     made = client.create_logged_model(
         experiment,
         name=_allowed(naming.name(record)),
@@ -57,7 +57,7 @@ def log_model(client: MlflowClient, experiment: str, run_id: str, record: Record
         model_type="diffusion transformer",
     )
     client.finalize_logged_model(made.model_id, "READY")
-    client.log_outputs(run_id, [LoggedModelOutput(made.model_id, int(record.details.get("steps") or 0))])
+    client.log_outputs(run_id, [LoggedModelOutput(made.model_id, record.training.steps if record.training else 0)])
     client.set_tag(run_id, MODEL, made.model_id)
     return Trained(run_id, made.model_id, checkpoint)
 
@@ -66,7 +66,7 @@ def log_inputs(client: MlflowClient, run_id: str, record: Record, trained: Train
     """The data set, and the model where one was sampled, in one transaction."""
     from mlflow.entities import LoggedModelInput
 
-    models = [LoggedModelInput(trained.model_id)] if trained and trained.model_id and record.stage == "measure" else []
+    models = [LoggedModelInput(trained.model_id)] if trained and trained.model_id and record.of_method else []
     data = _data(record)
     if data or models:
         client.log_inputs(run_id, [data] if data else None, models or None)
@@ -76,19 +76,16 @@ def metric_of_model(record: Record, trained: Trained | None) -> dict[str, str]:
     """Fields by which a training's numbers also stand beside its model, with the data they were obtained on."""
     if record.stage != "train" or trained is None or trained.model_id is None:
         return {}
-    data = _data(record)
-    known = {"model_id": trained.model_id}
-    return known | ({"dataset_name": data.dataset.name, "dataset_digest": data.dataset.digest} if data else {})
+    shown = _data(record).dataset
+    return {"model_id": trained.model_id, "dataset_name": shown.name, "dataset_digest": shown.digest}
 
 
-def _data(record: Record) -> DatasetInput | None:
+def _data(record: Record) -> DatasetInput:
     from mlflow.entities import Dataset, DatasetInput, InputTag
 
-    options = (record.config.get("experiment") or {}).get("data")
-    if not options:
-        return None
+    options = record.config.experiment.data
     text = json.dumps(options, sort_keys=True, default=str)
-    revision = str(record.details.get("data_revision") or naming.identity(text)[:8])
+    revision = record.data_revision or naming.identity(text)[:8]
     digest = revision if len(revision) <= DIGEST_LENGTH else naming.identity(revision)
     profile = json.dumps({"revision": revision, "options": options}, default=str)
     shown = Dataset(str(options.get("name", "data")), digest, "code", text, profile=profile)
@@ -99,14 +96,14 @@ def _data(record: Record) -> DatasetInput | None:
 def note(record: Record, trained: Trained | None, experiment: str) -> str:
     """What the run's page says in naming, with the way to the trained model."""
     parts = [f"**Failed:** {record.error}"] if record.error else []
-    where = record.artifacts.get("checkpoint") if record.stage == "train" else trained and trained.checkpoint
+    where = record.artifacts.checkpoint if record.stage == "train" else trained and trained.checkpoint
     weights = f"Weights: `{where}` in the store." if where else ""
-    if record.stage == "measure" and trained:
+    if record.of_method and trained:
         parts.append(f"Trained model: [{record.model}](#/experiments/{experiment}/runs/{trained.run_id}). {weights}")
     elif weights:
         parts.append(weights)
-    if same := record.details.get("coincides_with"):
-        parts.append(f"Coincides with {', '.join(map(str, same))} at this size: sampled once.")
+    if same := record.coincides_with:
+        parts.append(f"Coincides with {', '.join(same)} at this size: sampled once.")
     return "\n\n".join(parts)
 
 

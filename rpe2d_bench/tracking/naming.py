@@ -13,7 +13,12 @@ IDENTITY = "rpe2d.identity"  # which record (or series, or sweep) a run shows; a
 DIGEST = "rpe2d.digest"  # of the record's content: equal digest, nothing to do
 VIEW = "2"  # raised when a run shows more of the same record: `sync` then logs it anew
 REAL = "real images"  # the method name of the floor
-NOBODYS = {"floor": REAL, "reconstruction": f"{REAL} through the autoencoder"}  # images that no method made
+NOBODYS = {  # images that no method made
+    "floor": REAL,
+    "reconstruction": f"{REAL} through the autoencoder",
+    "enlarged": f"{REAL}, enlarged",
+    "noise": f"{REAL} with noise",
+}
 MAX_VALUE = 500  # characters of a parameter's or tag's value; the whole configuration is an artifact
 
 
@@ -73,16 +78,15 @@ def digest(record: Record) -> str:
 
 def parameters(record: Record) -> dict[str, str]:
     """The settings of this model or cell, flat: 'train.lr', 'method.frequencies.kind', ..."""
-    experiment = record.config.get("experiment") or {}
+    experiment = record.config.experiment.model_dump(mode="json")
     chosen: dict[str, Any] = {}
     if record.stage == "train":
-        spec = (experiment.get("models") or {}).get(record.model) or {}
-        chosen = {"model": record.model, "size": experiment.get("model"), "data": experiment.get("data"),
-                  "train": experiment.get("train"), "recipe": spec,
-                  "checkpoint": record.artifacts.get("checkpoint")}  # fmt: skip
-    elif record.stage == "measure":
-        spec = (experiment.get("methods") or {}).get(record.method) or {}
-        chosen = {"method": spec, "sampler": record.details.get("sampler")}
+        chosen = {"model": record.model, "size": experiment["model"], "data": experiment["data"],
+                  "train": experiment["train"], "recipe": experiment["models"].get(record.model),
+                  "checkpoint": record.artifacts.checkpoint}  # fmt: skip
+    elif record.of_method:
+        sampler = record.sampling and record.sampling.sampler and record.sampling.sampler.model_dump(mode="json")
+        chosen = {"method": experiment["methods"].get(record.method), "sampler": sampler}
     chosen["searched"] = _searched(record)
     shared: dict[str, Any] = {"num_samples": record.num_samples, "seed": record.seed}
     for which in ("train_resolution", "test_resolution"):
@@ -92,12 +96,12 @@ def parameters(record: Record) -> dict[str, str]:
 
 def _searched(record: Record) -> dict[str, Any]:
     """What the search chose for this model, or for this method and its model, and on how many trials it rests."""
-    search = record.config.get("search") or {}
+    entries = record.config.search.entries if record.config.search else ()
     found: dict[str, Any] = {}
     for section, name in (("models", record.model), ("methods", record.method)):
-        for entry in search.get("entries", ()):
-            if (entry["section"], entry["entry"]) == (section, name) and entry["space"]:
-                found[section.removesuffix("s")] = {"trials": len(entry["trials"]), **entry["chosen"]}
+        for entry in entries:
+            if (entry.section, entry.entry) == (section, name) and entry.space:
+                found[section.removesuffix("s")] = {"trials": len(entry.trials), **entry.chosen}
     return found
 
 

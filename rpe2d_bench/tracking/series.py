@@ -42,7 +42,7 @@ def log_means(tracker: Tracker, records: list[Record]) -> None:
 
 
 def _measured(records: list[Record]) -> list[Record]:
-    return [r for r in records if r.stage in ("measure", "floor") and r.status == "ok" and r.test_resolution]
+    return [r for r in records if (r.of_method or r.stage == "floor") and r.status == "ok" and r.test_resolution]
 
 
 def _log(tracker: Tracker, name: str, tags: dict[str, str], what: tuple[Any, ...], found: list[Record]) -> None:

@@ -139,7 +139,7 @@ def of_training(record: Record, store: Path) -> list[Metric]:
     seconds = record.timings.get("train", 0.0)
     if seconds < AFTER:
         return []
-    weights = Path(store) / record.artifacts.get("checkpoint", "")
+    weights = Path(store) / (record.artifacts.checkpoint or "")
     # A training that an earlier run made is recorded anew; when it ran is what its weights' file says.
     end = weights.stat().st_mtime if weights.is_file() else naming.milliseconds(record.created) / 1000
     return as_metrics(during(store, end - seconds, end + 1), end - seconds)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rpe2d_bench.config.experiment import Experiment
 from rpe2d_bench.storage import records as records_file
 from rpe2d_bench.storage.records import Record
 from rpe2d_bench.tracking import lineage, naming, system
@@ -46,9 +46,9 @@ class Tracker:
 
     # What the runner calls
 
-    def start(self, experiment: str, run: str, config: dict[str, Any] | None = None, command: str = "") -> None:
+    def start(self, name: str, run: str, experiment: Experiment, command: str = "") -> None:
         """Make the database, the experiment and the parent run of one sweep, or find them again."""
-        self._guard(lambda: self._start(experiment, run, config or {}, command))
+        self._guard(lambda: self._start(name, run, experiment, command))
 
     def log(self, record: Record) -> None:
         """Log a record of this run; the same record twice is logged once, a newer one replaces the older."""
@@ -83,10 +83,10 @@ class Tracker:
             self._client = connect(self.uri)
         return self._client
 
-    def _start(self, experiment: str, run: str, config: dict[str, Any], command: str) -> None:
+    def _start(self, name: str, run: str, experiment: Experiment, command: str) -> None:
         self._run = run
-        metric = str((config.get("report") or {}).get("main_metric", "kid"))
-        self._experiment = experiment_id(self.client, self.uri, experiment, self.store, metric)
+        metric = experiment.report.main_metric
+        self._experiment = experiment_id(self.client, self.uri, name, self.store, metric)
         token = None
         while True:
             page = self.client.search_runs(
@@ -107,18 +107,16 @@ class Tracker:
         tags = {"stage": "sweep", "run": run, naming.IDENTITY: key, "mlflow.note.content": note}
         made = self.client.create_run(self._experiment, tags=tags, run_name=run)
         self._parent, self._began = made.info.run_id, made.info.start_time / 1000
-        shown = {part: config.get(part) for part in ("data", "model", "train", "evaluate", "search")}
+        shown = experiment.model_dump(mode="json", include={"data", "model", "train", "evaluate", "search"})
         self.batch(self._parent, [], naming.flat(shown))
-        if config:
-            text = json.dumps(config, indent=2, ensure_ascii=False, default=str)
-            self.client.log_text(self._parent, text, "experiment.json")
+        self.client.log_text(self._parent, experiment.model_dump_json(indent=2), "experiment.json")
 
     def _log(self, record: Record) -> None:
         key = naming.identity(*record.identity)
         run_id = self.reuse(key, naming.digest(record))
         if run_id is not None:
             return
-        trained = self._models.get(lineage.key_of(record)) if record.stage == "measure" else None
+        trained = self._models.get(lineage.key_of(record)) if record.of_method else None
         note = lineage.note(record, trained, self._experiment)
         seconds = sum(record.timings.values())
         run_id = self.child(naming.name(record), naming.tags(record), record.created, seconds, note)
@@ -173,8 +171,8 @@ class Tracker:
         if image is not None:
             self.client.log_image(run_id, image, artifact_file="samples.png")
         lineage.log_inputs(self.client, run_id, record, trained)
-        facts = {"details": record.details, "provenance": record.provenance.model_dump()}
-        self.client.log_text(run_id, json.dumps(facts, indent=2, ensure_ascii=False, default=str), "record.json")
+        facts = record.model_dump_json(indent=2, include={"training", "measurement", "sampling", "provenance"})
+        self.client.log_text(run_id, facts, "record.json")
         status = "FAILED" if record.status == "failed" else "FINISHED"
         self.client.set_terminated(run_id, status, end)
 
@@ -228,10 +226,10 @@ def sync(
     for record in records:
         runs.setdefault((record.experiment, record.run), []).append(record)
     total = {"logged": 0, "unchanged": 0, "replaced": 0}
-    for (experiment, run), found in runs.items():
+    for (name, run), found in runs.items():
         tracker = Tracker(uri, store, warn)
         newest = found[-1]
-        tracker.start(experiment, run, newest.config.get("experiment"), newest.provenance.command)
+        tracker.start(name, run, newest.config.experiment, newest.provenance.command)
         tracker._synced = True
         for record in sorted(found, key=lambda r: r.stage != "train"):
             tracker.log(record)

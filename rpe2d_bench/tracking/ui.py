@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import os
 import socket
-import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable
@@ -14,7 +13,7 @@ from urllib.parse import quote
 
 from rpe2d_bench.errors import UserError
 from rpe2d_bench.tracking import keeper
-from rpe2d_bench.tracking.connection import DATABASE, check_database, default_uri
+from rpe2d_bench.tracking.connection import DATABASE, check_database, connect, default_uri
 
 SHOWN = 80  # characters of a command line
 
@@ -91,18 +90,16 @@ def ui_command(store: Path, port: int) -> list[str]:
 def ui_address(store: Path, port: int) -> str:
     """Where to look first: the methods of the latest experiment as charts. MLflow's own start page shows no runs."""
     home = f"http://127.0.0.1:{port}/"
+    if not (Path(store) / DATABASE).is_file():
+        return home
     try:
-        with sqlite3.connect(f"file:{(Path(store) / DATABASE).resolve()}?mode=ro", uri=True, timeout=5) as database:
-            found = database.execute(
-                "SELECT r.experiment_id FROM runs r JOIN experiments e ON r.experiment_id = e.experiment_id"
-                " WHERE e.lifecycle_stage = 'active' AND r.lifecycle_stage = 'active'"
-                " ORDER BY r.start_time DESC LIMIT 1"
-            ).fetchone()
-    except sqlite3.Error:
+        client = connect(default_uri(store))
+        active = [found.experiment_id for found in client.search_experiments()]
+        latest = client.search_runs(active, order_by=["attributes.start_time DESC"], max_results=1)
+    except Exception:  # whatever MLflow can't read: its UI says what, and needs no address for that
         return home
-    if found is None:
+    if not latest:
         return home
+    page = f"{home}#/experiments/{latest[0].info.experiment_id}/runs"
     chosen = quote('tags.stage = "mean"')
-    return (
-        f"{home}#/experiments/{found[0]}/runs?workflowType=machine_learning&compareRunsMode=CHART&searchFilter={chosen}"
-    )
+    return f"{page}?workflowType=machine_learning&compareRunsMode=CHART&searchFilter={chosen}"

@@ -11,8 +11,6 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-_BUCKET = 64 * 2**20  # bytes that are sent together
-
 
 @dataclass(frozen=True)
 class Ranks:
@@ -27,17 +25,10 @@ class Ranks:
         return range(self.rank * count // self.world, (self.rank + 1) * count // self.world)
 
     def add_up(self, tensors: list[Tensor]) -> None:
-        """Replace each tensor by the sum over all processes, a few messages in all."""
-        if self.world == 1:
-            return
-        bucket: list[Tensor] = []
-        for tensor in tensors:
-            bucket.append(tensor)
-            if sum(part.nbytes for part in bucket) >= _BUCKET:
-                _summed(bucket)
-                bucket = []
-        if bucket:
-            _summed(bucket)
+        """Replace each tensor by the sum over all processes; all are on their way at once."""
+        if self.world > 1:
+            for sent in [torch.distributed.all_reduce(tensor, async_op=True) for tensor in tensors]:
+                sent.wait()
 
     def agree(self, going: bool, device: str) -> bool:
         """What the first process says."""
@@ -46,10 +37,3 @@ class Ranks:
         text = torch.full((), float(going), device=device)
         torch.distributed.broadcast(text, src=0)
         return bool(text.item())
-
-
-def _summed(bucket: list[Tensor]) -> None:
-    flat = torch.cat([part.reshape(-1) for part in bucket])
-    torch.distributed.all_reduce(flat)
-    for part, summed in zip(bucket, flat.split([part.numel() for part in bucket]), strict=True):
-        part.copy_(summed.view_as(part))

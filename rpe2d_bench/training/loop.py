@@ -23,11 +23,11 @@ import torch.nn.functional as F
 from torch import Generator, Tensor, nn
 
 from rpe2d_bench.config.experiment import Train
-from rpe2d_bench.diffusion import draw_times, noised, path
-from rpe2d_bench.encodings.interface import Context, Encoding, Grid, PositionalEncoding
+from rpe2d_bench.diffusion import Objective, draw_times, noised, path
+from rpe2d_bench.encodings.interface import Context, Encoding, Grid
 from rpe2d_bench.encodings.randomness import draws
 from rpe2d_bench.errors import UserError
-from rpe2d_bench.models import DiT
+from rpe2d_bench.models import Denoiser
 from rpe2d_bench.models.stem import draw_dilation
 from rpe2d_bench.training.distributed import Ranks
 from rpe2d_bench.training.optimizers import Optimizers
@@ -39,14 +39,6 @@ class Batches(Protocol):
     def batch(self, rng: Generator, batch_size: int) -> tuple[Tensor, Tensor, Tensor]:
         """x [B, C, Y, X] in [-1, 1], labels [B], crops [B, 3]; all randomness from rng."""
         ...
-
-
-class Denoiser(nn.Module):
-    """What is trained and sampled: the transformer together with its positional encoding."""
-
-    def __init__(self, dit: DiT, encoding: PositionalEncoding) -> None:
-        super().__init__()
-        self.dit, self.encoding = dit, encoding
 
 
 @dataclass(frozen=True)
@@ -78,14 +70,18 @@ def compiled(function: Callable[..., Tensor], device: str) -> Callable[..., Tens
 def rows_of(encoding: Encoding, rows: slice, batch: int) -> Encoding:
     """The encoding of some of the images of a batch; what all images share stays shared."""
 
-    def part(value: Tensor | None) -> Tensor | None:
-        return value[rows] if value is not None and value.ndim and len(value) == batch else value
+    def part(value: Tensor) -> Tensor:
+        return value[rows] if value.ndim and len(value) == batch else value
 
     if rows.start == 0 and rows.stop >= batch:
         return encoding
-    scale = encoding.logit_scale
-    scale = part(scale) if isinstance(scale, Tensor) else scale  # type: ignore[assignment]
-    return Encoding(part(encoding.additive_BND), part(encoding.angles_BHNF), scale)
+    return Encoding(
+        additive_BND=None if encoding.additive_BND is None else part(encoding.additive_BND),
+        angles_BHNF=None if encoding.angles_BHNF is None else part(encoding.angles_BHNF),
+        logit_scale=part(encoding.logit_scale) if isinstance(encoding.logit_scale, Tensor) else encoding.logit_scale,
+        bias=None if encoding.bias is None else encoding.bias.of(part),
+        averaged_angles=tuple(part(angles) for angles in encoding.averaged_angles),
+    )
 
 
 def draws_of_its_own(denoiser: Denoiser, train_grid: Grid, device: str = "cpu") -> bool:
@@ -114,6 +110,8 @@ class Training:
         self.recipe, self.train_grid, self.device, self.ranks = recipe, train_grid, device, ranks
         if recipe.batch_size < ranks.world:
             raise UserError(f"train.batch_size {recipe.batch_size} is less than the {ranks.world} GPUs that share it")
+        if denoiser.objective != Objective(recipe.path, recipe.prediction):
+            raise ValueError(f"a model of {denoiser.objective} is not what the recipe trains")
         self.denoiser = denoiser.to(device)
         self.ema = copy.deepcopy(self.denoiser).requires_grad_(False)
         self.optimizers = Optimizers(self.denoiser, recipe, ranks)
@@ -140,8 +138,7 @@ class Training:
     ) -> Tensor:
         """Mean squared error of the velocity."""
         noised_BCYX, velocity_BCYX = noised(self._path, x_BCYX, eps_BCYX, t_B)
-        predicted = self.denoiser.dit(noised_BCYX, t_B, labels_B, encoding, crop_B3, dilation)
-        return F.mse_loss(predicted.float(), velocity_BCYX)
+        return F.mse_loss(self.denoiser(noised_BCYX, t_B, labels_B, encoding, crop_B3, dilation), velocity_BCYX)
 
     def _backward(self, batch: tuple[Tensor, ...], encoding: Encoding, dilation: int) -> Tensor:
         """Add up gradients over the parts of a batch; the batch's loss. What is drawn does not depend on the parts."""
@@ -171,7 +168,7 @@ class Training:
             drawn = images.batch(self.data_rng, recipe.batch_size)
             x_BCYX, labels_B, crop_B3 = (part.to(device, non_blocking=True) for part in drawn)
             batch = x_BCYX.shape[0]
-            t_B = draw_times(batch, self.rng, recipe.time_mean, recipe.time_std)
+            t_B = self.denoiser.objective.learned(draw_times(batch, self.rng, recipe.time_mean, recipe.time_std))
             eps_BCYX = torch.randn(x_BCYX.shape, generator=self.rng, device=device)
             dropped_B = torch.rand(batch, generator=self.rng, device=device) < recipe.class_dropout
             labels_B = torch.where(dropped_B, self.denoiser.dit.no_class, labels_B)

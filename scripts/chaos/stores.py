@@ -99,12 +99,12 @@ def _in_pooling(folder: Path, store: Path) -> None:
     from rpe2d_bench.data import image_pool
 
     made, context = _stopped(folder, store, "", 0)
-    original = image_pool._write_synced
+    original = image_pool.write_json
 
-    def killed(path: Path, text: str) -> None:
-        original(path, text)
-        if path.name == "done.json" and text.startswith(f"[{2 * POOL_CHUNK},"):
+    def killed(path: Path, data: Any) -> None:
+        original(path, data)
+        if path.name == "done.json" and data[0] == 2 * POOL_CHUNK:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    image_pool._write_synced = killed
+    image_pool.write_json = killed
     made.trials[0].stage.make(context)

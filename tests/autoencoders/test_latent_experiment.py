@@ -25,7 +25,8 @@ from rpe2d_bench.plan.precision import Precisions
 from rpe2d_bench.resolve.load import load_experiment
 from rpe2d_bench.runner import run
 from rpe2d_bench.stages import SampleStage
-from rpe2d_bench.storage.store import Store, write_json
+from rpe2d_bench.storage.files import write_json
+from rpe2d_bench.storage.store import Store
 
 
 def planned(folder: Path, autoencoder: str, *overrides: str) -> Plan:
@@ -53,7 +54,7 @@ def test_an_experiment_runs_through_an_autoencoder(folder: Path, kind: str) -> N
     assert {record.stage for record in found} == {"train", "measure", "floor", "reconstruction"}
     through = [record for record in found if record.stage == "reconstruction"]
     assert {record.test_resolution for record in through} == {(32, 32), (32, 48)}
-    assert all(0 < record.details["psnr"] < 60 and "kid_glyphnet" in record.metrics for record in through)
+    assert all(0 < record.measurement.psnr < 60 and "kid_glyphnet" in record.metrics for record in through)
     shown = Console(width=200, file=io.StringIO())
     shown.print(report.terminal_table(found, []))
     assert "real images through the autoencoder" in shown.file.getvalue()  # type: ignore[attr-defined]

@@ -1,11 +1,12 @@
 """Agreement with numbers that reference implementations produced; relative error below 1e-5."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
-from rpe2d_bench.encodings import FREQUENCIES, Context, Grid
+from rpe2d_bench.encodings import FREQUENCIES, LOGIT_BIASES, Context, Grid, build
 from rpe2d_bench.encodings.conformance import parity
 
 GOLDEN = Path(__file__).parents[1] / "golden"
@@ -19,8 +20,45 @@ def test_rules_agree_with_their_references(row: tuple[str, str, str, float]) -> 
 
 def test_encodings_agree_with_their_references() -> None:
     found = list(parity.encoding_errors(GOLDEN))
-    assert {name for name, _ in found} == {"axial_rope", "axial_sincos", "mixed_rope"}
+    assert {name for name, _ in found} == {"axial_rope", "axial_sincos", "mixed_rope", "golden_gate", "spiral"}
     assert max(error for _, error in found) < LIMIT
+
+
+@pytest.mark.parametrize(
+    ("errors", "names"),
+    [(parity.bias_errors, {"alibi", "lookhere", "relative_table"}), (parity.position_errors, {"bundled"})],
+)
+def test_biases_and_positions_agree_with_their_references(errors: Any, names: set[str]) -> None:
+    found = list(errors(GOLDEN))
+    assert {name for name, _ in found} == names
+    assert max(error for _, error in found) < LIMIT
+
+
+def test_a_wrong_bias_is_noticed() -> None:
+    case = next(c for c in parity.golden(GOLDEN / "lookhere_biases.json")[1] if c["options"]["view"] == 90)
+    assert parity.bias_error(case) < LIMIT
+    shown = next(i for i, value in enumerate(case["values"]) if value)
+    moved = [*case["values"]]
+    moved[shown] *= 1.02
+    assert parity.bias_error({**case, "values": moved}) > LIMIT
+    moved[shown] = None
+    assert parity.bias_error({**case, "values": moved}) == float("inf")
+
+
+def test_buckets_are_those_of_t5() -> None:
+    for case in parity.golden(GOLDEN / "t5_buckets.json")[1]:
+        pair = LOGIT_BIASES["relative_buckets"](**case["options"]).build(1)
+        places = torch.arange(float(case["tokens"]))
+        assert pair.bucket(places[:, None] - places[None, :]).flatten().tolist() == case["values"]
+
+
+def test_partial_rotation_is_that_of_transformers() -> None:
+    """Both meanings of partial_rotary_factor; angles of the second row are the frequencies of the height's channels."""
+    for case in parity.golden(GOLDEN / "transformers_partial.json")[1]:
+        encoding = build({"kind": "partial_rope", **case["options"]}, width=4 * case["F"], heads=1)
+        ours = encoding(Context(Grid(2, 1), Grid(2, 1))).angles_BHNF[0, 0, 1, : case["F"]].tolist()
+        theirs = case["values"] + [0.0] * (case["F"] - len(case["values"]))
+        assert ours == pytest.approx(theirs, rel=LIMIT)
 
 
 def test_goldens_name_their_source_and_span_widths_grids_and_aspect_ratios() -> None:

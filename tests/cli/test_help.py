@@ -10,7 +10,21 @@ import pytest
 from console import Bench
 
 HEAVY = ("torch", "ray", "mlflow", "pandas", "matplotlib", "numpy", "pydantic", "yaml")
-COMMANDS = ("run", "plan", "validate", "report", "ls", "show", "check", "sample", "measure", "status", "sync", "ui")
+COMMANDS = (
+    "run",
+    "work",
+    "plan",
+    "validate",
+    "report",
+    "ls",
+    "show",
+    "check",
+    "sample",
+    "measure",
+    "status",
+    "sync",
+    "ui",
+)
 
 
 def loaded_by(*arguments: str) -> tuple[str, set[str]]:

@@ -139,7 +139,7 @@ def test_places_without_images_are_stated(tmp_path: Path) -> None:
     [
         ({"arr_0": np.zeros((2, 4, 4, 3), np.float32)}, "float32 .*expected uint8"),
         ({"arr_0": np.zeros((2, 3, 4, 4), np.uint8)}, "expected uint8 .N, H, W, C."),
-        ({"mu": np.zeros(4)}, "statistics are not read"),
+        ({"mu": np.zeros(4)}, "statistics alone are not read"),
     ],
 )
 def test_arrays_that_are_not_images_are_stated(tmp_path: Path, arrays: dict[str, np.ndarray], message: str) -> None:
@@ -227,7 +227,10 @@ def test_batches_of_large_images_are_small(tmp_path: Path, monkeypatch: pytest.M
 def test_statistics_beside_images_are_named_and_alone_refused(tmp_path: Path) -> None:
     images = np.zeros((3, 8, 8, 3), np.uint8)
     np.savez(tmp_path / "batch.npz", arr_0=images, mu=np.zeros(4), sigma=np.eye(4))
-    assert any("(mu, sigma) are not used" in note for note in open_images(tmp_path / "batch.npz").notes)
+    assert any(
+        "(mu, sigma), which ADM's evaluator wrote, are used by fid_adm alone" in note
+        for note in open_images(tmp_path / "batch.npz").notes
+    )
     np.savez(tmp_path / "statistics.npz", mu=np.zeros(4), sigma=np.eye(4))
-    with pytest.raises(UserError, match="no images; statistics are not read"):
+    with pytest.raises(UserError, match="no images; statistics alone are not read"):
         open_images(tmp_path / "statistics.npz")

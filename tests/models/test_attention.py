@@ -14,9 +14,9 @@ from rpe2d_bench.models.attention import (
     RotationOfHalves,
     RotationOfPairs,
     attend,
-    lower_right_mask,
     rotation_of,
 )
+from rpe2d_bench.models.pair_logits import lower_right_mask
 
 HEADS, HEAD_WIDTH = 3, 16
 

@@ -8,7 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from rpe2d_bench.storage.records import Provenance, Record
+from rpe2d_bench.config.experiment import Experiment
+from rpe2d_bench.storage.record_parts import Provenance
+from rpe2d_bench.storage.records import Record
 
 TESTS = [(16, 16), (24, 24), (32, 32), (48, 48), (64, 64), (32, 64), (64, 32)]
 METHODS: dict[str, dict[str, Any]] = {
@@ -22,7 +24,8 @@ METHODS: dict[str, dict[str, Any]] = {
 COST = {"extrapolation": 60.0, "interpolation": 12.0, "ntk": 9.0, "yarn": 6.0, "yarn_crops": 8.0, "rpe2d": 15.0}
 RANDOM = {"kind": "axial_rope", "positions": {"kind": "random", "max_grid": [16, 16]}}
 REVISION = "glyphs-v1-0123456789abcdef"
-MODELS: dict[str, dict[str, Any]] = {"rope": {}, "rope_crops": {}, "rpe2d": {}}
+ROPE = {"encoding": {"kind": "axial_rope"}}
+MODELS: dict[str, dict[str, Any]] = {"rope": ROPE, "rope_crops": ROPE, "rpe2d": ROPE}
 
 
 def experiment(seeds: list[int], tests: list[tuple[int, int]], methods: dict[str, Any]) -> dict[str, Any]:
@@ -79,12 +82,13 @@ def make_records(
                 artifacts={"curve": curve, "checkpoint": curve.replace("curve.jsonl", "weights.safetensors")},
                 metrics={"loss": 0.2 + 0.01 * rng.random(), "validation_loss": 0.21, "images_per_second": 200.0},
                 timings={"train": 900.0},
-                details={
+                training={
                     "data_revision": REVISION,
                     "parameters": 700_000,
                     "flops_per_step": 15e9,
+                    "flops": 1.5e12,
                     "steps": 100,
-                    "tokens": 64,
+                    "grid": (8, 8),
                     "head_width": 32,
                     "heads": 3,
                 },
@@ -121,13 +125,20 @@ def make_records(
                              "fd_local_glyphnet": 1 + value * (1.5 if name == "interpolation" else 0.3),
                              "accuracy_glyphjudge": float(np.exp(-value / 60))},
                     timings={"sample": 20.0 * test[0] * test[1] / 1024, "measure": 1.5},
-                    details={"data_revision": REVISION,
-                             "sampler": {"kind": "euler", "steps": 25, "guidance": 1.5, "shift": 1.0},
-                             "trained_encoding": RANDOM if spec["model"] == "rpe2d" else {"kind": "axial_rope"},
-                             "replacements": {k: v for k, v in spec.items() if k != "model"}, "num_reference": 40,
-                             "coincides_with": [other for other in methods if other != name and test == (32, 32)
-                                                and methods[other]["model"] == spec["model"]]})  # fmt: skip
+                    measurement={"data_revision": REVISION, "counts": {"generated": 40, "reference": 40}},
+                    sampling={"sampler": {"kind": "euler", "steps": 25, "guidance": 1.5, "shift": 1.0},
+                              "trained_encoding": RANDOM if spec["model"] == "rpe2d" else {"kind": "axial_rope"},
+                              "replacements": {k: v for k, v in spec.items() if k != "model"},
+                              "generated_resolution": test, "grid": (test[0] // 4, test[1] // 4),
+                              "coincides_with": [other for other in methods if other != name and test == (32, 32)
+                                                 and methods[other]["model"] == spec["model"]]})  # fmt: skip
     return made
+
+
+def asking(record: Record, **parts: Any) -> Record:
+    """The record as of an experiment in which these parts are others."""
+    experiment = Experiment.model_validate(record.config.experiment.model_dump(mode="json") | parts)
+    return record.model_copy(update={"config": record.config.model_copy(update={"experiment": experiment})})
 
 
 def _write_curve(path: Path, rng: np.random.Generator) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from synthetic import METHODS, make_records
+from synthetic import METHODS, asking, make_records
 
 from rpe2d_bench.analysis.results import Results
 from rpe2d_bench.analysis.vocabulary import describe
@@ -72,9 +72,7 @@ def test_methods_that_coincide_count_once() -> None:
 def test_a_method_of_one_run_stands_beside_the_others(tmp_path: Path) -> None:
     first, second = two_runs(3)
     first = [r for r in first if r.method != "rpe2d"]
-    config = first[0].config["experiment"]
-    less = {**config, "methods": {name: spec for name, spec in config["methods"].items() if name != "rpe2d"}}
-    first = [r.model_copy(update={"config": {"experiment": less}}) for r in first]
+    first = [asking(r, methods={name: SOME[name] for name in ("extrapolation", "yarn")}) for r in first]
     changes = Changes(Results(first), Results(second))
     table = changes.beside(KID, TRAIN)
     assert [row.method for row in table.rows] == ["extrapolation", "extrapolation", "yarn", "yarn", "rpe2d"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from synthetic import make_records
+from synthetic import ROPE, asking, make_records
 
 from rpe2d_bench.analysis.results import Results
 from rpe2d_bench.report.compute import (
@@ -27,14 +27,13 @@ def budgets(steps: dict[str, int], before: float = 0.0) -> Results:
     template = next(record for record in records if record.stage == "train")
     records = [record for record in records if record.stage != "train"]
     for model, number in steps.items():
-        flops = {"steps": number, "flops_per_step": 2.0e9, "flops": number * 2.0e9 + before}
+        spent = {"steps": number, "flops_per_step": 2.0e9, "flops": number * 2.0e9 + before}
+        training = template.training.model_copy(update=spent)
         for seed in (0, 1, 2):
             records.append(template.model_copy(update={
-                "model": model, "seed": seed, "train_resolution": TRAIN, "key": f"{model}{seed}", "details": flops,
+                "model": model, "seed": seed, "train_resolution": TRAIN, "key": f"{model}{seed}", "training": training,
             }))  # fmt: skip
-    for record in records:
-        record.config["experiment"]["models"] = {model: {} for model in steps}
-    return Results(records, [])
+    return Results([asking(record, models=dict.fromkeys(steps, ROPE)) for record in records], [])
 
 
 def test_methods_that_differ_in_a_number_at_the_end_are_one_family() -> None:
@@ -95,9 +94,8 @@ def test_models_of_equal_compute_need_no_figure() -> None:
 
 def test_the_table_of_trainings_names_what_a_model_starts_from() -> None:
     results = budgets({"first": 10, "second": 20})
-    for record in results.records:
-        record.config["experiment"]["models"]["second"] = {"init": {"model": "first"}, "resolution": [48, 48]}
-    table = training_cost(Results(results.records, []))
+    models = {"first": ROPE, "second": ROPE | {"init": {"model": "first"}, "resolution": [48, 48]}}
+    table = training_cost(Results([asking(record, models=models) for record in results.records], []))
     assert table is not None
     rows = {row[0]: row for row in table.rows}
     assert rows["second"][3] == "first"

@@ -6,7 +6,7 @@ import math
 
 import pytest
 from scipy import stats
-from synthetic import make_records
+from synthetic import asking, make_records
 
 from rpe2d_bench.analysis.results import Results
 from rpe2d_bench.analysis.statistics import holm
@@ -36,8 +36,7 @@ def run(seeds: int = 5, **changes: dict[str, object]) -> list[Record]:
     """Records whose KID is exp(NOISE + OWN); `changes`: method -> fields of its records there."""
     made = []
     for record in make_records(seeds=tuple(range(seeds)), tests=[TRAIN, TEST], methods=METHODS):
-        config = {"experiment": record.config["experiment"] | {"report": {"reference_method": "interpolation"}}}
-        record = record.model_copy(update={"config": config})
+        record = asking(record, report={"main_metric": "kid", "reference_method": "interpolation"})
         if record.stage == "measure" and record.test_resolution == TEST:
             assert record.method is not None
             assert record.seed is not None
@@ -141,8 +140,12 @@ def test_generations_of_records_are_not_mixed() -> None:
     old = run(rpe2d={"metric_versions": {"kid_glyphnet": "0"}})
     assert Results(old).difference("rpe2d", "interpolation", TRAIN, TEST, KID) is None
     assert gap(Results(old), "yarn", "interpolation").n == 5
-    details = {name: {"details": {"reference_key": ref}} for name, ref in (("rpe2d", "a"), ("interpolation", "b"))}
-    assert Results(run(**details)).difference("rpe2d", "interpolation", TRAIN, TEST, KID) is None
+    other = [
+        r.model_copy(update={"sampling": r.sampling.model_copy(update={"reference_key": str(r.method)})})
+        if r.sampling else r
+        for r in run()
+    ]  # fmt: skip
+    assert Results(other).difference("rpe2d", "interpolation", TRAIN, TEST, KID) is None
 
 
 @pytest.mark.parametrize("seeds", [1, 2, 4])

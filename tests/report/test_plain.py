@@ -7,10 +7,11 @@ import io
 from typing import Any
 
 import pytest
-from synthetic import METHODS, make_records
+from synthetic import METHODS, asking, make_records
 
 from rpe2d_bench.analysis.quality import checks, findings
 from rpe2d_bench.analysis.results import Results
+from rpe2d_bench.config.experiment import Experiment
 from rpe2d_bench.report.costs import sampling_cost, training_cost
 from rpe2d_bench.report.origin import provenance
 from rpe2d_bench.report.plain import PlainTable, csv_text, latex
@@ -55,7 +56,7 @@ def test_checks_count_what_is_there() -> None:
 
 def test_only_what_changes_a_number_is_a_change() -> None:
     first = records()
-    second = [r.model_copy(update={"config": {"experiment": _edited(r.config["experiment"])}}) for r in records()]
+    second = [asking(r, **_edited(r.config.experiment)) for r in records()]
     found = {change.what: (change.first, change.second) for change in changed(Results(first), Results(second))}
     assert found == {
         "methods.upscaled": ("–", "model: rope, upscale: True"),
@@ -65,15 +66,13 @@ def test_only_what_changes_a_number_is_a_change() -> None:
     assert changed(Results(first), Results(records())) == []
 
 
-def _edited(experiment: dict[str, Any]) -> dict[str, Any]:
-    tests = [[32, 32], [48, 48], [32, 64]]
-    upscaled = {"model": "rope", "upscale": True, "sampler": {}, "positions": None, "conditioning": [0.0, 0.0, 0.0]}
-    return experiment | {
+def _edited(experiment: Experiment) -> dict[str, Any]:
+    return {
         "name": "other",
-        "train": {"steps": 200},
+        "train": experiment.train.model_dump() | {"steps": 200},
         "resources": {"trials_in_parallel": 8},
-        "methods": experiment["methods"] | {"upscaled": upscaled},
-        "resolutions": [{"train": 32, "test": tests}],
+        "methods": {**experiment.methods, "upscaled": {"model": "rope", "upscale": True}},
+        "resolutions": [{"train": 32, "test": [[32, 32], [48, 48], [32, 64]]}],
     }
 
 
@@ -90,11 +89,11 @@ def test_settings_in_words(value: Any, expected: str) -> None:
 def test_preparation_is_a_line_per_view_and_treatment() -> None:
     output = "clean-fid clean (PIL bicubic, antialiased, float)"
     made = [
-        r.model_copy(update={"details": r.details | {"resize": {
+        r.model_copy(update={"measurement": r.measurement.model_copy(update={"resize": {
             "whole": f"{r.test_resolution[0]}x{r.test_resolution[1]} -> 64x64, {output}",
             "local@0,0": f"32x32 -> 64x64, {output}", "local@0,16": f"32x32 -> 64x64, {output}",
-            "repetition": "luma, long side at most 96"}}})
-        if r.stage == "measure" and r.test_resolution else r for r in records()
+            "repetition": "luma, long side at most 96"}})})
+        if r.measurement and r.test_resolution else r for r in records()
     ]  # fmt: skip
     tables = {table.name: table for table in provenance(Results(made))["protocol"]}
     assert tables["preparation"].rows == [

@@ -22,6 +22,7 @@ from rpe2d_bench.report.palette import COLOURS
 from rpe2d_bench.report.ramps import ramps, realised
 from rpe2d_bench.report.strips import choose, real_strips, strips
 from rpe2d_bench.report.training import read_curve, smooth
+from rpe2d_bench.storage.record_parts import Artifacts
 from rpe2d_bench.storage.records import Record, read
 
 TRAIN = (32, 32)
@@ -102,13 +103,13 @@ def test_strips_show_the_same_images_of_every_method(tmp_path: Path) -> None:
     assert set(found) == {(method, test) for method in SOME for test in SIZES}
     for (method, test), strip in found.items():
         record = next(r for r in results.cell(method, TRAIN, test) if r.seed == 0)
-        with np.load(tmp_path / record.artifacts["samples"]) as samples:
+        with np.load(tmp_path / record.artifacts.samples) as samples:
             picked = choose(samples["labels"])
             assert np.array_equal(strip.images_NCHW, samples["pictures"][picked])
         assert strip.labels == list(range(8))
         assert strip.image.size == (8 * (test[1] + 1) - 1, test[0])
     assert set(real_strips(results, tmp_path, TRAIN)) == set(SIZES)
-    broken = tmp_path / results.cell("yarn", TRAIN, (16, 16))[0].artifacts["samples"]
+    broken = tmp_path / results.cell("yarn", TRAIN, (16, 16))[0].artifacts.samples
     broken.write_bytes(b"PK torn")
     assert ("yarn", (16, 16)) not in strips(results, tmp_path, TRAIN)
 
@@ -120,7 +121,7 @@ def test_chosen_images_are_the_first_of_each_class() -> None:
 def test_repeated_and_torn_lines_of_a_curve(tmp_path: Path) -> None:
     lines = ['{"step": 1, "loss": 9}', '{"step": 2, "loss": 8}', '{"step": 2, "loss": 7}', '{"step": 3, "lo']
     (tmp_path / "curve.jsonl").write_text("\n".join(lines))
-    record = small()[0].model_copy(update={"artifacts": {"curve": "curve.jsonl"}})
+    record = small()[0].model_copy(update={"artifacts": Artifacts(curve="curve.jsonl")})
     assert [(entry["step"], entry["loss"]) for entry in read_curve(record, tmp_path)] == [(1, 9), (2, 7)]
     assert smooth([(step, 2.0 * step) for step in range(1, 7)], windows=3) == [(1.5, 3.0), (3.5, 7.0), (5.5, 11.0)]
 
@@ -188,7 +189,7 @@ def test_ramps_show_what_rules_do() -> None:
     drawn = ramps(results, TRAIN)
     assert drawn is not None
     assert "64 px" in drawn.title
-    lacking = [r.model_copy(update={"details": {}}) if r.stage == "train" else r for r in make_records(seeds=(0,))]
+    lacking = [r.model_copy(update={"training": None}) if r.stage == "train" else r for r in make_records(seeds=(0,))]
     assert ramps(Results(lacking), TRAIN) is None
 
 

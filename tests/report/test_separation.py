@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from synthetic import METHODS, make_records
+from synthetic import METHODS, asking, make_records
 
 from rpe2d_bench.analysis.by_images import FLOOR, REFERENCE
 from rpe2d_bench.analysis.kept_comparison import FOLDER
@@ -18,6 +18,7 @@ from rpe2d_bench.metrics import Observations
 from rpe2d_bench.metrics.nets.features import Features
 from rpe2d_bench.report.answer import answer
 from rpe2d_bench.report.tables import difference_table
+from rpe2d_bench.storage.record_parts import Artifacts
 from rpe2d_bench.storage.records import Record
 
 CHOSEN = {name: METHODS[name] for name in ("extrapolation", "yarn", "rpe2d")}
@@ -43,10 +44,12 @@ def observed(tmp_path: Path) -> tuple[Path, list[Record]]:
         if record.stage == "measure":
             moved = MOVED[str(record.method)]
             own = save(f"{moved}-{record.seed}", noise + moved)
-            record = record.model_copy(update={"artifacts": {"observations": own, "reference_observations": reference}})
+            record = record.model_copy(
+                update={"artifacts": Artifacts(observations=own, reference_observations=reference)}
+            )
         elif record.stage == "floor":
             real = Path(save("floor", rng.normal(size=(50, 4)))).with_name("samples.npz")
-            record = record.model_copy(update={"artifacts": {"samples": str(real)}, "train_resolution": (32, 32)})
+            record = record.model_copy(update={"artifacts": Artifacts(samples=str(real)), "train_resolution": (32, 32)})
         records.append(record)
     return tmp_path, records
 
@@ -99,9 +102,9 @@ def test_a_floor_that_excludes_zero_is_not_ranked(observed: tuple[Path, list[Rec
     assert known.high is not None
     assert known.low <= 0 <= known.high
     assert not sound.refusals
-    shown = {r.method: r.artifacts for r in records}["rpe2d"]["observations"]  # other images than the reference's
+    shown = str({r.method: r.artifacts for r in records}["rpe2d"].observations)  # other images than the reference's
     path = str(Path(shown).with_name("samples.npz"))
-    bad = [r.model_copy(update={"artifacts": {"samples": path}}) if r.stage == "floor" else r for r in records]
+    bad = [r.model_copy(update={"artifacts": Artifacts(samples=path)}) if r.stage == "floor" else r for r in records]
     results = Results(bad, separate(bad, store, resamples=200))
     assert "which excludes 0: the reference does not show" in results.refusals[(32, 32), (48, 48)]
     assert results.best((32, 32), (48, 48), metric) == []
@@ -134,11 +137,9 @@ def test_drawn_labels_are_not_fixed_in_resamples(observed: tuple[Path, list[Reco
         if record.stage == "measure":
             file = store / f"samples-{record.seed}.npz"
             np.savez(file, labels=rng.permutation(labels))
-            record = record.model_copy(update={"artifacts": record.artifacts | {"samples": file.name}})
+            record = record.model_copy(update={"artifacts": record.artifacts.model_copy(update={"samples": file.name})})
         labelled.append(record)
-    drawn = [
-        record.model_copy(update={"config": {"experiment": {"evaluate": {"labels": "iid"}}}}) for record in labelled
-    ]
+    drawn = [asking(record, evaluate={"labels": "iid"}) for record in labelled]
 
     def kid(found: list[Record]) -> list[float]:
         (store / FOLDER).exists() and [file.unlink() for file in (store / FOLDER).iterdir()]

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from scipy.stats import kendalltau
-from synthetic import make_records
+from synthetic import ROPE, asking, make_records
 
 from rpe2d_bench.analysis.results import Results
 from rpe2d_bench.errors import UserError
@@ -29,11 +29,10 @@ def records(values: dict[str, list[float]], methods: dict[str, Any], models: dic
     seeds = tuple(range(len(next(iter(values.values())))))
     found: list[Record] = []
     for record in make_records(seeds=seeds, tests=TESTS, methods=methods):
-        experiment = record.config["experiment"] | {"models": models or {"rope": {"encoding": {"kind": "axial_rope"}}}}
-        update: dict[str, Any] = {"config": {"experiment": experiment}}
         if record.method:
-            update["metrics"] = {"kid_glyphnet": values[record.method][record.seed or 0]}
-        found.append(record.model_copy(update=update))
+            metrics = {"kid_glyphnet": values[record.method][record.seed or 0]}
+            record = record.model_copy(update={"metrics": metrics})
+        found.append(asking(record, models=models or {"rope": ROPE}))
     return Results(found)
 
 

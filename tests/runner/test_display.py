@@ -39,7 +39,7 @@ def begun(tmp_path: Path) -> tuple[Display, Store]:
     """A display of a run that has just begun its first training and the measurement with the longest name."""
     plan, store = make_plan(load_experiment(EXPERIMENT)), Store(tmp_path)
     display = Display(plan, store, Console(file=io.StringIO(), width=80), "kid")
-    work = work_of(plan, store)
+    work = work_of(plan, store, lambda stage: 1.0)
     display.planned(work)
     longest = max((job for job in work.jobs if job.kind == "cell"), key=lambda job: len(job.label))
     for job in (work.jobs[0], longest):
@@ -152,7 +152,7 @@ def test_results_are_one_line_and_coinciding_ones_are_stated_once(tiny: Path, tm
     measured = [line for line in lines if line.startswith("measured ")]
     assert not any("ntk 16px" in line for line in measured)
     assert lines.count("    same numbers as extrapolation: ntk") == 2
-    assert len(measured) == 2 * (9 - 1 + 3)  # cells without the one that coincides, and floors
+    assert len(measured) == 2 * (9 - 1 + 3) + 5  # cells without the one that coincides, floors, rulers of one seed
     assert all(line.count("KID") == 1 and line.count("accuracy") == 1 for line in measured)
     assert "Global" not in "\n".join(lines)
     assert max(map(len, lines)) <= 80

@@ -21,6 +21,7 @@ from rpe2d_bench.resolve.load import load_experiment
 from rpe2d_bench.runner import run
 from rpe2d_bench.runner.search import search
 from rpe2d_bench.storage import records
+from rpe2d_bench.storage.record_parts import ResolvedConfig, SearchOutcome
 from rpe2d_bench.storage.records import Record
 from rpe2d_bench.storage.store import Store
 from rpe2d_bench.tracking import naming
@@ -82,8 +83,8 @@ def test_records_carry_the_chosen_values_and_how_they_were_chosen(
     _, chosen, table, found, store = done
     assert {record.status for record in found} == {"ok"}
     for record in records.read(store.root):
-        assert record.config["search"] == table
-        assert record.config["experiment"]["models"]["rope"]["train"] == {"lr": 1e-2}
+        assert record.config.search == SearchOutcome.model_validate(table)
+        assert record.config.experiment.models["rope"].train == {"lr": 1e-2}
         assert record.run == make_plan(chosen).run
     assert table["metric"] in found[-1].metrics
     assert json.loads(json.dumps(table)) == table
@@ -192,7 +193,7 @@ def test_a_killed_search_repeats_no_finished_trial(
     assert len(list((store / "stages" / "search").iterdir())) == 1
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL, cwd=tmp_path)
     assert kept.items() <= times(store / "stages").items()
-    assert records.read(store)[0].config["search"] == done[2]
+    assert records.read(store)[0].config.search == SearchOutcome.model_validate(done[2])
 
 
 def test_the_report_says_how_values_were_chosen(
@@ -208,7 +209,9 @@ def test_the_report_says_how_values_were_chosen(
     assert "| method extrapolation | 0 options | 0 |" in text
     lines = (tmp_path / "report" / "tables" / "search_trials.csv").read_text().splitlines()
     assert len(lines) == 1 + 9
-    plain = [record.model_copy(update={"config": {"experiment": record.config["experiment"]}}) for record in found]
+    plain = [
+        record.model_copy(update={"config": ResolvedConfig(experiment=record.config.experiment)}) for record in found
+    ]
     assert "How values were chosen" not in report.render(plain, store.root, tmp_path / "plain").read_text()
 
 

@@ -12,7 +12,8 @@ from tiny_experiment import TINY
 
 from rpe2d_bench.resolve.load import load_experiment
 from rpe2d_bench.search import Asked, Searching
-from rpe2d_bench.storage.store import Store, write_json
+from rpe2d_bench.storage.files import write_json
+from rpe2d_bench.storage.store import Store
 
 World = Callable[[str, dict[str, Any]], float | str | None]  # entry, values -> score; a text fails, None is stopped
 

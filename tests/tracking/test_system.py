@@ -11,6 +11,7 @@ from pathlib import Path
 
 from synthetic import METHODS, make_records
 
+from rpe2d_bench.storage.record_parts import Artifacts
 from rpe2d_bench.storage.records import Record
 from rpe2d_bench.tracking import Tracker, sync
 from rpe2d_bench.tracking.naming import milliseconds
@@ -70,7 +71,7 @@ def test_a_training_gets_the_samples_of_its_own_time(tmp_path: Path) -> None:
     weights = tmp_path / "weights.safetensors"
     weights.write_bytes(b"")
     os.utime(weights, (end - 550, end - 550))
-    cached = record.model_copy(update={"artifacts": {"checkpoint": weights.name}})
+    cached = record.model_copy(update={"artifacts": Artifacts(checkpoint=weights.name)})
     assert [m.value for m in of_training(cached, tmp_path)] == [0.0, 1.0]
 
 
@@ -81,7 +82,7 @@ def test_system_metrics_come_back_with_sync(logged: tuple[Path, list[Record]]) -
     write(store, [end - 800, end - 400, end - 5])
     sync(store, None, records)
     tracker = Tracker(None, store)
-    tracker.start("long", "long0", {})
+    tracker.start("long", "long0", records[0].config.experiment)
     tracker.sampled((time.time(), {"system/cpu_utilization_percentage": 50.0}))
     runs = tracker.client.search_runs([tracker.client.get_experiment_by_name("long").experiment_id])
     named = {run.info.run_name: run for run in runs}

@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
-from synthetic import make_records
+from synthetic import asking, make_records
 from tracked import SMALL, TWO
 
 from rpe2d_bench.errors import UserError
@@ -156,7 +156,7 @@ def test_live_logging_and_sync_agree(logged: tuple[Path, list[Record]], tmp_path
     report.mkdir()
     (report / "index.html").write_text("<p>report</p>")
     warned: list[str] = []
-    tracker = BackgroundTracker(None, store, "live0", {"name": "live"}, warned.append)
+    tracker = BackgroundTracker(None, store, "live0", asking(live[0], name="live").config.experiment, warned.append)
     for record in live:
         tracker.log(record)
     tracker.finish(report)
@@ -177,7 +177,7 @@ def test_a_resumed_run_keeps_what_earlier_attempts_logged(logged: tuple[Path, li
         append(store, record)
     for part in (mine[:4], mine[4:]):
         tracker = Tracker(None, store)
-        tracker.start("resumed", "resumed0", {})
+        tracker.start("resumed", "resumed0", mine[0].config.experiment)
         for record in part:
             tracker.log(record)
         tracker.finish()
@@ -220,7 +220,7 @@ def test_a_dead_server_costs_one_warning_and_no_time(tmp_path: Path) -> None:
     records = make_records(seeds=(0,), tests=SMALL, methods=TWO)
     started = time.monotonic()
     tracker = Tracker("http://127.0.0.1:9", tmp_path, warned.append)
-    tracker.start("synthetic", "run0", {})
+    tracker.start("synthetic", "run0", records[0].config.experiment)
     for record in records:
         tracker.log(record)
     tracker.finish()

@@ -18,8 +18,8 @@ import torch
 
 from rpe2d_bench.config.experiment import Train
 from rpe2d_bench.encodings import Grid, build
-from rpe2d_bench.models import DiT, preset
-from rpe2d_bench.training.loop import Denoiser, Training
+from rpe2d_bench.models import Denoiser, DiT, preset
+from rpe2d_bench.training.loop import Training
 
 HERE = Path(__file__).parent
 GOLDEN = HERE / "golden_losses.json"

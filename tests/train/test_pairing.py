@@ -16,12 +16,12 @@ from torch import Tensor
 
 from rpe2d_bench.config.experiment import Train
 from rpe2d_bench.encodings import Grid, build
-from rpe2d_bench.models import DiT, preset
+from rpe2d_bench.models import Denoiser, DiT, preset
 from rpe2d_bench.plan.expand import make_plan
 from rpe2d_bench.resolve.load import keep_methods, load_experiment
 from rpe2d_bench.runner import run
 from rpe2d_bench.storage.store import Store
-from rpe2d_bench.training.loop import Denoiser, Training, seed_of
+from rpe2d_bench.training.loop import Training, seed_of
 
 sys.path.insert(0, str(Path(__file__).parent))
 from stripes import Stripes

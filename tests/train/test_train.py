@@ -13,9 +13,9 @@ import torch
 from rpe2d_bench.config.experiment import Train
 from rpe2d_bench.encodings import Grid, build
 from rpe2d_bench.errors import UserError
-from rpe2d_bench.models import DiT, preset
+from rpe2d_bench.models import Denoiser, DiT, preset
 from rpe2d_bench.training.distributed import Ranks
-from rpe2d_bench.training.loop import Denoiser, Training, compiled, learning_rate
+from rpe2d_bench.training.loop import Training, compiled, learning_rate
 from rpe2d_bench.training.optimizers import Muon, Optimizers
 
 sys.path.insert(0, str(Path(__file__).parent))

@@ -80,6 +80,8 @@ class ImageFolder:
     split does.
     """
 
+    threadable = True
+
     def __init__(self, options: ImageFolderOptions) -> None:
         options.check()
         self.options = options

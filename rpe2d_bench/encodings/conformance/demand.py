@@ -13,6 +13,7 @@ from rpe2d_bench.encodings.interface import Context, Encoding, Grid
 Demand = Callable[[Any], str | None]  # what is wrong, or None
 
 TRAIN = Grid(8, 8)
+SIDES = range(14, 41)  # where resized tables have been known to come out one token short
 GRIDS = (Grid(1, 1), Grid(1, 17), Grid(17, 1), Grid(3, 7), Grid(8, 8), Grid(24, 40))
 TRAINS = (
     Grid(8, 8),
@@ -41,7 +42,10 @@ def transposed(grid: Grid) -> Grid:
 def tensors(value: Any) -> list[Tensor]:
     """Everything numeric that a rule or an encoding returned."""
     if isinstance(value, Encoding):
-        parts = (value.additive_BND, value.angles_BHNF, torch.as_tensor(value.logit_scale))
+        laid = () if value.bias is None else value.bias.dense()
+        hidden_too = [None if part is None else part.clamp_min(-1e30) for part in laid]  # -inf is a value here
+        parts = (value.additive_BND, value.angles_BHNF, torch.as_tensor(value.logit_scale), *value.averaged_angles)
+        parts = (*parts, *hidden_too)
         return [part for part in parts if part is not None]
     return list(value) if isinstance(value, tuple) else [torch.as_tensor(value)]
 

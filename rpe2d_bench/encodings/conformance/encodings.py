@@ -6,6 +6,7 @@ Shape suffixes: B batch, H heads, N tokens, D model width, K head width, F rotat
 from __future__ import annotations
 
 import copy
+from itertools import product
 
 import torch
 from torch import Generator, Tensor
@@ -13,6 +14,7 @@ from torch import Generator, Tensor
 from rpe2d_bench.encodings.axial import Axial
 from rpe2d_bench.encodings.conformance.demand import (
     GRIDS,
+    SIDES,
     TRAIN,
     Demand,
     context,
@@ -45,6 +47,18 @@ def has_shapes(encoding: PositionalEncoding) -> str | None:
                     return f"{name} has shape {tuple(value.shape)} on {grid}"
                 if value.dtype != torch.float32 or not bool(torch.isfinite(value).all()):
                     return f"{name} is {value.dtype}, finite: {bool(torch.isfinite(value).all())}, on {grid}"
+    return None
+
+
+def resizes(encoding: PositionalEncoding) -> str | None:
+    """A learned table has a finite vector for every token of every grid from 14x14 to 40x40."""
+    if not any(True for _ in encoding.parameters()) or encoding(context(TRAIN)).additive_BND is None:
+        return None
+    for height, width in product(SIDES, SIDES):
+        with torch.no_grad():
+            added_BND = encoding(context(Grid(height, width))).additive_BND
+        if added_BND is None or added_BND.shape[1:] != (height * width, WIDTH) or not bool(added_BND.isfinite().all()):
+            return f"shape {None if added_BND is None else tuple(added_BND.shape)} on {height}x{width}"
     return None
 
 
@@ -148,6 +162,7 @@ def keeps_no_state(encoding: PositionalEncoding) -> str | None:
 
 ENCODING_DEMANDS: tuple[Demand, ...] = (
     has_shapes,
+    resizes,
     is_row_major,
     transposes,
     is_relative,

@@ -2,10 +2,10 @@
 
 `check("ntk")`, `check("my_package:MyFrequencies")` or `check(MyClass)` return one Finding per demand. A class is told
 apart by what it is: an encoding is a PositionalEncoding, frequencies take (ctx, axis, F), positions return two tensors,
-a logit scale one number. Class attributes speak to the suite: `example`, the options to build it with where some are
-required; `identity_at_train_grid = False`, for methods that change something even at the train grid; and
-`identity_below_train_grid = True`, for those that change nothing on smaller grids either. An option `clamp` that is
-true says the same.
+a logit scale one number, and a bias has a method `build`. Class attributes speak to the suite: `example`, the options
+to build it with where some are required; `identity_at_train_grid = False`, for methods that change something even at
+the train grid; and `identity_below_train_grid = True`, for those that change nothing on smaller grids either. An option
+`clamp` that is true says the same.
 """
 
 from __future__ import annotations
@@ -18,25 +18,28 @@ from typing import Any
 
 import torch
 
+from rpe2d_bench.encodings.conformance.biases import BIAS_DEMANDS
 from rpe2d_bench.encodings.conformance.demand import TRAIN, Demand
 from rpe2d_bench.encodings.conformance.encodings import ENCODING_DEMANDS, HEADS, WIDTH
 from rpe2d_bench.encodings.conformance.positions import POSITION_DEMANDS
 from rpe2d_bench.encodings.conformance.rules import FREQUENCY_DEMANDS, LOGIT_SCALE_DEMANDS
 from rpe2d_bench.encodings.interface import Context, PositionalEncoding
 from rpe2d_bench.encodings.spec import FROM_MODEL, schema
-from rpe2d_bench.encodings.table import ENCODINGS, FREQUENCIES, LOGIT_SCALES, POSITIONS, Methods
+from rpe2d_bench.encodings.table import ENCODINGS, FREQUENCIES, LOGIT_BIASES, LOGIT_SCALES, POSITIONS, Methods
 from rpe2d_bench.errors import UserError, unknown
 
 DEMANDS: dict[str, tuple[Demand, ...]] = {
     "positions": POSITION_DEMANDS,
     "frequencies": FREQUENCY_DEMANDS,
     "logit_scale": LOGIT_SCALE_DEMANDS,
+    "bias": BIAS_DEMANDS,
     "encoding": ENCODING_DEMANDS,
 }
 TABLES: dict[str, Methods] = {
     "positions": POSITIONS,
     "frequencies": FREQUENCIES,
     "logit_scale": LOGIT_SCALES,
+    "bias": LOGIT_BIASES,
     "encoding": ENCODINGS,
 }
 
@@ -107,9 +110,11 @@ def built(name: str, cls: Callable[..., Any], options: Mapping[str, Any] | None)
 
 
 def kind_of(method: Any) -> str:
-    """Which of the four kinds an instance is."""
+    """Which of the five kinds an instance is."""
     if isinstance(method, PositionalEncoding):
         return "encoding"
+    if callable(getattr(method, "build", None)):
+        return "bias"
     if not callable(method):
         raise UserError(f"{type(method).__name__} is no method: it has no __call__ and is no PositionalEncoding")
     if len(inspect.signature(method).parameters) == 3:

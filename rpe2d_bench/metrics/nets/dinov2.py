@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from rpe2d_bench.errors import UserError
+from rpe2d_bench.metrics.nets.inputs import INPUTS
 from rpe2d_bench.metrics.nets.torchvision_import import import_torchvision
 from rpe2d_bench.metrics.nets.weights_file import digest, read_state
 
@@ -47,7 +48,6 @@ LAYERS = {
     "mlp.weights_in": "mlp.fc1",  # of the giant's SwiGLU, packed alike
     "mlp.weights_out": "mlp.fc2",
 }
-PROJECTIONS = ("query", "key", "value")
 LAYER = re.compile(r"encoder\.layer\.(\d+)\.(.*)")
 
 
@@ -81,7 +81,7 @@ def from_transformers(state: dict[str, Tensor]) -> dict[str, Tensor]:
 class Dinov2:
     """The feature net `dinov2`."""
 
-    input_size: tuple[int, int] | None = (224, 224)
+    input_size: tuple[int, int] | None = INPUTS["dinov2"]
     channels = 3
 
     def __init__(self, weights: Path) -> None:

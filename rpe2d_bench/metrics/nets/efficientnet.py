@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from rpe2d_bench.errors import UserError
+from rpe2d_bench.metrics.nets.inputs import INPUTS
 
 EXTRA = "photographs"
 
@@ -23,7 +24,7 @@ class EfficientNetLite0:
 
     name = "efficientnet-lite0"
     version = "57934424"  # the start of the weights' sha256, as in their file name
-    input_size: tuple[int, int] | None = (224, 224)
+    input_size: tuple[int, int] | None = INPUTS["efficientnet-lite0"]
     channels = 3
     num_features = 1280
 

@@ -127,6 +127,7 @@ def extract(
     check_finite(features_ND, net.name)
     size: Size = (images.shape[2], images.shape[3])
     mode = describe(size, net.input_size) if via is None else f"{describe(size, via)}; {describe(via, net.input_size)}"
+    note += f"; {resizing}" if (resizing := getattr(net, "resizing", "")) else ""
     return Features(features_ND, np.concatenate(logits) if logits else None, net.name, net.version, mode + note)
 
 

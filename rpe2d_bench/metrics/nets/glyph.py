@@ -21,6 +21,7 @@ from torch.nn import functional
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from rpe2d_bench.errors import UserError, unknown
+from rpe2d_bench.metrics.nets.inputs import INPUTS
 
 CLASSES: tuple[str, ...] = tuple("0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ")
 DIGITS: tuple[str, ...] = CLASSES[:10]
@@ -55,7 +56,7 @@ class Unit(nn.Module):
 class GlyphNet(nn.Module):
     """Plain convolutions; features read every depth, so that texture and sharpness count besides shape."""
 
-    input_size = (64, 64)
+    input_size = INPUTS["glyphnet"]
     num_features = 64
     damage = 11  # see glyph_damage.KINDS
 
@@ -81,7 +82,7 @@ class GlyphNet(nn.Module):
 class GlyphJudge(nn.Module):
     """Residual blocks with SiLU, a wide first kernel and a smaller input."""
 
-    input_size = (48, 48)
+    input_size = INPUTS["glyphjudge"]
     num_features = 96
 
     def __init__(self, *, norm: bool = False) -> None:

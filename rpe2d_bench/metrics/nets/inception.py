@@ -20,6 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from rpe2d_bench.errors import UserError
+from rpe2d_bench.metrics.nets.inputs import INPUTS
 from rpe2d_bench.metrics.nets.torchvision_import import import_torchvision
 from rpe2d_bench.metrics.nets.weights_file import digest, read_state
 
@@ -67,7 +68,7 @@ class Inception:
     """The feature net `inception` (resizing is done before, by the one resizer)."""
 
     name = "inception"
-    input_size: tuple[int, int] | None = (299, 299)
+    input_size: tuple[int, int] | None = INPUTS["inception"]
     channels = 3
     num_features = FEATURES
 

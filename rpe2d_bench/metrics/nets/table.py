@@ -48,6 +48,13 @@ def _inception(weights: Path | None, classes: Classes | None) -> FeatureNet:
     return Inception(weights)
 
 
+def _inception_adm(weights: Path | None, classes: Classes | None) -> FeatureNet:
+    from rpe2d_bench.metrics.nets.inception_adm import InceptionADM
+
+    assert weights is not None  # load_net sees to it
+    return InceptionADM(weights)
+
+
 def _dinov2(weights: Path | None, classes: Classes | None) -> FeatureNet:
     from rpe2d_bench.metrics.nets.dinov2 import Dinov2
 
@@ -60,6 +67,7 @@ FEATURE_NETS: dict[str, NetEntry] = {
     "glyphjudge": NetEntry("glyphjudge", True, False, _glyph("glyphjudge")),
     "efficientnet-lite0": NetEntry("efficientnet-lite0", True, False, _efficientnet),
     "inception": NetEntry("inception", False, True, _inception),
+    "inception-adm": NetEntry("inception-adm", False, True, _inception_adm),
     "dinov2": NetEntry("dinov2", False, True, _dinov2),
 }
 

@@ -2,28 +2,20 @@
 
 from __future__ import annotations
 
-import hashlib
-from functools import lru_cache
 from pathlib import Path
 
 from torch import Tensor
 
 from rpe2d_bench.errors import UserError
+from rpe2d_bench.storage.files import sha256_of_unchanged
 
 
 def digest(path: Path) -> str:
     """First 12 digits of the file's sha256, which stand for it in versions and in addresses."""
     try:
-        status = path.stat()
-        return _digest(path, status.st_mtime_ns, status.st_size)
+        return sha256_of_unchanged(path)[:12]
     except OSError as error:
         raise UserError(f"weights {path} cannot be read ({error.strerror}); give the path of the file") from error
-
-
-@lru_cache(maxsize=8)
-def _digest(path: Path, changed: int, size: int) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()[:12]
 
 
 def read_state(path: Path) -> dict[str, Tensor]:

@@ -8,7 +8,7 @@ import numpy as np
 
 from rpe2d_bench.encodings.interface import Context
 from rpe2d_bench.stages.denoiser import load_denoiser
-from rpe2d_bench.stages.probes.attention_entropy import model_space
+from rpe2d_bench.stages.latents import model_space
 from rpe2d_bench.stages.run_context import RunContext
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def denoise(stage: SampleStage, reference: ReferenceStage, context: RunContext) 
     dataset = data.build(reference.data)
     indices = reference.indices(dataset)[: measure.IMAGES]
     images = dataset.images(reference.split, indices, stage.resolution)  # type: ignore[arg-type]
-    x_BCYX = model_space(stage, images, device)
+    x_BCYX = model_space(train, device)(images)
     labels_B = torch.from_numpy(dataset.labels(reference.split, indices)).to(device)  # type: ignore[arg-type]
     crop_B3 = torch.tensor([stage.conditioning], device=device)
     grid = denoiser.dit.grid(x_BCYX)
@@ -42,6 +42,6 @@ def denoise(stage: SampleStage, reference: ReferenceStage, context: RunContext) 
             realised = denoiser.encoding(Context(grid, train.grid, t_1))
             t_B = t_1.expand(len(labels_B))
             x_t, velocity_BCYX = noised(path(train.recipe.path), x_BCYX, eps_BCYX, t_B)
-            predicted_BCYX = denoiser.dit(x_t, t_B, labels_B, realised, crop_B3)
+            predicted_BCYX = denoiser(x_t, t_B, labels_B, realised, crop_B3)
             by_time[t] = float((predicted_BCYX - velocity_BCYX).square().mean())
     return sum(by_time.values()) / len(by_time), measure.details(by_time, len(indices))

@@ -1,0 +1,111 @@
+"""What a bias on the logits costs: a DiT-B/2 forward pass with it against plain rotation, at 256 and 1,024 tokens.
+
+python benchmarks/bias_cost.py [--out FILE.json] [--device cpu|cuda] [--batch N] [--repeats N]
+
+The encoding is computed in every pass, as a sampler does. `kernel` says whether the rule was evaluated inside attention
+or laid out as [heads, N, N]; positions are drawn in one of two rows, so that every image has a bias of its own.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from rpe2d_bench.encodings import LOGIT_BIASES, Context, Grid, PositionalEncoding, build
+from rpe2d_bench.models import DiT, preset
+from rpe2d_bench.models.pair_logits import kernel_takes
+
+GRIDS = (Grid(16, 16), Grid(32, 32))
+RANDOM = {"kind": "random", "max_grid": [64, 64]}
+
+
+def variants() -> Iterator[tuple[str, dict[str, Any]]]:
+    """(label, spec) of plain rotation first, then of every bias, on the grid and on random positions."""
+    yield "axial_rope", {"kind": "axial_rope"}
+    for name, cls in sorted(LOGIT_BIASES.items()):
+        if name == "none":
+            continue
+        spec = {"kind": "axial_rope", "bias": {"kind": name, **getattr(cls, "example", {})}}
+        yield name, spec
+        yield f"{name}, drawn", {**spec, "positions": RANDOM}
+
+
+def seconds_of(call: Callable[[], object], repeats: int, device: str) -> float:
+    """Median wall time of a call after one that warms up."""
+    times = []
+    for _ in range(repeats + 1):
+        if device == "cuda":
+            torch.cuda.synchronize()
+        start = time.perf_counter()
+        call()
+        if device == "cuda":
+            torch.cuda.synchronize()
+        times.append(time.perf_counter() - start)
+    return statistics.median(times[1:])
+
+
+def forward(model: DiT, x: torch.Tensor, labels: torch.Tensor, encoding: PositionalEncoding, ctx: Context) -> None:
+    """A pass with its encoding."""
+    model(x, ctx.t, labels, encoding(ctx))
+
+
+def measure(batch: int, repeats: int, device: str) -> list[dict[str, Any]]:
+    """One row per variant and grid; ratio: to plain rotation on the same grid."""
+    options = preset("DiT-B/2")
+    model = DiT(options, channels=4, num_classes=1000).to(device).eval()
+    rows: list[dict[str, Any]] = []
+    for grid in GRIDS:
+        x = torch.randn(batch, 4, 2 * grid.height, 2 * grid.width, device=device)
+        t, labels = torch.full((batch,), 0.5, device=device), torch.zeros(batch, dtype=torch.long, device=device)
+        plain = 0.0
+        for label, spec in variants():
+            encoding = build(spec, width=options.width, heads=options.heads).to(device)
+            drawn = torch.Generator(device).manual_seed(0) if "drawn" in label else None
+            ctx = Context(grid, Grid(16, 16), t, drawn, batch)
+            with torch.inference_mode():
+                bias = encoding(ctx).bias
+                seconds = seconds_of(partial(forward, model, x, labels, encoding, ctx), repeats, device)
+            plain = plain or seconds
+            inside = bias is not None and kernel_takes(bias, x.device)
+            row = {
+                "bias": label,
+                "tokens": grid.tokens,
+                "ms": seconds * 1e3,
+                "ratio": seconds / plain,
+                "kernel": inside,
+            }
+            rows.append(row)
+    return rows
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, default=None)
+    parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"))
+    parser.add_argument("--batch", type=int, default=2, help="2 is one image with guidance")
+    parser.add_argument("--repeats", type=int, default=5)
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    rows = measure(arguments.batch, arguments.repeats, arguments.device)
+    machine = torch.cuda.get_device_name() if arguments.device == "cuda" else platform.processor() or platform.machine()
+    print(f"DiT-B/2, batch {arguments.batch}, {arguments.device} ({machine}), torch {torch.__version__}, one thread")
+    print(f"{'bias':28}{'tokens':>7}{'ms':>10}{'x plain':>9}  where")
+    for row in rows:
+        where = "in the kernel" if row["kernel"] else "laid out"
+        print(f"{row['bias']:28}{row['tokens']:7d}{row['ms']:10.1f}{row['ratio']:9.2f}  {where}")
+    if arguments.out is not None:
+        result = {"model": "DiT-B/2", "machine": machine, "torch": torch.__version__, **vars(arguments), "rows": rows}
+        arguments.out.write_text(json.dumps(result | {"out": arguments.out.name}, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

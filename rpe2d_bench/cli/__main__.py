@@ -1,0 +1,5 @@
+"""`python -m rpe2d_bench.cli`, where the package is on PYTHONPATH and no script is installed."""
+
+from rpe2d_bench.cli import main
+
+main()

@@ -1,0 +1,1 @@
+"""Emoji of five icon sets, drawn from their vectors at any size."""

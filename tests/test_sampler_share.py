@@ -1,0 +1,56 @@
+"""The sampler's share: realised times, effective shift, steps spent in noise, and that shifts count tokens."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rpe2d_bench.config.experiment import Sampler
+from rpe2d_bench.diffusion import times
+from rpe2d_bench.encodings import Grid
+from rpe2d_bench.resolve.load import load_experiment
+from rpe2d_bench.sampling.schedule import in_words, places_in_words, schedule_at, schedule_of, schedules, warnings
+
+
+def shifted(t: float, s: float) -> float:
+    return s * t / (1 + (s - 1) * t)
+
+
+@given(st.floats(0.2, 8), st.floats(0.2, 8))
+def test_shifts_compose_by_their_product(one: float, two: float) -> None:
+    assert [shifted(t, one) for t in times(20, two)] == pytest.approx(times(20, one * two), abs=1e-12)
+
+
+def test_shifts_count_tokens_and_neither_pixels_nor_latents() -> None:
+    """512 px through an autoencoder of 8 and patches of 2 are 32x32 tokens: twice the side of 16x16, shift 2."""
+    options = Sampler(shift="sqrt_tokens", steps=10)
+    by_tokens = schedule_of(options, Grid(32, 32), Grid(16, 16))
+    assert by_tokens.shift == 2
+    assert by_tokens == schedule_at(options, (512, 512), (256, 256))
+    assert by_tokens.starts == tuple(times(10, 2.0)[:-1])
+    assert schedule_of(options, Grid(8, 8), Grid(16, 16)).shift == 1
+    assert schedule_of(options, Grid(24, 16), Grid(16, 16)).shift == pytest.approx(1.5**0.5)
+
+
+def test_the_share_above_and_its_warning() -> None:
+    plain = schedule_of(Sampler(steps=28), Grid(8, 8), Grid(8, 8))
+    assert plain.early == pytest.approx(3 / 28)
+    assert plain.warning == ""
+    flux = schedule_of(Sampler(steps=28, shift=25.3), Grid(8, 8), Grid(8, 8))  # e^3.23, its rule at 2,048 px
+    assert round(flux.early * 28) == 21  # as InvokeAI counted
+    assert flux.warning == "shift 25.3 leaves 7 of 28 steps below t = 0.9; write a smaller shift or more steps"
+
+
+def test_a_plan_names_schedules_where_they_differ(tiny: Path) -> None:
+    experiment = load_experiment(tiny)
+    assert len(in_words(schedules(experiment))) == 1
+    changed = load_experiment(tiny, ("evaluate.sampler.shift=sqrt_tokens", "evaluate.sampler.steps=4"))
+    lines = in_words(schedules(changed))
+    assert len(lines) > 1
+    assert all(" at " in line and "above 0.9" in line for line in lines)
+    assert places_in_words([("a", (8, 8)), ("b", (8, 8)), ("b", (8, 16))]) == "a, b at 8x8; b at 8x16"
+    steep = load_experiment(tiny, ("evaluate.sampler.shift=1000",))
+    assert warnings(schedules(steep))[0].startswith("sampler: shift 1000 leaves ")
