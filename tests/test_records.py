@@ -6,6 +6,7 @@ import json
 import logging
 import math
 import multiprocessing
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -217,3 +218,29 @@ def test_the_latest_run_is_that_of_the_newest_record() -> None:
     assert records.latest_run([new, old]) == "new"
     assert records.latest_run([new, old], "e") == "old"
     assert records.latest_run([], None) is None
+
+
+def test_a_record_says_whether_code_differs_from_its_commit(tmp_path: Path) -> None:
+    assert all((records.ROOT / name).exists() for name in records.CODE)  # it looks where the code is
+
+    def git(*arguments: str) -> str:
+        settings = ["-c", "user.name=n", "-c", "user.email=e", "-c", "commit.gpgsign=false"]
+        command = ["git", "-C", str(tmp_path), *settings, *arguments]
+        return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+
+    code, report = tmp_path / "rpe2d_bench" / "loop.py", tmp_path / "reports" / "page.md"
+    for file in (code, report):
+        file.parent.mkdir()
+        file.write_text("one\n")
+    assert records.commit_of(tmp_path / "rpe2d_bench") == (None, False)
+    git("init", "--quiet")
+    git("add", ".")
+    git("commit", "--quiet", "--message", "first")
+    commit = git("rev-parse", "HEAD")
+    assert records.commit_of(tmp_path) == (commit, False)
+    report.write_text("two\n")
+    records.commit_of.cache_clear()
+    assert records.commit_of(tmp_path) == (commit, False)
+    code.write_text("two\n")
+    records.commit_of.cache_clear()
+    assert records.commit_of(tmp_path) == (commit, True)

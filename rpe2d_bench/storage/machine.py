@@ -31,7 +31,7 @@ def machine(threads: int, device: str = "cpu") -> str:
     """Name of what computes here: processor or GPU, settings of instructions, threads, version of torch."""
     import torch
 
-    gpu = torch.cuda.get_device_name() if device == "cuda" and torch.cuda.is_available() else ""
+    gpu = gpu_name() if device == "cuda" and torch.cuda.is_available() else ""
     settings = {name: os.environ[name] for name in CAPABILITY if name in os.environ}
     matters = {
         "processor": _processor(),
@@ -44,6 +44,13 @@ def machine(threads: int, device: str = "cpu") -> str:
         "torch": torch.__version__,
     }
     return content_key("machine", 1, matters)[:16]
+
+
+def gpu_name() -> str:
+    """Of the CUDA device that is used."""
+    import torch
+
+    return torch.cuda.get_device_name()
 
 
 @cache

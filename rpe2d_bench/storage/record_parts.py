@@ -32,7 +32,7 @@ class Provenance(Part):
     python: str = ""
     """version of the interpreter"""
     platform: str = ""
-    """operating system and processor family"""
+    """operating system and processor family, and the GPU where one was used"""
     device: str = "cpu"
     """what it was computed on: cpu, cuda or mps"""
     command: str = ""

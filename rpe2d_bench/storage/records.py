@@ -16,7 +16,7 @@ import sys
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from datetime import UTC, datetime
-from functools import lru_cache
+from functools import cache, lru_cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any, Literal
@@ -25,6 +25,7 @@ from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from rpe2d_bench.errors import UserError
 from rpe2d_bench.storage import record_lines, records_v1
+from rpe2d_bench.storage.machine import gpu_name
 from rpe2d_bench.storage.record_parts import (
     Artifacts,
     MeasurementDetails,
@@ -45,6 +46,7 @@ LOG = logging.getLogger("rpe2d_bench.storage.records")
 RECORDS_FILE = "records.jsonl"
 PACKAGES = ("rpe2d-bench", "torch", "numpy", "ray", "mlflow", "clean-fid")
 # The dirty flag looks at what can change a number, not at documents.
+ROOT = Path(__file__).resolve().parents[2]
 CODE = ("rpe2d_bench", "baselines", "experiments", "pyproject.toml")
 
 
@@ -222,9 +224,9 @@ def latest_run(records: Iterable[Record], experiment: str | None = None) -> str 
     return max(chosen, key=lambda record: record.created).run if chosen else None
 
 
-@lru_cache(maxsize=1)
-def _commit() -> tuple[str | None, bool]:
-    root = Path(__file__).resolve().parent.parent
+@cache
+def commit_of(root: Path) -> tuple[str | None, bool]:
+    """The commit that a repository stands at, and whether code or experiments differ from it; None without one."""
 
     def git(*arguments: str) -> str:
         return subprocess.run(["git", "-C", str(root), *arguments], capture_output=True, text=True, check=True).stdout
@@ -238,7 +240,7 @@ def _commit() -> tuple[str | None, bool]:
 
 def provenance(device: str = "cpu") -> Provenance:
     """The provenance of a result made now, by this process."""
-    commit, dirty = _commit()
+    commit, dirty = commit_of(ROOT)
     installed = {}
     for package in PACKAGES:
         try:
@@ -250,7 +252,7 @@ def provenance(device: str = "cpu") -> Provenance:
         dirty=dirty,
         packages=installed,
         python=platform.python_version(),
-        platform=f"{platform.system()} {platform.machine()}",
+        platform=", ".join([f"{platform.system()} {platform.machine()}", *([gpu_name()] if device == "cuda" else [])]),
         device=device,
         command=" ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
     )
