@@ -57,7 +57,7 @@ class Record(BaseModel):
 
     schema_version: Literal[2] = 2
     """of this format; lines of version 1 are read as well"""
-    stage: Literal["train", "measure", "denoise", "floor", "reconstruction"]
+    stage: Literal["train", "measure", "denoise", "floor", "reconstruction", "enlarged", "noise"]
     """train: one trained model; measure: a method at a test resolution, by its samples; denoise: by what it makes of
     noised real images; floor: real against real images; reconstruction: what an autoencoder leaves of real images"""
     status: Literal["ok", "failed"] = "ok"
