@@ -75,7 +75,7 @@ def measure(batch: int, repeats: int, device: str) -> list[dict[str, Any]]:
                 bias = encoding(ctx).bias
                 seconds = seconds_of(partial(forward, model, x, labels, encoding, ctx), repeats, device)
             plain = plain or seconds
-            inside = bias is not None and kernel_takes(bias, x.device)
+            inside = None if bias is None else kernel_takes(bias, x.device)
             row = {
                 "bias": label,
                 "tokens": grid.tokens,
@@ -100,7 +100,7 @@ def main() -> None:
     print(f"DiT-B/2, batch {arguments.batch}, {arguments.device} ({machine}), torch {torch.__version__}, one thread")
     print(f"{'bias':28}{'tokens':>7}{'ms':>10}{'x plain':>9}  where")
     for row in rows:
-        where = "in the kernel" if row["kernel"] else "laid out"
+        where = {None: "no bias", True: "in the kernel", False: "laid out"}[row["kernel"]]
         print(f"{row['bias']:28}{row['tokens']:7d}{row['ms']:10.1f}{row['ratio']:9.2f}  {where}")
     if arguments.out is not None:
         result = {"model": "DiT-B/2", "machine": machine, "torch": torch.__version__, **vars(arguments), "rows": rows}

@@ -22,7 +22,7 @@ from rpe2d_bench.metrics.denoising_error import TIMES
 from rpe2d_bench.plan.cost import estimate
 from rpe2d_bench.plan.expand import Plan, make_plan
 from rpe2d_bench.plan.pace import Pace
-from rpe2d_bench.report.denoising import by_time, wins_by_time
+from rpe2d_bench.report.sections.denoising import by_time, wins_by_time
 from rpe2d_bench.resolve.load import load_experiment
 from rpe2d_bench.runner import run
 from rpe2d_bench.sampling.loop import noise
@@ -130,7 +130,7 @@ def test_seeds_and_methods_see_the_same_and_no_other_stage_notices(tiny: Path) -
     assert other.key != stages[0].key
 
 
-def test_a_rule_that_depends_on_time_is_told_apart_by_its_times(tiny: Path) -> None:
+def test_a_rule_that_depends_on_time_has_an_address_of_its_own(tiny: Path) -> None:
     """At the sampler's steps of one experiment two rules may agree where they differ at the metric's times."""
     plan = planned(tiny, *ONLY, "methods.dype={model: rope, frequencies: {kind: dype_ntk}}")
     assert stage_of(plan, "dype", (24, 24)).key != stage_of(plan, "ntk", (24, 24)).key

@@ -11,7 +11,9 @@ import pytest
 import typer.main
 from documents import ROOT, anchors, bench_commands, blocks, links, named_files, shell_lines, words
 
-from rpe2d_bench import cli, data
+from rpe2d_bench import cli
+from rpe2d_bench.data.glyphs.dataset import GlyphOptions
+from rpe2d_bench.data.image_folder.dataset import ImageFolderOptions
 from rpe2d_bench.errors import UserError
 from rpe2d_bench.resolve.load import load_experiment
 
@@ -88,8 +90,8 @@ def test_make_targets_and_modules_exist(document: Path) -> None:
 def test_experiments_in_documents_are_valid(document: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "photographs").mkdir()
-    glyphs = data.build({"name": "glyphs"})
-    monkeypatch.setattr(data, "build", lambda spec: glyphs)  # the reader's photographs are not here
+    # The reader's photographs are not here
+    monkeypatch.setattr(ImageFolderOptions, "build", lambda self: GlyphOptions().build())
     for block in blocks(document, "yaml"):
         if "schema_version" in block.text:
             (tmp_path / "experiment.yaml").write_text(block.text)

@@ -13,6 +13,7 @@ from rpe2d_bench.plan.calibration import between, pace_of
 from rpe2d_bench.plan.cost import END, END_OF_CELL, START, estimate, missing_stages, tasks_of
 from rpe2d_bench.plan.expand import Plan, make_plan
 from rpe2d_bench.plan.pace import Pace, Task, pass_name, render_name, seconds_of, step_name, wall_seconds
+from rpe2d_bench.resolution import Resolution
 from rpe2d_bench.resolve.load import load_experiment
 from rpe2d_bench.stages import SampleStage, TrainStage
 from rpe2d_bench.storage.files import write_json
@@ -46,7 +47,10 @@ def test_seconds_are_steps_and_evaluations_times_the_pace(plan: Plan) -> None:
 def test_a_measurement_counts_its_own_work_only(plan: Plan) -> None:
     measure = plan.trials[0].cells[0].measure
     slow = Pace(
-        seconds={pass_name(plan.trials[0].stage, 16, "float32"): 100.0, render_name(measure.reference, (16, 16)): 9.0}
+        seconds={
+            pass_name(plan.trials[0].stage, 16, "float32"): 100.0,
+            render_name(measure.reference, Resolution(16, 16)): 9.0,
+        }
     )
     assert seconds_of(measure, slow) == seconds_of(measure, Pace())
     assert seconds_of(measure.generated, slow) > 1000
@@ -90,7 +94,7 @@ def test_a_pace_is_measured_once(plan: Plan, tmp_path: Path, monkeypatch: pytest
 def test_images_that_are_not_here_are_no_obstacle(plan: Plan, tmp_path: Path) -> None:
     absent = dataclasses.replace(trainings(plan)[0], revision=ABSENT)
     found = pace_of([absent], plan.experiment.resources, Store(tmp_path))
-    assert render_name(absent, (16, 16)) not in found.seconds
+    assert render_name(absent, Resolution(16, 16)) not in found.seconds
     assert seconds_of(absent, found) > 0
 
 

@@ -15,6 +15,7 @@ from rpe2d_bench import data, encodings, metrics
 from rpe2d_bench.config import experiment as config
 from rpe2d_bench.errors import UserError
 from rpe2d_bench.reference import json_schema
+from rpe2d_bench.reference.__main__ import write
 from rpe2d_bench.reference.experiment_page import page
 from rpe2d_bench.resolve.load import load_experiment
 
@@ -34,13 +35,13 @@ def validator(made: dict[str, Any]) -> Draft202012Validator:
 
 
 def test_the_generated_files_are_current(made: dict[str, Any]) -> None:
-    advice = "run: python -m rpe2d_bench.reference.json_schema docs"
+    advice = "run: python -m rpe2d_bench.reference docs"
     assert (ROOT / "docs" / json_schema.SCHEMA_FILE).read_text() == json_schema.text(), advice
     assert (ROOT / "docs" / json_schema.PAGE_FILE).read_text() == page(), advice
 
 
 def test_writing_makes_both(tmp_path: Path, made: dict[str, Any]) -> None:
-    json_schema.write(tmp_path / "docs")
+    write(tmp_path / "docs")
     assert json.loads((tmp_path / "docs" / json_schema.SCHEMA_FILE).read_text()) == json.loads(json.dumps(made))
     assert (tmp_path / "docs" / json_schema.PAGE_FILE).read_text().startswith("# The experiment file")
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from rpe2d_bench.analysis.statistics import SEEDS_FOR_A_CLAIM
 from rpe2d_bench.analysis.vocabulary import Metric
 from rpe2d_bench.storage.records import Resolution
 
@@ -26,7 +25,7 @@ class Judgement:
     """One method against another at one size, by every metric of the set that both have."""
 
     words: tuple[tuple[Metric, Word], ...]
-    claim: bool  # five or more seeds in each of them
+    claim: bool  # of trainings in general, in each of them: statistics.Gap.claim
 
     @property
     def overall(self) -> Overall:
@@ -51,7 +50,7 @@ def judged_by(results: Results) -> list[Metric]:
     """The metrics of the set that were measured, and the main one."""
     found = [m for name in SET for m in results.metrics if _kind(m) == name and m.better is not None]
     main = results.main_metric
-    return found if main is None or main in found else [main, *found]
+    return found if main is None or main in found or main.better is None else [main, *found]
 
 
 def judge(results: Results, method: str, other: str, train: Resolution, test: Resolution) -> Judgement | None:
@@ -59,17 +58,17 @@ def judge(results: Results, method: str, other: str, train: Resolution, test: Re
     if (train, test) in results.refusals:
         return None
     words: list[tuple[Metric, Word]] = []
-    seeds = []
+    claim = True
     for metric in judged_by(results):
         gap = results.difference(method, other, train, test, metric)
         if gap is None:
             continue
-        seeds.append(gap.n if gap.basis == "seeds" else 0)
+        claim = claim and gap.claim
         if gap.separated:
             words.append((metric, "better" if (gap.mean < 0) == (metric.better == "lower") else "worse"))
         else:
             words.append((metric, "level" if gap.level else "not separated"))
-    return Judgement(tuple(words), min(seeds) >= SEEDS_FOR_A_CLAIM) if words else None
+    return Judgement(tuple(words), claim) if words else None
 
 
 def _kind(metric: Metric) -> str:

@@ -75,13 +75,12 @@ class Gap:
         """
         if not self.separated:
             return "not separated"
-        claim = self.n >= SEEDS_FOR_A_CLAIM and self.basis == "seeds" and self.stated
-        return "significant" if claim else "a lead"
+        return "significant" if self.claim else "a lead"
 
     @property
-    def words(self) -> str:
-        """The verdict, and 'level' where equivalence was shown."""
-        return "level" if self.level and not self.separated else self.verdict
+    def claim(self) -> bool:
+        """Whether what it says may be said of trainings in general."""
+        return self.n >= SEEDS_FOR_A_CLAIM and self.basis == "seeds" and self.stated
 
     @property
     def shown(self) -> Estimate:

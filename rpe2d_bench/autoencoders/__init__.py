@@ -14,16 +14,27 @@ from rpe2d_bench.autoencoders.coding import decoded, encoded
 from rpe2d_bench.autoencoders.diffusers_kl import DiffusersOptions
 from rpe2d_bench.autoencoders.interface import Autoencoder, AutoencoderOptions, InBfloat16, LatentSpace
 from rpe2d_bench.autoencoders.taef2 import Taef2Options
-from rpe2d_bench.config.options import parse_options
-from rpe2d_bench.errors import UserError, unknown
+from rpe2d_bench.config.entry_points import Table, no_options
+from rpe2d_bench.config.options import named, parse_options
+from rpe2d_bench.errors import UserError
 
-AUTOENCODERS: dict[str, type[AutoencoderOptions]] = {"diffusers": DiffusersOptions, "taef2": Taef2Options}
+AUTOENCODERS: Table[type[AutoencoderOptions]] = Table(
+    "rpe2d_bench.autoencoders",
+    "AUTOENCODERS",
+    "autoencoder",
+    {
+        "diffusers": DiffusersOptions,
+        "taef2": Taef2Options,
+    },
+    no_options("check", "describe", "load"),
+)
 
 __all__ = [
     "AUTOENCODERS",
     "Autoencoder",
     "AutoencoderOptions",
     "LatentSpace",
+    "computed_in",
     "decoded",
     "describe",
     "encoded",
@@ -34,38 +45,39 @@ __all__ = [
 
 def validate(spec: Mapping[str, Any]) -> AutoencoderOptions:
     """The checked options of `autoencoder: {kind: ..., ...}`; UserError names what is wrong."""
-    if "kind" not in spec:
-        raise UserError(f"autoencoder needs a kind, one of: {', '.join(sorted(AUTOENCODERS))}")
-    if spec["kind"] not in AUTOENCODERS:
-        raise unknown("autoencoder", str(spec["kind"]), AUTOENCODERS)
-    options = {key: value for key, value in spec.items() if key != "kind"}
-    kind = AUTOENCODERS[spec["kind"]]
-    checked: AutoencoderOptions = parse_options(kind, options, "autoencoder", f"autoencoder {spec['kind']}")
+    kind, options = named(AUTOENCODERS, spec, "autoencoder")
+    checked = parse_options(kind, options, "autoencoder", f"autoencoder {spec['kind']!r}")
     checked.check()
     return checked
 
 
-def describe(spec: Mapping[str, Any]) -> LatentSpace:
+def describe(options: AutoencoderOptions) -> LatentSpace:
     """Size of its latents and a hash of its weights; loads no network. What bfloat16 makes is another space."""
-    space = validate(spec).describe(dict(spec))
-    if space.present and spec.get("precision") == "bf16":
+    space = options.describe()
+    if space.present and _precision(options) == "bf16":
         return dataclasses.replace(space, revision=f"{space.revision}-bf16")
     return space
 
 
-def takes_precision(spec: Mapping[str, Any]) -> bool:
+def takes_precision(options: AutoencoderOptions) -> bool:
     """Whether an autoencoder leaves its arithmetic to this machine: it has the option, and the file does not decide."""
-    known = {field.name for field in dataclasses.fields(AUTOENCODERS[spec["kind"]])}  # type: ignore[arg-type]
-    return "precision" in known and spec.get("precision", "auto") == "auto"
+    return _precision(options) == "auto"
+
+
+def computed_in(space: LatentSpace, precision: str) -> LatentSpace:
+    """The same autoencoder in an arithmetic."""
+    return describe(dataclasses.replace(space.options, precision=precision))  # type: ignore[type-var]
 
 
 def load(space: LatentSpace, device: str = "cpu") -> Autoencoder:
     """The network, ready to encode and decode. Raises UserError where its files are not those that were described."""
-    options = validate(space.spec)
-    if not space.present or describe(space.spec).revision != space.revision:
+    if not space.present or describe(space.options).revision != space.revision:
         raise UserError(
-            f"autoencoder.path: {space.spec['path']} does not hold the weights that this run was planned with; "
-            "give the path of the same files"
+            f"{space.place} does not hold the weights that this run was planned with; give the path of the same files"
         )
-    network = options.load(device)
-    return InBfloat16(network, device) if space.spec.get("precision") == "bf16" else network
+    network = space.options.load(device)
+    return InBfloat16(network, device) if _precision(space.options) == "bf16" else network
+
+
+def _precision(options: AutoencoderOptions) -> str | None:
+    return getattr(options, "precision", None)

@@ -17,6 +17,9 @@ from rpe2d_bench.storage.files import sha256_of_unchanged
 
 VERSION = 1
 CONFIG = "config.json"
+# Of encoder and decoder per pixel, counted with torch's FlopCounterMode: the AutoencoderKL of Stable Diffusion
+# (128, 256, 512, 512 channels), which any other of its kind is taken for
+FLOPS = (4.2e6, 9.5e6)
 WEIGHTS = ("diffusion_pytorch_model.safetensors", "diffusion_pytorch_model.bin")
 
 
@@ -43,12 +46,12 @@ class DiffusersOptions:
                 "(to plan without it, give autoencoder.downsampling and autoencoder.channels)"
             )
 
-    def describe(self, spec: dict[str, Any]) -> LatentSpace:
+    def describe(self) -> LatentSpace:
         folder = Path(self.path)
         if not (folder / CONFIG).is_file():
             assert self.downsampling is not None  # check() sees to it
             assert self.channels is not None
-            return LatentSpace(spec, f"diffusers-{ABSENT}", self.downsampling, self.channels, self.windows)
+            return self._space(ABSENT, self.downsampling, self.channels)
         config = self._config()
         downsampling, channels = 2 ** (len(config["block_out_channels"]) - 1), int(config["latent_channels"])
         for name, found, expected in (
@@ -63,7 +66,7 @@ class DiffusersOptions:
         about = {name: value for name, value in config.items() if not name.startswith("_")}
         about |= {"weights": sha256_of_unchanged(weights), "posterior": self.posterior}
         digest = hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()[:16]
-        return LatentSpace(spec, f"diffusers-v{VERSION}-{digest}", downsampling, channels, self.windows)
+        return self._space(f"v{VERSION}-{digest}", downsampling, channels)
 
     def load(self, device: str) -> DiffusersAutoencoder:
         try:
@@ -84,6 +87,10 @@ class DiffusersOptions:
             reason = str(error).strip().splitlines()[0]
             raise UserError(f"autoencoder.path: {self.path} cannot be read as an AutoencoderKL ({reason})") from None
         return DiffusersAutoencoder(network, device, sample=self.posterior == "sample")
+
+    def _space(self, revision: str, downsampling: int, channels: int) -> LatentSpace:
+        sampled = self.posterior == "sample"
+        return LatentSpace(self, f"diffusers-{revision}", downsampling, channels, self.windows, FLOPS, sampled)
 
     def _config(self) -> dict[str, Any]:
         try:

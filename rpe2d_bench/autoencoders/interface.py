@@ -6,7 +6,7 @@ Shape suffixes: B batch, C channels (3 of images), L channels of latents, Y X pi
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -18,11 +18,24 @@ ABSENT = "absent"
 class LatentSpace:
     """Where a model trains when it does not train on pixels."""
 
-    spec: dict[str, Any]  # autoencoder: as written
+    options: AutoencoderOptions  # checked
     revision: str  # kind, version and a hash of the weights; `absent` where the files are not there yet
     downsampling: int  # pixels of a side per cell
     channels: int  # L, what the model sees
     windows: int  # random crops of a training image that are encoded and kept
+    flops: tuple[float, float]  # of encoding and of decoding, per pixel
+    sampled: bool = False  # encode gives mean and deviation, which training draws from
+
+    @property
+    def stored(self) -> int:
+        """Channels that encode gives."""
+        return 2 * self.channels if self.sampled else self.channels
+
+    @property
+    def place(self) -> str:
+        """Where it comes from, for messages."""
+        path = getattr(self.options, "path", None)
+        return f"autoencoder ({type(self.options).__name__})" if path is None else f"autoencoder.path: {path}"
 
     @property
     def present(self) -> bool:
@@ -63,11 +76,15 @@ class InBfloat16:
 
 @runtime_checkable
 class AutoencoderOptions(Protocol):
-    """A frozen dataclass whose fields are the options in YAML."""
+    """A frozen dataclass whose fields are the options in YAML.
+
+    A field `precision` with the values auto, float32 and bf16 leaves the arithmetic to this package.
+    """
 
     def check(self) -> None:
         """Raises UserError for what cannot work."""
 
-    def describe(self, spec: dict[str, Any]) -> LatentSpace: ...
+    def describe(self) -> LatentSpace:
+        """The size of its latents, and a hash of its weights; loads no network."""
 
     def load(self, device: str) -> Autoencoder: ...

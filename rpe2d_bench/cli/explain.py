@@ -178,9 +178,7 @@ def _experiment(path: Path) -> Explanation:
 def _settings(loaded: Experiment) -> dict[str, str]:
     from rpe2d_bench.sampling.schedule import in_words, schedules, warnings
 
-    sizes = "; ".join(
-        f"{_size(pair.train)} -> {', '.join(_size(test) for test in pair.test)}" for pair in loaded.resolutions
-    )
+    sizes = "; ".join(f"{pair.train} -> {', '.join(map(str, pair.test))}" for pair in loaded.resolutions)
     realised = schedules(loaded)
     return {
         "data": str(loaded.data.get("name")),
@@ -250,11 +248,6 @@ def _run(run: str, store: Path) -> Explanation:
         "command": newest.provenance.command,
     }  # fmt: skip
     return Explanation("run", run, f"a run of {newest.experiment} in {store}", facts)
-
-
-def _size(resolution: tuple[int, int]) -> str:
-    height, width = resolution
-    return str(height) if height == width else f"{height}x{width}"
 
 
 def _fixed(explanation: Explanation) -> Explain:

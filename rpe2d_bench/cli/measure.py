@@ -27,9 +27,9 @@ def measure(
 ) -> None:
     """Measure anybody's images against real ones."""
     from rpe2d_bench.cli.measuring import Request, measure_files
-    from rpe2d_bench.cli.sampling import parse_resolution
+    from rpe2d_bench.resolution import Resolution
 
-    train = None if train_resolution is None else parse_resolution(train_resolution)
+    train = None if train_resolution is None else Resolution.parse(train_resolution)
     names = [name.strip() for name in metrics.split(",")]
     request = Request(samples, reference, names, features, weights, judge, train, training, count, seed, device)
     measure_files(request, as_json)

@@ -31,7 +31,7 @@ def plan(
         if sys.stderr.isatty():
             typer.echo(sentence, err=True)
 
-    made = make_plan(chosen, tuple(overrides), Precisions(Store(store), chosen.resources, say))
+    made = make_plan(chosen, tuple(overrides), Precisions(Store(store), chosen.experiment.resources, say))
     if as_json:
         typer.echo(json.dumps(plan_view.as_dict(made, Store(store), searching), indent=1))
     else:

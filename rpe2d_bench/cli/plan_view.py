@@ -9,10 +9,10 @@ from rich.console import Console
 
 from rpe2d_bench.cli.live_display import duration
 from rpe2d_bench.cli.plan_table import PlanTable
-from rpe2d_bench.config.experiment import Experiment
 from rpe2d_bench.plan.cost import Cost, estimate, in_bytes, in_flops
 from rpe2d_bench.plan.expand import Plan, size
 from rpe2d_bench.plan.precision_notes import notes, warnings
+from rpe2d_bench.resolve.resolve import Resolved
 from rpe2d_bench.sampling.schedule import in_words, schedules
 from rpe2d_bench.sampling.schedule import warnings as in_noise
 from rpe2d_bench.search import Searching
@@ -103,36 +103,29 @@ def show(
         head = f"  {'' if number else 'sampler':14}"
         console.print(head + f"\n{'':16}".join(lines), highlight=False, markup=False, soft_wrap=True)
     console.print(f"  rest          {_words(cost)}", highlight=False, soft_wrap=True)
-    for line in (*warnings(plan.choices), *in_noise(realised), *coinciding(plan.experiment)):
+    for line in (*warnings(plan.choices), *in_noise(realised), *coinciding(plan.resolved)):
         console.print(f"  note          {line}", highlight=False, markup=False, soft_wrap=True)
     if not brief:
         console.print()
         console.print(PlanTable(plan, store))
 
 
-def coinciding(experiment: Experiment) -> list[str]:
+def coinciding(resolved: Resolved) -> list[str]:
     """A sentence for every method whose frequencies are those of a plainer rule at some test size."""
-    from rpe2d_bench.encodings import Grid, replaced
+    from rpe2d_bench.encodings import Grid
     from rpe2d_bench.encodings.describe import degenerate
-    from rpe2d_bench.models import preset
 
-    cell = 1
-    if experiment.autoencoder is not None:
-        from rpe2d_bench import autoencoders
-
-        cell = autoencoders.describe(experiment.autoencoder).downsampling
     sizes: dict[str, list[str]] = {}
-    for name, method in experiment.methods.items():
-        if method.frequencies is None:
+    for name, method in resolved.methods.items():
+        if method.entry.frequencies is None:
             continue
-        model = experiment.models[method.model]
-        options = preset(experiment.model_of(method.model).preset)
-        spec, side = replaced(model.encoding, method.replacements), cell * options.patch_size
-        for pair in experiment.resolutions:
-            train = model.resolution or pair.train
+        model = resolved.models[method.entry.model]
+        patch, downsampling = model.options.patch_size, resolved.downsampling
+        for pair in resolved.experiment.resolutions:
+            train_grid = Grid(*(model.entry.resolution or pair.train).tokens(patch, downsampling))
             for test in pair.test:
-                grids = (Grid(test[0] // side, test[1] // side), Grid(train[0] // side, train[1] // side))
-                for text in degenerate(spec, *grids, head_width=options.head_width):
+                grid = Grid(*test.tokens(patch, downsampling))
+                for text in degenerate(method.encoding, grid, train_grid, head_width=model.options.head_width):
                     sizes.setdefault(f"{name}: {text}", []).append(size(test))
     return [f"{text}; at {', '.join(dict.fromkeys(where))}" for text, where in sizes.items()]
 

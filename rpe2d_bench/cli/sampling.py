@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -9,8 +10,9 @@ from rich.console import Console
 
 from rpe2d_bench.config.experiment import Pair
 from rpe2d_bench.errors import UserError, unknown
-from rpe2d_bench.plan.expand import latent_space, make_plan, size
+from rpe2d_bench.plan.expand import make_plan, size
 from rpe2d_bench.plan.precision import Precisions
+from rpe2d_bench.resolution import Resolution
 from rpe2d_bench.resolve.load import load_experiment
 from rpe2d_bench.search.known import load
 from rpe2d_bench.stages import MeasureStage, SampleStage
@@ -42,14 +44,14 @@ def sample_method(
     if method not in (methods := load_experiment(path, overrides).methods):
         raise unknown("method", method, methods)
     place = Store(store)
-    experiment, searching = load(path, overrides, [method], place)
+    resolved, searching = load(path, overrides, [method], place)
     if searching and not searching.finished:
         raise UserError(f"the search of {path} has not ended in the store {place.root}; run: rpe2d-bench run {path}")
+    experiment = resolved.experiment
     seed = experiment.seeds[0] if seed is None else seed
-    test = parse_resolution(resolution)
-    latents = latent_space(experiment)
-    patch = int(experiment.model_of(experiment.methods[method].model).preset.partition("/")[2])
-    patch *= 1 if latents is None else latents.downsampling
+    test = Resolution.parse(resolution)
+    model = resolved.models[resolved.methods[method].entry.model]
+    patch = model.options.patch_size * resolved.downsampling
     if any(side % patch for side in test):
         raise UserError(f"--resolution {resolution}: every side has to be a multiple of a token's {patch} px")
     pair = experiment.resolutions[0]
@@ -60,7 +62,9 @@ def sample_method(
             "evaluate": experiment.evaluate.model_copy(update={"num_samples": max(count, 2), "metrics": ("fd",)}),
         }
     )
-    trial = make_plan(wanted, overrides, Precisions(place, wanted.resources)).trials[0]
+    trial = make_plan(
+        dataclasses.replace(resolved, experiment=wanted), overrides, Precisions(place, wanted.resources)
+    ).trials[0]
     if not place.has("train", trial.stage.key):
         raise UserError(
             f"{trial.label} of {path} is not trained in the store {place.root}; "
@@ -83,9 +87,15 @@ def sample_method(
     Console().print(f"{len(images)} images of {method} at {size(test)}: {out}", highlight=False, soft_wrap=True)
 
 
-def parse_resolution(text: str) -> tuple[int, int]:
-    """'48' or '32x64', height first, in pixels."""
-    sides = text.lower().split("x")
-    if len(sides) > 2 or not all(side.isdigit() and int(side) > 0 for side in sides):
-        raise UserError(f"a resolution is written 48 or HEIGHTxWIDTH in pixels, for example 32x64; got {text!r}")
-    return int(sides[0]), int(sides[-1])
+def _grid(images: np.ndarray):  # type: ignore[no-untyped-def]
+    """A Pillow image of the images, ten in a row, one pixel apart."""
+    from PIL import Image
+
+    columns = min(10, len(images))
+    rows = -(-len(images) // columns)
+    channels, height, width = images.shape[1:]
+    sheet = np.full((rows * (height + 1) - 1, columns * (width + 1) - 1, channels), 128, np.uint8)
+    for number, image in enumerate(images):
+        y, x = (number // columns) * (height + 1), (number % columns) * (width + 1)
+        sheet[y : y + height, x : x + width] = image.transpose(1, 2, 0)
+    return Image.fromarray(sheet.squeeze(-1) if channels == 1 else sheet)

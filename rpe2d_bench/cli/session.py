@@ -11,6 +11,7 @@ from rpe2d_bench.analysis.verified import verified
 from rpe2d_bench.cli.console import Opening, open_console
 from rpe2d_bench.cli.view import duration
 from rpe2d_bench.config import yaml_file
+from rpe2d_bench.config.header import question
 from rpe2d_bench.errors import UserError, unknown
 from rpe2d_bench.runner import Engine, run
 from rpe2d_bench.storage import records
@@ -20,7 +21,7 @@ from rpe2d_bench.storage.store import Store
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from rpe2d_bench.config.experiment import Experiment
+    from rpe2d_bench.resolve.resolve import Resolved
 
 
 def run_experiment(
@@ -42,18 +43,19 @@ def run_experiment(
         from rpe2d_bench.cli.live_display import Display
         from rpe2d_bench.plan.expand import make_plan
         from rpe2d_bench.plan.precision import Precisions
-        from rpe2d_bench.resolve.load import load_experiment
+        from rpe2d_bench.resolve.load import load
 
-        experiment = load_experiment(path, overrides, only)
+        resolved = load(path, overrides, only)
         searched: dict[str, Any] | None = None
     console, began, place = opening.console, opening.began, Store(store)
-    if experiment.search is not None:
-        experiment, searched = _searched(path, overrides, only, place, engine, console)
+    if resolved.experiment.search is not None:
+        resolved, searched = _searched(path, overrides, only, place, engine, console)
     with opening:
         opening.phase("planning")
         from rpe2d_bench.cli.plan_view import show
 
-        plan = make_plan(experiment, overrides, Precisions(place, experiment.resources, console.print))
+        experiment = resolved.experiment
+        plan = make_plan(resolved, overrides, Precisions(place, experiment.resources, console.print))
         show(plan, place, console, brief=True)
         nothing_missing = not (plan.missing_trainings(place) or plan.missing_measures(place))
     display = Display(plan, place, console, experiment.report.main_metric, began=began)
@@ -74,7 +76,7 @@ def run_experiment(
 
     display.on_first_look(first_look)
     with display:
-        written = yaml_file.read(path).data
+        written = yaml_file.read(path).data | ({"question": asked} if (asked := question(path)) else {})
         found = run(
             plan, place, engine=engine, written=written, listeners=tuple(listeners), searched=searched, watch=display
         )
@@ -85,7 +87,7 @@ def run_experiment(
         page = report.render(found, place.root, reports / experiment.name, compared)
         if tracker:
             display.phase("finishing MLflow's view")
-            tracker.finish(page.parent)
+            tracker.finish(page.parent, report.description(found, compared))
     console.print(report.terminal_table(found, compared))
     failed = sum(record.status == "failed" for record in found)
     if failed:
@@ -98,20 +100,26 @@ def run_experiment(
 
 def _searched(
     path: Path, overrides: tuple[str, ...], only: tuple[str, ...], store: Store, engine: Engine, console: Console
-) -> tuple[Experiment, dict[str, Any]]:
+) -> tuple[Resolved, dict[str, Any]]:
     """The experiment with the values of its search, and how they were chosen."""
     from rpe2d_bench.cli.search_display import SearchDisplay
     from rpe2d_bench.plan.expand import Plan
-    from rpe2d_bench.resolve.load import keep_methods, load_experiment
+    from rpe2d_bench.resolve.load import keep_methods, load
+    from rpe2d_bench.resolve.resolve import resolve
     from rpe2d_bench.runner.search import search
 
-    whole = load_experiment(path, overrides)  # a model is judged by the file's first method on it
+    whole = load(path, overrides)  # a model is judged by the file's first method on it
     display = SearchDisplay(Plan(whole, overrides, (), ()), store, console)
     with display:
         chosen, table = search(
-            whole, store, engine=engine, methods=only, on_record=display.on_notice, begun=display.search_begun
+            whole.experiment,
+            store,
+            engine=engine,
+            methods=only,
+            on_record=display.on_notice,
+            begun=display.search_begun,
         )
-    return keep_methods(chosen, only) if only else chosen, table
+    return resolve(keep_methods(chosen, only) if only else chosen), table
 
 
 def _alone(record: Record) -> Record:

@@ -65,6 +65,7 @@ def _known(
 
 
 def _realised(method: str, grid: str, train_grid: str, t: float, head_width: int, options: list[str]) -> Realised:
+    from rpe2d_bench.encodings import EncodingSpec
     from rpe2d_bench.encodings.describe import describe, parse_grid, spec_of, with_option
 
     spec = spec_of(method)
@@ -73,7 +74,7 @@ def _realised(method: str, grid: str, train_grid: str, t: float, head_width: int
         if not equals:
             raise UserError(f"--set {option}: write KEY=VALUE, for example --set theta=100")
         spec = with_option(spec, key, parse_value(value, f"--set {shown(option)}"))
-    return describe(spec, parse_grid(grid), parse_grid(train_grid), t, head_width)
+    return describe(EncodingSpec.parse(spec), parse_grid(grid), parse_grid(train_grid), t, head_width)
 
 
 def _print(meaning: Explanation, console: Console) -> None:

@@ -10,12 +10,13 @@ from rpe2d_bench.cli.application import ExperimentFile, Overrides, app
 @app.command()
 def validate(experiment: ExperimentFile, overrides: Overrides = []) -> None:  # noqa: B006
     """Check an experiment file without running anything."""
-    from rpe2d_bench.resolve.load import load_experiment
+    from rpe2d_bench.resolve.load import load
 
-    loaded = load_experiment(experiment, overrides)
+    resolved = load(experiment, overrides)
+    loaded = resolved.experiment
     methods, models = len(loaded.methods), len(loaded.models)
     search = f", after a search of {loaded.search.trials} trials an entry" if loaded.search else ""
     typer.echo(f"{experiment}: valid; {methods} methods on {models} models, {len(loaded.seeds)} seeds{search}")
     from rpe2d_bench import data  # torch, which most mistakes need not wait for
 
-    typer.echo(f"data: {data.summary(data.build(loaded.data))}")
+    typer.echo(f"data: {data.summary(resolved.dataset)}")

@@ -27,7 +27,7 @@ def work(
         str | None, typer.Option(metavar="10m", help="Stop at a checkpoint after so many s, m or h.")
     ] = None,
     stages: Annotated[
-        str | None, typer.Option(metavar="NAME,...", help="Only some of train, reference, sample, measure.")
+        str | None, typer.Option(metavar="NAME,...", help="Only some of train, reference, sample, measure, denoise.")
     ] = None,
 ) -> None:
     """Make the stages that nobody else works on, without Ray and MLflow; `run` then only records and reports.

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import is_dataclass
 from functools import cache, cached_property
 from importlib.metadata import entry_points
 from types import ModuleType
@@ -41,14 +42,22 @@ class Table(Mapping[str, T], Generic[T]):
         self.group, self.attribute, self.kind = group, attribute, kind
         self._own, self._complaint, self._shared = own, complaint, shared
 
+    @property
+    def left_out(self) -> list[str]:
+        """A sentence on everything of other packages that cannot be used; the log has them, too."""
+        return self._merged[2]
+
     @cached_property
-    def _merged(self) -> tuple[dict[str, T], dict[str, str]]:
-        """Entries, and why each name that was left out was."""
+    def _merged(self) -> tuple[dict[str, T], dict[str, str], list[str]]:
+        """Entries, why each name that was left out was, and sentences on all that was."""
         entries, refused = dict(self._own), {}
         owner = dict.fromkeys(entries, "rpe2d_bench")
-        for source, module in modules(self.group).items():
+        found, broken = modules(self.group)
+        left_out = list(broken)
+        for source, module in found.items():
             if not self._shared and not hasattr(module, self.attribute):
-                LOG.warning("left out: %s of %s: it has no table %s", source, self.group, self.attribute)
+                left_out.append(f"{source} of {self.group}: it has no table {self.attribute}")
+                LOG.warning("left out: %s", left_out[-1])
             for name, entry in getattr(module, self.attribute, {}).items():
                 if name in owner:
                     entries.pop(name, None)
@@ -59,11 +68,12 @@ class Table(Mapping[str, T], Generic[T]):
                     entries[name], owner[name] = entry, source
                     continue
                 refused[name] = f"{self.kind} {name!r} {problem}"
+                left_out.append(refused[name])
                 LOG.warning("left out: %s", refused[name])
-        return entries, refused
+        return entries, refused, left_out
 
     def __getitem__(self, name: str) -> T:
-        entries, refused = self._merged
+        entries, refused, _ = self._merged
         if name in entries:
             return entries[name]
         raise UserError(refused[name]) if name in refused else unknown(self.kind, str(name), entries)
@@ -78,17 +88,28 @@ class Table(Mapping[str, T], Generic[T]):
         return len(self._merged[0])
 
 
-@cache
-def modules(group: str) -> dict[str, ModuleType]:
-    """The modules under an entry point group, by their import name; one that cannot be imported is logged and left out.
+def no_options(*methods: str) -> Callable[[Any], str | None]:
+    """The complaint about an entry that is no dataclass, whose fields are options, with these methods."""
 
-    Once per process: a module is imported, and complained of, once however many tables it has.
+    def complaint(entry: Any) -> str | None:
+        fits = isinstance(entry, type) and is_dataclass(entry) and all(hasattr(entry, method) for method in methods)
+        return None if fits else f"it is no dataclass with the methods {', '.join(methods)}"
+
+    return complaint
+
+
+@cache
+def modules(group: str) -> tuple[dict[str, ModuleType], tuple[str, ...]]:
+    """The modules under an entry point group, by their import name, and a sentence on each that cannot be imported.
+
+    Once per process: a module is imported, and complained of in the log, once however many tables it has.
     """
-    found = {}
+    found, broken = {}, []
     for point in sorted(entry_points(group=group), key=lambda point: point.name):
         try:
             found[point.value] = point.load()
         except Exception as error:  # whatever a stranger's module does when it is imported
             why = " ".join(str(error).split())
-            LOG.warning("left out: entry point %r of %s: cannot import %r: %s", point.name, group, point.value, why)
-    return found
+            broken.append(f"entry point {point.name!r} of {group}: cannot import {point.value!r}: {why}")
+            LOG.warning("left out: %s", broken[-1])
+    return found, tuple(broken)

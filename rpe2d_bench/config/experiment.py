@@ -13,7 +13,17 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
-from rpe2d_bench.config.values import Crop, Decay, Guidance, Name, Resolution, Seed, Shift, allows_bool, holds_bool
+from rpe2d_bench.config.values import (
+    Crop,
+    Decay,
+    Guidance,
+    Name,
+    Seed,
+    Shift,
+    WrittenSize,
+    allows_bool,
+    holds_bool,
+)
 
 Options = dict[str, Any]  # {kind: ..., option: value}: the schema lives with the table that knows the kind
 
@@ -86,13 +96,13 @@ class Init(_Part):
     """The model that a training starts from, instead of random weights: its averaged weights, a fresh optimizer."""
 
     model: str  # an entry of models, which is trained for this if no method needs it
-    resolution: Resolution | None = None  # that it was trained at; by default the resolution of the entry it starts
+    resolution: WrittenSize | None = None  # that it was trained at; by default the resolution of the entry it starts
 
 
 class Mixed(_Part):
     """A further resolution in training."""
 
-    resolution: Resolution
+    resolution: WrittenSize
     share: float = Field(gt=0, lt=1)  # of the steps
 
 
@@ -125,7 +135,7 @@ class ModelEntry(_Part):
     crops: Options = {"kind": "none"}  # in training
     train: Options = {}  # replaces parts of the recipe; steps: 0 takes the weights of init or checkpoint as they are
     model: Options = {}  # replaces parts of the size
-    resolution: Resolution | None = None  # trained at this one instead of the pair's, as a control
+    resolution: WrittenSize | None = None  # trained at this one instead of the pair's, as a control
     mixed: tuple[Mixed, ...] = ()  # resolutions that take turns with it, a batch each
     init: Init | None = None  # starts from another entry's model
     checkpoint: WeightsPath | None = None  # starts from a file's weights; null takes this entry's steps: 0 away with it
@@ -188,8 +198,8 @@ class MethodEntry(_Part):
 class Pair(_Part):
     """A train resolution and the resolutions it is tested at."""
 
-    train: Resolution
-    test: tuple[Resolution, ...] = Field(min_length=1)
+    train: WrittenSize
+    test: tuple[WrittenSize, ...] = Field(min_length=1)
 
 
 class Evaluate(_Renamed):
@@ -265,7 +275,7 @@ class Search(_Part):
     scheduler: Literal["none", "asha"] = "none"  # asha: trainings whose loss falls behind are stopped; only with Ray
     seed: Seed = 0  # of the values, of the trainings, and of noise that no comparison uses
     num_samples: int = Field(100, gt=1, le=10_000_000)  # images per trial and resolution, and in their reference
-    resolutions: tuple[Resolution, ...] = Field(min_length=1)  # a trial is judged by its mean over these
+    resolutions: tuple[WrittenSize, ...] = Field(min_length=1)  # a trial is judged by its mean over these
     models: Spaces = {}  # options of trained models, such as train.lr; judged by the first method that uses the model
     methods: Spaces = {}  # options of methods, such as frequencies.alpha, on the model as chosen
 

@@ -1,36 +1,77 @@
-"""Options from YAML to a frozen dataclass: unknown names, wrong types and missing values are one sentence each."""
+"""The one way from `{kind: ..., option: value}` to checked objects; whatever is wrong is one sentence that says where.
+
+A place is written with dots, from the part that is read: `encoding.frequencies.theta`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import fields
 from typing import Any, TypeVar, get_type_hints
 
 from pydantic import TypeAdapter, ValidationError
 
 from rpe2d_bench.config.values import allows_bool, holds_bool, holds_infinite, short
-from rpe2d_bench.errors import OptionError, UserError, unknown
+from rpe2d_bench.errors import OptionError, UserError, suggestion, unknown
 
 T = TypeVar("T")
+Written = Mapping[str, Any]
 
 
-def parse_options(kind: type[T], options: Mapping[str, Any], place: str, what: str) -> T:
-    """An instance of the dataclass; UserError names the option as place.option and what it belongs to."""
-    known = [field.name for field in fields(kind)]  # type: ignore[arg-type]
-    for key in options:
-        if key not in known:
-            raise unknown(f"option of {what}", str(key), known)
-    hints = get_type_hints(kind)
-    for key, value in options.items():
-        if holds_infinite(value) or (holds_bool(value) and not allows_bool(hints[key])):
-            wanted = "must be finite" if holds_infinite(value) else "true and false are no value here"
-            raise OptionError(f"{place}.{key}: {wanted}, not {short(value)}", (key,))
+def named(table: Mapping[str, T], written: Written, place: str, key: str = "kind") -> tuple[T, dict[str, Any]]:
+    """The entry of a table that a mapping names with its key, and the mapping's options."""
+    if not isinstance(written, Mapping) or not isinstance(written.get(key), str):
+        raise UserError(
+            f"{place} is a mapping with a {key}, one of {', '.join(sorted(table))}, for example "
+            f"{{{key}: {next(iter(table))}}}; got {short(written)}"
+        )
     try:
-        return TypeAdapter(kind).validate_python(dict(options))
+        entry = table[written[key]]
+    except KeyError:
+        raise unknown(f"{key} of {place}", written[key], table) from None
+    except UserError as error:
+        raise UserError(f"{place}: {error}") from None
+    return entry, {name: value for name, value in written.items() if name != key}
+
+
+def parse_options(kind: type[T], options: Written, place: str, what: str) -> T:
+    """An instance of the dataclass whose fields are the options; `what` has them."""
+    reject_unknown(options, [field.name for field in fields(kind) if field.init], what)  # type: ignore[arg-type]
+    hints = get_type_hints(kind, include_extras=True)
+    for name, value in options.items():
+        require_sensible(hints[name], value, f"{place}.{name}")
+    return checked(TypeAdapter(kind), dict(options), place)
+
+
+def reject_unknown(options: Iterable[str], known: list[str], what: str) -> None:
+    """Raises UserError for the first option that is not known."""
+    for name in options:
+        if name not in known:
+            hint = suggestion(str(name), known) or (f"; options: {', '.join(known)}" if known else "; it takes none")
+            raise UserError(f"{what} has no option {name!r}{hint}")
+
+
+def parse_value(annotation: Any, value: Any, place: str) -> Any:
+    """A value as its annotation wants it."""
+    require_sensible(annotation, value, place)
+    return checked(TypeAdapter(annotation), value, place)
+
+
+def checked(adapter: TypeAdapter[T], value: Any, place: str) -> T:
+    """A value as pydantic makes it of what was written; OptionError for the first thing that is wrong."""
+    try:
+        return adapter.validate_python(value)
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in (place, *first["loc"]))
-        if first["type"] == "missing":
-            raise UserError(f"{where} is required by {what}") from None
-        place_below = tuple(str(part) for part in first["loc"])
-        raise OptionError(f"{where}: {first['msg']}, not {short(first['input'])}", place_below) from None
+        problem = error.errors()[0]
+        parts = [*place.split("."), *(str(part) for part in problem["loc"])]
+        message = f"{problem['msg'][0].lower()}{problem['msg'][1:]}, got {short(problem['input'])}"
+        text = " is missing" if problem["type"] == "missing" else f": {message}"
+        raise OptionError(".".join(parts) + text, tuple(parts[1:])) from None
+
+
+def require_sensible(annotation: Any, value: Any, place: str) -> None:
+    """Raises OptionError for a truth value where numbers belong, and for a number that is not finite."""
+    if holds_bool(value) and not allows_bool(annotation):
+        raise OptionError(f"{place}: true and false are no value here", tuple(place.split(".")[1:]))
+    if holds_infinite(value):
+        raise OptionError(f"{place}: must be finite, got {short(value)}", tuple(place.split(".")[1:]))

@@ -9,9 +9,11 @@ from __future__ import annotations
 import math
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field, GetPydanticSchema
+from pydantic_core import core_schema
 
 from rpe2d_bench.config.printable import shown, unprintable
+from rpe2d_bench.resolution import Resolution
 
 
 def square(value: Any) -> Any:
@@ -67,5 +69,13 @@ Guidance = Annotated[float, Field(ge=0, le=1000)]
 Name = Annotated[str, AfterValidator(name)]  # of a model or a method
 Crop = Annotated[float, Field(ge=-10, le=10)]  # log2 of a zoom, or a share of the frame
 Decay = Annotated[float, Field(ge=0, lt=1)]
-Resolution = Annotated[tuple[Side, Side], BeforeValidator(square)]  # height, width; a single number is a square
+WrittenSize = Annotated[  # [height, width]; a single number is a square
+    Resolution,
+    GetPydanticSchema(
+        lambda _, handler: core_schema.no_info_after_validator_function(
+            lambda sides: Resolution(*sides), handler(tuple[Side, Side])
+        )
+    ),
+    BeforeValidator(square),
+]
 Shift = Annotated[float | Literal["sqrt_tokens"], BeforeValidator(shift)]

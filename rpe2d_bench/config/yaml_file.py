@@ -9,6 +9,7 @@ Longer than other files, because lines, overrides and bounds are kept by the sam
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -97,6 +98,17 @@ class Document:
         else:
             target[last] = value
         self.overrides.append(assignment)
+
+
+@contextmanager
+def at(document: Document | None, *location: str | int) -> Iterator[None]:
+    """Gives file and line to whatever is found wrong inside, where there is a document."""
+    try:
+        yield
+    except UserError as error:
+        if document is None:
+            raise
+        raise document.error((*location, *getattr(error, "place", ())), str(error)) from None
 
 
 def _step(target: Any, part: str) -> Any:

@@ -5,18 +5,24 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from rpe2d_bench.config.options import parse_options
+from rpe2d_bench.config.entry_points import Table, no_options
+from rpe2d_bench.config.options import named, parse_options
 from rpe2d_bench.data.emoji.dataset import EmojiOptions
 from rpe2d_bench.data.glyphs.dataset import GlyphOptions
 from rpe2d_bench.data.image_folder.dataset import ImageFolderOptions
 from rpe2d_bench.data.interface import SPLITS, Dataset, DatasetOptions, Resolution, Split
-from rpe2d_bench.errors import UserError, unknown
 
-DATASETS: dict[str, type[DatasetOptions]] = {
-    "emoji": EmojiOptions,
-    "glyphs": GlyphOptions,
-    "image_folder": ImageFolderOptions,
-}
+DATASETS: Table[type[DatasetOptions]] = Table(
+    "rpe2d_bench.datasets",
+    "DATASETS",
+    "data set",
+    {
+        "emoji": EmojiOptions,
+        "glyphs": GlyphOptions,
+        "image_folder": ImageFolderOptions,
+    },
+    no_options("check", "build"),
+)
 
 __all__ = [
     "DATASETS",
@@ -27,6 +33,7 @@ __all__ = [
     "Split",
     "build",
     "conversions",
+    "name_of",
     "summary",
     "validate",
 ]
@@ -34,12 +41,8 @@ __all__ = [
 
 def validate(spec: Mapping[str, Any]) -> DatasetOptions:
     """The checked options of `data: {name: ..., ...}`; UserError names what is wrong and what is close to it."""
-    if "name" not in spec:
-        raise UserError(f"data needs a name, one of: {', '.join(sorted(DATASETS))}")
-    if spec["name"] not in DATASETS:
-        raise unknown("data set", str(spec["name"]), DATASETS)
-    options = {key: value for key, value in spec.items() if key != "name"}
-    checked = parse_options(DATASETS[spec["name"]], options, "data", f"data set {spec['name']}")
+    kind, options = named(DATASETS, spec, "data", "name")
+    checked = parse_options(kind, options, "data", f"data set {spec['name']!r}")
     checked.check()
     return checked
 
@@ -47,6 +50,11 @@ def validate(spec: Mapping[str, Any]) -> DatasetOptions:
 def build(spec: Mapping[str, Any]) -> Dataset:
     """The data set that `data: {name: ..., ...}` describes."""
     return validate(spec).build()
+
+
+def name_of(options: DatasetOptions) -> str:
+    """The name of a data set by its options."""
+    return next(name for name, kind in DATASETS.items() if kind is type(options))
 
 
 def summary(dataset: Dataset) -> str:

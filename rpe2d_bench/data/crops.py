@@ -9,6 +9,7 @@ Shape suffixes: B batch.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
@@ -16,8 +17,8 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor
 
-from rpe2d_bench.config.options import parse_options
-from rpe2d_bench.errors import UserError, unknown
+from rpe2d_bench.config.options import named, parse_options
+from rpe2d_bench.errors import UserError
 
 DRAWS = 4  # uniform numbers that a crop takes
 
@@ -67,12 +68,15 @@ CROPS: dict[str, type[NoCrops] | type[ResizeAndCrop]] = {kind.kind: kind for kin
 def build_crops(spec: Mapping[str, Any] | None) -> CropOptions:
     """The checked options of `crops: {kind: ..., ...}`; None is `kind: none`."""
     spec = {"kind": "none"} if spec is None else spec
-    if spec.get("kind") not in CROPS:
-        raise unknown("kind of crops", str(spec.get("kind")), CROPS)
-    options = {key: value for key, value in spec.items() if key != "kind"}
-    checked: CropOptions = parse_options(CROPS[spec["kind"]], options, "crops", f"crops {spec['kind']}")
+    kind, options = named(CROPS, spec, "crops")
+    checked = parse_options(kind, options, "crops", f"crops {spec['kind']!r}")
     checked.check()
     return checked
+
+
+def canonical(crops: CropOptions) -> dict[str, Any]:
+    """The mapping with every default written out, as content keys and records have it."""
+    return {"kind": crops.kind, **dataclasses.asdict(crops)}
 
 
 def window(crop_B3: Tensor, axis: int, pixels: int) -> tuple[Tensor, Tensor]:

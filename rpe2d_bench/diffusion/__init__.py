@@ -2,7 +2,7 @@
 
 from rpe2d_bench.diffusion.objectives import Objective, Prediction, clean_image, draw_times, noised
 from rpe2d_bench.diffusion.paths import PATHS, Path, path
-from rpe2d_bench.diffusion.samplers import SAMPLERS, evaluations, guided, sampler, steps_from, times
+from rpe2d_bench.diffusion.samplers import SAMPLERS, Solver, guided, steps_from, times
 
 __all__ = [
     "PATHS",
@@ -10,13 +10,12 @@ __all__ = [
     "Objective",
     "Path",
     "Prediction",
+    "Solver",
     "clean_image",
     "draw_times",
-    "evaluations",
     "guided",
     "noised",
     "path",
-    "sampler",
     "steps_from",
     "times",
 ]

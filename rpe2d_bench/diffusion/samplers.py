@@ -7,13 +7,14 @@ and yields x after each step, so any of them is a drop-in for another.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from itertools import pairwise
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from rpe2d_bench.errors import unknown
+from rpe2d_bench.config.entry_points import Table
 
 Velocity = Callable[[Tensor, float], Tensor]
 
@@ -62,19 +63,28 @@ def adams_bashforth(velocity: Velocity, x: Tensor, ts: list[float]) -> Iterator[
         yield x
 
 
-SAMPLERS = {"euler": euler, "heun": heun, "adams_bashforth": adams_bashforth}
+@dataclass(frozen=True)
+class Solver:
+    """A sampler as the table has it: what integrates, and what that costs."""
+
+    integrate: Callable[[Velocity, Tensor, list[float]], Iterator[Tensor]]
+    evaluations: Callable[[int], int] = lambda num_steps: num_steps  # of the model, without guidance, by steps
+
+    def __call__(self, velocity: Velocity, x: Tensor, ts: list[float]) -> Iterator[Tensor]:
+        return self.integrate(velocity, x, ts)
 
 
-def sampler(name: str) -> Callable[[Velocity, Tensor, list[float]], Iterator[Tensor]]:
-    """The sampler of that name."""
-    if name not in SAMPLERS:
-        raise unknown("sampler", name, SAMPLERS)
-    return SAMPLERS[name]
-
-
-def evaluations(name: str, num_steps: int) -> int:
-    """Model evaluations that a sampler makes, not counting guidance."""
-    return 2 * num_steps - 1 if name == "heun" else num_steps
+SAMPLERS: Table[Solver] = Table(
+    "rpe2d_bench.samplers",
+    "SAMPLERS",
+    "sampler",
+    {
+        "euler": Solver(euler),
+        "heun": Solver(heun, lambda num_steps: 2 * num_steps - 1),
+        "adams_bashforth": Solver(adams_bashforth),
+    },
+    lambda entry: None if isinstance(entry, Solver) else "it is no rpe2d_bench.diffusion.Solver",
+)
 
 
 def guided(

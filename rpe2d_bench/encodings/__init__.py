@@ -13,7 +13,7 @@ from rpe2d_bench.encodings.interface import (
     Positions,
     rotate,
 )
-from rpe2d_bench.encodings.spec import build, replaced, validate
+from rpe2d_bench.encodings.spec import EncodingSpec, build, replaced, validate
 from rpe2d_bench.encodings.table import ENCODINGS, FREQUENCIES, LOGIT_BIASES, LOGIT_SCALES, POSITIONS
 
 __all__ = [
@@ -27,6 +27,7 @@ __all__ = [
     "Bias",
     "Context",
     "Encoding",
+    "EncodingSpec",
     "Frequencies",
     "Grid",
     "LogitBias",

@@ -21,7 +21,7 @@ from rpe2d_bench.encodings.axial import Axial
 from rpe2d_bench.encodings.bias import Bias
 from rpe2d_bench.encodings.frequencies import Geometric
 from rpe2d_bench.encodings.interface import Context, Grid, PositionalEncoding, Positions
-from rpe2d_bench.encodings.spec import build
+from rpe2d_bench.encodings.spec import EncodingSpec
 from rpe2d_bench.encodings.table import ENCODINGS, FREQUENCIES, LOGIT_BIASES, LOGIT_SCALES, POSITIONS
 from rpe2d_bench.errors import UserError, unknown
 
@@ -122,10 +122,10 @@ def with_option(spec: dict[str, Any], name: str, value: Any) -> dict[str, Any]:
 
 
 def describe(
-    spec: dict[str, Any], grid: Grid, train_grid: Grid, t: float = 0.5, head_width: int = 64, heads: int = 6
+    spec: EncodingSpec, grid: Grid, train_grid: Grid, t: float = 0.5, head_width: int = 64, heads: int = 6
 ) -> Realised:
-    """The realised numbers of an encoding's spec for a model of that head width."""
-    encoding = build(spec, width=head_width * heads, heads=heads)
+    """The realised numbers of an encoding for a model of that head width."""
+    encoding = spec.build(width=head_width * heads, heads=heads)
     ctx = Context(grid=grid, train_grid=train_grid, t=torch.tensor([t]))
     with torch.no_grad():
         now = encoding(ctx)
@@ -145,8 +145,7 @@ def describe(
         coverage=[] if positions is None else list(coverage(positions, ctx)),
         costs=paid,
     )
-    rule = (spec.get("frequencies") or {"kind": "geometric"})["kind"]
-    return dataclasses.replace(realised, notes=plainer(rule, realised))
+    return dataclasses.replace(realised, notes=plainer(_frequencies(spec), realised))
 
 
 def costs(bias: Bias, grid: Grid) -> dict[str, list[float | None]]:
@@ -182,12 +181,16 @@ def plainer(rule: str, realised: Realised) -> list[str]:
     return [text if len(where) == 2 else f"{text} ({where[0]})" for text, where in axes.items()]
 
 
-def degenerate(spec: dict[str, Any], grid: Grid, train_grid: Grid, head_width: int) -> list[str]:
+def _frequencies(spec: EncodingSpec) -> str:
+    """The name of the frequency rule."""
+    return str((spec.written.get("frequencies") or {"kind": "geometric"})["kind"])
+
+
+def degenerate(spec: EncodingSpec, grid: Grid, train_grid: Grid, head_width: int) -> list[str]:
     """`plainer` of a spec, halfway through sampling; nothing for encodings without channels of their own."""
-    encoding = build(spec, width=head_width, heads=1)
+    encoding = spec.build(width=head_width, heads=1)
     ctx = Context(grid=grid, train_grid=train_grid, t=torch.tensor([0.5]))
-    rule = (spec.get("frequencies") or {"kind": "geometric"})["kind"]
-    return plainer(rule, Realised(grid, train_grid, 0.5, 1.0, {}, list(channels(encoding, ctx)), []))
+    return plainer(_frequencies(spec), Realised(grid, train_grid, 0.5, 1.0, {}, list(channels(encoding, ctx)), []))
 
 
 def channels(encoding: PositionalEncoding, ctx: Context) -> Iterator[Channel]:

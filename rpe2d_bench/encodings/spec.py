@@ -1,8 +1,7 @@
-"""From a YAML mapping to an encoding, and every complaint about the mapping by name.
+"""An encoding as an experiment names it: `{kind: axial_rope, theta: 100, positions: {kind: random, ...}}`, read once.
 
-An encoding is written `{kind: axial_rope, theta: 100, positions: {kind: random, max_grid: [16, 16]}, ...}`. The class
-behind `kind` is its own schema: a rule's fields, an encoding's __init__. Parameters called width, head_width and heads
-come from the model; those annotated with a kind of rule (RULES) are mappings with a kind of their own.
+The class behind `kind` is its own schema: a rule's fields, an encoding's __init__. Parameters called width, head_width
+and heads come from the model; those annotated with a kind of rule (RULES) are mappings with a kind of their own.
 """
 
 from __future__ import annotations
@@ -11,17 +10,16 @@ import dataclasses
 import inspect
 import typing
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
-from pydantic import TypeAdapter, ValidationError
-
-from rpe2d_bench.config.values import allows_bool, holds_bool, holds_infinite, short
-from rpe2d_bench.encodings.bias import LogitBias
+from rpe2d_bench.config.options import named, parse_options, parse_value, reject_unknown
+from rpe2d_bench.encodings.bias import LogitBias, NoBias
 from rpe2d_bench.encodings.interface import Frequencies, LogitScale, PositionalEncoding, Positions
 from rpe2d_bench.encodings.table import ENCODINGS, FREQUENCIES, LOGIT_BIASES, LOGIT_SCALES, POSITIONS, Methods
-from rpe2d_bench.errors import OptionError, UserError, suggestion
+from rpe2d_bench.errors import UserError
 
-Spec = Mapping[str, Any]
+Written = Mapping[str, Any]
 RULES: dict[type, Methods] = {
     Positions: POSITIONS,
     Frequencies: FREQUENCIES,
@@ -31,24 +29,66 @@ RULES: dict[type, Methods] = {
 FROM_MODEL = ("width", "head_width", "heads")
 
 
-def build(spec: Spec, *, width: int, heads: int) -> PositionalEncoding:
+@dataclass(frozen=True)
+class EncodingSpec:
+    """A checked encoding without a model: built for any width, spelt out for content keys, replaced in parts."""
+
+    written: Written = field(compare=False)  # as the file has it
+    cls: Callable[..., PositionalEncoding]
+    options: Mapping[str, Any]  # what was written, by parameter: values, and rules as objects
+
+    @classmethod
+    def parse(cls, written: Written, place: str = "encoding") -> EncodingSpec:
+        """Raises UserError for an unknown kind or option, a missing option or a wrong value."""
+        encoding, _ = named(ENCODINGS, written, place)
+        return _complete(encoding, written, {}, place)
+
+    def replace(self, changes: Written, place: str = "encoding") -> EncodingSpec:
+        """The encoding with some of its parts replaced, as a method does for sampling; only these are read."""
+        kept = {name: value for name, value in self.options.items() if name not in changes}
+        return _complete(self.cls, replaced(self.written, changes), kept, place) if changes else self
+
+    def build(self, *, width: int, heads: int) -> PositionalEncoding:
+        """The encoding for a model of that width and number of heads."""
+        model = {"width": width, "head_width": width // heads, "heads": heads}
+        return self.cls(**self.options, **{name: model[name] for name in schema(self.cls) if name in FROM_MODEL})
+
+    @property
+    def canonical(self) -> dict[str, Any]:
+        """The mapping with every default written out but the absence of a bias: content keys do not see defaults.
+
+        Mappings written before biases existed keep their keys.
+        """
+        complete: dict[str, Any] = {"kind": self.written["kind"]}
+        for name, parameter in schema(self.cls).items():
+            if name in FROM_MODEL:
+                continue
+            value = self.options.get(name, parameter.default)
+            if isinstance(value, NoBias):
+                continue
+            if dataclasses.is_dataclass(value) and not isinstance(value, type):
+                table = RULES[parameter.annotation]
+                kind = next(kind for kind, rule in table.items() if rule is type(value))
+                value = {"kind": kind, **dataclasses.asdict(value)}
+            complete[name] = value
+        return complete
+
+
+def build(written: Written, *, width: int, heads: int) -> PositionalEncoding:
     """The encoding of a mapping, for a model of that width and number of heads. Raises UserError as `validate`."""
-    cls, options = resolve(spec)
-    model = {"width": width, "head_width": width // heads, "heads": heads}
-    encoding: PositionalEncoding = cls(**options, **{name: model[name] for name in schema(cls) if name in FROM_MODEL})
-    return encoding
+    return EncodingSpec.parse(written).build(width=width, heads=heads)
 
 
-def validate(spec: Spec, where: str = "encoding") -> None:
+def validate(written: Written, where: str = "encoding") -> None:
     """Raises UserError for an unknown kind or option, a missing option or a wrong value; builds no model."""
-    resolve(spec, where)
+    EncodingSpec.parse(written, where)
 
 
-def replaced(trained: Spec, changes: Spec) -> dict[str, Any]:
-    """The spec of a trained encoding with some of its parts replaced, as a method does for sampling.
+def replaced(trained: Written, changes: Written) -> dict[str, Any]:
+    """The mapping of a trained encoding with some of its parts replaced, as a method does for sampling.
 
     A part given as a mapping replaces the whole part. The rotary base belongs to the weights, so a frequency rule that
-    names no theta keeps the one that was trained, wherever the trained spec wrote it.
+    names no theta keeps the one that was trained, wherever the trained mapping wrote it.
     """
     merged = {**trained, **changes}
     old, new = trained.get("frequencies") or {}, changes.get("frequencies")
@@ -57,74 +97,35 @@ def replaced(trained: Spec, changes: Spec) -> dict[str, Any]:
     return merged
 
 
-def resolve(spec: Spec, where: str = "encoding") -> tuple[Callable[..., Any], dict[str, Any]]:
-    """The class a spec names and its options, checked and with every rule built."""
-    cls, options = named(ENCODINGS, spec, where)
-    parameters = schema(cls)
-    rules = {name: RULES[p.annotation] for name, p in parameters.items() if p.annotation in RULES}
-    plain = {name: p for name, p in parameters.items() if name not in rules and name not in FROM_MODEL}
-    reject_unknown(options, [*rules, *plain], f"{where} {spec['kind']!r}")
-    values = {name: rule(rules[name], options[name], f"{where}.{name}") for name in options if name in rules}
-    for name, p in plain.items():
-        if name in options:
-            require_sensible(p.annotation, options[name], f"{where}.{name}")
-            values[name] = checked(TypeAdapter(p.annotation), options[name], f"{where}.{name}")
-        elif p.default is p.empty:
-            raise UserError(f"{where} {spec['kind']!r} needs the option {name!r}")
+def _complete(
+    cls: Callable[..., PositionalEncoding], written: Written, known: Mapping[str, Any], place: str
+) -> EncodingSpec:
+    """The spec of a mapping some of whose options are known already."""
+    what, options = f"{place} {written['kind']!r}", {name: v for name, v in written.items() if name != "kind"}
+    parameters = {name: p for name, p in schema(cls).items() if name not in FROM_MODEL}
+    reject_unknown(options, list(parameters), what)
+    values = dict(known)
+    for name, p in parameters.items():
+        if name in options and name not in known:
+            values[name] = _value(p.annotation, options[name], f"{place}.{name}")
+        elif name not in options and p.default is p.empty:
+            raise UserError(f"{what} needs the option {name!r}")
     base, frequencies = values.get("theta"), options.get("frequencies") or {}
     if base is not None and frequencies.get("theta", base) != base:
         raise UserError(
-            f"{where}.theta is {base:g} but {where}.frequencies.theta is {frequencies['theta']}; write theta once"
+            f"{place}.theta is {base:g} but {place}.frequencies.theta is {frequencies['theta']}; write theta once"
         )
-    return cls, values
+    return EncodingSpec(written, cls, values)
 
 
-def rule(table: Methods, spec: Spec, where: str) -> Any:
-    """One rule (positions, frequencies or logit scale) from its mapping."""
-    cls, options = named(table, spec, where)
+def _value(annotation: Any, written: Any, place: str) -> Any:
+    """The value of an option, or the rule (positions, frequencies, logit scale or bias) that it names."""
+    if annotation not in RULES:
+        return parse_value(annotation, written, place)
+    cls, options = named(RULES[annotation], written, place)
     if not dataclasses.is_dataclass(cls):
-        raise UserError(f"{where} {spec['kind']!r}: a rule is a frozen dataclass, {cls!r} is not")
-    reject_unknown(options, [f.name for f in dataclasses.fields(cls) if f.init], f"{where} {spec['kind']!r}")
-    hints = typing.get_type_hints(cls, include_extras=True)
-    for name, value in options.items():
-        require_sensible(hints[name], value, f"{where}.{name}")
-    return checked(TypeAdapter(cls), options, where)
-
-
-def named(table: Methods, spec: Spec, where: str) -> tuple[Callable[..., Any], dict[str, Any]]:
-    if not isinstance(spec, Mapping) or not isinstance(spec.get("kind"), str):
-        raise UserError(f"{where} is a mapping with a kind, for example {{kind: {next(iter(table))}}}; got {spec!r}")
-    try:
-        cls = table[spec["kind"]]
-    except UserError as e:
-        raise UserError(f"{where}: {e}") from None
-    return cls, {name: value for name, value in spec.items() if name != "kind"}
-
-
-def reject_unknown(options: Spec, allowed: list[str], where: str) -> None:
-    for name in options:
-        if name not in allowed:
-            hint = suggestion(name, allowed) or (f"; options: {', '.join(allowed)}" if allowed else "; it takes none")
-            raise UserError(f"{where} has no option {name!r}{hint}")
-
-
-def checked(adapter: TypeAdapter[Any], value: Any, where: str) -> Any:
-    try:
-        return adapter.validate_python(value)
-    except ValidationError as e:
-        problem = e.errors()[0]
-        parts = [*where.split("."), *(str(part) for part in problem["loc"])]
-        message = f"{problem['msg'][0].lower()}{problem['msg'][1:]}, got {short(problem['input'])}"
-        text = " is missing" if problem["type"] == "missing" else f": {message}"
-        raise OptionError(".".join(parts) + text, tuple(parts[1:])) from None
-
-
-def require_sensible(annotation: Any, value: Any, where: str) -> None:
-    """Raises OptionError for a truth value where numbers belong, and for a number that is not finite."""
-    if holds_bool(value) and not allows_bool(annotation):
-        raise OptionError(f"{where}: true and false are no value here", tuple(where.split(".")[1:]))
-    if holds_infinite(value):
-        raise OptionError(f"{where}: must be finite, got {short(value)}", tuple(where.split(".")[1:]))
+        raise UserError(f"{place} {written['kind']!r}: a rule is a frozen dataclass, {cls!r} is not")
+    return parse_options(cls, options, place, f"{place} {written['kind']!r}")
 
 
 def schema(cls: Callable[..., Any]) -> dict[str, inspect.Parameter]:

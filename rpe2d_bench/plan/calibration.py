@@ -18,15 +18,16 @@ import numpy as np
 
 from rpe2d_bench.config.experiment import Resources
 from rpe2d_bench.data.absent import ABSENT
+from rpe2d_bench.data.crops import ResizeAndCrop
 from rpe2d_bench.errors import UserError
 from rpe2d_bench.plan import speed
 from rpe2d_bench.plan.pace import Pace, Stage, observe_name, pass_name, passes, render_name, shares, step_name
 from rpe2d_bench.plan.precision import Precisions, sampling_shape, training_shape
+from rpe2d_bench.resolution import Resolution
 from rpe2d_bench.stages import DenoiseStage, MeasureStage, ReferenceStage, SampleStage, TrainStage, read_result
 from rpe2d_bench.storage.machine import machine
 from rpe2d_bench.storage.store import Store
 
-Resolution = tuple[int, int]
 SIZES = 4  # of a model that its evaluations are measured at; between them seconds follow a power of the tokens
 PYTHON = 0.0131  # speed.python_seconds on the machine of docs/performance.md
 SEEN = 32  # images at most that are rendered, or seen by the metrics' nets, to be timed
@@ -170,20 +171,16 @@ class _Calibration:
         return (compared.bf16 if precision == "bf16" else compared.float32) / max(compared.rows, 1e-9)
 
     def _render(self, stage: TrainStage | ReferenceStage, split: str, resolution: Resolution) -> float:
-        from rpe2d_bench import data
-
         if stage.revision == ABSENT:
             raise UserError("the images are not here")
-        dataset = data.build(stage.data)
+        dataset = stage.data.build()
         work = lambda count: dataset.images(split, np.arange(count), resolution)  # type: ignore[arg-type]  # noqa: E731
         return speed.seconds_of_call(work, SEEN, self._resources.cpus_per_trial)
 
     def _observe(self, reference: ReferenceStage) -> float:
-        from rpe2d_bench import data
-
         if reference.revision == ABSENT:
             raise UserError("the images are not here")
-        dataset = data.build(reference.data)
+        dataset = reference.data.build()
         images = dataset.images(reference.split, np.arange(2 * SEEN), reference.resolution)  # type: ignore[arg-type]
 
         def work(count: int) -> None:
@@ -195,9 +192,9 @@ class _Calibration:
 def pool_resolutions(stage: TrainStage) -> list[Resolution]:
     """Sizes at which a training's images are rendered: its own, and those that crops are cut from."""
     sizes = list(shares(stage))
-    if stage.latents is None and stage.crops.get("source") == "native":
-        zoom = stage.crops.get("max_zoom", 1.0)
-        sizes += [(round(height * zoom), round(width * zoom)) for height, width in sizes]
+    if stage.latents is None and isinstance(stage.crops, ResizeAndCrop) and stage.crops.source == "native":
+        zoom = stage.crops.max_zoom
+        sizes += [Resolution(round(height * zoom), round(width * zoom)) for height, width in sizes]
     return sizes
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from rpe2d_bench.data.crops import ResizeAndCrop
 from rpe2d_bench.plan.calibration import pace_of, pool_resolutions
 from rpe2d_bench.plan.expand import Plan
 from rpe2d_bench.plan.pace import (
     ASSUMED,
-    CODING,
     Pace,
     Stage,
     Task,
@@ -23,7 +23,6 @@ from rpe2d_bench.plan.pace import (
 from rpe2d_bench.stages import DenoiseStage, Evaluation, MeasureStage, ReferenceStage, SampleStage, TrainStage
 from rpe2d_bench.storage.store import Store
 
-Resolution = tuple[int, int]
 # Seconds of a run beside its stages, on the machine of docs/performance.md: imports (4), start of Ray (6), imports of
 # its workers (6); then the comparisons of methods and the report, and what they take longer for each cell.
 START, END, END_OF_CELL = 16.0, 4.0, 0.1
@@ -59,15 +58,16 @@ def estimate(plan: Plan, store: Store, pace: Pace | None = None, say: Callable[[
     measured = [stage.generated for stage in missing if isinstance(stage, MeasureStage)]
     floors = [stage for stage in measured if isinstance(stage, ReferenceStage)]
     through = [floor for floor in floors if floor.latents is not None]
-    size = _train_size(plan) if trainings else 0
+    size = (plan.resolved.dataset.size("train") or 0) if trainings else 0
     pools = _pools(trainings, size)
     train_flops = sum(stage.recipe.steps * flops_per_step(stage) for stage in trainings)
     sample_flops, denoise_flops = (sum(flops_of_passes(stage) for stage in part) for part in (samples, denoised))
-    encoding, decoding = _coding(plan)
+    space = plan.resolved.latents
+    encoding, decoding = (0.0, 0.0) if space is None else space.flops
     coded = encoding * sum(count * pixels for count, pixels, _ in pools.values())
-    coded += encoding * sum(stage.count * _pixels(stage.resolution) for stage in denoised)
-    coded += decoding * sum(stage.count * _pixels(stage.resolution) for stage in samples)
-    coded += (encoding + decoding) * sum(floor.count * _pixels(floor.resolution) for floor in through)
+    coded += encoding * sum(stage.count * stage.resolution.pixels for stage in denoised)
+    coded += decoding * sum(stage.count * stage.resolution.pixels for stage in samples)
+    coded += (encoding + decoding) * sum(floor.count * floor.resolution.pixels for floor in through)
     tasks = tasks_of(plan, store, pace, size)
     gpus = max(1.0, resources.gpus_per_trial)
     passing = [stage for stage in stages if isinstance(stage, TrainStage | SampleStage | DenoiseStage)]
@@ -199,43 +199,25 @@ def training_memory(stage: TrainStage, devices: float = 1.0) -> float:
     return 5 * 4 * parameters(stage) + 34 * activation * options.width * tokens * batch * options.depth
 
 
-def _train_size(plan: Plan) -> int:
-    from rpe2d_bench import data
-
-    return data.build(plan.experiment.data).size("train") or 0
-
-
 def _pools(trainings: list[TrainStage], size: int) -> dict[str, tuple[int, int, float]]:
     """Pools of training images that share nothing: rows, pixels of a row, bytes of a row."""
     pools: dict[str, tuple[int, int, float]] = {}
     for stage in trainings:
         count = min(stage.recipe.num_pictures or size, size) if size else stage.recipe.num_pictures or 0
         for resolution in (stage.resolution, *(r for r, _ in stage.mixed)):
-            pixels, space, zoom = _pixels(resolution), stage.latents, stage.crops.get("max_zoom", 1.0)
-            crops = stage.crops["kind"] != "none"
+            pixels, space, crops = resolution.pixels, stage.latents, stage.crops
             if space is None:
                 pools[f"{resolution} {count}"] = (count, pixels, float(pixels * stage.channels))
-                if crops and stage.crops.get("source") == "native":
-                    native = round(pixels * zoom**2)
-                    pools[f"{resolution} {count} {zoom}"] = (count, native, float(native * stage.channels))
+                if isinstance(crops, ResizeAndCrop) and crops.source == "native":
+                    native = round(pixels * crops.max_zoom**2)
+                    pools[f"{resolution} {count} {crops.max_zoom}"] = (count, native, float(native * stage.channels))
                 continue
-            stored = space.channels * (2 if space.spec.get("posterior") == "sample" else 1)
-            row = 2.0 * stored * pixels / space.downsampling**2
+            row = 2.0 * space.stored * pixels / space.downsampling**2
             pools[f"{resolution} {count}"] = (count, pixels, row)
-            if crops:
-                pools[f"{resolution} {count} {stage.crops}"] = (count * space.windows, pixels, row)
+            if crops.kind != "none":
+                pools[f"{resolution} {count} {crops}"] = (count * space.windows, pixels, row)
     return pools
 
 
-def _coding(plan: Plan) -> tuple[float, float]:
-    """FLOPs per pixel of the autoencoder's two halves; none without one."""
-    spec = plan.experiment.autoencoder
-    return (0.0, 0.0) if spec is None else CODING[spec["kind"]]
-
-
-def _pixels(resolution: Resolution) -> int:
-    return resolution[0] * resolution[1]
-
-
 def _bytes(stage: SampleStage) -> float:
-    return float(_pixels(stage.resolution) * stage.train.channels)
+    return float(stage.resolution.pixels * stage.train.channels)

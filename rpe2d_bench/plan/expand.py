@@ -9,21 +9,24 @@ import dataclasses
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
-from rpe2d_bench.autoencoders import LatentSpace
-from rpe2d_bench.config.experiment import Checkpoint, Experiment, MethodEntry, Pair, Sampler
+from rpe2d_bench import data
+from rpe2d_bench.config.experiment import Experiment, Pair
+from rpe2d_bench.data import Dataset
 from rpe2d_bench.data.class_labels import ClassLabels, class_labels
 from rpe2d_bench.plan.precision import Precisions, sampling_shape
-from rpe2d_bench.plan.precision_notes import Choice, as_before_auto, resolved
+from rpe2d_bench.plan.precision_notes import Choice, as_before_auto, decided
+from rpe2d_bench.resolution import Resolution
+from rpe2d_bench.resolve.resolve import Resolved, ResolvedMethod, resolve
+from rpe2d_bench.resolve.trainings import training
 from rpe2d_bench.stages import DenoiseStage, Evaluation, MeasureStage, ReferenceStage, SampleStage, TrainStage
 from rpe2d_bench.stages.weights_file import WeightsFile, remark
 from rpe2d_bench.storage.store import Store, content_key
 
 if TYPE_CHECKING:
+    from rpe2d_bench.encodings import EncodingSpec
     from rpe2d_bench.metrics import Asked
-
-Resolution = tuple[int, int]
 
 
 @dataclass(frozen=True)
@@ -75,13 +78,17 @@ class Floor:
 class Plan:
     """Everything an experiment needs, in the order in which it is best done."""
 
-    experiment: Experiment
+    resolved: Resolved
     overrides: tuple[str, ...]
     trials: tuple[Trial, ...]
     floors: tuple[Floor, ...]
     data: str = ""  # what was found, in one line
     labels: str = ""  # of which classes generated images are, in words
     choices: tuple[Choice, ...] = ()  # of arithmetics, with the reasons
+
+    @property
+    def experiment(self) -> Experiment:
+        return self.resolved.experiment
 
     @property
     def run(self) -> str:
@@ -124,121 +131,69 @@ class Plan:
         return [stage for stage in self.measures() if not store.has(stage.name, stage.key)]
 
 
-def size(resolution: Resolution) -> str:
+def size(resolution: tuple[int, int]) -> str:
     """A resolution in words: 32px, or 32x64px with the height first."""
-    height, width = resolution
-    return f"{height}px" if height == width else f"{height}x{width}px"
+    return f"{Resolution(*resolution)}px"
 
 
-def make_plan(experiment: Experiment, overrides: tuple[str, ...] = (), precisions: Precisions | None = None) -> Plan:
+def make_plan(
+    asked: Resolved | Experiment, overrides: tuple[str, ...] = (), precisions: Precisions | None = None
+) -> Plan:
     """Expand an experiment; raises UserError where a method cannot work at a resolution.
 
     precisions: decides what `precision: auto` means, with a store what is there already; the plan says it outright.
     """
-    from rpe2d_bench import data
-
-    precisions = precisions or Precisions(None, experiment.resources)
-
-    dataset = data.build(experiment.data)
-    experiment = precisions.of_autoencoder(experiment, lambda form: _trainings(form, dataset))
-    latents = latent_space(experiment)
+    resolved = asked if isinstance(asked, Resolved) else resolve(asked)
+    precisions = precisions or Precisions(None, resolved.experiment.resources)
+    resolved = precisions.of_autoencoder(resolved, _trainings)
+    experiment, dataset = resolved.experiment, resolved.dataset
     floors: list[Floor] = []
     trials: list[Trial] = []
     # The train resolution and the seed come outermost, so that the first partial table compares all methods.
     for pair in experiment.resolutions:
         for number, seed in enumerate(experiment.seeds):
             for model in experiment.compared:
-                stage = _train_stage(experiment, dataset, model, pair.train, seed, precisions)
-                cells = tuple(_cells(experiment, dataset, stage, model, pair, precisions))
+                stage = training(resolved, model, pair.train, seed, precisions.of_training)
+                cells = tuple(_cells(resolved, stage, model, pair, precisions))
                 known = [trial.stage for trial in trials]
-                trials += [t for t in _starts(experiment, dataset, model, stage) if t.stage not in known]
+                trials += [t for t in _starts(experiment, model, stage) if t.stage not in known]
                 trials.append(Trial(model, pair.train, seed, stage, cells))
             for resolution in pair.test if _asked(experiment).sampled else ():
-                reference = _reference(experiment, dataset, pair.train, resolution)
+                reference = _reference(resolved, pair.train, resolution)
                 other = dataclasses.replace(reference, start=(1 + number) * reference.count)
-                training = _training(dataset, reference)
-                measure = MeasureStage(other, reference, training)
+                measure = MeasureStage(other, reference, _training_images(dataset, reference))
                 floors.append(Floor(pair.train, resolution, seed, measure))
                 if number == 0:
                     floors += _rulers(pair.train, resolution, seed, measure)
-                if latents is not None:
+                if (latents := resolved.latents) is not None:
                     through = dataclasses.replace(measure, generated=dataclasses.replace(other, latents=latents))
                     floors.append(Floor(pair.train, resolution, seed, through, "reconstruction"))
-    labels = _class_labels(experiment, dataset).words if _asked(experiment).sampled else ""
+    labels = _class_labels(resolved).words if _asked(experiment).sampled else ""
     found = data.summary(dataset), labels
     measured = [(c.method, c.measure) for t in trials for c in t.cells]
     samples = [(name, stage.generated) for name, stage in measured if isinstance(stage, MeasureStage)]
-    experiment = resolved(experiment, [(trial.model, trial.stage) for trial in trials],
-                          [(name, stage) for name, stage in samples if isinstance(stage, SampleStage)])  # fmt: skip
-    return Plan(experiment, overrides, tuple(trials), tuple(floors), *found, precisions.choices)
+    experiment = decided(experiment, [(trial.model, trial.stage) for trial in trials],
+                         [(name, stage) for name, stage in samples if isinstance(stage, SampleStage)])  # fmt: skip
+    resolved = dataclasses.replace(resolved, experiment=experiment)
+    return Plan(resolved, overrides, tuple(trials), tuple(floors), *found, precisions.choices)
 
 
-def _trainings(experiment: Experiment, dataset: Any) -> Iterator[TrainStage]:
+def _trainings(resolved: Resolved) -> Iterator[TrainStage]:
     """Every training that is compared, in the arithmetic that the file names, be it `auto`."""
+    experiment = resolved.experiment
     for pair in experiment.resolutions:
         for seed in experiment.seeds:
             for model in experiment.compared:
-                yield _train_stage(experiment, dataset, model, pair.train, seed, None)
+                yield training(resolved, model, pair.train, seed)
 
 
-def _train_stage(
-    experiment: Experiment, dataset: Any, model: str, resolution: Resolution, seed: int, precisions: Precisions | None
-) -> TrainStage:
-    from rpe2d_bench.data.crops import build_crops
-
-    entry = experiment.models[model]
-    crops = build_crops(entry.crops)
-    resolution = entry.resolution or resolution
-    start = None
-    if entry.init is not None:
-        start = _train_stage(
-            experiment, dataset, entry.init.model, entry.init.resolution or resolution, seed, precisions
-        )
-    stage = TrainStage(
-        data=experiment.data,
-        revision=dataset.revision,
-        channels=dataset.channels,
-        num_classes=dataset.num_classes,
-        model=experiment.model_of(model),
-        recipe=experiment.train_of(model),
-        encoding=entry.encoding,
-        crops={"kind": crops.kind, **dataclasses.asdict(crops)},
-        resolution=resolution,
-        seed=seed,
-        start=start,
-        weights=_weights(entry.checkpoint),
-        mixed=tuple((part.resolution, part.share) for part in entry.mixed),
-        latents=latent_space(experiment),
-    )
-    return stage if precisions is None else precisions.of_training(stage)
-
-
-def _weights(checkpoint: Checkpoint | None) -> WeightsFile | None:
-    return None if checkpoint is None else WeightsFile.at(checkpoint.path, checkpoint.trust)
-
-
-def trainings_of(experiment: Experiment, model: str) -> list[TrainStage]:
-    """The trainings of a model entry with the first seed, one for every train resolution."""
-    from rpe2d_bench import data
-
-    dataset, seed = data.build(experiment.data), experiment.seeds[0]
-    return [_train_stage(experiment, dataset, model, pair.train, seed, None) for pair in experiment.resolutions]
-
-
-def latent_space(experiment: Experiment) -> LatentSpace | None:
-    """Where the models train, if not on pixels."""
-    from rpe2d_bench import autoencoders
-
-    return None if experiment.autoencoder is None else autoencoders.describe(experiment.autoencoder)
-
-
-def _starts(experiment: Experiment, dataset: Any, model: str, stage: TrainStage) -> list[Trial]:
+def _starts(experiment: Experiment, model: str, stage: TrainStage) -> list[Trial]:
     """The trainings that a training starts from, the first of the chain first."""
     init = experiment.models[model].init
     if init is None or stage.start is None:
         return []
     start = Trial(init.model, stage.start.resolution, stage.seed, stage.start, ())
-    return [*_starts(experiment, dataset, init.model, stage.start), start]
+    return [*_starts(experiment, init.model, stage.start), start]
 
 
 def _rulers(train: Resolution, resolution: Resolution, seed: int, floor: MeasureStage) -> Iterator[Floor]:
@@ -258,17 +213,17 @@ def _asked(experiment: Experiment) -> Asked:
     return split(evaluate.metrics, evaluate.features, evaluate.judge)
 
 
-def _reference(experiment: Experiment, dataset: Any, train: Resolution, resolution: Resolution) -> ReferenceStage:
-    evaluate = experiment.evaluate
+def _reference(resolved: Resolved, train: Resolution, resolution: Resolution) -> ReferenceStage:
+    evaluate, dataset = resolved.experiment.evaluate, resolved.dataset
     limited = dataset.size(evaluate.split) is not None
     return ReferenceStage(
-        data=experiment.data,
+        data=resolved.data,
         revision=dataset.revision,
         split=evaluate.split,
         resolution=resolution,
         start=0,
         count=evaluate.num_samples,
-        metrics=_asked(experiment).images,
+        metrics=_asked(resolved.experiment).images,
         net=evaluate.features,
         weights=evaluate.weights,
         judge=evaluate.judge if "accuracy" in evaluate.metrics else None,
@@ -278,12 +233,12 @@ def _reference(experiment: Experiment, dataset: Any, train: Resolution, resoluti
     )
 
 
-def _class_labels(experiment: Experiment, dataset: Any) -> ClassLabels:
-    evaluate = experiment.evaluate
-    return class_labels(dataset, evaluate.split, evaluate.num_samples, evaluate.labels)
+def _class_labels(resolved: Resolved) -> ClassLabels:
+    evaluate = resolved.experiment.evaluate
+    return class_labels(resolved.dataset, evaluate.split, evaluate.num_samples, evaluate.labels)
 
 
-def _training(dataset: Any, reference: ReferenceStage) -> ReferenceStage | None:
+def _training_images(dataset: Dataset, reference: ReferenceStage) -> ReferenceStage | None:
     """Training images at a test resolution, where a metric asks for them."""
     from rpe2d_bench.metrics import METRICS
 
@@ -294,96 +249,86 @@ def _training(dataset: Any, reference: ReferenceStage) -> ReferenceStage | None:
     return dataclasses.replace(reference, split="train", start=0, count=count, even=False)
 
 
-def _cells(
-    experiment: Experiment, dataset: Any, stage: TrainStage, model: str, pair: Pair, precisions: Precisions
-) -> Iterator[Cell]:
-    asked, chosen = _asked(experiment), {n: m for n, m in experiment.methods.items() if m.model == model}
+def _cells(resolved: Resolved, stage: TrainStage, model: str, pair: Pair, precisions: Precisions) -> Iterator[Cell]:
+    asked = _asked(resolved.experiment)
+    chosen = {name: method for name, method in resolved.methods.items() if method.entry.model == model}
     for resolution in pair.test:
         found: list[tuple[str, Evaluation]] = []
         if asked.sampled:
-            found += _measured(experiment, dataset, stage, chosen, pair, resolution, precisions)
+            found += _measured(resolved, stage, chosen, pair, resolution, precisions)
         if asked.denoising:
-            found += _denoised(experiment, dataset, stage, chosen, resolution)
+            found += _denoised(resolved, stage, chosen, resolution)
         for name, measure in found:
             same = tuple(other for other, also in found if also.key == measure.key and other != name)
             yield Cell(name, model, pair.train, resolution, stage.seed, measure, same)
 
 
 def _measured(
-    experiment: Experiment,
-    dataset: Any,
+    resolved: Resolved,
     stage: TrainStage,
-    methods: dict[str, MethodEntry],
+    methods: dict[str, ResolvedMethod],
     pair: Pair,
     resolution: Resolution,
     precisions: Precisions,
 ) -> Iterator[tuple[str, MeasureStage]]:
-    labels, inside = _class_labels(experiment, dataset), _asked(experiment).inside
+    labels, inside = _class_labels(resolved), _asked(resolved.experiment).inside
     most = max(stage.grid_of(test).tokens for test in pair.test)
-    reference = _reference(experiment, dataset, pair.train, resolution)
-    training = _training(dataset, reference)
+    reference = _reference(resolved, pair.train, resolution)
+    training_images = _training_images(resolved.dataset, reference)
     for name, method in methods.items():
-        generated = stage.resolution if method.upscale else resolution
-        sampler = experiment.sampler_of(name)
-        sample = _sample_stage(stage, method.replacements, sampler, generated, reference.count, method.conditioning)
+        generated = stage.resolution if method.entry.upscale else resolution
+        sample = _sample_stage(stage, method, generated, reference.count)
         sample = dataclasses.replace(sample, labels=labels.kind, class_counts=labels.counts)
-        if method.refine is not None and resolution != stage.resolution:
-            sample = _refined(sample, resolution, sampler, method.refine)
-        measure = MeasureStage(sample, reference, training, inside, labels.kind)
-        shape = sampling_shape(stage, most, experiment.resources, guided=sampler.guidance != 1.0)
-        yield name, precisions.of_sampling(measure, shape)
+        if method.entry.refine is not None and resolution != stage.resolution:
+            sample = _refined(sample, method, resolution, method.entry.refine)
+        measure = MeasureStage(sample, reference, training_images, inside, labels.kind)
+        resources, guided = resolved.experiment.resources, method.sampler.guidance != 1.0
+        yield name, precisions.of_sampling(measure, sampling_shape(stage, most, resources, guided=guided))
 
 
 def _denoised(
-    experiment: Experiment, dataset: Any, stage: TrainStage, methods: dict[str, MethodEntry], resolution: Resolution
+    resolved: Resolved, stage: TrainStage, methods: dict[str, ResolvedMethod], resolution: Resolution
 ) -> Iterator[tuple[str, DenoiseStage]]:
     """A method that resizes its samples denoises nothing at another size than its model's."""
     from rpe2d_bench.metrics.denoising_error import IMAGES, TIMES
 
-    split = experiment.evaluate.split
-    size = dataset.size(split)
+    split = resolved.experiment.evaluate.split
+    size = resolved.dataset.size(split)
     count = IMAGES if size is None else min(IMAGES, size)
     for name, method in methods.items():
-        if not method.upscale or resolution == stage.resolution:
-            realised = _realised(stage, method.replacements, resolution, TIMES)
-            yield (
-                name,
-                DenoiseStage(stage, method.replacements, realised, resolution, split, count, method.conditioning),
-            )
+        entry, encoding = method.entry, method.encoding
+        if not entry.upscale or resolution == stage.resolution:
+            realised = _realised(stage, encoding, resolution, TIMES)
+            yield name, DenoiseStage(stage, encoding, realised, resolution, split, count, entry.conditioning)
 
 
 def _sample_stage(
-    stage: TrainStage,
-    replacements: dict[str, Any],
-    sampler: Sampler,
-    resolution: Resolution,
-    count: int,
-    conditioning: tuple[float, float, float],
-    begin: float = 1.0,
+    stage: TrainStage, method: ResolvedMethod, resolution: Resolution, count: int, begin: float = 1.0
 ) -> SampleStage:
     from rpe2d_bench.diffusion import times
     from rpe2d_bench.sampling.loop import shift_of
 
-    sampler = sampler.model_copy(update={"shift": shift_of(sampler, stage.grid_of(resolution), stage.grid)})
-    realised = _realised(stage, replacements, resolution, times(sampler.steps, float(sampler.shift), begin)[:-1])
-    return SampleStage(stage, replacements, realised, sampler, resolution, count, stage.seed, conditioning)
+    shift = shift_of(method.sampler, stage.grid_of(resolution), stage.grid)
+    sampler, encoding = method.sampler.model_copy(update={"shift": shift}), method.encoding
+    realised = _realised(stage, encoding, resolution, times(sampler.steps, float(sampler.shift), begin)[:-1])
+    conditioning = method.entry.conditioning
+    return SampleStage(stage, encoding, realised, sampler, resolution, count, stage.seed, conditioning)
 
 
-def _realised(stage: TrainStage, replacements: dict[str, Any], resolution: Resolution, ts: Sequence[float]) -> str:
+def _realised(stage: TrainStage, spec: EncodingSpec, resolution: Resolution, ts: Sequence[float]) -> str:
     """What stands for the numbers that a method's encoding realises at a resolution and these times."""
-    from rpe2d_bench.encodings import build, realised_digest, replaced
-    from rpe2d_bench.encodings.canonical import canonical
+    from rpe2d_bench.encodings import realised_digest
     from rpe2d_bench.models import preset
 
-    grid, spec, options = stage.grid_of(resolution), replaced(stage.encoding, replacements), preset(stage.model.preset)
-    encoding = build(spec, width=options.width, heads=options.heads)
+    grid, options = stage.grid_of(resolution), preset(stage.model.preset)
+    encoding = spec.build(width=options.width, heads=options.heads)
     if encoding.state_dict():
         # What a learned encoding realises is known only after training: its description stands for it.
-        return content_key("encoding", 1, {"encoding": canonical(spec), "grid": str(grid)})
+        return content_key("encoding", 1, {"encoding": spec.canonical, "grid": str(grid)})
     return realised_digest(encoding, grid, stage.grid, ts)
 
 
-def _refined(small: SampleStage, resolution: Resolution, sampler: Sampler, begin: float) -> SampleStage:
+def _refined(small: SampleStage, method: ResolvedMethod, resolution: Resolution, begin: float) -> SampleStage:
     """Images of the train resolution, enlarged, renoised and denoised at another one."""
-    target = _sample_stage(small.train, small.replacements, sampler, resolution, small.count, small.conditioning, begin)
+    target = _sample_stage(small.train, method, resolution, small.count, begin)
     return dataclasses.replace(target, labels=small.labels, class_counts=small.class_counts, start=small, begin=begin)

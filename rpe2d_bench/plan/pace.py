@@ -15,10 +15,10 @@ from dataclasses import dataclass, field
 
 from rpe2d_bench.metrics.denoising_error import TIMES
 from rpe2d_bench.models import flops_per_forward, preset
+from rpe2d_bench.resolution import Resolution
 from rpe2d_bench.stages import DenoiseStage, MeasureStage, ReferenceStage, SampleStage, TrainStage
 from rpe2d_bench.stages.validation import VALIDATION_IMAGES
 
-Resolution = tuple[int, int]
 Stage = TrainStage | SampleStage | MeasureStage | ReferenceStage | DenoiseStage
 # Achieved FLOP/s where nothing was measured, because the device is not here: 40 % of an H100's peak in bfloat16
 ASSUMED = {"cpu": 5.0e10, "mps": 2.0e12, "cuda": 4.0e14}
@@ -60,7 +60,7 @@ def pass_name(stage: TrainStage, tokens: int, precision: str) -> str:
 
 def render_name(stage: TrainStage | ReferenceStage, resolution: Resolution) -> str:
     """Of an image of a data set at a resolution."""
-    return f"render {stage.revision} {resolution[0]}x{resolution[1]}"
+    return f"render {stage.revision} {resolution.height}x{resolution.width}"
 
 
 def observe_name(stage: ReferenceStage) -> str:
@@ -90,8 +90,7 @@ def seconds_of(stage: Stage, pace: Pace) -> float:
     if isinstance(stage, ReferenceStage):
         coding = 0.0
         if stage.latents is not None:
-            pixels = stage.resolution[0] * stage.resolution[1]
-            coding = sum(CODING[stage.latents.spec["kind"]]) * pixels / AUTOENCODER[pace.device]
+            coding = sum(stage.latents.flops) * stage.resolution.pixels / AUTOENCODER[pace.device]
         rendering = pace.of(render_name(stage, stage.resolution), PER_IMAGE["render"])
         return LOADING + stage.count * (rendering + seeing + coding)
     own = stage.generated.count * seeing if isinstance(stage.generated, SampleStage) else 0.0
@@ -101,7 +100,7 @@ def seconds_of(stage: Stage, pace: Pace) -> float:
 def pool_seconds(stage: TrainStage, resolution: Resolution, count: int, pace: Pace) -> float:
     """Seconds until a training's images of one size are rendered and, with an autoencoder, encoded."""
     rendering = pace.of(render_name(stage, resolution), PER_IMAGE["render"])
-    windows = stage.latents.windows if stage.latents is not None and stage.crops["kind"] != "none" else 1
+    windows = stage.latents.windows if stage.latents is not None and stage.crops.kind != "none" else 1
     return count * (rendering + windows * coding_flops(stage, resolution, decode=False) / AUTOENCODER[pace.device])
 
 
@@ -119,12 +118,12 @@ def pass_seconds(stage: TrainStage, tokens: int, precision: str, pace: Pace) -> 
 
 def passes(stage: SampleStage | DenoiseStage) -> int:
     """Evaluations of the model for one sample, guidance included, or for one image that is denoised."""
-    from rpe2d_bench.diffusion import evaluations, steps_from
+    from rpe2d_bench.diffusion import SAMPLERS, steps_from
 
     if isinstance(stage, DenoiseStage):
         return len(TIMES)
     steps = steps_from(stage.begin, stage.sampler.steps)
-    return evaluations(stage.sampler.kind, steps) * (2 if stage.sampler.guidance != 1.0 else 1)
+    return SAMPLERS[stage.sampler.kind].evaluations(steps) * (2 if stage.sampler.guidance != 1.0 else 1)
 
 
 def shares(stage: TrainStage) -> dict[Resolution, float]:
@@ -139,16 +138,11 @@ def forward_flops(stage: TrainStage, tokens: int) -> float:
     return flops_per_forward(preset(stage.model.preset), tokens, stage.model_channels)
 
 
-# FLOPs of convolutions per pixel, encoder and decoder, counted with torch's FlopCounterMode: TAEF2, and the
-# AutoencoderKL of Stable Diffusion (128, 256, 512, 512 channels), which any other of its kind is taken for.
-CODING = {"taef2": (4.7e5, 5.4e5), "diffusers": (4.2e6, 9.5e6)}
-
-
 def coding_flops(stage: TrainStage, resolution: Resolution, *, decode: bool) -> float:
     """Of the autoencoder, for one image; none without one."""
     if stage.latents is None:
         return 0.0
-    return CODING[stage.latents.spec["kind"]][decode] * resolution[0] * resolution[1]
+    return stage.latents.flops[decode] * resolution.pixels
 
 
 @dataclass(frozen=True)

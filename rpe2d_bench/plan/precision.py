@@ -12,9 +12,10 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING
 
-from rpe2d_bench.config.experiment import Experiment, Resources
+from rpe2d_bench.config.experiment import Resources
 from rpe2d_bench.models import preset
 from rpe2d_bench.plan.precision_notes import GAIN, Choice, Precision, Work
+from rpe2d_bench.resolve.resolve import Resolved
 from rpe2d_bench.stages import MeasureStage, SampleStage, TrainStage
 from rpe2d_bench.stages.train import CHECKPOINT
 from rpe2d_bench.storage.machine import Kept, machine
@@ -41,24 +42,25 @@ class Precisions:
     def choices(self) -> tuple[Choice, ...]:
         return tuple(self._choices)
 
-    def of_autoencoder(
-        self, experiment: Experiment, trainings: Callable[[Experiment], Iterable[TrainStage]]
-    ) -> Experiment:
+    def of_autoencoder(self, resolved: Resolved, trainings: Callable[[Resolved], Iterable[TrainStage]]) -> Resolved:
         """The experiment with its autoencoder in an arithmetic; trainings: of an experiment whose file decides all."""
         from rpe2d_bench import autoencoders
 
-        spec = experiment.autoencoder
-        if spec is None or not autoencoders.takes_precision(spec):
-            return experiment
-        forms = {p: experiment.model_copy(update={"autoencoder": {**spec, "precision": p}}) for p in PRECISIONS}
+        written, space = resolved.experiment.autoencoder, resolved.latents
+        if written is None or space is None or not autoencoders.takes_precision(space.options):
+            return resolved
+        forms = {
+            p: resolved.with_autoencoder(written | {"precision": p}, autoencoders.computed_in(space, p))
+            for p in PRECISIONS
+        }
         states = {p: self._begun(form, trainings) for p, form in forms.items()}
-        return forms[self._chosen("autoencoder", spec["kind"], None, states)]
+        return forms[self._chosen("autoencoder", written["kind"], None, states)]
 
-    def _begun(self, experiment: Experiment, trainings: Callable[[Experiment], Iterable[TrainStage]]) -> int:
+    def _begun(self, resolved: Resolved, trainings: Callable[[Resolved], Iterable[TrainStage]]) -> int:
         """How far the store is with any of the trainings, in whatever they are computed."""
         if self._store is None:
             return NOWHERE
-        keys = [_chain_with(stage, p).key for stage in trainings(experiment) for p in PRECISIONS]
+        keys = [_chain_with(stage, p).key for stage in trainings(resolved) for p in PRECISIONS]
         return max((self._state("train", key) for key in keys), default=NOWHERE)
 
     def of_training(self, stage: TrainStage) -> TrainStage:

@@ -97,7 +97,7 @@ def as_before_auto(experiment: Experiment) -> Experiment:
     return experiment.model_copy(update={"train": train, "evaluate": evaluate, "autoencoder": autoencoder})
 
 
-def resolved(
+def decided(
     experiment: Experiment, trained: Iterable[tuple[str, TrainStage]], sampled: Iterable[tuple[str, SampleStage]]
 ) -> Experiment:
     """The experiment with what its stages compute in instead of `auto`: by entries of models, and of methods.

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Generator, Tensor, nn
 
 from rpe2d_bench.config.experiment import Train
-from rpe2d_bench.encodings import Context, Encoding, Grid, build
+from rpe2d_bench.encodings import AxialRoPE, Context, Encoding, Grid
 from rpe2d_bench.models import DiT, DiTOptions
 from rpe2d_bench.models.attention import rotation_of
 from rpe2d_bench.models.dit import Block
@@ -138,7 +138,7 @@ def _noise(shape: Shape, grid: Grid, rows: int, device: str) -> tuple[Tensor, Te
 
 def _realised(options: DiTOptions, grid: Grid, device: str) -> Encoding:
     """Rotary angles, which most encodings come to."""
-    realised = build({"kind": "axial_rope"}, width=options.width, heads=options.heads)(Context(grid, grid))
+    realised = AxialRoPE(options.head_width)(Context(grid, grid))
     assert realised.angles_BHNF is not None
     return Encoding(angles_BHNF=realised.angles_BHNF.to(device))
 

@@ -1,7 +1,6 @@
 """The experiment file as a JSON schema, for editors: the fields of experiment.py and the options of every table.
 
-`python -m rpe2d_bench.reference.json_schema docs` writes experiment.schema.json and its page
-experiment_file.md into the folder.
+`python -m rpe2d_bench.reference docs` writes experiment.schema.json and its page experiment_file.md into the folder.
 What is installed decides: methods of other packages join when they are.
 """
 
@@ -11,11 +10,9 @@ import ast
 import inspect
 import io
 import json
-import sys
 import textwrap
 import tokenize
 from collections.abc import Callable, Iterable, Mapping
-from pathlib import Path
 from typing import Any
 
 from pydantic import TypeAdapter
@@ -197,7 +194,7 @@ def _point(definition: Schema, **targets: str) -> None:
 
 
 def _squares(node: Any) -> Any:
-    """The same schema in which a single number stands for a square resolution, as experiment.Resolution reads it."""
+    """The same schema in which a single number stands for a square, as config.values.WrittenSize reads it."""
     if isinstance(node, list):
         return [_squares(item) for item in node]
     if not isinstance(node, dict):
@@ -218,16 +215,3 @@ def _untitled(node: Any) -> Any:
 def text() -> str:
     """The schema as it is written."""
     return json.dumps(schema(), indent=1, ensure_ascii=False) + "\n"
-
-
-def write(folder: Path) -> None:
-    """Write the schema and its page."""
-    from rpe2d_bench.reference.experiment_page import page
-
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / SCHEMA_FILE).write_text(text())
-    (folder / PAGE_FILE).write_text(page())
-
-
-if __name__ == "__main__":
-    write(Path(sys.argv[1] if len(sys.argv) > 1 else "docs"))

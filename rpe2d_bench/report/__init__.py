@@ -1,4 +1,7 @@
-"""Records -> tables, figures and one HTML page. The only importer of pandas and matplotlib."""
+"""Records -> tables, figures and one HTML page. The only importer of pandas and matplotlib.
+
+For sections of one's own (sections/__init__.py): Content of the blocks Text, Table, Drawing and Strips.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,17 @@ if TYPE_CHECKING:
     import pandas as pd
     from rich.console import Group
 
-__all__ = ["load_frame", "preload", "render", "render_comparison", "terminal_table"]
+_BLOCKS = {"Content": "content", "Text": "content", "Table": "table", "plain": "table", "Drawing": "drawing",
+           "drawing": "drawing", "Strips": "images"}  # fmt: skip
+__all__ = ["Content", "Drawing", "Strips", "Table", "Text", "description", "drawing", "load_frame", "plain", "preload",
+           "render", "render_comparison", "terminal_table"]  # fmt: skip
+
+
+def __getattr__(name: str) -> Any:
+    """The blocks, imported when asked for: matplotlib and pandas take seconds."""
+    if name not in _BLOCKS:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_BLOCKS[name]}"), name)
 
 
 @functools.cache
@@ -45,16 +58,25 @@ def render_comparison(
 
     Numbers come from the records, images from the stores where they are still there.
     """
-    from rpe2d_bench.report.versus import write_comparison
+    from rpe2d_bench.report.two_runs.page import write_comparison
 
     return write_comparison(first, second, out, (first_store, second_store))
 
 
 def terminal_table(records: list[Record], comparisons: list[dict[str, Any]] | None = None) -> Group:
-    """The main metric of one run, methods x test resolutions, as something rich can print; else as `render`."""
+    """The head of a report and the main metric, as something rich can print; else as `render`."""
     from rpe2d_bench.report.terminal import terminal_table as table
 
     return table(records, comparisons)
+
+
+def description(records: list[Record], comparisons: list[dict[str, Any]] | None = None) -> str:
+    """The head of a report as Markdown without images, for MLflow; else as `render`."""
+    from rpe2d_bench.analysis.results import Results
+    from rpe2d_bench.report.formats import content_markdown
+    from rpe2d_bench.report.sections.head import head_of
+
+    return content_markdown(head_of(Results(records, list(comparisons or []))).words, level=0)
 
 
 def load_frame(records: list[Record]) -> pd.DataFrame:

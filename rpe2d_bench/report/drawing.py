@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from pathlib import Path
 
 from markupsafe import Markup, escape
 from matplotlib.figure import Figure
 
 from rpe2d_bench.report.figures import FORMATS, files_of, svg_text
 from rpe2d_bench.report.palette import COLOURS
-from rpe2d_bench.report.templating import data_uri
-
-KINDS = {"svg": "image/svg+xml", "png": "image/png", "pdf": "application/pdf"}
+from rpe2d_bench.report.templating import KINDS, data_uri
 
 
 @dataclass(frozen=True)
@@ -28,14 +25,13 @@ class Drawing:
     files: dict[str, bytes]  # for papers: format -> content
 
     @property
+    def image(self) -> str | None:
+        """The file that stands for it in Markdown."""
+        return next((f"{self.name}.{kind}" for kind in ("svg", "png") if kind in self.files), None)
+
+    @property
     def downloads(self) -> dict[str, str]:
         return {kind: data_uri(content, KINDS[kind]) for kind, content in self.files.items()}
-
-    def save(self, folder: Path) -> None:
-        """One file per format."""
-        folder.mkdir(parents=True, exist_ok=True)
-        for kind, content in self.files.items():
-            (folder / f"{self.name}.{kind}").write_bytes(content)
 
 
 def drawing(

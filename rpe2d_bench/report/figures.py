@@ -44,15 +44,15 @@ def lay_out(figure: Figure) -> None:
         figure.set_layout_engine("none")
 
 
-def files_of(figure: Figure, formats: tuple[str, ...] = FORMATS) -> dict[str, bytes]:
-    """The figure in several formats; dates are left out so that equal records give equal files."""
+def files_of(figure: Figure, formats: tuple[str, ...] = FORMATS, **options: Any) -> dict[str, bytes]:
+    """The figure in several formats (options: savefig's); without dates, so that equal records give equal files."""
     files = {}
     lay_out(figure)
     with paper_style():
         for kind in formats:
             out = io.BytesIO()
             no_date = {"svg": {"Date": None}, "pdf": {"CreationDate": None}, "png": None}[kind]
-            figure.savefig(out, format=kind, metadata=no_date)
+            figure.savefig(out, format=kind, metadata=no_date, **options)
             files[kind] = out.getvalue()
     return files
 

@@ -1,13 +1,15 @@
-"""A Table as Markdown, CSV and LaTeX (booktabs)."""
+"""Tables as Markdown, CSV and LaTeX (booktabs), and a whole Content as Markdown."""
 
 from __future__ import annotations
 
 import csv
 import io
 import re
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from rpe2d_bench.report.tables import TIED_MARK, UNDERTRAINED_MARK, Cell, Row, Table
+from rpe2d_bench.report.content import Content, Text
+from rpe2d_bench.report.table import Table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -16,8 +18,10 @@ LATEX_SPECIAL = {
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
     "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "±": r"$\pm$", "−": r"$-$", "×": r"$\times$",
     "↑": r"$\uparrow$", "↓": r"$\downarrow$", "≈": r"$\approx$", "†": r"$^\dagger$", "∞": r"$\infty$", "·": r"$\cdot$",
-    "|": r"\textbar{}", "[": "{[}", "<": r"$<$", ">": r"$>$", "–": "--", "é": r"\'e",
+    "|": r"\textbar{}", "[": "{[}", "<": r"$<$", ">": r"$>$", "–": "--", "é": r"\'e", "→": r"$\to$",
 }  # fmt: skip
+NUMBERS = ("test_resolution", "scale", "state", "mean", "sd", "low_95", "high_95", "n", "best",
+           "not_separated_from_best", "undertrained")  # fmt: skip
 
 
 def escape_latex(text: str) -> str:
@@ -28,59 +32,7 @@ def escape_markdown(text: str) -> str:
     """Names cannot open markup, links, mathematics, HTML or a new cell."""
     out = "".join("\\" + letter if letter in "\\`*[]|#$~" else letter for letter in text)
     out = re.sub(r"(?<!\w)_|_(?!\w)", r"\\_", out)  # within a word it opens nothing
-    return out.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-
-
-def markdown(table: Table) -> str:
-    """A heading, a pipe table, and the notes."""
-    heads = [f"{c} ({s})" for c, s in zip(table.columns, table.subtitles, strict=True)]
-    lines = [
-        f"### {escape_markdown(table.title)}",
-        "",
-        "| method | " + " | ".join(escape_markdown(head) for head in heads) + " |",
-        "| --- |" + " ---: |" * len(heads),
-    ]
-    for row in _all_rows(table):
-        cells = (_bold(escape_markdown(_words(cell)), cell, "**{}**") for cell in row.cells)
-        lines.append(f"| {escape_markdown(row.marked)} | " + " | ".join(cells) + " |")
-    return "\n".join([*lines, "", *(escape_markdown(note) + "  " for note in table.notes)]).rstrip() + "\n"
-
-
-def latex(table: Table) -> str:
-    r"""A table environment for \usepackage{booktabs}."""
-    heads = [f"{c} ({s})" for c, s in zip(table.columns, table.subtitles, strict=True)]
-    lines = [
-        r"% needs \usepackage{booktabs}",
-        r"\begin{table}",
-        r"\centering",
-        rf"\caption{{{escape_latex(table.title + '. ' + ' '.join(table.notes))}}}",
-        rf"\label{{tab:{table.name.replace('_', '-')}}}",
-        rf"\begin{{tabular}}{{l{'r' * len(heads)}}}",
-        r"\toprule",
-        "method & " + " & ".join(escape_latex(head) for head in heads) + r" \\",
-        r"\midrule",
-    ]
-    for row in _all_rows(table):
-        if row is table.floor:
-            lines.append(r"\midrule")
-        cells = (_bold(escape_latex(_words(cell)), cell, r"\textbf{{{}}}") for cell in row.cells)
-        lines.append(escape_latex(row.marked) + " & " + " & ".join(cells) + r" \\")
-    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", r"\end{table}"]) + "\n"
-
-
-def csv_text(table: Table) -> str:
-    """One line per cell: method, test resolution, state, mean, sd, low, high, n, best, tied, undertrained."""
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(["method", "test_resolution", "scale", "state", "mean", "sd", "low_95", "high_95", "n", "best",
-                     "not_separated_from_best", "undertrained"])  # fmt: skip
-    for row in _all_rows(table):
-        for column, scale, cell in zip(table.columns, table.subtitles, row.cells, strict=True):
-            value = cell.value
-            numbers = [value.mean, value.spread, value.low, value.high, value.n] if value else [None] * 5
-            writer.writerow([safe_csv(row.label), column.replace("×", "x"), scale.replace("×", "x"), cell.state,
-                             *numbers, cell.best, cell.tied, row.undertrained])  # fmt: skip
-    return out.getvalue()
+    return out.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace("\n", " ")
 
 
 def safe_csv(text: str) -> str:
@@ -93,25 +45,88 @@ def frame_csv(frame: pd.DataFrame) -> str:
     return frame.map(lambda value: safe_csv(value) if isinstance(value, str) else value).to_csv(index=False)
 
 
-def _all_rows(table: Table) -> list[Row]:
-    return [*table.rows, *([table.floor] if table.floor else []), *table.beside]
+def csv_text(table: Table) -> str:
+    """As it is shown; where cells hold numbers, a line per cell with the numbers in full (NUMBERS)."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    if not any(cell.value for row in table.rows for cell in row.cells):
+        writer.writerow([table.corner, *table.heads])
+        writer.writerows([safe_csv(text) for text in row] for row in table.words)
+        return out.getvalue()
+    writer.writerow([table.corner, *NUMBERS])
+    scales = table.subtitles or [""] * len(table.columns)
+    for row in table.rows:
+        for column, scale, cell in zip(table.columns, scales, row.cells, strict=True):
+            value = cell.value
+            numbers = [value.mean, value.spread, value.low, value.high, value.n] if value else [None] * 5
+            writer.writerow([safe_csv(row.label), column.replace("×", "x"), scale.replace("×", "x"), cell.state,
+                             *numbers, cell.best, cell.tied, row.undertrained])  # fmt: skip
+    return out.getvalue()
 
 
-def _words(cell: Cell) -> str:
-    return cell.text + (f" {TIED_MARK}" if cell.tied else "")
+def table_markdown(table: Table) -> str:
+    """A heading, a pipe table, and the notes."""
+    rule = "| --- |" + (" ---: |" if table.numbers else " --- |") * len(table.columns)
+    lines = [f"### {escape_markdown(table.title)}", "", _pipes([table.corner, *table.heads]), rule]
+    for row in table.rows:
+        cells = [f"**{escape_markdown(c.text)}**" if c.bold else escape_markdown(c.words) for c in row.cells]
+        lines.append("| " + " | ".join([escape_markdown(row.marked), *cells]) + " |")
+    return "\n".join([*lines, "", *(escape_markdown(note) + "  " for note in table.notes)]).rstrip() + "\n"
 
 
-def _bold(text: str, cell: Cell, pattern: str) -> str:
-    return pattern.format(text) if cell.best or cell.significant else text
+def latex(table: Table) -> str:
+    r"""A table environment for \usepackage{booktabs}."""
+    lines = [
+        r"% needs \usepackage{booktabs}",
+        r"\begin{table}",
+        r"\centering",
+        rf"\caption{{{escape_latex('. '.join([table.title, ' '.join(table.notes)]).removesuffix('. '))}}}",
+        rf"\label{{tab:{table.name.replace('_', '-')}}}",
+        rf"\begin{{tabular}}{{l{('r' if table.numbers else 'l') * len(table.columns)}}}",
+        r"\toprule",
+        " & ".join(map(escape_latex, [table.corner, *table.heads])) + r" \\",
+        r"\midrule",
+    ]
+    real = False
+    for row in table.rows:
+        if row.real and not real:
+            lines.append(r"\midrule")
+        real = row.real
+        cells = [rf"\textbf{{{escape_latex(c.text)}}}" if c.bold else escape_latex(c.words) for c in row.cells]
+        lines.append(" & ".join([escape_latex(row.marked), *cells]) + r" \\")
+    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", r"\end{table}"]) + "\n"
 
 
-__all__ = [
-    "UNDERTRAINED_MARK",
-    "csv_text",
-    "escape_latex",
-    "escape_markdown",
-    "frame_csv",
-    "latex",
-    "markdown",
-    "safe_csv",
-]
+def content_markdown(content: Content, *, level: int = 2, images: str | None = None) -> str:
+    """A section as Markdown, what is folded in <details>. Drawings and strips only with the folder of their images."""
+    lines = [f"{'#' * level} {escape_markdown(content.title)}\n"] if level else []
+    for block in content.blocks:
+        if isinstance(block, Content):
+            inner = content_markdown(block, level=0, images=images)
+            if inner.strip():
+                title = escape_markdown(block.title)
+                lines.append(f"<details><summary>{title}</summary>\n\n{inner}\n</details>\n")
+        elif isinstance(block, Table):
+            lines.append(table_markdown(block))
+        elif isinstance(block, Text):
+            lines.append(_text(block))
+        elif images is not None and (file := block.image) is not None:
+            lines.append(f"![{escape_markdown(block.alternative)}]({images}/{file})\n")
+    return "\n".join(lines)
+
+
+def _text(text: Text) -> str:
+    if text.kind == "code":
+        code = text.words if isinstance(text.words, str) else "\n".join(text.words)
+        fence = "~~~"
+        while fence in code:
+            fence += "~"
+        return f"{fence}\n{code}\n{fence}\n"
+    if isinstance(text.words, str):
+        words = escape_markdown(text.words)
+        return {"heading": f"### {words}\n", "lead": f"**{words}**\n"}.get(text.kind, f"{words}\n")
+    return "".join(f"- {escape_markdown(point)}\n" for point in text.words)
+
+
+def _pipes(cells: Iterable[str]) -> str:
+    return "| " + " | ".join(map(escape_markdown, cells)) + " |"

@@ -1,139 +1,61 @@
-"""Tables of a run: methods x test resolutions, as plain values that every format renders."""
+"""Tables of a run: methods x test resolutions, as values, excess over the floor, and differences."""
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass, field
+from dataclasses import replace
 
 from rpe2d_bench.analysis.results import RULERS, Results
-from rpe2d_bench.analysis.statistics import BASES, Estimate
+from rpe2d_bench.analysis.statistics import BASES, Estimate, Scale
 from rpe2d_bench.analysis.vocabulary import Metric, blind_spot, scale_label, size_label
+from rpe2d_bench.report.table import TIED_MARK, UNDERTRAINED_MARK, Cell, Row, Table, difference_cell, value_cell
 from rpe2d_bench.storage.records import Resolution
 
-UNDERTRAINED_MARK = "†"
-TIED_MARK = "≈"
-
-
-@dataclass(frozen=True)
-class Cell:
-    """One number of a table, or the reason why there is none."""
-
-    state: str  # ok, partial, failed, missing
-    value: Estimate | None = None
-    best: bool = False
-    tied: bool = False  # not separated from the best: the paired interval contains zero
-    significant: bool = False  # in tables of differences: the interval lies on one side of zero
-    asked: int = 0  # seeds
-    interval: bool = False  # shown as mean and interval instead of mean and standard deviation
-
-    @property
-    def text(self) -> str:
-        """'8.61 ± 0.20'; n in brackets when seeds are absent; the state when there is no number."""
-        if self.value is None:
-            return self.state
-        if self.interval:
-            places = decimals(self.value.mean, self.value.half_width)
-            return f"{number(self.value.mean, places)}{_between(self.value, places)}"
-        places = decimals(self.value.mean, self.value.spread)
-        words = number(self.value.mean, places)
-        if self.value.spread is not None:
-            words += f" ± {number(self.value.spread, places)}"
-        if self.state == "partial":
-            words += f" (n = {self.value.n} of {self.asked})"
-        return words
-
-
-@dataclass(frozen=True)
-class Row:
-    label: str
-    method: str | None  # None for the floor
-    cells: list[Cell]
-    undertrained: bool = False
-    reference: bool = False
-
-    @property
-    def marked(self) -> str:
-        return self.label + (" " + UNDERTRAINED_MARK if self.undertrained else "")
-
-
-@dataclass(frozen=True)
-class Table:
-    """Rows are methods, columns test resolutions."""
-
-    name: str  # for file names and anchors
-    title: str
-    columns: list[str]
-    subtitles: list[str]  # the scale under each column
-    rows: list[Row]
-    floor: Row | None = None
-    notes: list[str] = field(default_factory=list)
-    beside: list[Row] = field(default_factory=list)  # real images otherwise: rulers, and after the autoencoder
-
-
-def _between(value: Estimate, places: int) -> str:
-    if value.low is None or value.high is None:
-        return ""
-    return f" [{number(value.low, places)}, {number(value.high, places)}]"
-
-
-def decimals(value: float, spread: float | None = None) -> int:
-    """Decimals that show three digits of the value, and one of its spread where that needs more; at most three."""
-    places = [2 - math.floor(math.log10(abs(value)))] if value and math.isfinite(value) else [3]
-    if spread and math.isfinite(spread):
-        places.append(-math.floor(math.log10(spread)))
-    return min(3, max(0, *places))
-
-
-def number(value: float, places: int | None = None) -> str:
-    """With a true minus sign; about three significant digits unless the decimals are given."""
-    if not math.isfinite(value):
-        return "∞" if value > 0 else "−∞" if value < 0 else "NaN"
-    text = f"{value:.{decimals(value) if places is None else places}f}"
-    return (text.removeprefix("-") if float(text) == 0 else text).replace("-", "−")
-
-
+FLOOR = "real images (floor)"
 THROUGH = "real images through the autoencoder"
+SAME = Cell("the same", "quiet")  # of methods that coincide at a size
+
+
+def tables_of(results: Results, metric: Metric, train: Resolution) -> list[Table]:
+    """Values, excess over the floor (distances only), differences from the reference method (where one is named)."""
+    found = [value_table(results, metric, train)]
+    if metric.better == "lower" and metric.has_floor:
+        found.append(excess_table(results, metric, train))
+    if (against := difference_table(results, metric, train)) is not None:
+        found.append(against)
+    return found
 
 
 def value_table(results: Results, metric: Metric, train: Resolution) -> Table:
     """Mean ± standard deviation over seeds, with the floor."""
     tests = results.resolutions[train]
     best = {test: results.best(train, test, metric) for test in tests}
-    rows = [_row(results, method, train, [_cell(results, method, train, t, metric, best[t]) for t in tests])
-            for method in results.methods]  # fmt: skip
-    floor = None
+    rows = [
+        method_row(results, method, train, [_cell(results, method, train, t, metric, best[t]) for t in tests])
+        for method in results.methods
+    ]
+    notes = _notes(results, metric, train, rows)
     if metric.has_floor:
-        floors = [results.floor(train, test, metric) for test in tests]
-        floor = Row("real images (floor)", None, [Cell("ok" if f else "missing", f) for f in floors])
+        rows.append(_real(FLOOR, [results.floor(train, test, metric) for test in tests]))
     beside = {RULERS[kind]: [results.ruler(kind, train, test, metric) for test in tests] for kind in RULERS}
     beside[THROUGH] = [results.reconstruction(train, test, metric) for test in tests]
-    return Table(
-        f"{metric.key}_train_{size_label(train).replace('×', 'x')}",
-        f"{metric.heading}, trained at {size_label(train)} px",
-        *_columns(train, tests),
-        rows,
-        floor,
-        _notes(results, metric, train, rows),
-        [_real(label, values) for label, values in beside.items() if any(values)],
-    )
-
-
-def _real(label: str, values: list[Estimate | None]) -> Row:
-    return Row(label, None, [Cell("ok" if value else "missing", value) for value in values])
+    rows += [_real(label, values) for label, values in beside.items() if any(values)]
+    title = f"{metric.heading}, trained at {size_label(train)} px"
+    return by_size(f"{metric.key}_{at(train)}", title, train, tests, rows, notes)
 
 
 def excess_table(results: Results, metric: Metric, train: Resolution) -> Table:
     """Mean minus the floor of the same size: the only form in which sizes may be compared, and only with care."""
-    plain = value_table(results, metric, train)
-    floors = plain.floor.cells if plain.floor else []
+    values = value_table(results, metric, train)
+    tests = results.resolutions[train]
+    floors = [results.floor(train, test, metric) for test in tests]
     rows = [
-        Row(row.label, row.method, [_minus(c, f) for c, f in zip(row.cells, floors, strict=True)], row.undertrained,
-            row.reference)
-        for row in plain.rows
+        Row(row.label, [_minus(c, f, len(results.seeds)) for c, f in zip(row.cells, floors, strict=True)], row.method,
+            row.undertrained, row.reference)
+        for row in values.rows if not row.real
     ]  # fmt: skip
     title = f"{metric.heading}, excess over the floor, trained at {size_label(train)} px"
-    notes = ["Each value minus the mean of real against real images of the same size.", *plain.notes[1:]]
-    return Table(plain.name + "_excess", title, plain.columns, plain.subtitles, rows, None, notes)
+    notes = ["Each value minus the mean of real against real images of the same size.", *values.notes[1:]]
+    return by_size(values.name + "_excess", title, train, tests, rows, notes)
 
 
 def difference_table(results: Results, metric: Metric, train: Resolution) -> Table | None:
@@ -142,63 +64,88 @@ def difference_table(results: Results, metric: Metric, train: Resolution) -> Tab
     if reference is None:
         return None
     tests = results.resolutions[train]
-    rows, scales = [], set()
+    rows: list[Row] = []
+    scales: set[Scale] = set()
     for method in results.methods:
         if method == reference:
             continue
         cells = []
         for test in tests:
-            found = results.difference(method, reference, train, test, metric)
+            gap = results.difference(method, reference, train, test, metric)
             state = results.state(method, train, test, metric)
-            if found is None and state == "ok":
-                state = "same images" if results.coincide(method, reference, train, test) else "missing"
-            scales |= {found.scale} if found else set()
-            cells.append(Cell(state, found.shown if found else None, asked=len(results.seeds),
-                              significant=found is not None and found.separated, interval=True))  # fmt: skip
-        rows.append(_row(results, method, train, cells))
+            if gap is not None:
+                scales.add(gap.scale)
+                cells.append(difference_cell(gap.shown, state, significant=gap.separated))
+            else:
+                same = results.coincide(method, reference, train, test)
+                cells.append(SAME if same else _absent(state))
+        rows.append(method_row(results, method, train, cells))
+    kind, sides = compared_by(scales, metric)
+    notes = [
+        f"Mean {kind} over seeds with its 95 % interval ({sides}; {BASES[results.basis(metric)]}).",
+        "Bold: separated at 5 % after Holm's correction over each method against the reference and against resizing,"
+        " at this size.",
+    ]
+    title = f"{metric.label} against {reference} ({kind}), trained at {size_label(train)} px"
+    return by_size(f"{metric.key}_{at(train)}_against_{reference}", title, train, tests, rows, notes)
+
+
+def compared_by(scales: set[Scale], metric: Metric) -> tuple[str, str]:
+    """'ratio', 'below one: better': what a table of differences holds, and which side of no difference is better."""
     kind = " or ".join(sorted(scales)) or metric.scale
     side = {"lower": "below", "higher": "above"}.get(metric.better or "")
-    better = f"{side} {'zero' if kind == 'difference' else 'one'}: better" if side else "no direction known"
-    return Table(
-        f"{metric.key}_train_{size_label(train).replace('×', 'x')}_against_{reference}",
-        f"{metric.label} against {reference} ({kind}), trained at {size_label(train)} px",
-        *_columns(train, tests),
-        rows,
-        None,
-        [
-            f"Mean {kind} over seeds with its 95 % interval ({better}; {BASES[results.basis(metric)]}).",
-            "Bold: separated at 5 % after Holm's correction over each method against the reference and against"
-            " resizing, at this size.",
-        ],
-    )
+    nothing = {"difference": "zero"}.get(kind, "one")
+    return kind, f"{side} {nothing}: better" if side else "no direction known"
 
 
-def _columns(train: Resolution, tests: list[Resolution]) -> tuple[list[str], list[str]]:
-    return [size_label(test) for test in tests], [scale_label(test, train) for test in tests]
+def at(train: Resolution) -> str:
+    """The part of a file name that says where models were trained: 'train_32x64'."""
+    return f"train_{size_label(train).replace('×', 'x')}"
 
 
-def _row(results: Results, method: str, train: Resolution, cells: list[Cell]) -> Row:
-    return Row(method, method, cells, results.is_undertrained(method, train), method == results.reference)
+def by_size(
+    name: str, title: str, train: Resolution, tests: list[Resolution], rows: list[Row], notes: list[str]
+) -> Table:
+    """A table with a column per test resolution, its scale below."""
+    scales = [scale_label(test, train) for test in tests]
+    return Table(name, title, [size_label(test) for test in tests], rows, subtitles=scales, notes=notes)
+
+
+def method_row(results: Results, method: str, train: Resolution, cells: list[Cell]) -> Row:
+    return Row(method, cells, method, results.is_undertrained(method, train), method == results.reference)
+
+
+def _absent(state: str) -> Cell:
+    state = state if state == "failed" else "missing"
+    return Cell(state, state)
+
+
+def _real(label: str, values: list[Estimate | None]) -> Row:
+    return Row(label, [value_cell(v, "ok", v.n) if v else _absent("missing") for v in values], real=True)
 
 
 def _cell(results: Results, method: str, train: Resolution, test: Resolution, metric: Metric, best: list[str]) -> Cell:
-    found = results.estimate(method, train, test, metric)
-    state = results.state(method, train, test, metric)
-    if found is None:
-        return Cell(state if state in ("failed", "missing") else "missing")
+    plain = plain_cell(results, method, train, test, metric)
+    if plain.value is None:
+        return plain
     tied = False
     if best and method not in best:
         gap = results.difference(method, best[0], train, test, metric)
         tied = gap is not None and gap.low is not None and not gap.separated
-    return Cell(state, found, method in best, tied, asked=len(results.seeds))
+    return replace(plain, best=method in best, tied=tied)
 
 
-def _minus(cell: Cell, floor: Cell) -> Cell:
-    if cell.value is None:
-        return cell
-    if floor.value is None:
-        return Cell("missing")
-    return Cell(cell.state, cell.value.shifted(-floor.value.mean), cell.best, cell.tied, asked=cell.asked)
+def plain_cell(results: Results, method: str, train: Resolution, test: Resolution, metric: Metric) -> Cell:
+    """A value with its spread, or why there is none."""
+    found = results.estimate(method, train, test, metric)
+    state = results.state(method, train, test, metric)
+    return value_cell(found, state, len(results.seeds)) if found else _absent(state)
+
+
+def _minus(cell: Cell, floor: Estimate | None, asked: int) -> Cell:
+    if cell.value is None or floor is None:
+        return cell if cell.value is None else _absent("missing")
+    return value_cell(cell.value.shifted(-floor.mean), cell.state, asked, best=cell.best, tied=cell.tied)
 
 
 def _notes(results: Results, metric: Metric, train: Resolution, rows: list[Row]) -> list[str]:
@@ -212,11 +159,11 @@ def _notes(results: Results, metric: Metric, train: Resolution, rows: list[Row])
         " pixels (height×width when not square) and its scale. Bold: best mean of the column" + tie,
         "Columns have different references: compare down a column, not along a row.",
     ]
-    if (blind := blind_spot(metric, results.resolutions[train])) is not None:
-        notes.append(blind)
     if any(row.undertrained for row in rows):
         notes.append(
             f"{UNDERTRAINED_MARK} undertrained: has not reached the reference method's quality at the train resolution;"
             " its other numbers are inconclusive."
         )
+    if (blind := blind_spot(metric, results.resolutions[train])) is not None:
+        notes.append(blind)
     return notes

@@ -8,6 +8,7 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+KINDS = {"svg": "image/svg+xml", "png": "image/png", "pdf": "application/pdf"}  # of files of figures
 FOLDER = Path(__file__).with_name("templates")
 
 
@@ -22,7 +23,6 @@ def environment() -> Environment:
     )
     made.globals["style"] = Markup((FOLDER / "page.css").read_text(encoding="utf-8"))
     made.globals["script"] = Markup((FOLDER / "page.js").read_text(encoding="utf-8"))
-    made.globals["data_uri"] = data_uri
     return made
 
 

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
 from rpe2d_bench.config import yaml_file
 from rpe2d_bench.config.experiment import Experiment, Model, Options, Sampler, Train
-from rpe2d_bench.config.values import short
+from rpe2d_bench.config.guidance_sweep import swept
+from rpe2d_bench.config.validation_errors import explain
 from rpe2d_bench.errors import UserError, suggestion
+from rpe2d_bench.resolve.resolve import Resolved
+from rpe2d_bench.resolve.search import check as check_search
 from rpe2d_bench.resolve.validate import check
 
 
@@ -20,25 +22,21 @@ def load_experiment(path: Path, overrides: Sequence[str] = (), only: Sequence[st
 
     Raises UserError with file, line and a suggestion.
     """
+    return load(path, overrides, only).experiment
+
+
+def load(path: Path, overrides: Sequence[str] = (), only: Sequence[str] = ()) -> Resolved:
+    """`load_experiment` with the objects that the file's names stand for."""
     document = yaml_file.read(path)
     for override in overrides:
         document.override(override)
-    experiment = _located(_validated(document), document.path.parent)
+    experiment = swept(_located(_validated(document), document.path.parent), document)
     if experiment.search is not None:
-        from rpe2d_bench.search.validate import check as check_search
-
-        check(experiment, document)
+        resolved = check(experiment, document)
         check_search(experiment, document)  # of all methods, since a model is judged by the first that uses it
-    if experiment.evaluate.guidance:
-        from rpe2d_bench.config.guidance_sweep import swept
-
-        check(experiment, document)  # of the methods as they are written, which have a place in the file
-        experiment = swept(experiment, document)
-        return keep_methods(experiment, only) if only else experiment
-    if only:
-        experiment = keep_methods(experiment, only)
-    check(experiment, document)
-    return experiment
+        if not only:
+            return resolved
+    return check(keep_methods(experiment, only) if only else experiment, document)
 
 
 def keep_methods(experiment: Experiment, only: Sequence[str]) -> Experiment:
@@ -102,38 +100,3 @@ def _check_partial(document: yaml_file.Document, at: tuple[str, ...], options: O
     except ValidationError as error:
         loc, message = explain(error, _PARTS[part])
         raise document.error((*at, *loc), message) from None
-
-
-def explain(error: ValidationError, model: type[BaseModel]) -> tuple[tuple[str | int, ...], str]:
-    """Place and one sentence for the first of pydantic's findings."""
-    # An unknown key explains a missing one: name it first.
-    first = min(error.errors(), key=lambda finding: finding["type"] != "extra_forbidden")
-    loc = tuple(part for part in first["loc"] if not (isinstance(part, str) and "[" in part))
-    name = ".".join(str(part) for part in loc)
-    if first["type"] == "extra_forbidden":
-        known = _fields_at(model, loc[:-1])
-        hint = suggestion(str(loc[-1]), known) or f"; known keys: {', '.join(known)}"
-        return loc, f"unknown key {str(loc[-1])!r}{hint}"
-    if first["type"] == "missing":
-        return loc, f"{name} is missing; add it"
-    message = first["msg"].removeprefix("Value error, ")
-    if first["type"] == "value_error":
-        return loc, message
-    return loc, f"{name}: {message[0].lower()}{message[1:]}, got {short(first['input'])}"
-
-
-def _models_in(annotation: Any) -> list[type[BaseModel]]:
-    """Schemas that an annotation names, however deep: in a union, a tuple or behind Annotated."""
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return [annotation]
-    return [model for inner in get_args(annotation) for model in _models_in(inner)]
-
-
-def _fields_at(model: type[BaseModel], loc: tuple[str | int, ...]) -> list[str]:
-    """Keys that the schema knows at a place."""
-    for part in loc:
-        if isinstance(part, int) or part not in model.model_fields:
-            continue  # an index, or a name that the user chose (an entry of models or methods)
-        found = _models_in(model.model_fields[part].annotation)
-        model = found[0] if found else model
-    return list(model.model_fields)

@@ -68,7 +68,6 @@ def work_of(plan: Plan, store: Store, seconds: Callable[[Stage], float]) -> Work
             measure = cell.measure
             if measure.key in missing and measure.key not in work.measures:
                 label = f"{cell.method} {size(cell.test_resolution)} seed {cell.seed}"
-                label = f"denoise {label}" if isinstance(measure, DenoiseStage) else label
                 parts = _parts(measure, store, seconds)
                 work.jobs.append(Job(measure.key, label, "cell", seeds.index(cell.seed), stage.key, parts))
                 work.measures[measure.key] = measure

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from rpe2d_bench.data.crops import canonical
 from rpe2d_bench.metrics import METRICS
 from rpe2d_bench.plan.expand import Cell, Floor, Plan, Trial
 from rpe2d_bench.plan.precision_notes import notes
@@ -104,9 +105,9 @@ class Recorder:
             sampling = SamplingDetails(
                 sampler=sample.sampler,
                 conditioning=sample.conditioning,
-                replacements=sample.replacements,
-                trained_encoding=sample.train.encoding,
-                crops=sample.train.crops,
+                replacements=self.plan.experiment.methods[owner.method].replacements,
+                trained_encoding=sample.train.encoding.written,
+                crops=canonical(sample.train.crops),
                 generated_resolution=sample.resolution,
                 refined_from=None if sample.start is None else sample.begin,
                 grid=(grid.height, grid.width),
@@ -134,9 +135,9 @@ class Recorder:
             assert isinstance(cell, Cell)
             sampling = SamplingDetails(
                 conditioning=stage.conditioning,
-                replacements=stage.replacements,
-                trained_encoding=stage.train.encoding,
-                crops=stage.train.crops,
+                replacements=self.plan.experiment.methods[cell.method].replacements,
+                trained_encoding=stage.train.encoding.written,
+                crops=canonical(stage.train.crops),
                 generated_resolution=stage.resolution,
                 grid=(stage.grid.height, stage.grid.width),
                 coincides_with=cell.coincides_with,

@@ -23,7 +23,7 @@ from rpe2d_bench.stages import ReferenceStage, TrainStage
 from rpe2d_bench.stages.run_context import OutOfTime, RunContext
 from rpe2d_bench.storage.store import Busy, Store, Unwritable
 
-NAMES = ("train", "reference", "sample", "measure")
+NAMES = ("train", "reference", "sample", "measure", "denoise")
 WAIT = 1.0  # seconds between two looks at what other processes work on
 
 

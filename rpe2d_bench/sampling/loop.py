@@ -16,7 +16,7 @@ from torch import Generator, Tensor
 
 from rpe2d_bench.config.experiment import Sampler
 from rpe2d_bench.data.subsets import labels_by_counts
-from rpe2d_bench.diffusion import guided, sampler, times
+from rpe2d_bench.diffusion import SAMPLERS, guided, times
 from rpe2d_bench.encodings.interface import Context, Grid
 from rpe2d_bench.models import Denoiser
 
@@ -114,5 +114,5 @@ def sample(
 
         x_BCYX = noise(seed, chosen, (dit.channels, *inner))
         x_BCYX = (x_BCYX if begun is None else begun(chosen, x_BCYX)).to(device)
-        *_, x_BCYX = sampler(options.kind)(velocity, x_BCYX, ts)
+        *_, x_BCYX = SAMPLERS[options.kind](velocity, x_BCYX, ts)
         yield decode(x_BCYX)

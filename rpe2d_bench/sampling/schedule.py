@@ -34,8 +34,8 @@ class Schedule:
 
     @property
     def warning(self) -> str:
-        """A sentence where more than two thirds of the steps lie in noise, else nothing."""
-        if self.early <= MOST:
+        """A sentence where a shift leaves more than two thirds of the steps in noise, else nothing."""
+        if self.shift <= 1 or self.early <= MOST:
             return ""
         few = len(self.starts) - round(self.early * len(self.starts))
         steps = f"{few} of {len(self.starts)} steps" if few else f"none of {len(self.starts)} steps"

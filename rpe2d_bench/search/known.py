@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from rpe2d_bench.config.experiment import Experiment
 from rpe2d_bench.plan.calibration import pace_of
 from rpe2d_bench.plan.cost import flops_of_passes, flops_per_step
 from rpe2d_bench.plan.pace import Pace, Stage, total
-from rpe2d_bench.resolve.load import keep_methods, load_experiment
+from rpe2d_bench.resolve.load import keep_methods
+from rpe2d_bench.resolve.load import load as load_file
+from rpe2d_bench.resolve.resolve import Resolved, resolve
 from rpe2d_bench.search.state import Searching
 from rpe2d_bench.search.trials import measures_of, passing_of
 from rpe2d_bench.stages import DenoiseStage, SampleStage, TrainStage
@@ -26,18 +27,17 @@ class Rest:
     seconds: float  # wall, with all workers busy
 
 
-def load(
-    path: Path, overrides: Sequence[str], only: Sequence[str], store: Store
-) -> tuple[Experiment, Searching | None]:
+def load(path: Path, overrides: Sequence[str], only: Sequence[str], store: Store) -> tuple[Resolved, Searching | None]:
     """An experiment file with the values that its search has chosen so far; None where it has no search."""
-    asked = load_experiment(path, overrides, only)
-    if asked.search is None:
+    asked = load_file(path, overrides, only)
+    if asked.experiment.search is None:
         return asked, None
-    whole = load_experiment(path, overrides) if only else asked  # a model is judged by the file's first method on it
-    searching = Searching(whole, store, only)
+    whole = load_file(path, overrides) if only else asked  # a model is judged by the file's first method on it
+    searching = Searching(whole.experiment, store, only)
     while searching.next() is not None:
         pass  # what is asked here is not done: it counts as missing
-    return keep_methods(searching.experiment, only) if only else searching.experiment, searching
+    found = searching.experiment
+    return resolve(keep_methods(found, only) if only else found), searching
 
 
 def cost_of_rest(searching: Searching, store: Store) -> Rest:

@@ -8,9 +8,19 @@ from typing import Any
 
 from rpe2d_bench.config.experiment import Experiment
 from rpe2d_bench.errors import UserError
-from rpe2d_bench.search.space import Section, Space, Values, applied, space_of, written
+from rpe2d_bench.resolve.search_space import (
+    Section,
+    Space,
+    Values,
+    applied,
+    chain,
+    judge,
+    metric_of,
+    space_of,
+    written,
+)
 from rpe2d_bench.search.suggest import Suggester, suggester
-from rpe2d_bench.search.trials import Tried, chain, judge, measures_of, metric_of, objective_of, passing_of
+from rpe2d_bench.search.trials import Tried, measures_of, objective_of, passing_of
 from rpe2d_bench.stages import Evaluation, read_result
 from rpe2d_bench.storage.files import write_json
 from rpe2d_bench.storage.store import Store, content_key

@@ -11,7 +11,7 @@ import random
 from typing import Any, Protocol
 
 from rpe2d_bench.config.experiment import Choices, Range, Search
-from rpe2d_bench.search.space import Space, Values
+from rpe2d_bench.resolve.search_space import Space, Values
 from rpe2d_bench.search.trials import Tried
 
 ROUND = 2  # trials that Optuna chooses without knowing each other's results: they can run at the same time

@@ -9,11 +9,13 @@ import time
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from rpe2d_bench.encodings.interface import Context, Grid
+from rpe2d_bench.encodings.spec import EncodingSpec
+from rpe2d_bench.resolution import Resolution
 from rpe2d_bench.stages.denoiser import load_denoiser
 from rpe2d_bench.stages.latents import model_space
 from rpe2d_bench.stages.run_context import RunContext
@@ -28,7 +30,6 @@ if TYPE_CHECKING:
 
     from rpe2d_bench.training.loop import Denoiser
 
-Resolution = tuple[int, int]
 UNDER_WAY = "under_way.json"
 
 
@@ -37,7 +38,7 @@ class DenoiseStage:
     """The denoising error of one trained model with one encoding at one resolution; nothing is sampled."""
 
     train: TrainStage
-    replacements: dict[str, Any]  # parts of the encoding that differ from training
+    encoding: EncodingSpec  # as trained, or with parts replaced
     realised: str  # digest of the numbers the encoding realises here at the metric's times
     resolution: Resolution
     split: str
@@ -75,15 +76,14 @@ class DenoiseStage:
         return context.store.make(self.name, self.key, lambda partial: self._work(partial, context), context.say)
 
     def _work(self, partial: Path, context: RunContext) -> None:
-        from rpe2d_bench import data
         from rpe2d_bench.data.image_pool import cached_images
         from rpe2d_bench.metrics import denoising_error as metric
 
         began = saved = time.perf_counter()
         device = context.resources.device
         context.doing(self, "loading the model")
-        denoiser = load_denoiser(self.train, self.train.make(context), self.replacements).to(device)
-        dataset = data.build(self.train.data)
+        denoiser = load_denoiser(self.train, self.train.make(context), self.encoding).to(device)
+        dataset = self.train.data.build()
         to_model = model_space(self.train, device)
         # methods and seeds share these images, and drawing some takes longer than denoising them
         pool = cached_images(dataset, self.split, self.count, self.resolution, context.store.root / "cache")  # type: ignore[arg-type]

@@ -13,6 +13,7 @@ from rpe2d_bench.stages.weights_file import WeightsFile, shapes_of
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from rpe2d_bench.encodings import EncodingSpec
     from rpe2d_bench.models import Denoiser
     from rpe2d_bench.stages.train import TrainStage
 
@@ -27,7 +28,6 @@ def fresh_denoiser(stage: TrainStage) -> Denoiser:
     import torch
 
     from rpe2d_bench.diffusion import Objective
-    from rpe2d_bench.encodings import build
     from rpe2d_bench.models import Denoiser, DiT, preset
 
     options = preset(stage.model.preset, scan=stage.model.scan, stem=stage.model.stem)
@@ -37,17 +37,16 @@ def fresh_denoiser(stage: TrainStage) -> Denoiser:
             options,
             channels=stage.model_channels,
             num_classes=stage.num_classes,
-            micro_conditioning=stage.crops["kind"] != "none",
+            micro_conditioning=stage.crops.kind != "none",
         )
         objective = Objective(stage.recipe.path, stage.recipe.prediction)
-        return Denoiser(dit, build(stage.encoding, width=options.width, heads=options.heads), objective)
+        return Denoiser(dit, stage.encoding.build(width=options.width, heads=options.heads), objective)
 
 
 def draws_of_its_own(stage: TrainStage) -> bool:
     """Whether the stage's model draws random numbers in training: random positions and a stem do, the grid does not."""
     import torch
 
-    from rpe2d_bench.encodings import build
     from rpe2d_bench.encodings.randomness import draws
     from rpe2d_bench.models import preset
 
@@ -55,7 +54,7 @@ def draws_of_its_own(stage: TrainStage) -> bool:
         return True
     options = preset(stage.model.preset)
     with torch.random.fork_rng(devices=[]):  # a learned table starts at random
-        return draws(build(stage.encoding, width=options.width, heads=options.heads), stage.grid)
+        return draws(stage.encoding.build(width=options.width, heads=options.heads), stage.grid)
 
 
 def starting_denoiser(stage: TrainStage, context: RunContext) -> Denoiser:
@@ -123,11 +122,9 @@ def _same_shapes(own: Mapping[str, Any], given: Mapping[str, Any], source: str) 
             )
 
 
-def load_denoiser(stage: TrainStage, folder: Path, replacements: dict[str, Any]) -> Denoiser:
-    """The trained model with parts of its encoding replaced, ready to sample."""
+def load_denoiser(stage: TrainStage, folder: Path, encoding: EncodingSpec) -> Denoiser:
+    """The trained model with its encoding, or one that takes its place, ready to sample."""
     from safetensors.torch import load_file
-
-    from rpe2d_bench.encodings import build, replaced
 
     if not (folder / WEIGHTS).is_file():
         raise UserError(
@@ -136,9 +133,9 @@ def load_denoiser(stage: TrainStage, folder: Path, replacements: dict[str, Any])
         )
     denoiser = fresh_denoiser(stage)
     denoiser.load_state_dict(load_file(folder / WEIGHTS))
-    if replacements:
+    if encoding != stage.encoding:
         options = denoiser.dit.options
         learned = denoiser.encoding.state_dict()
-        denoiser.encoding = build(replaced(stage.encoding, replacements), width=options.width, heads=options.heads)
+        denoiser.encoding = encoding.build(width=options.width, heads=options.heads)
         denoiser.encoding.load_state_dict(learned)
     return denoiser.eval().requires_grad_(False)

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from rpe2d_bench.autoencoders import LatentSpace
+from rpe2d_bench.resolution import Resolution
 from rpe2d_bench.stages.run_context import RunContext
 
 if TYPE_CHECKING:
@@ -20,18 +21,15 @@ if TYPE_CHECKING:
     from rpe2d_bench.stages.train import TrainStage
     from rpe2d_bench.training.loop import Batches
 
-Resolution = tuple[int, int]
-
 
 def training_pool(stage: TrainStage, dataset: Dataset, resolution: Resolution, context: RunContext) -> Batches:
     """Where the batches of a training come from, at one of its resolutions: pixels, or latents."""
     from rpe2d_bench.data import conversions
-    from rpe2d_bench.data.crops import build_crops
     from rpe2d_bench.data.image_batches import TrainingImages
     from rpe2d_bench.data.latent_batches import TrainingLatents
 
     between = _Watch(stage, context)
-    crops, number, device = build_crops(stage.crops), stage.recipe.num_pictures, context.resources.device
+    crops, number, device = stage.crops, stage.recipe.num_pictures, context.resources.device
     cache = context.store.root / "cache"
     if stage.latents is None:
         pool: Batches = TrainingImages(
@@ -43,7 +41,7 @@ def training_pool(stage: TrainStage, dataset: Dataset, resolution: Resolution, c
             dataset, resolution, crops, encoder, num_pictures=number, cache_dir=cache, device=device, between=between
         )
     if converted := conversions(dataset):
-        context.say(f"{stage.data.get('path', 'data')}: {converted}")
+        context.say(f"{getattr(stage.data, 'path', 'data')}: {converted}")
     return pool
 
 
@@ -56,8 +54,7 @@ class _Watch:
     last: int | None = None
 
     def __call__(self, done: int, total: int) -> None:
-        decoded = self.stage.data["name"] == "image_folder"
-        verb = "encoding" if self.stage.latents else "reading" if decoded else "rendering"
+        verb = "encoding" if self.stage.latents else "reading" if hasattr(self.stage.data, "path") else "rendering"
         self.context.doing(self.stage, f"{verb} training images", done, total)
         if self.last is not None and done > self.last:
             self.context.check_time()
@@ -76,8 +73,7 @@ def encoder_of(space: LatentSpace, device: str) -> Encoder:
             loaded.append(autoencoders.load(space, device))
         return autoencoders.encoded(loaded[0], images, device)
 
-    stored = space.channels * (2 if space.spec.get("posterior") == "sample" else 1)
-    return Encoder(encode, space.revision, space.downsampling, space.channels, stored, space.windows)
+    return Encoder(encode, space.revision, space.downsampling, space.channels, space.stored, space.windows)
 
 
 def decoder_of(space: LatentSpace, device: str) -> Callable[[Tensor], np.ndarray]:

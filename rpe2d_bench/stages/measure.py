@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from rpe2d_bench.resolution import Resolution
 from rpe2d_bench.stages.reference import ReferenceStage, resized
 from rpe2d_bench.stages.run_context import RunContext
 from rpe2d_bench.stages.sample import SampleStage
@@ -19,8 +20,6 @@ from rpe2d_bench.storage.files import write_json
 from rpe2d_bench.storage.machine import machine
 from rpe2d_bench.storage.rows_file import RowsFile
 from rpe2d_bench.storage.store import content_key
-
-Resolution = tuple[int, int]
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from rpe2d_bench.autoencoders import LatentSpace
+from rpe2d_bench.data import DatasetOptions, conversions
 from rpe2d_bench.data.subsets import even_subset
 from rpe2d_bench.errors import UserError
+from rpe2d_bench.resolution import Resolution
 from rpe2d_bench.stages.latents import reconstruction
 from rpe2d_bench.stages.run_context import RunContext
 from rpe2d_bench.storage import images_file
@@ -24,7 +26,6 @@ if TYPE_CHECKING:
     from rpe2d_bench.data import Dataset
     from rpe2d_bench.metrics import Observations
 
-Resolution = tuple[int, int]
 PREVIEW = 64  # images that are kept to be looked at
 NOISE = 8.0  # grey levels, standard deviation
 # What is done to real images so that a reader can read distances: nothing, drawn at the train size and resized as a
@@ -36,7 +37,7 @@ Ruler = Literal["", "enlarged", "noise"]
 class ReferenceStage:
     """What the metrics see of real images at one resolution; cached, since every method is measured against it."""
 
-    data: dict[str, Any]
+    data: DatasetOptions
     revision: str
     split: str
     resolution: Resolution
@@ -90,10 +91,8 @@ class ReferenceStage:
         return context.store.make(self.name, self.key, lambda partial: self._work(partial, context), context.say)
 
     def _work(self, partial: Path, context: RunContext) -> None:
-        from rpe2d_bench import data
-
         started = time.perf_counter()
-        dataset = data.build(self.data)
+        dataset = self.data.build()
         indices = self.indices(dataset)
         device, length = context.resources.device, images_file.piece_length((dataset.channels, *self.resolution))
         front: list[np.ndarray] = []
@@ -118,9 +117,9 @@ class ReferenceStage:
         images_file.save(partial / images_file.NAME, front[0], labels[:PREVIEW])
         result: dict[str, Any] = {"psnr": float(np.mean(closeness))} if closeness else {}
         result |= {"seconds": time.perf_counter() - started, "count": self.count}
-        if converted := data.conversions(dataset):
+        if converted := conversions(dataset):
             result["converted"] = converted
-            context.say(f"{self.data.get('path', 'data')}: {converted}")
+            context.say(f"{getattr(self.data, 'path', 'data')}: {converted}")
         write_json(partial / "result.json", result)
 
     def _images(self, dataset: Dataset, indices: np.ndarray) -> np.ndarray:

@@ -14,6 +14,8 @@ import numpy as np
 
 from rpe2d_bench.config.experiment import Sampler
 from rpe2d_bench.encodings.interface import Grid
+from rpe2d_bench.encodings.spec import EncodingSpec
+from rpe2d_bench.resolution import Resolution
 from rpe2d_bench.stages.denoiser import load_denoiser
 from rpe2d_bench.stages.latents import decoder_of
 from rpe2d_bench.stages.run_context import RunContext
@@ -27,15 +29,13 @@ from rpe2d_bench.storage.store import content_key
 if TYPE_CHECKING:
     from torch import Tensor
 
-Resolution = tuple[int, int]
-
 
 @dataclass(frozen=True)
 class SampleStage:
     """Images of one trained model with one encoding at one resolution."""
 
     train: TrainStage
-    replacements: dict[str, Any]  # parts of the encoding that differ from training
+    encoding: EncodingSpec  # as trained, or with parts replaced
     realised: str  # digest of the numbers the encoding realises here; methods that coincide share it
     sampler: Sampler  # shift already resolved to a number
     resolution: Resolution
@@ -81,7 +81,7 @@ class SampleStage:
         started = time.perf_counter()
         device = context.resources.device
         context.doing(self, "loading the model")
-        denoiser = load_denoiser(self.train, self.train.make(context), self.replacements).to(device)
+        denoiser = load_denoiser(self.train, self.train.make(context), self.encoding).to(device)
         grid, train_grid = self.grid, self.train.grid
         batch = max(1, round(context.resources.sample_batch * train_grid.tokens / grid.tokens))
         shape = (self.count, self.train.channels, *self.resolution)

@@ -27,9 +27,7 @@ def make_together(stage: TrainStage, context: RunContext) -> None:
         if not began:  # somebody else finished it in the meantime
             ranks.agree(False, device)
     elif ranks.agree(False, device):
-        from rpe2d_bench import data
-
-        images = stage.images(data.build(stage.data), context)
+        images = stage.images(stage.data.build(), context)
         training, _ = stage.started(context.store.partial(stage.name, stage.key), context)
         for step in training.steps(images):
             # where the first process may write a checkpoint

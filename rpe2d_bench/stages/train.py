@@ -18,9 +18,13 @@ from typing import TYPE_CHECKING, Any
 
 from rpe2d_bench.autoencoders import LatentSpace
 from rpe2d_bench.config.experiment import Model, Train
+from rpe2d_bench.data import DatasetOptions
 from rpe2d_bench.data.absent import ABSENT, absent
+from rpe2d_bench.data.crops import CropOptions, canonical
 from rpe2d_bench.encodings.interface import Grid
+from rpe2d_bench.encodings.spec import EncodingSpec
 from rpe2d_bench.errors import UserError
+from rpe2d_bench.resolution import Resolution
 from rpe2d_bench.stages import checkpoint
 from rpe2d_bench.stages.checkpoint import CHECKPOINT, CURVE
 from rpe2d_bench.stages.denoiser import WEIGHTS, WeightsFile, draws_of_its_own, starting_denoiser
@@ -36,7 +40,6 @@ from rpe2d_bench.storage.store import content_key
 if TYPE_CHECKING:
     from rpe2d_bench.training.loop import Batches, Training
 
-Resolution = tuple[int, int]
 CURVE_EVERY = 25  # steps a line of the curve averages over
 
 
@@ -44,14 +47,14 @@ CURVE_EVERY = 25  # steps a line of the curve averages over
 class TrainStage:
     """One trained model."""
 
-    data: dict[str, Any]
+    data: DatasetOptions
     revision: str  # of the data
     channels: int
     num_classes: int
     model: Model
     recipe: Train
-    encoding: dict[str, Any]
-    crops: dict[str, Any]
+    encoding: EncodingSpec
+    crops: CropOptions
     resolution: Resolution
     seed: int
     start: TrainStage | None = None  # whose averaged weights this training starts from
@@ -64,15 +67,13 @@ class TrainStage:
 
     @cached_property
     def key(self) -> str:
-        from rpe2d_bench.encodings.canonical import canonical
-
         assert self.recipe.precision != "auto", "a plan decides what auto is"
         matters: dict[str, Any] = {
             "revision": self.revision,
             "model": self.model.model_dump(mode="json"),
             "recipe": self.recipe.model_dump(mode="json", exclude=_unchanged(self.recipe)),
-            "encoding": canonical(self.encoding),
-            "crops": self.crops,
+            "encoding": self.encoding.canonical,
+            "crops": canonical(self.crops),
             "resolution": self.resolution,
             "seed": self.seed,
         }
@@ -86,7 +87,7 @@ class TrainStage:
             matters["mixed"] = [list(part) for part in self.mixed]
         if self.latents is not None:
             matters["latents"] = self.latents.revision
-            if self.crops["kind"] != "none":
+            if self.crops.kind != "none":
                 matters["windows"] = self.latents.windows
         return content_key(self.name, self.version, matters)
 
@@ -106,8 +107,7 @@ class TrainStage:
 
     def grid_of(self, resolution: Resolution) -> Grid:
         """Tokens of an image of that many pixels."""
-        side = self.downsampling * self.patch_size
-        return Grid(resolution[0] // side, resolution[1] // side)
+        return Grid(*resolution.tokens(self.patch_size, self.downsampling))
 
     @property
     def grid(self) -> Grid:
@@ -116,9 +116,9 @@ class TrainStage:
     def check_inputs(self) -> None:
         """Raises UserError for a stage that was planned without its images or its autoencoder."""
         if self.revision == ABSENT:
-            raise absent(str(self.data["path"]))
+            raise absent(str(getattr(self.data, "path", "data")))
         if self.latents is not None and not self.latents.present:
-            raise UserError(f"autoencoder.path: {self.latents.spec['path']} does not exist; give its files")
+            raise UserError(f"{self.latents.place} does not exist; give its files")
 
     def make(self, context: RunContext) -> Path:
         """Folder with weights.safetensors (the moving average), curve.jsonl and result.json."""
@@ -128,10 +128,8 @@ class TrainStage:
         """Train to the end in the folder, from the last checkpoint there if there is one."""
         from safetensors.torch import save_file
 
-        from rpe2d_bench import data
-
         context.doing(self, "opening the data")
-        dataset = data.build(self.data)
+        dataset = self.data.build()
         # Weights that are taken as they are need no training images
         images = self.images(dataset, context) if self.recipe.steps else None
         context.doing(self, "building the model")
@@ -171,8 +169,7 @@ class TrainStage:
                         raise OutOfTime
         seconds = elapsed + time.perf_counter() - started
         context.doing(self, "validation loss")
-        trained = training.ema.to("cpu")
-        weights = {name: value.contiguous() for name, value in trained.state_dict().items()}
+        weights = {name: value.cpu().contiguous() for name, value in training.ema.state_dict().items()}
         save_file(weights, partial / WEIGHTS, metadata=metadata_of(recipe_of(self)))
         write_json(partial / "result.json", self._result(training, dataset, seconds, context))
         (partial / CHECKPOINT).unlink(missing_ok=True)  # last: until the stage is whole, a failure keeps the training

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from rpe2d_bench.encodings.interface import Context
+from rpe2d_bench.resolution import Resolution
 
 if TYPE_CHECKING:
     from rpe2d_bench.training.loop import Training
 
-Resolution = tuple[int, int]
 VALIDATION_IMAGES = 500
 
 

@@ -108,7 +108,8 @@ def recipe_of(stage: TrainStage) -> dict[str, Any] | None:
 
     A training of no steps hands its weights on as they are, and their recipe with them.
     """
-    from rpe2d_bench.encodings.canonical import canonical
+    from rpe2d_bench import data
+    from rpe2d_bench.data import crops
     from rpe2d_bench.storage import records
 
     before = None
@@ -121,7 +122,7 @@ def recipe_of(stage: TrainStage) -> dict[str, Any] | None:
     made = records.provenance()
     recipe: dict[str, Any] = {
         "format": FORMAT,
-        "encoding": canonical(stage.encoding),
+        "encoding": stage.encoding.canonical,
         "path": stage.recipe.path,
         "model": stage.model.model_dump(mode="json"),
         "channels": stage.model_channels,
@@ -129,8 +130,8 @@ def recipe_of(stage: TrainStage) -> dict[str, Any] | None:
         "train_resolution": list(stage.resolution),
         "train_grid": [stage.grid.height, stage.grid.width],
         "mixed": [[list(resolution), share] for resolution, share in stage.mixed],
-        "crops": stage.crops,
-        "data": {"name": stage.data["name"], "revision": stage.revision},
+        "crops": crops.canonical(stage.crops),
+        "data": {"name": data.name_of(stage.data), "revision": stage.revision},
         "autoencoder": None if stage.latents is None else stage.latents.revision,
         "train": stage.recipe.model_dump(mode="json"),
         "seed": stage.seed,
@@ -155,18 +156,18 @@ class Difference:
 def differences(recipe: Mapping[str, Any], stage: TrainStage) -> tuple[Difference, ...]:
     """What differs between the recipe of weights and the training that takes them."""
     ours = {
-        "": _effective(stage.encoding),
+        "": _one_base(stage.encoding.canonical),
         "path": stage.recipe.path,
         "prediction": stage.recipe.prediction,
         **stage.model.model_dump(mode="json"),
         "channels": stage.model_channels,
         "classes": stage.num_classes,
         "train grid": str(stage.grid),
-        "crops": "none" if stage.crops["kind"] == "none" else "conditioned on",
+        "crops": "none" if stage.crops.kind == "none" else "conditioned on",
         "autoencoder": None if stage.latents is None else stage.latents.revision,
     }
     theirs = {
-        "": _effective(recipe["encoding"]),
+        "": _one_base(_completed(recipe["encoding"])),
         "path": recipe["path"],
         "prediction": recipe["train"].get("prediction", "velocity"),  # older files do not say
         **recipe["model"],
@@ -218,14 +219,18 @@ def _side(found: tuple[Difference, ...], side: str) -> str:
     return ", ".join(getattr(part, side) for part in found)
 
 
-def _effective(encoding: Mapping[str, Any]) -> dict[str, Any]:
-    """The complete spelling, with the rotary base in one place wherever it was written."""
-    from rpe2d_bench.encodings.canonical import canonical
+def _completed(encoding: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A recipe's encoding with the defaults that came after it."""
+    from rpe2d_bench.encodings import EncodingSpec
 
     try:
-        spec = canonical(encoding)
+        return EncodingSpec.parse(encoding).canonical
     except UserError:  # a method that is not installed here
-        spec = dict(encoding)
+        return encoding
+
+
+def _one_base(spec: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The complete spelling, with the rotary base in one place wherever it was written."""
     frequencies = spec.get("frequencies")
     if isinstance(frequencies, Mapping) and "theta" in frequencies:
         own = {name: value for name, value in frequencies.items() if name != "theta"}

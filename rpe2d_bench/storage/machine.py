@@ -6,7 +6,6 @@ worker has and on which instructions the libraries may use.
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import platform
@@ -16,7 +15,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from rpe2d_bench.storage.files import write_json
+from rpe2d_bench.storage.files import locked, write_json
 from rpe2d_bench.storage.store import content_key
 
 # Read by torch, oneDNN, MKL and OpenBLAS when they choose their kernels
@@ -102,9 +101,7 @@ class Kept:
         with ExitStack() as held:
             with suppress(OSError):  # a store that can't be written, or a file system without locks
                 if self._file is not None:
-                    self._file.parent.mkdir(parents=True, exist_ok=True)
-                    lock = held.enter_context(self._file.with_suffix(".lock").open("w"))
-                    fcntl.flock(lock, fcntl.LOCK_EX)
+                    held.enter_context(locked(self._file.with_suffix(".lock")))
                     self._numbers = {**self._numbers, **self._read().get(self._name, {})}
             yield
 

@@ -59,7 +59,8 @@ class Record(BaseModel):
     """of this format; lines of version 1 are read as well"""
     stage: Literal["train", "measure", "denoise", "floor", "reconstruction", "enlarged", "noise"]
     """train: one trained model; measure: a method at a test resolution, by its samples; denoise: by what it makes of
-    noised real images; floor: real against real images; reconstruction: what an autoencoder leaves of real images"""
+    noised real images; floor: real against real images; reconstruction: what an autoencoder leaves of real images;
+    enlarged: real images at the train resolution, enlarged; noise: real images with noise"""
     status: Literal["ok", "failed"] = "ok"
     """whether there is a result"""
     error: str | None = None

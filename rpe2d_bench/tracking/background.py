@@ -40,10 +40,10 @@ class BackgroundTracker:
     def _sampled(self, sample: Sample) -> None:
         self._work.put(lambda: self._tracker.sampled(sample))
 
-    def finish(self, report: Path | None = None) -> None:
+    def finish(self, report: Path | None = None, head: str = "") -> None:
         """Wait until everything is in MLflow, at most two minutes."""
         self._sampler.stop()
-        self._work.put(lambda: self._tracker.finish(report))
+        self._work.put(lambda: self._tracker.finish(report, head))
         self._work.put(None)
         self._thread.join(FINISH_WITHIN)
         if self._thread.is_alive():

@@ -59,9 +59,12 @@ class Tracker:
         """Log what the machine does to the sweep's run, at once: a long run can be watched."""
         self._guard(lambda: self.batch(self._parent, system.as_metrics([sample], self._began), {}))
 
-    def finish(self, report: Path | None = None) -> None:
-        """Curves over resolution, means over seeds, the report as an artifact, and the end of the parent run."""
-        self._guard(lambda: self._finish(report))
+    def finish(self, report: Path | None = None, head: str = "") -> None:
+        """Curves over resolution, means over seeds, the report as an artifact, and the end of the parent run.
+
+        `head`: the report's head as Markdown, which becomes the description of the parent run.
+        """
+        self._guard(lambda: self._finish(report, head))
 
     # What it does
 
@@ -199,7 +202,7 @@ class Tracker:
                 self._log(record)
         return True
 
-    def _finish(self, report: Path | None) -> None:
+    def _finish(self, report: Path | None, head: str) -> None:
         from rpe2d_bench.tracking.series import log_means, log_series
 
         complete = self._complete()
@@ -211,6 +214,9 @@ class Tracker:
                 lineage.forget(self.client, stale)
         if report is not None and Path(report).is_dir():
             self.client.log_artifacts(self._parent, str(report), "report")
+        if head:
+            command = next((f"\n\n`{r.provenance.command}`" for r in records if r.provenance.command), "")
+            self.client.set_tag(self._parent, "mlflow.note.content", head + command)
         failed = any(record.status == "failed" for record in records)
         self.client.set_terminated(self._parent, "FAILED" if failed else "FINISHED")
 

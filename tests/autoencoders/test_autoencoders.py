@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -29,6 +30,10 @@ def taef2_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return taef2(tmp_path_factory.mktemp("taef2") / "taef2.safetensors")
 
 
+def described(spec: dict[str, Any]) -> autoencoders.LatentSpace:
+    return autoencoders.describe(autoencoders.validate(spec))
+
+
 def random_images(count: int, height: int, width: int) -> np.ndarray:
     return np.random.default_rng(1).integers(0, 256, (count, 3, height, width), dtype=np.uint8)
 
@@ -37,7 +42,7 @@ def test_diffusers_latents_are_shifted_and_scaled_by_its_config(kl_folder: Path)
     from diffusers import AutoencoderKL
 
     images = random_images(2, 32, 48)
-    space = autoencoders.describe({"kind": "diffusers", "path": str(kl_folder)})
+    space = described({"kind": "diffusers", "path": str(kl_folder)})
     assert (space.downsampling, space.channels) == (8, 4)
     loaded = autoencoders.load(space)
     latents = autoencoders.encoded(loaded, images)
@@ -56,19 +61,19 @@ def test_diffusers_latents_are_shifted_and_scaled_by_its_config(kl_folder: Path)
 def test_a_sampled_posterior_stores_mean_and_deviation(kl_folder: Path) -> None:
     images = random_images(2, 32, 32)
     spec = {"kind": "diffusers", "path": str(kl_folder)}
-    mean = autoencoders.encoded(autoencoders.load(autoencoders.describe(spec)), images)
-    sampled = autoencoders.describe(spec | {"posterior": "sample"})
+    mean = autoencoders.encoded(autoencoders.load(described(spec)), images)
+    sampled = described(spec | {"posterior": "sample"})
     both = autoencoders.encoded(autoencoders.load(sampled), images)
     assert both.shape == (2, 8, 4, 4)
     np.testing.assert_array_equal(both[:, :4], mean)
     assert (both[:, 4:] > 0).all()
-    assert sampled.revision != autoencoders.describe(spec).revision
+    assert sampled.revision != described(spec).revision
 
 
 def test_taef2_follows_its_description(taef2_file: Path) -> None:
     """The encoder's first half and one mid-block, written out from the architecture's description."""
     weights = {name: value.float() for name, value in load_file(taef2_file).items()}
-    network = autoencoders.load(autoencoders.describe({"kind": "taef2", "path": str(taef2_file)}))
+    network = autoencoders.load(described({"kind": "taef2", "path": str(taef2_file)}))
     assert isinstance(network, Taef2)
 
     def conv(x: torch.Tensor, name: str, stride: int = 1) -> torch.Tensor:
@@ -100,14 +105,14 @@ def test_weights_decide_the_revision_and_the_path_does_not(kl_folder: Path, taef
         ({"kind": "diffusers", "path": str(kl_folder)}, shutil.copytree(kl_folder, tmp_path / "moved")),
         ({"kind": "taef2", "path": str(taef2_file)}, shutil.copy(taef2_file, tmp_path / "moved.safetensors")),
     ):
-        revision = autoencoders.describe(spec).revision
-        assert autoencoders.describe(spec | {"path": str(place)}).revision == revision
+        revision = described(spec).revision
+        assert described(spec | {"path": str(place)}).revision == revision
     other = taef2(tmp_path / "other.safetensors", seed=1)
-    assert autoencoders.describe({"kind": "taef2", "path": str(other)}).revision != revision
+    assert described({"kind": "taef2", "path": str(other)}).revision != revision
 
 
 def test_batches_do_not_change_the_result(taef2_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    network = autoencoders.load(autoencoders.describe({"kind": "taef2", "path": str(taef2_file)}))
+    network = autoencoders.load(described({"kind": "taef2", "path": str(taef2_file)}))
     images = random_images(3, 16, 16)
     whole = reconstructed(network, images)
     monkeypatch.setattr(autoencoders.coding, "PIXELS", 256)
@@ -122,38 +127,38 @@ def test_psnr_of_a_known_error() -> None:
 @pytest.mark.parametrize(
     ("spec", "message"),
     [
-        ({"path": "x"}, "needs a kind"),
+        ({"path": "x"}, "is a mapping with a kind"),
         ({"kind": "difusers", "path": "x"}, "did you mean 'diffusers'"),
         ({"kind": "diffusers", "path": "nowhere"}, "has no config.json"),
-        ({"kind": "taef2"}, "autoencoder.path is required"),
+        ({"kind": "taef2"}, "autoencoder.path is missing"),
         ({"kind": "taef2", "path": "x", "windows": 0}, "at least 1"),
-        ({"kind": "taef2", "path": "x", "posterior": "mean"}, "unknown option of autoencoder taef2 'posterior'"),
+        ({"kind": "taef2", "path": "x", "posterior": "mean"}, "autoencoder 'taef2' has no option 'posterior'"),
     ],
 )
 def test_mistakes_are_named(spec: dict[str, object], message: str) -> None:
     with pytest.raises(UserError, match=message):
-        autoencoders.describe(spec)
+        described(spec)
 
 
 def test_other_files_than_described_are_refused(kl_folder: Path, taef2_file: Path, tmp_path: Path) -> None:
     save_file({"encoder.0.weight": torch.zeros(3)}, tmp_path / "wrong.safetensors")
     with pytest.raises(UserError, match="does not hold the weights of taef2"):
-        autoencoders.load(autoencoders.describe({"kind": "taef2", "path": str(tmp_path / "wrong.safetensors")}))
+        autoencoders.load(described({"kind": "taef2", "path": str(tmp_path / "wrong.safetensors")}))
     folder = shutil.copytree(kl_folder, tmp_path / "kl")
-    space = autoencoders.describe({"kind": "diffusers", "path": str(folder)})
+    space = described({"kind": "diffusers", "path": str(folder)})
     config = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps(config | {"scaling_factor": 2.0}))
     with pytest.raises(UserError, match="planned with"):
         autoencoders.load(space)
     (folder / "config.json").write_text(json.dumps(config | {"_class_name": "AutoencoderTiny"}))
     with pytest.raises(UserError, match="not an AutoencoderKL"):
-        autoencoders.describe({"kind": "diffusers", "path": str(folder)})
+        described({"kind": "diffusers", "path": str(folder)})
 
 
 def test_declared_sizes_plan_without_the_files_and_are_checked_against_them(kl_folder: Path) -> None:
-    space = autoencoders.describe({"kind": "diffusers", "path": "nowhere", "downsampling": 8, "channels": 4})
+    space = described({"kind": "diffusers", "path": "nowhere", "downsampling": 8, "channels": 4})
     assert not space.present
     with pytest.raises(UserError, match="does not hold the weights"):
         autoencoders.load(space)
     with pytest.raises(UserError, match=r"autoencoder\.channels: 16 was expected"):
-        autoencoders.describe({"kind": "diffusers", "path": str(kl_folder), "channels": 16})
+        described({"kind": "diffusers", "path": str(kl_folder), "channels": 16})

@@ -74,7 +74,7 @@ def test_golden_gate_turns_by_the_golden_ratio_from_channel_to_channel_and_head_
     assert steps.tolist() == pytest.approx([math.pi / ((1 + math.sqrt(5)) / 2)] * 7, rel=1e-3)
 
 
-def test_golden_gate_spreads_over_every_grid_unless_told_otherwise() -> None:
+def test_golden_gate_spreads_over_every_grid_unless_its_span_is_the_train_grid() -> None:
     small, large = angles({"kind": "golden_gate"}, Grid(8, 8)), angles({"kind": "golden_gate"}, Grid(15, 15))
     assert torch.allclose(small[:, :, [0, 7, 63]], large[:, :, [0, 14, 224]], atol=1e-5)
     spec = {"kind": "golden_gate", "span": "train_grid", "positions": {"kind": "grid"}}

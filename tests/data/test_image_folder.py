@@ -184,7 +184,7 @@ def test_bad_folders_get_one_sentence(folder: Path, tmp_path: Path) -> None:
     broken.write_bytes(b"PK no zip")
     (tmp_path / "empty").mkdir()
     cases: list[tuple[dict[str, object], str]] = [
-        ({"name": "image_folder"}, "data.path is required"),
+        ({"name": "image_folder"}, "data.path is missing"),
         (spec | {"path": str(tmp_path / "nowhere")}, "does not exist"),
         (spec | {"path": str(broken)}, "cannot be opened as a zip"),
         (spec | {"path": str(tmp_path / "empty")}, "empty has no images"),
@@ -193,7 +193,7 @@ def test_bad_folders_get_one_sentence(folder: Path, tmp_path: Path) -> None:
         (spec | {"labels": "labels.csv", "split_by": "sendr"}, "did you mean 'sender'"),
         (spec | {"test_share": 0.95}, "sum below 1"),
         (spec | {"test_share": 0.001, "validation_share": 0.001}, "falls into the"),
-        (spec | {"group_by": "sender"}, "unknown option of data set image_folder"),
+        (spec | {"group_by": "sender"}, "data set 'image_folder' has no option"),
     ]
     for bad, message in cases:
         with pytest.raises(UserError, match=message):

@@ -128,7 +128,7 @@ def generated(plan: Plan) -> tuple[SampleStage, np.ndarray, np.ndarray]:
     measure = plan.trials[0].cells[0].measure
     sample = measure.generated
     assert isinstance(sample, SampleStage)
-    folder = data.build(measure.reference.data)
+    folder = measure.reference.data.build()
     real = folder.labels("test", measure.reference.indices(folder))
     made = labels_of(sample.labels, sample.seed, np.arange(sample.count), 10, sample.class_counts)
     return sample, made, real

@@ -193,7 +193,7 @@ def test_more_images_than_there_are(make: Make) -> None:
         ({"kind": "resize_and_crop", "max_zoom": 1.0}, "above 1"),
         ({"kind": "resize_and_crop", "uncropped_share": 1.5}, "between 0 and 1"),
         ({"kind": "resize_and_crop", "source": "vector"}, r"crops\.source"),
-        ({"max_zoom": 2.0}, "kind of crops"),
+        ({"max_zoom": 2.0}, "crops is a mapping with a kind"),
     ],
 )
 def test_bad_crops_fail_by_name(spec: dict[str, object], message: str) -> None:

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from rpe2d_bench.diffusion import SAMPLERS, evaluations, guided, sampler, times
+from rpe2d_bench.diffusion import SAMPLERS, guided, times
 from rpe2d_bench.errors import UserError
 
 MEAN, DEVIATION = 0.7, 0.4
@@ -29,7 +29,7 @@ def gaussian_velocity(x: Tensor, t: float) -> Tensor:
 
 def error(name: str, num_steps: int) -> float:
     z = torch.linspace(-2, 2, 9, dtype=torch.float64).view(1, 1, 3, 3)
-    *_, x = sampler(name)(gaussian_velocity, z, times(num_steps))
+    *_, x = SAMPLERS[name](gaussian_velocity, z, times(num_steps))
     return (x - (MEAN + DEVIATION * z)).abs().max().item()
 
 
@@ -49,9 +49,9 @@ def test_evaluations_are_counted_as_made(name: str) -> None:
         made += 1
         return gaussian_velocity(x, t)
 
-    states = list(sampler(name)(velocity, torch.zeros(1, 1, 1, 1), times(7)))
+    states = list(SAMPLERS[name](velocity, torch.zeros(1, 1, 1, 1), times(7)))
     assert len(states) == 7
-    assert made == evaluations(name, 7)
+    assert made == SAMPLERS[name].evaluations(7)
 
 
 @given(num_steps=st.integers(1, 50), shift=st.floats(0.25, 8.0))
@@ -80,4 +80,4 @@ def test_guidance_is_a_line_through_both_predictions() -> None:
 
 def test_unknown_samplers_are_named() -> None:
     with pytest.raises(UserError, match="euler"):
-        sampler("eular")
+        SAMPLERS["eular"]

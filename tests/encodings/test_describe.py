@@ -1,10 +1,17 @@
 """What `show` prints, against numbers known beforehand."""
 
+from typing import Any
+
 import pytest
 
-from rpe2d_bench.encodings import Grid
-from rpe2d_bench.encodings.describe import as_text, describe, parse_grid, spec_of, with_option
+from rpe2d_bench.encodings import EncodingSpec, Grid
+from rpe2d_bench.encodings.describe import Realised, as_text, parse_grid, spec_of, with_option
+from rpe2d_bench.encodings.describe import describe as describe_spec
 from rpe2d_bench.errors import UserError
+
+
+def describe(written: dict[str, Any], *grids: Grid, **options: Any) -> Realised:
+    return describe_spec(EncodingSpec.parse(written), *grids, **options)
 
 
 def test_yarn_on_a_small_grid_keeps_one_and_a_half_channels() -> None:

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten
 
-from rpe2d_bench.diffusion import sampler, times
+from rpe2d_bench.diffusion import times
 from rpe2d_bench.diffusion.samplers import SAMPLERS
 from rpe2d_bench.encodings import FREQUENCIES, LOGIT_SCALES, POSITIONS, AxialRoPE, AxialSinCos, Context, Grid, scaling
 from rpe2d_bench.models import DiT, preset
@@ -84,7 +84,7 @@ def test_a_transformer_under_every_sampler(kind: str, frequencies: str) -> None:
             realised = encoding(Context(GRID, TRAIN, t_1))
             return dit(x, t_1.expand(len(x)), torch.zeros(len(x), dtype=torch.long), realised)
 
-        *_, x = sampler(kind)(velocity, torch.empty(2, 1, 48, 36), times_on_the_cpu(3))
+        *_, x = SAMPLERS[kind](velocity, torch.empty(2, 1, 48, 36), times_on_the_cpu(3))
     assert x.shape == (2, 1, 48, 36)
 
 

@@ -11,10 +11,10 @@ import torch
 from torch import Tensor
 
 from rpe2d_bench.cli.plan_view import coinciding
-from rpe2d_bench.encodings import FREQUENCIES, Context, Grid
+from rpe2d_bench.encodings import FREQUENCIES, Context, EncodingSpec, Grid
 from rpe2d_bench.encodings.conformance import parity
 from rpe2d_bench.encodings.describe import as_text, describe
-from rpe2d_bench.resolve.load import load_experiment
+from rpe2d_bench.resolve.load import load
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 RAMPS = ("yarn", "yarn_turns", "ntk_by_parts", "dype_yarn", "dype_yarn_2025")
@@ -88,16 +88,18 @@ def test_the_references_turn_over_there() -> None:
 )
 def test_what_coincides_is_stated(rule: str, grids: tuple[Grid, Grid], output: str) -> None:
     options = {"repetition": 64} if rule == "riflex" else {}
-    realised = describe({"kind": "axial_rope", "theta": 100, "frequencies": {"kind": rule, **options}}, *grids)
+    spec = EncodingSpec.parse({"kind": "axial_rope", "theta": 100, "frequencies": {"kind": rule, **options}})
+    realised = describe(spec, *grids)
     assert output in " ".join(realised.notes)
     assert output in as_text(realised)
 
 
 @pytest.mark.parametrize("rule", ["geometric", "interpolated", "ntk", "yarn"])
 def test_what_does_not_is_not(rule: str) -> None:
-    assert describe({"kind": "axial_rope", "frequencies": {"kind": rule}}, Grid(24, 24), Grid(16, 16)).notes == []
+    spec = EncodingSpec.parse({"kind": "axial_rope", "frequencies": {"kind": rule}})
+    assert describe(spec, Grid(24, 24), Grid(16, 16)).notes == []
 
 
 def test_a_plan_says_so(tiny: Path) -> None:
     tiny.write_text(tiny.read_text().replace("{kind: ntk}", "{kind: yarn}"))
-    assert any(note.startswith("ntk: yarn equals interpolation here") for note in coinciding(load_experiment(tiny)))
+    assert any(note.startswith("ntk: yarn equals interpolation here") for note in coinciding(load(tiny)))

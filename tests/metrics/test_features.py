@@ -73,3 +73,20 @@ def test_efficientnet_absent_is_a_sentence(monkeypatch: pytest.MonkeyPatch) -> N
     load_net.cache_clear()
     with pytest.raises(UserError, match="rpe2d-bench\\[photographs\\]"):
         load_net("efficientnet-lite0")
+
+
+@pytest.mark.parametrize("name", ["glyphnet", "efficientnet-lite0"])
+def test_a_net_goes_where_its_images_are(name: str) -> None:
+    """On a device without memory, which stands for one that holds images and not yet weights."""
+    if name == "glyphnet":
+        from rpe2d_bench.metrics.nets import glyph
+
+        net = glyph.load.__wrapped__(name) if hasattr(glyph.load, "__wrapped__") else glyph.load(name)
+    else:
+        efficientnet = pytest.importorskip("rpe2d_bench.metrics.nets.efficientnet")
+        pytest.importorskip("efficientnet_lite_pytorch")
+        net = efficientnet.EfficientNetLite0()
+    images = torch.zeros(1, net.channels, *net.input_size, device="meta")
+    features, _ = net.features_and_logits(images)
+    assert features.device.type == "meta"
+    assert features.shape == (1, net.num_features)

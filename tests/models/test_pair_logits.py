@@ -71,7 +71,7 @@ def test_the_kernel_is_taken_on_cuda_where_it_compiles(monkeypatch: pytest.Monke
     assert not pair_logits.kernel_takes(alibi, cuda)
 
 
-def test_whether_it_compiles_is_tried_once_and_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_whether_it_compiles_is_tried_once_with_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
     def kernel(*args: Any, **kwargs: Any) -> None:
         raise RuntimeError("no compiler")
 

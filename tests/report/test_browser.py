@@ -48,6 +48,10 @@ def shown(window: Any, page: Path) -> Any:
     return window
 
 
+def unfold(window: Any) -> None:
+    window.execute_script("for (const d of document.querySelectorAll('details')) d.open = true")
+
+
 def test_opens_offline_without_complaint(shown: Any, page: Path, tmp_path: Path) -> None:
     assert set(requests_of(shown)) == {page.as_uri()}
     assert errors_of(shown) == []
@@ -56,6 +60,7 @@ def test_opens_offline_without_complaint(shown: Any, page: Path, tmp_path: Path)
 
 
 def test_headline_table_is_filled(shown: Any) -> None:
+    unfold(shown)
     rows = shown.execute_script(
         "return [...document.querySelectorAll('#table-kid_glyphnet_train_32 tbody tr')]"
         ".map(row => [...row.cells].map(cell => cell.innerText))"
@@ -68,7 +73,7 @@ def test_headline_table_is_filled(shown: Any) -> None:
 
 def test_every_image_is_loaded_and_described(shown: Any) -> None:
     images = shown.execute_script("return [...document.images].map(image => [image.naturalWidth, image.alt])")
-    assert len(images) == 5 * 4 - 1 + 4  # a strip per cell, but for the missing one; real images
+    assert len(images) == 5 * 4 - 1 + 4 + 4  # a strip per cell, but for the missing one; real images; in the head
     assert all(width > 0 and alt for width, alt in images)
     drawn = shown.execute_script(
         "return [...document.querySelectorAll('svg.figure')].map(f => [f.getAttribute('aria-label'),"
@@ -84,16 +89,17 @@ def test_names_are_text_not_code(shown: Any) -> None:
 
 
 def test_strips_switch_between_all_sizes_and_one(shown: Any, tmp_path: Path) -> None:
-    count = "return [...document.querySelectorAll('.images thead th[data-column]')].filter(x => x.offsetWidth).length"
+    unfold(shown)
+    count = "return [...document.querySelectorAll('#samples thead th[data-column]')].filter(x => x.offsetWidth).length"
     assert shown.execute_script(count) == 4
-    width = "return document.querySelectorAll('.images tbody tr:nth-child(2) .window')[arguments[0]].offsetWidth"
+    width = "return document.querySelectorAll('#samples tbody tr:nth-child(2) .window')[arguments[0]].offsetWidth"
     assert [shown.execute_script(width, i) for i in range(4)] == [32, 64, 128, 128]  # zoom 2: true relative sizes
     shown.execute_script("document.querySelector('input[value=one]').click()")
     assert shown.execute_script(count) == 1
     slide = "const s = document.querySelector(arguments[0]); s.value = arguments[1];"
     slide += "s.dispatchEvent(new Event('input', {bubbles: true})); return s.nextElementSibling.value"
     assert shown.execute_script(slide, ".size", 2) == "64 px (2×)"
-    assert shown.execute_script("return document.querySelector('.images th.shown').innerText").startswith("64")
+    assert shown.execute_script("return document.querySelector('#samples th.shown').innerText").startswith("64")
     screenshot(shown, "report-one-size", tmp_path, "#samples")
 
 
@@ -129,7 +135,24 @@ def test_fits_a_phone(tmp_path: Path, page: Path) -> None:
 def test_prints(shown: Any) -> None:
     pdf = base64.b64decode(shown.execute_cdp_cmd("Page.printToPDF", {"printBackground": False})["data"])
     assert pdf.startswith(b"%PDF")
-    assert 3 <= pdf.count(b"/Type /Page\n") + pdf.count(b"/Type /Page ") <= 40
+    assert 1 <= pdf.count(b"/Type /Page\n") + pdf.count(b"/Type /Page ") <= 4  # abridged
+
+
+def test_the_head_fits_on_one_screen_and_all_else_is_folded(shown: Any, tmp_path: Path) -> None:
+    shown.execute_cdp_cmd("Emulation.setDeviceMetricsOverride",
+                          {"width": 1440, "height": 900, "deviceScaleFactor": 1, "mobile": False})  # fmt: skip
+    try:
+        head = "return document.querySelector('#answer').getBoundingClientRect().bottom + scrollY"
+        assert shown.execute_script(head) <= 900
+        assert "nothing may be concluded: two seeds" in shown.find_element("id", "answer").text
+        cells = "return [...document.querySelectorAll('#answer table.numbers tbody tr')].map(r => r.cells.length)"
+        assert shown.execute_script(cells) == [1 + 4 + 1] * 5  # a label, the sizes, the cost
+        assert shown.execute_script("return document.querySelectorAll('#answer figure svg').length") == 1
+        assert shown.execute_script("return document.querySelectorAll('#answer .images img').length") == 4
+        assert shown.execute_script("return document.querySelectorAll('details.part[open]').length") == 0
+        screenshot(shown, "report-head", tmp_path)
+    finally:
+        shown.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
 
 
 def test_every_table_and_figure_can_be_taken_away(shown: Any) -> None:
@@ -152,6 +175,8 @@ def test_every_table_and_figure_can_be_taken_away(shown: Any) -> None:
 
 def test_sections_fold_and_links_unfold_them(shown: Any) -> None:
     visible = "return document.querySelector('#cost table').checkVisibility()"
+    assert not shown.execute_script(visible)
+    shown.execute_script("document.querySelector('#cost summary').click()")
     assert shown.execute_script(visible)
     shown.execute_script("document.querySelector('#cost summary').click()")
     assert not shown.execute_script(visible)
@@ -190,6 +215,7 @@ def test_comparison_opens_offline_and_is_accessible(window: Any, versus: Path, t
 
 def test_comparison_says_what_changed_in_few_lines(window: Any, versus: Path) -> None:
     visit(window, versus.as_uri())
+    unfold(window)
     rows = window.execute_script(
         "return [...document.querySelectorAll('#table-settings tbody tr')].map(r => [...r.cells].map(c => c.innerText))"
     )
@@ -201,6 +227,7 @@ def test_comparison_says_what_changed_in_few_lines(window: Any, versus: Path) ->
 
 def test_comparison_shows_images_of_both_runs(window: Any, versus: Path, tmp_path: Path) -> None:
     visit(window, versus.as_uri())
+    unfold(window)
     rows = window.execute_script(
         "return [...document.querySelectorAll('.images tbody tr')].map(row => [row.querySelector('th').innerText,"
         " [...row.querySelectorAll('img')].map(image => [image.naturalWidth, image.alt, image.offsetWidth])])"
@@ -224,6 +251,7 @@ def test_comparison_fits_a_phone(window: Any, tmp_path: Path, versus: Path) -> N
     window.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", emulate)
     try:
         visit(window, versus.as_uri())
+        unfold(window)
         assert window.execute_script("return document.documentElement.scrollWidth") <= 390
         screenshot(window, "comparison-phone", tmp_path)
     finally:

@@ -6,16 +6,9 @@ import pytest
 from synthetic import ROPE, asking, make_records
 
 from rpe2d_bench.analysis.results import Results
-from rpe2d_bench.report.compute import (
-    compute_curve,
-    compute_needed,
-    families,
-    family,
-    flops_to_reach,
-    training_flops,
-)
-from rpe2d_bench.report.costs import training_cost
-from rpe2d_bench.report.plain import markdown
+from rpe2d_bench.report.formats import table_markdown
+from rpe2d_bench.report.sections.compute import compute_curve, compute_needed, families, family, flops_to_reach
+from rpe2d_bench.report.sections.cost import training_cost, training_flops
 
 TRAIN = (32, 32)
 
@@ -76,13 +69,13 @@ def test_the_table_says_at_which_share_a_family_is_as_good() -> None:
             record.metrics[results.main_metric.key] = values[str(record.method)]  # type: ignore[union-attr]
     table = compute_needed(results, results.main_metric, TRAIN)
     assert table is not None
-    assert table.head == ("to be as good as", "rope_40", "two_20")
-    assert table.rows == [
+    assert [table.corner, *table.columns] == ["to be as good as", "rope_40", "two_20"]
+    assert table.words == [
         ("rope", "100 %", "not by 200 %"),
         ("two", "25 %", "100 %"),
         ("alone", "not by 50 %", "not by 100 %"),
     ]
-    assert "two | 25 % | 100 %" in markdown(table)
+    assert "two | 25 % | 100 %" in table_markdown(table)
     assert compute_needed(budgets({"rope_10": 10, "rpe2d_10": 10}), results.main_metric, TRAIN) is None
 
 
@@ -97,7 +90,7 @@ def test_the_table_of_trainings_names_what_a_model_starts_from() -> None:
     models = {"first": ROPE, "second": ROPE | {"init": {"model": "first"}, "resolution": [48, 48]}}
     table = training_cost(Results([asking(record, models=models) for record in results.records], []))
     assert table is not None
-    rows = {row[0]: row for row in table.rows}
+    rows = {row[0]: row for row in table.words}
     assert rows["second"][3] == "first"
     assert rows["second"][1] == "48"
     assert rows["first"][3] == "–"

@@ -12,8 +12,9 @@ from matplotlib.figure import Figure
 from rich.console import Console
 
 from rpe2d_bench.analysis.vocabulary import legend_label
-from rpe2d_bench.report import formats, plain
+from rpe2d_bench.report import formats
 from rpe2d_bench.report.figures import paper_style, svg_text
+from rpe2d_bench.report.table import plain
 
 HOSTILE = [
     "[/red]",
@@ -49,7 +50,7 @@ def test_latex_opens_nothing(name: str) -> None:
 @pytest.mark.parametrize("name", HOSTILE)
 def test_a_spreadsheet_runs_nothing(name: str) -> None:
     frame = pd.DataFrame({"method": [name], "value": [-1.5]})
-    texts = [formats.frame_csv(frame), plain.csv_text(plain.PlainTable("t", "t", ("method",), [(name,)]))]
+    texts = [formats.frame_csv(frame), formats.csv_text(plain("t", "t", ("method",), [(name,)]))]
     for text in texts:
         cell = list(csv.reader(io.StringIO(text)))[1][0]
         assert cell.removeprefix("'") == name.removeprefix("'")

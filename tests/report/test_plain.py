@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,10 +13,11 @@ from synthetic import METHODS, asking, make_records
 from rpe2d_bench.analysis.quality import checks, findings
 from rpe2d_bench.analysis.results import Results
 from rpe2d_bench.config.experiment import Experiment
-from rpe2d_bench.report.costs import sampling_cost, training_cost
-from rpe2d_bench.report.origin import provenance
-from rpe2d_bench.report.plain import PlainTable, csv_text, latex
-from rpe2d_bench.report.settings import changed, words
+from rpe2d_bench.report.formats import csv_text, latex
+from rpe2d_bench.report.sections import provenance
+from rpe2d_bench.report.sections.cost import sampling_cost, training_cost
+from rpe2d_bench.report.table import Table, plain
+from rpe2d_bench.report.two_runs.settings import changed, words
 from rpe2d_bench.storage.records import Record
 
 SIZES = [(32, 32), (48, 48)]
@@ -95,26 +97,27 @@ def test_preparation_is_a_line_per_view_and_treatment() -> None:
             "repetition": "luma, long side at most 96"}})})
         if r.measurement and r.test_resolution else r for r in records()
     ]  # fmt: skip
-    tables = {table.name: table for table in provenance(Results(made))["protocol"]}
-    assert tables["preparation"].rows == [
+    shown = provenance.build(Results(made), Path()).walk()
+    tables = {block.name: block for block in shown if isinstance(block, Table)}
+    assert tables["preparation"].words == [
         ("whole", "32x32 → 64x64, 48x48 → 64x64", output),
         ("local", "32x32 → 64x64", output),
         ("repetition", "all", "luma, long side at most 96"),
     ]
-    assert tables["metric_versions"].rows == [("kid_glyphnet", "1")]
+    assert tables["metric_versions"].words == [("kid_glyphnet", "1")]
 
 
 def test_costs_are_what_the_records_say() -> None:
     training, sampling = training_cost(Results(records())), sampling_cost(Results(records()))
     assert training is not None
     assert sampling is not None
-    assert {row[0] for row in training.rows} == {"rope", "rope_crops", "rpe2d"}
-    assert all("15 min" in row for row in training.rows)
-    assert sampling.rows[0] == ("yarn", "500", "1125")  # 20 s for 40 images at 32 px
+    assert {row[0] for row in training.words} == {"rope", "rope_crops", "rpe2d"}
+    assert all("15 min" in row for row in training.words)
+    assert sampling.words[0] == ("yarn", "500", "1125")  # 20 s for 40 images at 32 px
 
 
 def test_files_of_a_plain_table() -> None:
-    table = PlainTable("odd_names", "50 % of_them", ("method", "×2"), [("=cmd()", "1 & 2"), ("a_b", "−3")], True)
+    table = plain("odd_names", "50 % of_them", ("method", "×2"), [("=cmd()", "1 & 2"), ("a_b", "−3")], numbers=True)
     assert list(csv.reader(io.StringIO(csv_text(table)))) == [["method", "×2"], ["'=cmd()", "1 & 2"], ["a_b", "−3"]]
     text = latex(table)
     assert r"\label{tab:odd-names}" in text

@@ -9,7 +9,7 @@ from rich.console import Console
 from synthetic import make_records
 
 from rpe2d_bench.analysis.results import Results
-from rpe2d_bench.report.answer import answer
+from rpe2d_bench.report.sections.head import head_of
 from rpe2d_bench.report.terminal import terminal_table
 from rpe2d_bench.storage.records import Record
 
@@ -37,7 +37,7 @@ def test_a_sound_run_names_its_winner() -> None:
     results = Results(make_records(), [])
     assert not results.refusals
     assert results.best(TRAIN, (48, 48), results.main_metric)
-    assert not any("No winner" in sentence.text for sentence in answer(results))
+    assert not any("No winner" in caution for caution in head_of(results).cautions)
 
 
 def test_a_reference_that_has_not_learned_leaves_no_winner() -> None:
@@ -48,12 +48,12 @@ def test_a_reference_that_has_not_learned_leaves_no_winner() -> None:
     metric = results.main_metric
     assert set(results.refusals) == {(TRAIN, test) for test in results.resolutions[TRAIN]}
     assert all(results.best(TRAIN, test, metric) == [] for test in results.resolutions[TRAIN])
-    first = answer(results)[0]
-    assert first.kind == "caution"
-    assert "No winner is named: yarn has not learned" in first.text
-    assert not any(sentence.kind == "answer" for sentence in answer(results))
+    head = head_of(results)
+    assert head.answers == ("Above 1× nothing may be concluded.",)
+    assert head.cautions[0].startswith("No winner is named: yarn has not learned")
+    assert {cell.text for row in head.grids[TRAIN].rows for cell in row.cells[:-1]} == {"–", "the same", "not ranked"}
     assert ("rope", TRAIN) in results.undertrained
-    assert "no winner is named: yarn has not learned" in " ".join(printed(records).split())
+    assert "No winner is named: yarn has not learned" in " ".join(printed(records).split())
 
 
 def test_a_floor_as_far_as_the_best_method_is_not_ranked() -> None:

@@ -16,12 +16,11 @@ from rpe2d_bench.analysis.results import Results
 from rpe2d_bench.analysis.vocabulary import describe
 from rpe2d_bench.errors import UserError
 from rpe2d_bench.report import load_frame, render, render_comparison
-from rpe2d_bench.report.answer import answer
 from rpe2d_bench.report.figures import metric_curve, svg_text
+from rpe2d_bench.report.images import choose, real_strips, strips
 from rpe2d_bench.report.palette import COLOURS
-from rpe2d_bench.report.ramps import ramps, realised
-from rpe2d_bench.report.strips import choose, real_strips, strips
-from rpe2d_bench.report.training import read_curve, smooth
+from rpe2d_bench.report.sections.encodings import ramps, realised
+from rpe2d_bench.report.sections.training import read_curve, smooth
 from rpe2d_bench.storage.record_parts import Artifacts
 from rpe2d_bench.storage.records import Record, read
 
@@ -99,7 +98,7 @@ def test_a_run_that_only_trained_has_a_report(tmp_path: Path) -> None:
 
 def test_strips_show_the_same_images_of_every_method(tmp_path: Path) -> None:
     results = Results(small(tmp_path))
-    found = strips(results, tmp_path, TRAIN)
+    found = strips(results, tmp_path, TRAIN, SIZES)
     assert set(found) == {(method, test) for method in SOME for test in SIZES}
     for (method, test), strip in found.items():
         record = next(r for r in results.cell(method, TRAIN, test) if r.seed == 0)
@@ -108,10 +107,10 @@ def test_strips_show_the_same_images_of_every_method(tmp_path: Path) -> None:
             assert np.array_equal(strip.images_NCHW, samples["pictures"][picked])
         assert strip.labels == list(range(8))
         assert strip.image.size == (8 * (test[1] + 1) - 1, test[0])
-    assert set(real_strips(results, tmp_path, TRAIN)) == set(SIZES)
+    assert set(real_strips(results, tmp_path, TRAIN, SIZES)) == set(SIZES)
     broken = tmp_path / results.cell("yarn", TRAIN, (16, 16))[0].artifacts.samples
     broken.write_bytes(b"PK torn")
-    assert ("yarn", (16, 16)) not in strips(results, tmp_path, TRAIN)
+    assert ("yarn", (16, 16)) not in strips(results, tmp_path, TRAIN, SIZES)
 
 
 def test_chosen_images_are_the_first_of_each_class() -> None:
@@ -191,19 +190,6 @@ def test_ramps_show_what_rules_do() -> None:
     assert "64 px" in drawn.title
     lacking = [r.model_copy(update={"training": None}) if r.stage == "train" else r for r in make_records(seeds=(0,))]
     assert ramps(Results(lacking), TRAIN) is None
-
-
-def test_words_follow_the_numbers() -> None:
-    sentences = answer(Results(make_records()))
-    lead = [sentence.text for sentence in sentences if sentence.kind == "answer"]
-    assert len(lead) == 1
-    assert lead[0].startswith("Trained at 32 px: yarn has the lowest KID-glyphnet at 16 px")
-    assert "; the difference from the next best is a lead at 16 px" in lead[0]  # three seeds: no claim
-    assert "significant" not in " ".join(s.text for s in sentences if s.kind != "caution")
-    assert any(sentence.text.startswith("interpolation against yarn: trails at") for sentence in sentences)
-    assert "32 px (1×" not in lead[0]  # the train resolution is no test of generalization
-    one = [s.text for s in answer(Results(make_records(seeds=(0,)))) if s.kind == "answer"]
-    assert "with one seed nobody can say whether that is luck" in one[0]
 
 
 def test_comparison_tells_noise_from_change(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from rpe2d_bench.analysis.statistics import Basis, Gap
 from rpe2d_bench.analysis.vocabulary import describe
 from rpe2d_bench.metrics import Observations
 from rpe2d_bench.metrics.nets.features import Features
-from rpe2d_bench.report.answer import answer
+from rpe2d_bench.report.sections.head import head_of
 from rpe2d_bench.report.tables import difference_table
 from rpe2d_bench.storage.record_parts import Artifacts
 from rpe2d_bench.storage.records import Record
@@ -124,7 +124,7 @@ def test_report_says_what_the_intervals_cover(observed: tuple[Path, list[Record]
     table = difference_table(results, metric, (32, 32))
     assert table is not None
     assert any("nothing about another training" in note for note in table.notes)
-    assert any("nothing about another training" in sentence.text for sentence in answer(results))
+    assert any("nothing about another training" in sentence for sentence in head_of(results).details)
 
 
 def test_drawn_labels_are_not_fixed_in_resamples(observed: tuple[Path, list[Record]]) -> None:
@@ -165,12 +165,20 @@ def test_significance_takes_five_seeds_and_a_stated_family(
     assert Gap(1.0, seeds, 0.5, 1.5, separated, basis, stated=stated).verdict == verdict
 
 
-def test_the_answer_claims_only_what_is_significant() -> None:
-    def output(seeds: int) -> str:
-        records = make_records(seeds=tuple(range(seeds)), tests=[(32, 32), (48, 48)], methods=CHOSEN)
-        return " ".join(s.text for s in answer(Results(records)) if s.kind != "caution")
-
-    assert "the difference from the next best is significant at 48 px (rpe2d)" in output(5)
-    assert "rpe2d against yarn: significantly worse at 48 px" in output(5)
-    assert "the difference from the next best is a lead at 48 px (rpe2d)" in output(3)
-    assert "rpe2d against yarn: trails at 48 px" in output(3)
+@pytest.mark.parametrize(
+    ("seeds", "answer", "words"),
+    [
+        (5, "Above 1× no encoding scores better than yarn at any of 1 size; five seeds.", "worse"),
+        (
+            3,
+            "Above 1× nothing may be concluded: three seeds, and a claim takes five; no method is named best.",
+            "trails",
+        ),
+    ],
+)
+def test_the_answer_claims_only_what_is_significant(seeds: int, answer: str, words: str) -> None:
+    head = head_of(Results(make_records(seeds=tuple(range(seeds)), tests=[(32, 32), (48, 48)], methods=CHOSEN)))
+    assert head.answers == (answer,)
+    rows = {row.label: [cell.text for cell in row.cells] for row in head.grids[32, 32].rows}
+    assert rows["rpe2d"][1] == words
+    assert any(d.startswith("rpe2d against yarn: ") and f"{words} at 48 px" in d for d in head.details)

@@ -12,7 +12,7 @@ from synthetic import ROPE, asking, make_records
 from rpe2d_bench.analysis.results import Results
 from rpe2d_bench.errors import UserError
 from rpe2d_bench.report import render
-from rpe2d_bench.report.stability import AXES, Setting, families_of, ranks, stability, tau
+from rpe2d_bench.report.sections.stability import AXES, Setting, families_of, ranks, stability, tau
 from rpe2d_bench.resolve.load import load_experiment
 from rpe2d_bench.storage.records import Record
 
@@ -49,12 +49,12 @@ def test_ranks_and_tau() -> None:
 
 def test_seeds_that_agree_and_seeds_that_do_not() -> None:
     (found,) = stability(records({"extrapolation": [3, 3], "ntk": [2, 2], "yarn": [1, 1]}, METHODS))
-    assert found.agreement.rows == [(f"{size} px", "1.00 (lowest 1.00)", "–", "–") for size in (32, 48)]
-    assert found.ranks.rows == [("extrapolation", "3", "3"), ("ntk", "2", "2"), ("yarn", "1", "1")]
+    assert found.agreement.words == [(f"{size} px", "1.00 (lowest 1.00)", "–", "–") for size in (32, 48)]
+    assert found.ranks.words == [("extrapolation", "3", "3"), ("ntk", "2", "2"), ("yarn", "1", "1")]
     assert found.words.startswith("6 of 6 pairs of methods (over 2 test resolutions) keep their order by KID-glyphnet")
     (mixed,) = stability(records({"extrapolation": [3, 3], "ntk": [2, 1], "yarn": [1, 2]}, METHODS))
-    assert mixed.agreement.rows[0][1] == "0.33 (lowest 0.33)"  # one of three pairs is reversed
-    assert mixed.ranks.rows == [("extrapolation", "3", "3"), ("ntk", "1 to 2", "1 to 2"), ("yarn", "1 to 2", "1 to 2")]
+    assert mixed.agreement.words[0][1] == "0.33 (lowest 0.33)"  # one of three pairs is reversed
+    assert mixed.ranks.words == [("extrapolation", "3", "3"), ("ntk", "1 to 2", "1 to 2"), ("yarn", "1 to 2", "1 to 2")]
     assert mixed.words.startswith("4 of 6 pairs")
     assert stability(records({"extrapolation": [3], "ntk": [2], "yarn": [1]}, METHODS)) == []  # nothing was varied
 
@@ -75,19 +75,19 @@ def test_guidance_and_size_are_settings_and_not_methods() -> None:
         "steps": {small: "steps"}
     }
     (found,) = stability(results)
-    assert found.agreement.head[1:] == AXES
-    assert found.agreement.rows[0][1:] == ("–", "-1.00 (lowest -1.00)".replace("-", "−"), "1.00 (lowest 1.00)")
-    assert {row[0]: row[1] for row in found.ranks.rows} == {
+    assert found.agreement.columns == list(AXES)
+    assert found.agreement.words[0][1:] == ("–", "-1.00 (lowest -1.00)".replace("-", "−"), "1.00 (lowest 1.00)")
+    assert {row[0]: row[1] for row in found.ranks.words} == {
         "extrapolation": "1 to 3", "ntk": "2", "yarn": "1 to 3", "steps": "4",
     }  # fmt: skip
-    assert ("32 px", "guidance 4", "1", "2", "3", "–") in found.settings.rows
-    assert ("32 px", "DiT-S/4", "3", "2", "1", "–") in found.settings.rows
+    assert ("32 px", "guidance 4", "1", "2", "3", "–") in found.settings.words
+    assert ("32 px", "DiT-S/4", "3", "2", "1", "–") in found.settings.words
 
 
 def test_the_report_shows_it(tmp_path: Path) -> None:
     results = records({"extrapolation": [3, 3], "ntk": [2, 1], "yarn": [1, 2]}, METHODS)
     page = render(results.records, tmp_path, tmp_path / "report")
-    assert '<h3 id="stability">' in page.read_text()
+    assert '<section id="stability">' in page.read_text()
     text = (page.parent / "report.md").read_text()
     assert "## Ranking stability" in text
     assert "| ntk | 1 to 2 | 1 to 2 |" in text

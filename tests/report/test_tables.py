@@ -20,9 +20,9 @@ from rpe2d_bench.analysis.statistics import estimate, paired_t
 from rpe2d_bench.analysis.vocabulary import describe, resolve_metric
 from rpe2d_bench.errors import UserError
 from rpe2d_bench.report import load_frame, terminal_table
-from rpe2d_bench.report.folder import tables_of
-from rpe2d_bench.report.formats import csv_text, latex, markdown
-from rpe2d_bench.report.tables import difference_table, excess_table, number, value_table
+from rpe2d_bench.report.formats import csv_text, latex, table_markdown
+from rpe2d_bench.report.table import number
+from rpe2d_bench.report.tables import difference_table, excess_table, tables_of, value_table
 
 TRAIN = (32, 32)
 
@@ -74,7 +74,7 @@ def test_table_shows_means_in_shown_units_and_marks_the_best() -> None:
     table = value_table(results, metric, TRAIN)
     assert table.columns == ["16", "24", "32", "48", "64", "32×64", "64×32"]
     column = table.columns.index("48")
-    for row in table.rows:
+    for row in (row for row in table.rows if not row.real):
         raw = [r.metrics["kid_glyphnet"] for r in results.cell(row.label, TRAIN, (48, 48))]
         value = row.cells[column].value
         assert value is not None
@@ -120,7 +120,7 @@ def test_missing_failed_and_partial_cells_are_shown() -> None:
     assert states["ntk"] == "missing"
     assert states["yarn"] == "failed"
     assert states["rpe2d"].endswith("(n = 2 of 3)")
-    for text in (markdown(table), latex(table), csv_text(table)):
+    for text in (table_markdown(table), latex(table), csv_text(table)):
         assert "missing" in text
         assert "failed" in text
 
@@ -143,8 +143,8 @@ def test_names_cannot_break_a_table() -> None:
     body = latex(table)
     assert r"\& 100\%\_\{x\}" in body
     assert all(line.count(r" & ") == len(table.columns) for line in body.splitlines() if line.startswith("yarn"))
-    assert "<b>" not in markdown(table)
-    cells = [line.replace("\\|", "").count("|") for line in markdown(table).splitlines() if line.startswith("|")]
+    assert "<b>" not in table_markdown(table)
+    cells = [line.replace("\\|", "").count("|") for line in table_markdown(table).splitlines() if line.startswith("|")]
     assert set(cells) == {len(table.columns) + 2}
     assert csv_text(table).splitlines()[1].startswith("\"'=cmd") or csv_text(table).splitlines()[1].startswith("'=cmd")
 
@@ -168,18 +168,18 @@ def test_terminal_table_prints_marks_and_floor() -> None:
     assert "1.5×" in captured.get()
     with console.capture() as captured:
         console.print(terminal_table([r for r in records if r.stage == "train"]))
-    assert "nothing measured yet" in captured.get()
+    assert "Nothing has been measured yet" in captured.get()
 
 
 def test_terminal_table_is_cut_into_blocks_where_it_does_not_fit() -> None:
     records = make_records()
-    for width, heads in ((200, 1), (80, 3), (40, 7)):
+    for width, heads in ((200, 2), (80, 4), (40, 11)):
         console = Console(width=width)
         with console.capture() as captured:
             console.print(terminal_table(records))
         lines = captured.get().splitlines()
         assert max(map(len, lines)) <= width
-        assert sum(line.startswith("method ") for line in lines) == heads
+        assert sum(line.startswith("method  ") for line in lines) == heads  # of the head's grid and of the values
         found = [line for line in lines if line.startswith("extrapolation")]
         assert len(found) == heads  # a method is one line of each block
         numbers = [float(number) for line in found for number in re.findall(r"(\d[\d.]*) ±", line)]
@@ -226,8 +226,8 @@ def test_what_looks_into_the_model_has_no_floor() -> None:
             record.metrics["denoising_loss"] = 0.1 + 0.01 * (record.seed or 0)
     results = Results(records, [])
     metric = describe("denoising_loss")
-    assert value_table(results, metric, TRAIN).floor is None
-    names = [table.name for table in tables_of(results, TRAIN)]
+    assert not any(row.real for row in value_table(results, metric, TRAIN).rows)
+    names = [table.name for m in results.metrics for table in tables_of(results, m, TRAIN)]
     assert "denoising_loss_train_32" in names
     assert "denoising_loss_train_32_excess" not in names
     assert any(name.endswith("_excess") for name in names)

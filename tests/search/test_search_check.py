@@ -87,7 +87,7 @@ def test_a_search_for_nothing_is_a_mistake(tmp_path: Path) -> None:
 
 
 def test_without_optuna_the_file_says_what_to_install(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from rpe2d_bench.search import validate
+    from rpe2d_bench.resolve import search as validate
 
     monkeypatch.setattr(validate, "find_spec", lambda name: None)
     assert load_experiment(file).search is not None  # random draws need nothing

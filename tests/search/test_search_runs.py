@@ -16,6 +16,8 @@ from tiny_experiment import TINY
 
 from rpe2d_bench import report
 from rpe2d_bench.config.experiment import Experiment
+from rpe2d_bench.data import Split
+from rpe2d_bench.data.glyphs.dataset import Glyphs
 from rpe2d_bench.plan.expand import make_plan
 from rpe2d_bench.resolve.load import load_experiment
 from rpe2d_bench.runner import run
@@ -114,24 +116,14 @@ def test_a_chosen_training_is_shared_with_the_comparison(
 
 
 def test_the_search_never_renders_a_test_image(planted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from rpe2d_bench import data
-
     seen: set[tuple[str, int]] = set()
-    build = data.build
+    images = Glyphs.images
 
-    class Watched:
-        def __init__(self, dataset: Any) -> None:
-            self._dataset = dataset
+    def watched(self: Glyphs, split: Split, indices: np.ndarray, resolution: Any) -> np.ndarray:
+        seen.add((split, int(indices.max())))
+        return images(self, split, indices, resolution)
 
-        def __getattr__(self, name: str) -> Any:
-            return getattr(self._dataset, name)
-
-        def images(self, split: str, indices: np.ndarray, resolution: Any) -> np.ndarray:
-            seen.add((split, int(indices.max())))
-            images: np.ndarray = self._dataset.images(split, indices, resolution)
-            return images
-
-    monkeypatch.setattr(data, "build", lambda options: Watched(build(options)))
+    monkeypatch.setattr(Glyphs, "images", watched)
     search(load_experiment(planted, ["search.trials=2"]), Store(tmp_path / "runs"), engine="local", methods=["ntk"])
     assert {split for split, _ in seen} == {"train", "validation"}
 

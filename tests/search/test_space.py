@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from rpe2d_bench.resolve.load import load_experiment
-from rpe2d_bench.search.space import applied, written
+from rpe2d_bench.resolve.search_space import applied, written
 
 
 def test_the_written_value_knows_defaults_of_recipes_kinds_and_models(file: Path) -> None:

@@ -159,13 +159,14 @@ def test_live_logging_and_sync_agree(logged: tuple[Path, list[Record]], tmp_path
     tracker = BackgroundTracker(None, store, "live0", asking(live[0], name="live").config.experiment, warned.append)
     for record in live:
         tracker.log(record)
-    tracker.finish(report)
+    tracker.finish(report, "**Above 1×** nothing may be concluded.")
     assert warned == []
     client = client_of(store)
     experiment = client.get_experiment_by_name("live")
     runs = client.search_runs([experiment.experiment_id])
     parent = next(run for run in runs if run.data.tags["stage"] == "sweep")
     assert parent.info.status == "FINISHED"
+    assert parent.data.tags["mlflow.note.content"].startswith("**Above 1×** nothing may be concluded.")
     assert [item.path for item in client.list_artifacts(parent.info.run_id, "report")] == ["report/index.html"]
     assert sync(store, None, live)["logged"] == 0
 

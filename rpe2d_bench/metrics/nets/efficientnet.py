@@ -10,7 +10,6 @@ import contextlib
 import io
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from rpe2d_bench.errors import UserError
@@ -40,13 +39,9 @@ class EfficientNetLite0:
         with contextlib.redirect_stdout(io.StringIO()):  # the package announces its weights
             self.module: Any = EfficientNet.from_pretrained("efficientnet-lite0", weights_path=path).eval()
 
-    def to(self, device: str | torch.device) -> EfficientNetLite0:
-        """The same net on another device."""
-        self.module.to(device)
-        return self
-
     def features_and_logits(self, images_NCHW: Tensor) -> tuple[Tensor, Tensor]:
         """float32 grey levels 0..255 [N, 3, 224, 224] -> features [N, 1280], logits [N, 1000]."""
+        self.module.to(images_NCHW.device)
         maps_NDHW = self.module.extract_features((images_NCHW - 127.0) / 128.0)
         features_ND = maps_NDHW.mean(dim=(2, 3))
         return features_ND, self.module._fc(features_ND)

@@ -23,7 +23,7 @@
   }
 
   // Sample strips: all sizes with one image each, or one size with all its images.
-  for (const box of all(".strips")) {
+  for (const box of all(".strips:has(.controls)")) {
     const table = box.querySelector(".images");
     const labels = table.dataset.labels.split(" ");
     const heads = all("thead th[data-column]", table);
@@ -67,8 +67,11 @@
   addEventListener("hashchange", unfold);
   unfold();
 
-  // Paper has no buttons: everything that is folded is printed open.
-  let opened = [];
-  addEventListener("beforeprint", () => { opened = all("details:not([open])"); for (const item of opened) item.open = true; });
-  addEventListener("afterprint", () => { for (const item of opened) item.open = false; opened = []; });
+  // The abridged print: the sections that are marked for it, open, and nothing that is folded within them.
+  let before = [];
+  addEventListener("beforeprint", () => {
+    before = all("details").map((item) => [item, item.open]);
+    for (const [item] of before) item.open = item.matches("[data-print]");
+  });
+  addEventListener("afterprint", () => { for (const [item, open] of before) item.open = open; before = []; });
 })();

@@ -34,18 +34,17 @@ def look_inside(
     stage: SampleStage, reference: ReferenceStage, context: RunContext
 ) -> tuple[dict[str, float], dict[str, Any]]:
     """The attention-entropy deviation of a method from its model as trained on the train grid, and its details."""
-    from rpe2d_bench import data
     from rpe2d_bench.diffusion import times
     from rpe2d_bench.metrics import attention_entropy as measure
 
     device, train, folder = context.resources.device, stage.train, stage.train.make(context)
-    dataset = data.build(reference.data)
+    dataset = reference.data.build()
     indices = reference.indices(dataset)[: measure.IMAGES]
     labels = dataset.labels(reference.split, indices)  # type: ignore[arg-type]
     ts = measure.nearest(times(stage.sampler.steps, float(stage.sampler.shift), stage.begin)[:-1])
     seen = []
-    for replacements, resolution in ((stage.replacements, stage.resolution), ({}, train.resolution)):
-        denoiser = load_denoiser(train, folder, replacements).to(device)
+    for encoding, resolution in ((stage.encoding, stage.resolution), (train.encoding, train.resolution)):
+        denoiser = load_denoiser(train, folder, encoding).to(device)
         images = dataset.images(reference.split, indices, resolution)  # type: ignore[arg-type]
         x_BCYX = model_space(train, device)(images)
         seen.append(

@@ -20,14 +20,13 @@ def denoise(stage: SampleStage, reference: ReferenceStage, context: RunContext) 
     """The loss over all times, and its details."""
     import torch
 
-    from rpe2d_bench import data
     from rpe2d_bench.diffusion import noised, path
     from rpe2d_bench.metrics import denoising_loss as measure
     from rpe2d_bench.sampling.loop import noise
 
     device, train = context.resources.device, stage.train
-    denoiser = load_denoiser(train, train.make(context), stage.replacements).to(device)
-    dataset = data.build(reference.data)
+    denoiser = load_denoiser(train, train.make(context), stage.encoding).to(device)
+    dataset = reference.data.build()
     indices = reference.indices(dataset)[: measure.IMAGES]
     images = dataset.images(reference.split, indices, stage.resolution)  # type: ignore[arg-type]
     x_BCYX = model_space(train, device)(images)

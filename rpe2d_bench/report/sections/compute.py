@@ -3,25 +3,30 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 from matplotlib.figure import Figure
 
 from rpe2d_bench.analysis.results import Results
 from rpe2d_bench.analysis.vocabulary import Metric, legend_label, size_label
+from rpe2d_bench.report.content import Content
 from rpe2d_bench.report.drawing import Drawing, drawing
 from rpe2d_bench.report.figures import LOG_FROM, bar, bar_words, logarithmic, paper_style
 from rpe2d_bench.report.palette import COLOURS
-from rpe2d_bench.report.plain import PlainTable
+from rpe2d_bench.report.sections.cost import training_flops
+from rpe2d_bench.report.table import Table, plain
+from rpe2d_bench.report.tables import at
 from rpe2d_bench.storage.records import Resolution
 
 MARKERS = "osD^vPX<>p"
 
 
-def training_flops(results: Results, method: str, train: Resolution) -> float | None:
-    """FLOPs of the model of a method with all stages before it, mean over seeds; None where they were not kept."""
-    trained = results.find("train", model=results.methods[method].model, train_resolution=train, status="ok")
-    found = [record.training.flops for record in trained if record.training]
-    return sum(found) / len(found) if found else None
+def build(results: Results, store: Path) -> Content:
+    """Figure and table of each train resolution where methods differ in compute."""
+    metric, blocks = results.main_metric, []
+    for train in results.resolutions:
+        blocks += [compute_curve(results, metric, train), compute_needed(results, metric, train)]
+    return Content("Quality over compute", tuple(block for block in blocks if block))
 
 
 def family(method: str) -> str:
@@ -79,7 +84,7 @@ def compute_curve(results: Results, metric: Metric | None, train: Resolution) ->
     text = "; ".join(f"{m}: {f / 1e12:.3g} TFLOP" for found in points.values() for f, m in found)
     return drawing(
         figure,
-        f"compute_train_{size_label(train).replace('×', 'x')}",
+        f"compute_{at(train)}",
         f"Quality at {size_label(train)} px over training compute",
         f"{metric.label} of {len(results.methods)} methods over the FLOPs of their training. {text}.",
         "FLOPs of matrix products, forward and backward, with the stages before. Every point is a finished schedule; "
@@ -87,7 +92,7 @@ def compute_curve(results: Results, metric: Metric | None, train: Resolution) ->
     )
 
 
-def compute_needed(results: Results, metric: Metric | None, train: Resolution) -> PlainTable | None:
+def compute_needed(results: Results, metric: Metric | None, train: Resolution) -> Table | None:
     """Share of a model's compute at which each family is as good: between two budgets linear over log FLOPs.
 
     A column is the longest-trained model of a family, a row a family; None unless a family has several budgets.
@@ -115,14 +120,15 @@ def compute_needed(results: Results, metric: Metric | None, train: Resolution) -
             else:
                 cells.append(f"{'at most ' if needed == curve[0][0] else ''}{100 * needed / budget:.0f} %")
         rows.append((name, *cells))
-    return PlainTable(
-        f"compute_needed_train_{size_label(train).replace('×', 'x')}",
+    return plain(
+        f"compute_needed_{at(train)}",
         f"Share of a model's training compute at which another is as good, by {metric.label} at {size_label(train)} px",
         ("to be as good as", *(method for _, method in goals.values())),
         rows,
         numbers=True,
         note="From the means over seeds, linear between two budgets over the logarithm of FLOPs; with few seeds these "
         "shares are rough. 'At most': the smallest budget that was tried is as good already.",
+        methods=results.methods,
     )
 
 

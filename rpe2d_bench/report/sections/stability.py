@@ -13,14 +13,15 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import combinations
+from pathlib import Path
 from statistics import fmean
 
 from rpe2d_bench.analysis.results import Results
 from rpe2d_bench.analysis.vocabulary import Metric, size_label
 from rpe2d_bench.config.experiment import Experiment, MethodEntry
-from rpe2d_bench.report import formats, plain
-from rpe2d_bench.report.plain import PlainTable
-from rpe2d_bench.report.tables import number
+from rpe2d_bench.report.content import Block, Content, Text
+from rpe2d_bench.report.table import Table, number, plain
+from rpe2d_bench.report.tables import at
 from rpe2d_bench.storage.records import Resolution
 
 Values = dict[str, float]  # method -> value, or rank
@@ -44,9 +45,19 @@ class Stability:
 
     train: Resolution
     words: str
-    agreement: PlainTable
-    ranks: PlainTable
-    settings: PlainTable
+    agreement: Table
+    ranks: Table
+    settings: Table
+
+
+def build(results: Results, store: Path) -> Content:
+    """Empty where nothing was varied."""
+    blocks: list[Block] = []
+    for entry in stability(results):
+        trained = f"Trained at {size_label(entry.train)} px: " if len(results.resolutions) > 1 else ""
+        blocks += [Text(trained + entry.words), entry.agreement, entry.ranks]
+        blocks.append(Content(entry.settings.title, (entry.settings,)))
+    return Content("Ranking stability", tuple(blocks))
 
 
 def stability(results: Results) -> list[Stability]:
@@ -130,22 +141,20 @@ def _of(
         return None
     for name, by_test in reached.items():
         rows["ranks"].append((name, *(_range(by_test.get(test, [])) for test in tests)))
-    at = f"train_{size_label(train).replace('×', 'x')}"
     heads = ("test resolution", *AXES)
     words = (
         f"{kept} of {pairs} pairs of methods (over {len(tests)} test resolutions) keep their order by {metric.label} at"
         f" every {join_axes(varied)} that was run. Guidance and size are varied around guidance {base.guidance:g}"
         f"{f' and {base.preset}' if base.preset else ''}, with the mean over seeds."
     )
-    return Stability(
-        train, words,
-        PlainTable(f"stability_tau_{at}", "Kendall's tau between rankings: mean over pairs, and the lowest", heads,
-                   rows["agreement"], numbers=True),
-        PlainTable(f"stability_ranks_{at}", "Ranks that a method reached, best to worst",
-                   ("method", *(f"{size_label(test)} px" for test in tests)), rows["ranks"], numbers=True, note=NOTE),
-        PlainTable(f"stability_settings_{at}", "Rank at every setting", ("test resolution", "setting", *families),
-                   rows["settings"], numbers=True),
-    )  # fmt: skip
+    at_sizes = ("method", *(f"{size_label(test)} px" for test in tests))
+    agreement = plain(f"stability_tau_{at(train)}", "Kendall's tau between rankings: mean over pairs, and the lowest",
+                      heads, rows["agreement"], numbers=True)  # fmt: skip
+    reached_ranks = plain(f"stability_ranks_{at(train)}", "Ranks that a method reached, best to worst", at_sizes,
+                          rows["ranks"], numbers=True, note=NOTE, methods=families)  # fmt: skip
+    every_setting = plain(f"stability_settings_{at(train)}", "Rank at every setting",
+                          ("test resolution", "setting", *families), rows["settings"], numbers=True)  # fmt: skip
+    return Stability(train, words, agreement, reached_ranks, every_setting)
 
 
 AXES = ("over seeds", "over guidance", "over model sizes")
@@ -214,13 +223,3 @@ def _range(reached: list[int]) -> str:
         return "–"
     low, high = min(reached), max(reached)
     return str(low) if low == high else f"{low} to {high}"
-
-
-def markdown(found: list[Stability]) -> str:
-    """The section of report.md."""
-    lines = ["## Ranking stability", ""]
-    for entry in found:
-        lines += [formats.escape_markdown(f"Trained at {size_label(entry.train)} px: {entry.words}"), ""]
-        for table in (entry.agreement, entry.ranks):
-            lines.append(plain.markdown(table))
-    return "\n".join(lines)

@@ -8,12 +8,13 @@ from typing import Any
 
 from rpe2d_bench.analysis.differences import ALPHA, column, common_scale, over_seeds
 from rpe2d_bench.analysis.results import Results
-from rpe2d_bench.analysis.statistics import SEEDS_FOR_A_CLAIM, Gap, holm
-from rpe2d_bench.analysis.vocabulary import Metric, scale_label, size_label
+from rpe2d_bench.analysis.statistics import SEEDS_FOR_A_CLAIM, Gap, Scale, holm
+from rpe2d_bench.analysis.vocabulary import Metric, size_label
 from rpe2d_bench.errors import UserError
-from rpe2d_bench.report.answer import join
-from rpe2d_bench.report.settings import Change, changed
-from rpe2d_bench.report.tables import Cell, Row, Table
+from rpe2d_bench.report.sentence import join
+from rpe2d_bench.report.table import Cell, Row, Table, difference_cell
+from rpe2d_bench.report.tables import SAME, at, by_size, compared_by, plain_cell
+from rpe2d_bench.report.two_runs.settings import Change, changed
 from rpe2d_bench.storage.records import Resolution
 
 ASKED = f"{SEEDS_FOR_A_CLAIM} shared training seeds are asked for before a change is called more than noise"
@@ -113,36 +114,31 @@ class Changes:
 
     def table(self, metric: Metric, train: Resolution) -> Table:
         """Methods x test resolutions: second against first, with its interval."""
-        rows, scales = [], set()
+        rows: list[Row] = []
+        scales: set[Scale] = set()
         tests = self.resolutions[train]
         for method in self.methods:
             cells = []
             for test in tests:
                 gap = self.gap(method, train, test, metric)
                 states = [results.state(method, train, test) for results in (self.first, self.second)]
-                state = next((s for s in states if s in ("failed", "missing")), "no shared seed")
-                state = "ok" if gap else "same images" if self.same_images(method, train, test) else state
-                scales |= {gap.scale} if gap else set()
-                cells.append(Cell(state, gap.shown if gap else None, significant=bool(gap and gap.separated),
-                                  interval=True))  # fmt: skip
-            rows.append(Row(method, method, cells))
-        kind = " or ".join(sorted(scales)) or metric.scale
-        side = {"lower": "below", "higher": "above"}.get(metric.better or "")
-        better = (
-            f"{side} {'zero' if kind == 'difference' else 'one'}: {self.names[1]} is better" if side else "no direction"
+                if gap is not None:
+                    scales.add(gap.scale)
+                    cells.append(difference_cell(gap.shown, "ok", significant=gap.separated))
+                elif self.same_images(method, train, test):
+                    cells.append(SAME)
+                else:
+                    state = next((s for s in states if s in ("failed", "missing")), "no shared seed")
+                    cells.append(Cell(state, state))
+            rows.append(Row(method, cells, method))
+        kind, sides = compared_by(scales, metric)
+        first, second = self.names
+        title = f"{metric.label}: {second} against {first} ({kind}), trained at {size_label(train)} px"
+        note = (
+            f"Mean {kind} over the shared seeds with its 95 % interval (Student's t, paired by seed; {sides})."
+            f" Bold: more than noise, at 5 % after Holm's correction over all cells; {ASKED}."
         )
-        return Table(
-            f"{metric.key}_train_{size_label(train).replace('×', 'x')}_change",
-            f"{metric.label}: {self.names[1]} against {self.names[0]} ({kind}), trained at {size_label(train)} px",
-            [size_label(test) for test in tests],
-            [scale_label(test, train) for test in tests],
-            rows,
-            None,
-            [
-                f"Mean {kind} over the shared seeds with its 95 % interval (Student's t, paired by seed; {better})."
-                f" Bold: more than noise, at 5 % after Holm's correction over all cells; {ASKED}."
-            ],
-        )
+        return by_size(f"{metric.key}_{at(train)}_change", title, train, tests, rows, [note])
 
     def beside(self, metric: Metric, train: Resolution) -> Table:
         """Values of both runs, one row for each run that has a method, methods of one run included."""
@@ -150,20 +146,11 @@ class Changes:
         for method in dict.fromkeys([*self.first.methods, *self.second.methods]):
             for results, name in zip((self.first, self.second), self.names, strict=True):
                 if method in results.methods:
-                    found = [
-                        (results.state(method, train, t), results.estimate(method, train, t, metric)) for t in tests
-                    ]
-                    cells = [Cell(state, value, asked=len(results.seeds)) for state, value in found]
-                    rows.append(Row(f"{method}, {name}", method, cells))
-        return Table(
-            f"{metric.key}_train_{size_label(train).replace('×', 'x')}_both",
-            f"{metric.heading} in both runs, trained at {size_label(train)} px",
-            [size_label(test) for test in tests],
-            [scale_label(test, train) for test in tests],
-            rows,
-            None,
-            ["Mean ± standard deviation over the seeds of each run."],
-        )
+                    cells = [plain_cell(results, method, train, test, metric) for test in tests]
+                    rows.append(Row(f"{method}, {name}", cells, method))
+        title = f"{metric.heading} in both runs, trained at {size_label(train)} px"
+        note = "Mean ± standard deviation over the seeds of each run."
+        return by_size(f"{metric.key}_{at(train)}_both", title, train, tests, rows, [note])
 
     @cached_property
     def sentences(self) -> list[str]:

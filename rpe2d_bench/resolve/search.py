@@ -8,8 +8,8 @@ from importlib.util import find_spec
 from rpe2d_bench.config.experiment import Experiment, Range, Search
 from rpe2d_bench.config.yaml_file import Document, Location
 from rpe2d_bench.errors import UserError, suggestion
-from rpe2d_bench.search.space import Section, applied, ends, space_of
-from rpe2d_bench.search.trials import metric_of, reduced
+from rpe2d_bench.resolve import validate
+from rpe2d_bench.resolve.search_space import Section, applied, ends, metric_of, reduced, space_of
 
 ALL = "*"
 
@@ -51,7 +51,6 @@ def check(experiment: Experiment, document: Document) -> None:
 
 def _spec(experiment: Experiment, search: Search, document: Document) -> None:
     from rpe2d_bench import data
-    from rpe2d_bench.resolve import validate as checks
 
     if search.algorithm == "optuna" and find_spec("optuna") is None:
         raise document.error(
@@ -74,7 +73,7 @@ def _spec(experiment: Experiment, search: Search, document: Document) -> None:
         )
     for model in experiment.models:
         try:
-            checks.check(reduced(experiment, "models", model), _placeless(document))
+            validate.check(reduced(experiment, "models", model), _placeless(document))
         except UserError as error:
             raise document.error(("search", "resolutions"), f"model {model!r}: {error}") from None
 
@@ -93,10 +92,8 @@ def _path(document: Document, at: Location, section: Section) -> None:
 def _try(
     experiment: Experiment, document: Document, at: Location, section: Section, name: str, path: str, value: object
 ) -> None:
-    from rpe2d_bench.resolve import validate as checks
-
     try:
         changed = applied(experiment, section, name, {path: value})
-        checks.check(reduced(changed, section, name), _placeless(document))
+        validate.check(reduced(changed, section, name), _placeless(document))
     except UserError as error:
         raise document.error(at, f"{name}, {path}: {error}") from None

@@ -10,12 +10,19 @@ from matplotlib.figure import Figure
 
 from rpe2d_bench.analysis.results import Results
 from rpe2d_bench.analysis.vocabulary import legend_label, size_label
+from rpe2d_bench.report.content import Content, Text
 from rpe2d_bench.report.drawing import Drawing, drawing
 from rpe2d_bench.report.figures import logarithmic, paper_style
 from rpe2d_bench.report.palette import COLOURS, DASHES, styles_of
 from rpe2d_bench.storage.records import Record
 
 WINDOWS = 120  # points of a drawn curve; each is the mean of its window
+
+
+def build(results: Results, store: Path) -> Content:
+    """The curves, where they are still in the store."""
+    drawn = training_curves(results, store)
+    return Content("Training", (drawn or Text("No training curves were found below the store.", "missing"),))
 
 
 def read_curve(record: Record, store: Path) -> list[dict[str, float]]:

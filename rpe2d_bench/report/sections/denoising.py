@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from statistics import fmean
 
 from matplotlib.axes import Axes
@@ -9,12 +10,20 @@ from matplotlib.figure import Figure
 
 from rpe2d_bench.analysis.results import Results
 from rpe2d_bench.analysis.vocabulary import legend_label, scale_label, size_label
+from rpe2d_bench.report.content import Content
 from rpe2d_bench.report.drawing import Drawing, drawing
 from rpe2d_bench.report.figures import paper_style
 from rpe2d_bench.report.palette import styles_of
+from rpe2d_bench.report.tables import at
 from rpe2d_bench.storage.records import Resolution
 
 ACROSS = 3  # panels in a row at most
+
+
+def build(results: Results, store: Path) -> Content:
+    """Of each train resolution where something was denoised."""
+    drawn = [found for train in results.resolutions if (found := wins_by_time(results, train))]
+    return Content("Denoising error by time", tuple(drawn))
 
 
 def by_time(results: Results, method: str, train: Resolution, test: Resolution) -> dict[float, float]:
@@ -56,7 +65,7 @@ def wins_by_time(results: Results, train: Resolution) -> Drawing | None:
     against = f"that of {results.reference}" if results.reference else "the lowest of all methods"
     return drawing(
         figure,
-        f"denoising_train_{size_label(train).replace('×', 'x')}",
+        f"denoising_{at(train)}",
         "Where in time each rule wins",
         f"Denoising error by noise level at {len(tests)} test resolutions, relative to {against}.",
         f"Mean squared error of the clean image that each model implies on noised held-out images, relative to"

@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator
 
 from rpe2d_bench.analysis.results import Results
 from rpe2d_bench.analysis.vocabulary import Metric, legend_label, scale_label, size_label
+from rpe2d_bench.report.content import Content
 from rpe2d_bench.report.drawing import Drawing, drawing
 from rpe2d_bench.report.figures import LOG_FROM, logarithmic, paper_style
 from rpe2d_bench.report.palette import styles_of
+from rpe2d_bench.report.tables import at
 from rpe2d_bench.storage.records import Resolution
 
 ACROSS = 4  # panels in a row at most
+
+
+def build(results: Results, store: Path) -> Content:
+    """One plane per train resolution that has sizes beside its own."""
+    drawn = [found for train in results.resolutions if (found := plane(results, train))]
+    return Content("Structure and detail", tuple(drawn))
 
 
 def plane(results: Results, train: Resolution) -> Drawing | None:
@@ -50,7 +60,7 @@ def plane(results: Results, train: Resolution) -> Drawing | None:
         figure.legend(handles, labels, loc="outside right center")
     return drawing(
         figure,
-        f"plane_train_{size_label(train).replace('×', 'x')}",
+        f"plane_{at(train)}",
         "Structure lost against detail lost",
         f"{whole.label} against {detail.label} of each method at {len(tests)} test resolutions.",
         f"{whole.label}: {whole.explanation}. {detail.label}: {detail.explanation}. Means over seeds. A method at the"

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from pathlib import Path
 
 import yaml
 
 from rpe2d_bench.analysis.results import Results
-from rpe2d_bench.report.plain import PlainTable
+from rpe2d_bench.report.content import Content, Text
+from rpe2d_bench.report.table import Table, plain
 
 
-def provenance(results: Results) -> dict[str, Any]:
-    """Commands, facts, the resolved experiment and the measurement's protocol."""
+def build(results: Results, store: Path) -> Content:
+    """Commands, facts, the measurement's protocol and the resolved experiment."""
     newest, records = results.newest, results.records
     commands = list(dict.fromkeys(r.provenance.command for r in records if r.provenance.command))
     dirty = any(record.provenance.dirty for record in records)
@@ -36,14 +37,20 @@ def provenance(results: Results) -> dict[str, Any]:
         ("arithmetic", "; ".join(_arithmetic(results))),
         ("overrides", ", ".join(dict.fromkeys(o for r in records for o in r.overrides)) or "none"),
     ]
-    return {
-        "commands": commands,
-        "pairs": [(name, value) for name, value in pairs if value],
-        "protocol": [table for table in (_versions(results), _preparation(results)) if table],
-        "config": yaml.safe_dump(
-            results.experiment.model_dump(mode="json"), sort_keys=False, default_flow_style=None, width=110
-        ),
-    }
+    these = "This command made" if len(commands) == 1 else "These commands made"
+    config = yaml.safe_dump(
+        results.experiment.model_dump(mode="json"), sort_keys=False, default_flow_style=None, width=110
+    )
+    facts = [(name, value) for name, value in pairs if value]
+    protocol = [table for table in (_versions(results), _preparation(results)) if table]
+    return Content("Provenance", (
+        Text(f"{these} the records; rpe2d-bench report makes this page from them.") if commands else
+        Text("The records name no command.", "missing"),
+        *(Text(command, "code") for command in commands),
+        plain("provenance", "Where the numbers come from", ("what", "value"), facts),
+        *(Content(table.title, (table,)) for table in protocol),
+        Content("The experiment as it was resolved", (Text(config, "code"),)),
+    ), printed=True)  # fmt: skip
 
 
 def _arithmetic(results: Results) -> list[str]:
@@ -51,13 +58,13 @@ def _arithmetic(results: Results) -> list[str]:
     return list(dict.fromkeys(line for record in results.records for line in record.config.arithmetic))
 
 
-def _versions(results: Results) -> PlainTable | None:
+def _versions(results: Results) -> Table | None:
     found = {name: version for r in results.find("measure") for name, version in r.metric_versions.items()}
     rows: list[tuple[str, ...]] = list(found.items())
-    return PlainTable("metric_versions", "Versions of metrics and nets", ("metric", "version"), rows) if rows else None
+    return plain("metric_versions", "Versions of metrics and nets", ("metric", "version"), rows) if rows else None
 
 
-def _preparation(results: Results) -> PlainTable | None:
+def _preparation(results: Results) -> Table | None:
     """What happened to images before a net saw them: a row per view and treatment, its sizes together."""
     found: dict[tuple[str, str], dict[str, None]] = {}
     for record in results.find("measure", status="ok"):
@@ -68,4 +75,4 @@ def _preparation(results: Results) -> PlainTable | None:
             found.setdefault((view.partition("@")[0], rest), {})[size.replace(" -> ", " → ")] = None
     rows: list[tuple[str, ...]] = [(view, ", ".join(sizes), rest) for (view, rest), sizes in found.items()]
     head = ("view", "sizes, height×width", "how")
-    return PlainTable("preparation", "What was done to images before a net saw them", head, rows) if rows else None
+    return plain("preparation", "What was done to images before a net saw them", head, rows) if rows else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from matplotlib.figure import Figure
@@ -9,13 +10,21 @@ from matplotlib.ticker import MaxNLocator
 
 from rpe2d_bench.analysis.results import Results
 from rpe2d_bench.analysis.vocabulary import size_label
+from rpe2d_bench.report.content import Content
 from rpe2d_bench.report.drawing import Drawing, drawing
 from rpe2d_bench.report.figures import paper_style
 from rpe2d_bench.report.palette import styles_of
+from rpe2d_bench.report.tables import at
 from rpe2d_bench.storage.records import Resolution
 
 if TYPE_CHECKING:
     from rpe2d_bench.encodings.describe import Realised
+
+
+def build(results: Results, store: Path) -> Content:
+    """Frequencies and positions at the largest square of each train resolution."""
+    drawn = [found for train in results.resolutions if (found := ramps(results, train))]
+    return Content("What the encodings do", tuple(drawn))
 
 
 def ramps(results: Results, train: Resolution) -> Drawing | None:
@@ -57,7 +66,7 @@ def ramps(results: Results, train: Resolution) -> Drawing | None:
     size = size_label(test)
     return drawing(
         figure,
-        f"ramps_train_{size_label(train).replace('×', 'x')}",
+        f"ramps_{at(train)}",
         f"What the methods do at {size} px",
         f"Frequencies relative to training, and positions of the rows of tokens, of {len(shown)} methods at {size} px.",
         "Left: how fast each channel pair turns, relative to the base it was trained with; 1 leaves it alone,"
@@ -86,12 +95,12 @@ def realised(results: Results, method: str, train: Resolution, test: Resolution)
     sampling, training = cells[0].sampling if cells else None, models[0].training if models else None
     if sampling is None or training is None or sampling.grid is None or sampling.generated_resolution != test:
         return None  # what was generated small and enlarged used the encoding as trained
-    from rpe2d_bench.encodings import Grid, replaced
+    from rpe2d_bench.encodings import EncodingSpec, Grid
     from rpe2d_bench.encodings.describe import describe
     from rpe2d_bench.errors import UserError
 
     try:
-        spec = replaced(sampling.trained_encoding, sampling.replacements)
+        spec = EncodingSpec.parse(sampling.trained_encoding).replace(sampling.replacements)
         grids = Grid(*sampling.grid), Grid(*training.grid)
         return describe(spec, *grids, head_width=training.head_width, heads=training.heads)
     except (UserError, KeyError, TypeError, ValueError):

@@ -1,23 +1,36 @@
-"""The options that are tried for an entry: which they are, what the file wrote for them, and the entry with others.
+"""What a search tries and how: an entry's options, the entry with other values, and the experiment of one trial.
 
 A path is relative to its entry: train.lr, encoding.positions.draw, frequencies.alpha, sampler.shift.
 """
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
 from typing import Any, Literal
 
 from pydantic import ValidationError
 from pydantic_core import to_jsonable_python
 
-from rpe2d_bench.config.experiment import Choices, Experiment, MethodEntry, Model, ModelEntry, Range, Sampler, Train
+from rpe2d_bench.config.experiment import (
+    Choices,
+    Experiment,
+    MethodEntry,
+    Model,
+    ModelEntry,
+    Pair,
+    Range,
+    Report,
+    Sampler,
+    Train,
+)
+from rpe2d_bench.config.validation_errors import explain
 from rpe2d_bench.errors import UserError
 
 Section = Literal["models", "methods"]
 Space = dict[str, Choices]
 Values = dict[str, Any]  # path -> value
+SPLIT = "validation"
+PLAIN = "(the model as trained)"  # judges a model that no method uses
 RULES = ("positions", "frequencies", "logit_scale")  # parts of an encoding that a method may replace
 PARTS = {part.__name__: part for part in (ModelEntry, MethodEntry, Train, Model, Sampler)}
 
@@ -42,8 +55,6 @@ def written(experiment: Experiment, section: Section, name: str) -> Values:
 
 def applied(experiment: Experiment, section: Section, name: str, values: Values) -> Experiment:
     """The experiment with other values in one entry. Raises UserError where there is no such option or value."""
-    from rpe2d_bench.resolve.load import explain
-
     entries = getattr(experiment, section)
     changed = entries[name].model_dump()
     filled = _filled(experiment, section, name)
@@ -70,23 +81,22 @@ def ends(choices: Choices) -> tuple[Any, ...]:
 
 def _complete(experiment: Experiment, section: Section, name: str) -> dict[str, Any]:
     """An entry with everything written out that the file left to defaults."""
-    from rpe2d_bench.data.crops import build_crops
-    from rpe2d_bench.encodings import replaced
-    from rpe2d_bench.encodings.canonical import canonical
+    from rpe2d_bench.data import crops
+    from rpe2d_bench.encodings import EncodingSpec
 
     entry = getattr(experiment, section)[name]
     complete: dict[str, Any] = entry.model_dump()
     if section == "models":
-        crops, encoding = build_crops(entry.crops), canonical(entry.encoding)
+        encoding = EncodingSpec.parse(entry.encoding).canonical
         if encoding.get("theta", 0) is None:  # left to the frequencies
             encoding["theta"] = encoding["frequencies"].get("theta")
         return complete | {
             "encoding": encoding,
-            "crops": {"kind": crops.kind, **dataclasses.asdict(crops)},
+            "crops": crops.canonical(crops.build_crops(entry.crops)),
             "train": experiment.train_of(name).model_dump(),
             "model": experiment.model_of(name).model_dump(),
         }
-    realised = canonical(replaced(experiment.models[entry.model].encoding, entry.replacements))
+    realised = EncodingSpec.parse(experiment.models[entry.model].encoding).replace(entry.replacements).canonical
     rules = {rule: realised[rule] for rule in RULES if rule in realised}
     return complete | rules | {"sampler": experiment.sampler_of(name).model_dump()}
 
@@ -115,3 +125,49 @@ def _put(entry: dict[str, Any], filled: dict[str, Any], path: str, value: Any) -
         if not isinstance(target, dict):
             raise UserError(f"there is no option {path!r}: {part} is {target!r}")
     target[last] = value
+
+
+def judge(experiment: Experiment, model: str) -> str:
+    """The method by which a model is judged: the first in the file that uses it."""
+    return next((name for name, method in experiment.methods.items() if method.model == model), PLAIN)
+
+
+def reduced(experiment: Experiment, section: Section, name: str) -> Experiment:
+    """The experiment of one trial, at the first pair's train resolution."""
+    search = experiment.search
+    assert search is not None
+    method = name if section == "methods" else judge(experiment, name)
+    model = experiment.methods[name].model if section == "methods" else name
+    main = experiment.report.main_metric
+    evaluate = {"split": SPLIT, "num_samples": search.num_samples, "metrics": (main,)}
+    return experiment.model_copy(
+        update={
+            "search": None,
+            "seeds": (search.seed,),
+            "models": {link: experiment.models[link] for link in chain(experiment, model)},
+            "methods": {method: experiment.methods.get(method) or MethodEntry(model=model)},
+            "resolutions": (Pair(train=experiment.resolutions[0].train, test=search.resolutions),),
+            "evaluate": experiment.evaluate.model_copy(update=evaluate),
+            "report": Report(main_metric=main),
+        }
+    )
+
+
+def chain(experiment: Experiment, model: str) -> list[str]:
+    """A model and those that its training starts from."""
+    found = [model]
+    while (init := experiment.models[found[-1]].init) is not None and init.model not in found:
+        found.append(init.model)
+    return found
+
+
+def metric_of(experiment: Experiment) -> tuple[str, bool]:
+    """The recorded name of the main metric, and whether higher is better. Raises UserError where neither is."""
+    from rpe2d_bench.metrics import METRICS, validate, value_name
+
+    evaluate = experiment.evaluate
+    (metric,) = validate([experiment.report.main_metric], evaluate.features, evaluate.judge, model=True)
+    better = METRICS[metric].better
+    if better == "neither":
+        raise UserError(f"{metric!r} is neither better high nor better low; choose another report.main_metric")
+    return value_name(metric, evaluate.features, evaluate.judge), better == "higher"

@@ -2,53 +2,45 @@
 
 from __future__ import annotations
 
-import csv
-import io
-from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from rpe2d_bench.analysis.results import Results
 from rpe2d_bench.analysis.vocabulary import Metric, size_label
 from rpe2d_bench.config.experiment import Choices, Range
-from rpe2d_bench.report import formats
-from rpe2d_bench.report.tables import number
+from rpe2d_bench.report.content import Content, Text
+from rpe2d_bench.report.table import number, plain
 from rpe2d_bench.storage.record_parts import SearchedEntry, SearchTrial
 
 HEADS = ("entry", "tried", "trials", "as written", "its score", "chosen", "its score")
 TRIAL_HEADS = ("entry", "trial", "values", "score", "remark")
 
 
-@dataclass(frozen=True)
-class Chosen:
-    """The search of a run, in words."""
-
-    summary: str
-    words: str
-    rows: list[tuple[str, ...]]  # as HEADS
-    trials: list[tuple[str, ...]]  # as TRIAL_HEADS
-
-
-def how_chosen(results: Results) -> Chosen | None:
-    """None where the experiment had no search."""
+def build(results: Results, store: Path) -> Content:
+    """Empty where the experiment had no search."""
     search = results.newest.config.search
     if not search:
-        return None
+        return Content("How values were chosen", ())
     metric = results.main_metric
     shown = metric if metric is not None and metric.key == search.metric else None
     searched = [entry for entry in search.entries if entry.space]
     sizes = ", ".join(map(size_label, search.resolutions))
     algorithm = {"random": "random draws", "optuna": "Optuna's sampler"}.get(search.algorithm, search.algorithm)
     stopped = " Trainings whose loss fell behind were stopped early (ASHA)." if search.scheduler == "asha" else ""
-    return Chosen(
-        summary=f"How values were chosen: {search.trials} trials for each of {len(searched)} entries",
-        words=f"Before the comparison, every model and then every method with options to try got {search.trials}"
+    words = (
+        f"Before the comparison, every model and then every method with options to try got {search.trials}"
         f" trials ({algorithm}, seed {search.seed}), the first of them as it is written in the file. Score: mean of"
         f" {shown.heading if shown else search.metric} over {sizes} px, on {search.num_samples} images of the"
         f" {search.split} split each, which no table of this report uses; the images started from other noise than"
-        f" those of the comparison.{stopped} A model is judged by the first method of the file that uses it.",
-        rows=[_row(entry, shown) for entry in search.entries],
-        trials=[row for entry in searched for row in _trials(entry, shown)],
+        f" those of the comparison.{stopped} A model is scored with the first method of the file that uses it."
     )
+    rows = [_row(entry, shown) for entry in search.entries]
+    trials = [row for entry in searched for row in _trials(entry, shown)]
+    return Content(f"How values were chosen: {search.trials} trials for each of {len(searched)} entries", (
+        Text(words),
+        plain("search", "What was tried and chosen", HEADS, rows),
+        Content("Every trial", (plain("search_trials", "Every trial", TRIAL_HEADS, trials),)),
+    ))  # fmt: skip
 
 
 def _row(entry: SearchedEntry, metric: Metric | None) -> tuple[str, ...]:
@@ -114,23 +106,3 @@ def _value(value: Any) -> str:
 
 def _score(objective: float | None, metric: Metric | None) -> str:
     return "–" if objective is None else number(objective * (metric.factor if metric else 1.0))
-
-
-def markdown(chosen: Chosen) -> str:
-    """The section of report.md."""
-    lines = [f"## {chosen.summary}", "", formats.escape_markdown(chosen.words), "", *_table(HEADS, chosen.rows), ""]
-    return "\n".join(lines)
-
-
-def trials_csv(chosen: Chosen) -> str:
-    """Every trial, one a line."""
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(TRIAL_HEADS)
-    writer.writerows([formats.safe_csv(cell) for cell in row] for row in chosen.trials)
-    return out.getvalue()
-
-
-def _table(heads: tuple[str, ...], rows: list[tuple[str, ...]]) -> list[str]:
-    lines = ["| " + " | ".join(heads) + " |", "|" + " --- |" * len(heads)]
-    return lines + ["| " + " | ".join(formats.escape_markdown(cell) for cell in row) + " |" for row in rows]

@@ -1,0 +1,1 @@
+"""Two runs side by side: what was changed between them, and which numbers moved."""

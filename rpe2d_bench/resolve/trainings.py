@@ -1,0 +1,45 @@
+"""The training of a model entry as the stage that computes it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from rpe2d_bench.resolution import Resolution
+from rpe2d_bench.resolve.resolve import Resolved
+from rpe2d_bench.stages import TrainStage
+from rpe2d_bench.stages.weights_file import WeightsFile
+
+Decide = Callable[[TrainStage], TrainStage]
+
+
+def training(
+    resolved: Resolved, model: str, resolution: Resolution, seed: int, decide: Decide = lambda stage: stage
+) -> TrainStage:
+    """The training of an entry at a pair's train resolution, with those that it starts from.
+
+    decide: what is left open in a stage, the arithmetic of `precision: auto`.
+    """
+    chosen = resolved.models[model]
+    entry, dataset = chosen.entry, resolved.dataset
+    resolution = entry.resolution or resolution
+    start = None
+    if entry.init is not None:
+        start = training(resolved, entry.init.model, entry.init.resolution or resolution, seed, decide)
+    return decide(
+        TrainStage(
+            data=resolved.data,
+            revision=dataset.revision,
+            channels=dataset.channels,
+            num_classes=dataset.num_classes,
+            model=chosen.size,
+            recipe=chosen.recipe,
+            encoding=chosen.encoding,
+            crops=chosen.crops,
+            resolution=resolution,
+            seed=seed,
+            start=start,
+            weights=None if entry.checkpoint is None else WeightsFile.at(entry.checkpoint.path, entry.checkpoint.trust),
+            mixed=tuple((part.resolution, part.share) for part in entry.mixed),
+            latents=resolved.latents,
+        )
+    )

@@ -1,0 +1,99 @@
+"""A stranger's package adds a sampler, an autoencoder and a data set: listed, planned and run, our code untouched."""
+
+import json
+import os
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[1] / "third_party_parts"
+EXPERIMENT = """
+schema_version: 1
+name: stranger
+seeds: [0]
+data: {name: stripes, period: 4}
+autoencoder: {kind: unshuffled, side: 2}
+model: {preset: DiT-Nano/2}
+train: {steps: 2, batch_size: 2, num_images: 8, precision: float32}
+models:
+  rope: {encoding: {kind: axial_rope, theta: 100}}
+methods:
+  extrapolation: {model: rope}
+resolutions: [{train: 16, test: [24]}]
+evaluate:
+  sampler: {kind: midpoint, steps: 3, guidance: 1.0, precision: float32}
+  num_samples: 8
+  metrics: [fd]
+report: {main_metric: fd, reference_method: extrapolation}
+"""
+
+
+def install(site: Path, source: str) -> Path:
+    """The package as an installer would leave it: the module and its dist-info with the declared entry points."""
+    project = tomllib.loads((PACKAGE / "pyproject.toml").read_text())["project"]
+    info = site / f"third_party_parts-{project['version']}.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {project['name']}\nVersion: {project['version']}\n")
+    lines = [
+        line
+        for group, points in project["entry-points"].items()
+        for line in (f"[{group}]", *(f"{name} = {value}" for name, value in points.items()))
+    ]
+    (info / "entry_points.txt").write_text("\n".join(lines))
+    (site / "third_party_parts.py").write_text(source)
+    return site
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return install(tmp_path_factory.mktemp("site"), (PACKAGE / "third_party_parts.py").read_text())
+
+
+def bench(site: Path, where: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    path = os.pathsep.join(filter(None, (str(site), os.environ.get("PYTHONPATH"))))
+    environment = {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-c", "from rpe2d_bench.cli import main; main()", *arguments]
+    return subprocess.run(command, cwd=where, env=environment, capture_output=True, text=True, timeout=240, check=False)
+
+
+def test_an_experiment_of_a_strangers_parts_is_planned_and_run(installed: Path, tmp_path: Path) -> None:
+    (tmp_path / "stranger.yaml").write_text(EXPERIMENT)
+    planned = bench(installed, tmp_path, "plan", "stranger.yaml", "--json")
+    assert planned.returncode == 0, planned.stdout + planned.stderr
+    cost = json.loads(planned.stdout)["cost_of_the_rest"]
+    # Decoding of 8 samples and 2 x 8 real images, 3 FLOPs a pixel as the package says; encoding costs nothing.
+    assert cost["coding_flops"] == 3.0 * 24 * 24 * (8 + 8)
+    ran = bench(installed, tmp_path, "run", "stranger.yaml", "--engine", "local", "--no-mlflow")
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    records = [json.loads(line) for line in (tmp_path / "runs" / "records.jsonl").read_text().splitlines()]
+    assert {record["status"] for record in records} == {"ok"}
+    assert {record["stage"] for record in records} == {"train", "measure", "floor", "reconstruction"}
+    through = next(record for record in records if record["stage"] == "reconstruction")
+    assert through["details"]["psnr"] > 50  # lossless but for float16
+
+
+def test_mistakes_in_a_strangers_options_have_their_line(installed: Path, tmp_path: Path) -> None:
+    (tmp_path / "stranger.yaml").write_text(EXPERIMENT.replace("side: 2", "side: 0"))
+    refused = bench(installed, tmp_path, "validate", "stranger.yaml")
+    assert refused.returncode == 2
+    assert "stranger.yaml:6: autoencoder.side must be at least 1, not 0" in " ".join(refused.stderr.split())
+
+
+def test_a_broken_package_is_named_and_blocks_nothing_else(tmp_path: Path) -> None:
+    site = install(tmp_path / "site", "raise RuntimeError('half installed')")
+    (tmp_path / "stranger.yaml").write_text(EXPERIMENT)
+    refused = bench(site, tmp_path, "validate", "stranger.yaml")
+    assert refused.returncode == 2
+    printed = " ".join(refused.stderr.split())
+    assert "unknown data set 'stripes'" in printed
+    assert "half installed" in printed
+    ours = EXPERIMENT.replace("{name: stripes, period: 4}", "{name: glyphs, channels: 1}")
+    ours = ours.replace("autoencoder: {kind: unshuffled, side: 2}\n", "").replace("midpoint", "heun")
+    (tmp_path / "ours.yaml").write_text(ours)
+    valid = bench(site, tmp_path, "validate", "ours.yaml")
+    assert valid.returncode == 0, valid.stdout + valid.stderr
+    assert valid.stderr.count("half installed") == 2  # once a group that this file looks into: data sets, samplers
+    assert "Traceback" not in valid.stderr
