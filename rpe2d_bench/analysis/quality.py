@@ -48,7 +48,7 @@ def _behind(results: Results, model: str, train: Resolution) -> str | None:
     ours = [e.mean for name in methods if (e := results.estimate(name, train, train, main))]
     theirs = results.estimate(reference, train, train, main)
     if ours and theirs and main.better == "lower":
-        floor = results.floor(train, train, main)
+        floor = results.real.floor(train, train, main)
         base = floor.mean if floor else 0.0
         ours_excess, reference_excess = min(ours) - base, theirs.mean - base
         best = min(methods, key=lambda name: _mean(results, name, train, main))
@@ -106,10 +106,8 @@ def findings(results: Results) -> list[Finding]:
     found = [*_failed(results), *_diverged(results), *_missing(results)]
     for why in dict.fromkeys(results.refusals.values()):
         found.append(Finding("not ranked", "no winner is named", why))
-    for (model, train), why in results.undertrained.items():
-        found.append(
-            Finding("undertrained", f"model {model} at {size_label(train)} px", why + "; other numbers inconclusive")
-        )
+    for (model, _), why in results.undertrained.items():
+        found.append(Finding("undertrained", f"model {model}", f"{why}; its other numbers are inconclusive"))
     found += [*_weights(results), *_memorization(results), *_provenance(results)]
     if len(results.seeds) == 1:
         found.append(Finding("few seeds", "one seed", "no spread, no interval: differences may be luck"))
@@ -132,7 +130,7 @@ def checks(results: Results) -> list[tuple[str, str]]:
     ]
     states = [results.state(*cell) for cell in cells]
     pairs = [(train, test) for train, tests in results.resolutions.items() for test in tests]
-    floors = sum(bool(results.floors(*pair)) for pair in pairs)
+    floors = sum(bool(results.real.found(*pair)) for pair in pairs)
     shares = [value for _, value, _ in _memorized(results)]
     memorized = "not measured; write evaluate.metrics: [..., memorization]"
     if shares:
@@ -221,6 +219,6 @@ def _provenance(results: Results) -> list[Finding]:
     if any(record.provenance.dirty for record in results.records):
         found.append(Finding("provenance", "uncommitted changes", "code or experiments differed from their commit"))
     for train, test in ((train, test) for train, tests in results.resolutions.items() for test in tests):
-        if not results.floors(train, test):
+        if not results.real.found(train, test):
             found.append(Finding("missing", f"floor at {size_label(test)} px", "no real-against-real measurement"))
     return found

@@ -26,7 +26,7 @@ def unlearned(results: Results, methods: list[str], train: Resolution) -> str | 
     for metric in results.metrics:
         if metric.name != "accuracy":
             continue
-        real = results.floor(train, train, metric)
+        real = results.real.floor(train, train, metric)
         aim = real.mean if real else metric.factor
         seen = [e.mean for name in methods if (e := results.estimate(name, train, train, metric))]
         if seen and max(seen) < LEARNED * aim:
@@ -50,8 +50,8 @@ def _floor_too_high(results: Results, train: Resolution, test: Resolution) -> st
     metric = results.main_metric
     if metric is None or metric.better != "lower" or not metric.has_floor:
         return None
-    floor = results.floor(train, test, metric)
-    if (known := results.floor_interval(train, test, metric)) is not None and known.low is not None:
+    floor = results.real.floor(train, test, metric)
+    if (known := results.real.floor_interval(train, test, metric)) is not None and known.low is not None:
         if known.low <= 0.0 <= (known.high or 0.0):
             return None
         why = (

@@ -9,14 +9,13 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
-from rpe2d_bench.analysis.by_images import FLOOR, REFERENCE, ByImages
+from rpe2d_bench.analysis.by_images import ByImages
+from rpe2d_bench.analysis.real_images import RealImages
 from rpe2d_bench.analysis.statistics import Basis, Estimate, Gap, estimate
 from rpe2d_bench.analysis.vocabulary import Metric, describe, resolve_metric
 from rpe2d_bench.config.experiment import Experiment, MethodEntry
 from rpe2d_bench.errors import UserError
 from rpe2d_bench.storage.records import Record, Resolution
-
-RULERS = {"enlarged": "a perfect model, enlarged", "noise": "noise of 8 grey levels"}  # stage of records -> row
 
 
 @dataclass(frozen=True)
@@ -160,31 +159,9 @@ class Results:
     def estimate(self, method: str, train: Resolution, test: Resolution, metric: Metric) -> Estimate | None:
         return estimate(list(self.by_seed(method, train, test, metric).values()))
 
-    def floors(self, train: Resolution, test: Resolution, stage: str = "floor") -> list[Record]:
-        """Real against real images, one record a seed; records from before 2026-11-23 name no train resolution."""
-        found = self.find(stage, test_resolution=test, status="ok")
-        return [r for r in found if r.train_resolution == train] or [r for r in found if r.train_resolution is None]
-
-    def floor(self, train: Resolution, test: Resolution, metric: Metric) -> Estimate | None:
-        """Real against real images at this size; global and local distances depend on the train resolution."""
-        return self._real("floor", train, test, metric)
-
-    def reconstruction(self, train: Resolution, test: Resolution, metric: Metric) -> Estimate | None:
-        """Real images after the autoencoder against real ones: what no model behind it can go below."""
-        return self._real("reconstruction", train, test, metric)
-
-    def ruler(self, kind: str, train: Resolution, test: Resolution, metric: Metric) -> Estimate | None:
-        """Real images changed in a way that a reader knows (`RULERS`), against real ones.
-
-        A perfect model that is enlarged by nothing scores what the floor does.
-        """
-        if kind == "enlarged" and train == test and self.find(kind, train_resolution=train):
-            return self.floor(train, test, metric)
-        return self._real(kind, train, test, metric)
-
-    def _real(self, stage: str, train: Resolution, test: Resolution, metric: Metric) -> Estimate | None:
-        found = [record for record in self.floors(train, test, stage) if metric.key in record.metrics]
-        return estimate([record.metrics[metric.key] * metric.factor for record in found])
+    @cached_property
+    def real(self) -> RealImages:
+        return RealImages(self.records, self.by_images)
 
     def difference(self, method: str, other: str, train: Resolution, test: Resolution, metric: Metric) -> Gap | None:
         """method - other, paired over seeds, or by images with one seed; None where they coincide or share no seed."""
@@ -207,11 +184,6 @@ class Results:
     def basis(self, metric: Metric) -> Basis:
         """What 'separated' rests on for a metric."""
         return "samples" if len(self.seeds) == 1 and metric.key in self.by_images.metrics else "seeds"
-
-    def floor_interval(self, train: Resolution, test: Resolution, metric: Metric) -> Gap | None:
-        """Real images against the reference with an interval by images, where that was worked out."""
-        found = self.by_images.gap(FLOOR, REFERENCE, train, test, metric)
-        return None if found is None else found[0].times(metric.factor)
 
     def state(self, method: str, train: Resolution, test: Resolution, metric: Metric | None = None) -> str:
         """'ok', 'partial' (seeds absent or failed), 'failed' or 'missing'; of what gives a metric, if one is named."""
@@ -258,8 +230,3 @@ class Results:
 
     def is_undertrained(self, method: str, train: Resolution) -> bool:
         return (self.methods[method].model, train) in self.undertrained
-
-
-def as_resolution(value: Any) -> Resolution:
-    """32 -> (32, 32); [32, 64] -> (32, 64), height first."""
-    return (value, value) if isinstance(value, int) else (int(value[0]), int(value[1]))

@@ -57,7 +57,14 @@ def separate(
             questions.append((where, cell))
         if floor := _floor(floors.get(where, {}), cell):
             questions.append((where, {FLOOR: floor}))
-    found = _at_once(lambda question: _cached(question[1], Path(store), resamples, say), questions)
+    gone: list[str] = []
+    found = _at_once(lambda question: _cached(question[1], Path(store), resamples, say, gone), questions)
+    if gone:
+        more = f" and {len(gone) - 1} more" if len(gone) > 1 else ""
+        say(
+            f"{gone[0]}{more}: {Path(gone[0]).name} is missing; what needs it is left out of the comparisons by images"
+            " until `run` makes it again"
+        )
     return [
         entry | {"train_resolution": list(train), "test_resolution": list(test)}
         for ((train, test), _), entries in zip(questions, found, strict=True)
@@ -91,7 +98,10 @@ def _at_once(compare: Callable[[Any], list[dict[str, Any]]], cells: Iterable[Any
         return list(pool.map(compare, cells))
 
 
-def _cached(cell: Cell, store: Path, resamples: int, say: Callable[[str], None]) -> list[dict[str, Any]]:
+def _cached(
+    cell: Cell, store: Path, resamples: int, say: Callable[[str], None], gone: list[str]
+) -> list[dict[str, Any]]:
+    """What a cell's observations show, from before if it was worked out then; those that are not there join `gone`."""
     seeds = set.union(*(set(by_seed) for by_seed in cell.values()))
     paths = {
         method: tuple(str(by_seed[seed].artifacts.observations) for seed in sorted(seeds))
@@ -107,6 +117,9 @@ def _cached(cell: Cell, store: Path, resamples: int, say: Callable[[str], None])
         return entries
     damage = known.damage()
     for path, reason in damage.items():
+        if not (store / path).is_file():
+            gone.append(path)
+            continue
         users = ", ".join(method for method, observed in paths.items() if path in observed) or "everything"
         say(f"{path}: {reason}; {users} is left out of the comparisons until `run` makes it again")
     paths = {method: observed for method, observed in paths.items() if not set(observed) & set(damage)}

@@ -29,11 +29,9 @@ def answer(results: Results, metric: Metric, train: Resolution) -> str:
         return f"{where} nothing may be concluded: {_seeds(seeds)}, and a claim takes {least}; no method is named best."
     sizes = f"{len(ranked)} size{'s' if len(ranked) > 1 else ''}"
     controls = [method for method in results.methods if is_control(results, method)]
-    encodings = [
-        method
-        for method in results.methods
-        if method not in (reference, *controls) and not results.is_undertrained(method, train)
-    ]
+    encodings = [method for method in results.methods if method not in (reference, *controls)]
+    undertrained = [method for method in encodings if results.is_undertrained(method, train)]
+    encodings = [method for method in encodings if method not in undertrained]
 
     def counts(method: str, other: str) -> Counter[str]:
         return Counter(verdict(judge(results, method, other, train, test)) for test in ranked)
@@ -49,7 +47,8 @@ def answer(results: Results, metric: Metric, train: Resolution) -> str:
         for word in ("mixed", "worse"):
             parts[0] += f", {word} at {against[subject][word]}" if against[subject][word] else ""
     else:
-        subject, parts = reference, [f"no encoding scores better than {reference} at any of {sizes}"]
+        sound = " that reached its quality at the train resolution" if undertrained else ""
+        subject, parts = reference, [f"no encoding{sound} scores better than {reference} at any of {sizes}"]
     them = "it" if most else reference
     for control in controls:
         found = counts(control, subject)

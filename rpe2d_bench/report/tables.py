@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from rpe2d_bench.analysis.results import RULERS, Results
+from rpe2d_bench.analysis.real_images import RULERS
+from rpe2d_bench.analysis.results import Results
 from rpe2d_bench.analysis.statistics import BASES, Estimate, Scale
 from rpe2d_bench.analysis.vocabulary import Metric, blind_spot, scale_label, size_label
 from rpe2d_bench.report.table import TIED_MARK, UNDERTRAINED_MARK, Cell, Row, Table, difference_cell, value_cell
@@ -35,9 +36,9 @@ def value_table(results: Results, metric: Metric, train: Resolution) -> Table:
     ]
     notes = _notes(results, metric, train, rows)
     if metric.has_floor:
-        rows.append(_real(FLOOR, [results.floor(train, test, metric) for test in tests]))
-    beside = {RULERS[kind]: [results.ruler(kind, train, test, metric) for test in tests] for kind in RULERS}
-    beside[THROUGH] = [results.reconstruction(train, test, metric) for test in tests]
+        rows.append(_real(FLOOR, [results.real.floor(train, test, metric) for test in tests]))
+    beside = {RULERS[kind]: [results.real.ruler(kind, train, test, metric) for test in tests] for kind in RULERS}
+    beside[THROUGH] = [results.real.reconstruction(train, test, metric) for test in tests]
     rows += [_real(label, values) for label, values in beside.items() if any(values)]
     title = f"{metric.heading}, trained at {size_label(train)} px"
     return by_size(f"{metric.key}_{at(train)}", title, train, tests, rows, notes)
@@ -47,7 +48,7 @@ def excess_table(results: Results, metric: Metric, train: Resolution) -> Table:
     """Mean minus the floor of the same size: the only form in which sizes may be compared, and only with care."""
     values = value_table(results, metric, train)
     tests = results.resolutions[train]
-    floors = [results.floor(train, test, metric) for test in tests]
+    floors = [results.real.floor(train, test, metric) for test in tests]
     rows = [
         Row(row.label, [_minus(c, f, len(results.seeds)) for c, f in zip(row.cells, floors, strict=True)], row.method,
             row.undertrained, row.reference)

@@ -9,7 +9,7 @@ from synthetic import METHODS, asking, make_records
 from rpe2d_bench.analysis.results import Results
 from rpe2d_bench.analysis.vocabulary import describe
 from rpe2d_bench.report import render_comparison
-from rpe2d_bench.report.changes import Changes
+from rpe2d_bench.report.two_runs.changes import Changes
 from rpe2d_bench.storage.records import Record
 
 TRAIN, TEST = (32, 32), (48, 48)
@@ -51,7 +51,7 @@ def test_fewer_seeds_give_numbers_and_no_verdict() -> None:
     cells = {row.label: row.cells[0] for row in changes.table(KID, TRAIN).rows}
     assert cells["yarn"].text.startswith("3.0")
     assert not cells["yarn"].significant
-    assert cells["rpe2d"].text == "same images"
+    assert cells["rpe2d"].text == "the same"
 
 
 def test_methods_that_coincide_count_once() -> None:

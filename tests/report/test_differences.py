@@ -112,9 +112,10 @@ def test_holm_is_over_the_stated_family_and_other_pairs_are_leads() -> None:
 
 def test_level_takes_a_test_of_equivalence_not_a_lack_of_separation() -> None:
     results = Results(run())
-    assert gap(results, "yarn", "interpolation").words == "level"
-    assert gap(results, "upscaled", "interpolation").words == "not separated"
-    assert gap(Results(run(2)), "yarn", "interpolation").words == "not separated"
+    assert gap(results, "yarn", "interpolation").level
+    for apart in (gap(results, "upscaled", "interpolation"), gap(Results(run(2)), "yarn", "interpolation")):
+        assert not apart.separated
+        assert not apart.level
 
 
 def test_methods_that_are_the_same_images_are_one_comparison() -> None:

@@ -96,7 +96,7 @@ def test_a_floor_that_excludes_zero_is_not_ranked(observed: tuple[Path, list[Rec
     store, records = observed
     sound = Results(records, separate(records, store, resamples=200))
     metric = describe("kid_glyphnet")
-    known = sound.floor_interval((32, 32), (48, 48), metric)
+    known = sound.real.floor_interval((32, 32), (48, 48), metric)
     assert known is not None
     assert known.low is not None
     assert known.high is not None

@@ -81,7 +81,7 @@ def test_table_shows_means_in_shown_units_and_marks_the_best() -> None:
         assert value.mean == pytest.approx(1000 * sum(raw) / 3)
     assert [row.label for row in table.rows if row.cells[column].best] == ["yarn"]
     excess = excess_table(results, metric, TRAIN).rows[0].cells[column].value
-    floor = results.floor(TRAIN, (48, 48), metric)
+    floor = results.real.floor(TRAIN, (48, 48), metric)
     plain = table.rows[0].cells[column].value
     assert excess is not None
     assert floor is not None
@@ -199,7 +199,7 @@ def test_a_model_far_behind_the_reference_is_undertrained() -> None:
 def test_a_model_whose_samples_are_not_recognised_is_undertrained_where_its_distance_is_level() -> None:
     level = {
         "metric": "kid_glyphnet", "train_resolution": TRAIN, "test_resolution": TRAIN, "method": "rpe2d",
-        "against": "yarn", "difference": 0.0, "low": -0.01, "high": 0.01, "p": 0.9, "seeds": 1,
+        "against": "extrapolation", "difference": 0.0, "low": -0.01, "high": 0.01, "p": 0.9, "seeds": 1,
         "covers": "samples only",
     }  # fmt: skip
     for accuracy, expected in ((0.90, {("rpe2d", TRAIN)}), (0.97, set())):

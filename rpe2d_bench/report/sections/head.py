@@ -80,17 +80,17 @@ def head_of(results: Results) -> Head:
     answers = [answer(results, metric, train) for train in trains]
     if len(trains) > 1:
         answers = [f"Trained at {size_label(t)} px: {words}" for t, words in zip(trains, answers, strict=True)]
-    grids = {train: grid(results, metric, train) for train in trains} if results.reference else {}
+    grids = {train: grid(results, train) for train in trains} if results.reference else {}
     details = [sentence for train in trains for sentence in _against(results, train)]
     return Head(question, tuple(answers), tuple(_cautions(results)), grids, (*details, *_basis(results, metric)))
 
 
-def grid(results: Results, metric: Metric, train: Resolution) -> Table:
+def grid(results: Results, train: Resolution) -> Table:
     """Methods x sizes: how each is judged against the reference; the last column is the cost."""
     reference, tests, shown = str(results.reference), results.resolutions[train], shown_at(results, train)
     rows = []
     for method in results.methods:
-        cells = [_verdict_cell(results, metric, method, train, test) for test in tests]
+        cells = [_verdict_cell(results, method, train, test) for test in tests]
         flops, each = training_flops(results, method, train), milliseconds(results, method, train, shown)
         costs = [f"{count(flops)}FLOP" if flops else "", f"{number(each)} ms" if each else ""]
         cells.append(Cell(", ".join(filter(None, costs)) or ABSENT))
@@ -108,7 +108,7 @@ def shown_at(results: Results, train: Resolution) -> Resolution:
     return min(tests, key=lambda test: (test == train, test[0] != test[1], abs(side(test) / side(train) - SHOWN_AT)))
 
 
-def _verdict_cell(results: Results, metric: Metric, method: str, train: Resolution, test: Resolution) -> Cell:
+def _verdict_cell(results: Results, method: str, train: Resolution, test: Resolution) -> Cell:
     reference, state = str(results.reference), results.state(method, train, test)
     if state in ("failed", "missing"):
         return Cell(state, state)
@@ -119,9 +119,8 @@ def _verdict_cell(results: Results, metric: Metric, method: str, train: Resoluti
     if (train, test) in results.refusals:
         return Cell("not ranked", "quiet")
     word = verdict(judge(results, method, reference, train, test))
-    gap = results.difference(method, reference, train, test, metric)
     quiet = word in ("level", "not separated")
-    return Cell(word or ABSENT, "quiet" if quiet else word, gap.shown if gap else None)
+    return Cell(word or ABSENT, "quiet" if quiet else word)
 
 
 def _against(results: Results, train: Resolution) -> list[str]:
@@ -129,16 +128,15 @@ def _against(results: Results, train: Resolution) -> list[str]:
     out, several = [], len(judged_by(results)) > 1
     for other in filter(None, (results.reference, results.resizing)):
         for method in results.methods:
-            groups: dict[str, list[str]] = {}
+            groups: dict[tuple[str, str], list[str]] = {}
             for test in results.resolutions[train] if method != other else ():
                 found = judge(results, method, other, train, test)
                 if found is not None:
                     why = f" ({found.sentence})" if several else ""
-                    groups.setdefault(verdict(found) + "|" + why, []).append(f"{size_label(test)} px")
+                    groups.setdefault((verdict(found), why), []).append(size_label(test))
             if groups:
                 mark = " (undertrained)" if results.is_undertrained(method, train) else ""
-                parts = ((*key.split("|"), join(sizes)) for key, sizes in groups.items())
-                words = "; ".join(f"{word} at {sizes}{why}" for word, why, sizes in parts)
+                words = "; ".join(f"{word} at {join(sizes)} px{why}" for (word, why), sizes in groups.items())
                 out.append(f"{method}{mark} against {other}: {words}.")
     return out
 
