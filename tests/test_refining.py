@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +16,7 @@ from rpe2d_bench.diffusion import times
 from rpe2d_bench.errors import UserError
 from rpe2d_bench.plan.expand import make_plan
 from rpe2d_bench.resolve.load import load_experiment
+from rpe2d_bench.runner.work import in_order, make_stages
 from rpe2d_bench.sampling.loop import noise
 from rpe2d_bench.stages import MeasureStage, SampleStage
 from rpe2d_bench.stages.run_context import RunContext
@@ -66,6 +69,30 @@ def test_refining_a_little_leaves_the_enlarged_image(tiny: Path, tmp_path: Path)
         made[name] = images_file.first(folder / images_file.NAME, 12).astype(float)
     assert np.abs(made["barely"] - made["upscaled"]).mean() < 1.5
     assert np.abs(made["refined"] - made["upscaled"]).mean() > 10
+
+
+def test_workers_make_the_small_images_once_and_before_what_refines_them(tiny: Path, tmp_path: Path) -> None:
+    tiny.write_text(TEXT.replace("  upscaled: {model: rope, upscale: true}\n", ""))
+    plan = make_plan(load_experiment(tiny))
+    root = tmp_path / "runs"
+    order = list(in_order(plan, Store(root)))
+    refined = [c.measure.generated for t in plan.trials for c in t.cells if c.test_resolution == (24, 24)]
+    starts = [s for s in refined if isinstance(s, SampleStage) and s.start is not None]
+    assert starts
+    assert all(s.start and order.index(s.start.key) < order.index(s.key) for s in starts)
+    said: list[str] = []
+
+    def work() -> None:
+        make_stages(plan, RunContext(Store(root, wait=False), plan.experiment.resources, say=said.append))
+
+    workers = [threading.Thread(target=work) for _ in range(2)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    made = re.findall(r"\(sample (\w{8})\) is there", "\n".join(said))
+    assert sorted(made) == sorted({key[:8] for key in order if (root / "stages" / "sample" / key).exists()})
+    assert not in_order(plan, Store(root))
 
 
 def test_refining_is_refused_where_nothing_is_enlarged(tiny: Path) -> None:
