@@ -54,14 +54,14 @@ def judged_by(results: Results) -> list[Metric]:
 
 
 def judge(results: Results, method: str, other: str, train: Resolution, test: Resolution) -> Judgement | None:
-    """method against other; None where they coincide, share nothing or no ranking is allowed."""
+    """method against other; None where they coincide, nothing was tested or no ranking is allowed."""
     if (train, test) in results.refusals:
         return None
     words: list[tuple[Metric, Word]] = []
     claim = True
     for metric in judged_by(results):
         gap = results.difference(method, other, train, test, metric)
-        if gap is None:
+        if gap is None or gap.low is None:  # one seed tests nothing
             continue
         claim = claim and gap.claim
         if gap.separated:

@@ -47,8 +47,8 @@ def answer(results: Results, metric: Metric, train: Resolution) -> str:
         for word in ("mixed", "worse"):
             parts[0] += f", {word} at {against[subject][word]}" if against[subject][word] else ""
     else:
-        sound = " that reached its quality at the train resolution" if undertrained else ""
-        subject, parts = reference, [f"no encoding{sound} scores better than {reference} at any of {sizes}"]
+        subject, sound = reference, f" that reached {reference}'s quality at 1×" if undertrained else ""
+        parts = [f"no encoding{sound} scores better than {'it' if sound else reference} at any of {sizes}"]
     them = "it" if most else reference
     for control in controls:
         found = counts(control, subject)

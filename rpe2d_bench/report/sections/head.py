@@ -32,6 +32,7 @@ from rpe2d_bench.storage.records import Resolution
 TITLE = "The answer"
 SHOWN_AT = 1.5  # scale of the samples and of the time an image
 SHOWN = 3  # methods in the strip of samples
+NAMED = 3  # undertrained models whose reasons fit here
 
 
 @dataclass(frozen=True)
@@ -160,7 +161,13 @@ def _cautions(results: Results) -> list[str]:
     out = [f"No winner is named: {why}." for why in dict.fromkeys(results.refusals.values())]
     if len(results.seeds) == 1:
         out.append("A first look: one training seed, from which no conclusion can be drawn.")
-    out += [f"{f.what}: undertrained, {f.why}." for f in found if f.kind == "undertrained"]
+    behind = [f for f in found if f.kind == "undertrained"]
+    if len(behind) > NAMED:
+        names = dict.fromkeys(f.what.removeprefix("model ") for f in behind)
+        out.append(f"{len(names)} models are undertrained, for which see quality control: {', '.join(names)}. Their"
+                   " other numbers are inconclusive.")  # fmt: skip
+    else:
+        out += [f"{f.what}: undertrained, {f.why}." for f in behind]
     out += [f"{f.what}: {f.why}." for f in found if f.kind == "weights"]
     for kind, words in (("failed", "failed"), ("diverged", "gave numbers that are not finite")):
         if many := sum(f.kind == kind for f in found):
