@@ -1,6 +1,6 @@
 """Means over seeds with intervals, and differences paired over seeds. Nothing here picks the best of several.
 
-docs/protocol.md ("What a difference rests on") has it all in closed form; tests/report/test_null.py simulates it.
+docs/protocol.md ("What a difference rests on") has it all in closed form; tests/analysis/test_null.py simulates it.
 """
 
 from __future__ import annotations

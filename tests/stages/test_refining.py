@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from tiny_experiment import TINY
+from helpers.tiny_experiment import TINY
 
 from rpe2d_bench.config.experiment import Resources
 from rpe2d_bench.diffusion import times

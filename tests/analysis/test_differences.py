@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 
 import pytest
+from helpers.synthetic_records import asking, make_records
 from scipy import stats
-from synthetic import asking, make_records
 
 from rpe2d_bench.analysis.results import Results
 from rpe2d_bench.analysis.statistics import holm
