@@ -152,6 +152,7 @@ def stage() -> Any:
     from rpe2d_bench.config.experiment import Model
     from rpe2d_bench.data.crops import build_crops
     from rpe2d_bench.encodings.spec import EncodingSpec
+    from rpe2d_bench.resolution import Resolution
     from rpe2d_bench.stages import TrainStage
 
     return TrainStage(
@@ -163,6 +164,6 @@ def stage() -> Any:
         recipe=Train(steps=3, precision="float32"),
         encoding=EncodingSpec.parse({"kind": "axial_rope", "theta": 100}),
         crops=build_crops(None),
-        resolution=(16, 16),
+        resolution=Resolution(16, 16),
         seed=0,
     )

@@ -96,7 +96,7 @@ def test_it_is_the_error_of_the_clean_image_on_images_and_noise_that_methods_sha
 
 def by_hand(store: Store, stage: DenoiseStage, x: Tensor, labels: Tensor, images: np.ndarray) -> np.ndarray:
     """[B, T] errors of clean images x: one Euler step to t = 0 on the linear path, a rotation on the other."""
-    denoiser = load_denoiser(stage.train, store.folder("train", stage.train.key), stage.replacements)
+    denoiser = load_denoiser(stage.train, store.folder("train", stage.train.key), stage.encoding)
     eps, along = noise(0, images, tuple(x.shape[1:])), stage.train.recipe.path  # type: ignore[arg-type]
     errors = []
     for t in TIMES:
