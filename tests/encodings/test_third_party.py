@@ -51,7 +51,8 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def bench(site: Path, where: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "PYTHONPATH": str(site), "OMP_NUM_THREADS": "1"}
+    path = os.pathsep.join((str(site), str(PACKAGE.parents[1])))  # this checkout, whichever is installed
+    environment = {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-c", "from rpe2d_bench.cli import main; main()", *arguments]
     return subprocess.run(command, cwd=where, env=environment, capture_output=True, text=True, timeout=240, check=False)
 

@@ -20,7 +20,7 @@ from rpe2d_bench.storage.store import Store
 @pytest.fixture(scope="module")
 def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The store of a run that was started from Python."""
-    from tiny_experiment import TINY
+    from helpers.tiny_experiment import TINY
 
     folder = tmp_path_factory.mktemp("published")
     (folder / "tiny.yaml").write_text(TINY)
