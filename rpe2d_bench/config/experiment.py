@@ -176,7 +176,8 @@ class MethodEntry(_Part):
     frequencies: Options | None = None
     logit_scale: Options | None = None
     sampler: Options = {}
-    upscale: bool = False  # generate at the train resolution and resize: the control that every method must beat
+    # generate at the train resolution and resize: the control that every method must beat; padded: without stretching
+    upscale: bool | Literal["padded"] = False
     refine: Annotated[float, Field(gt=0, lt=1)] | None = (
         None  # with upscale: renoise to this t, denoise at the test size
     )

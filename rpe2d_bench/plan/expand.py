@@ -277,11 +277,15 @@ def _measured(
     training_images = _training_images(resolved.dataset, reference)
     for name, method in methods.items():
         generated = stage.resolution if method.entry.upscale else resolution
+        (height, width), (tall, wide) = stage.resolution, resolution
+        pad = method.entry.upscale == "padded" and height * wide != width * tall
         sample = _sample_stage(stage, method, generated, reference.count)
         sample = dataclasses.replace(sample, labels=labels.kind, class_counts=labels.counts)
         if method.entry.refine is not None and resolution != stage.resolution:
-            sample = _refined(sample, method, resolution, method.entry.refine)
-        measure = MeasureStage(sample, reference, training_images, inside, labels.kind)
+            sample = dataclasses.replace(_refined(sample, method, resolution, method.entry.refine), pad=pad)
+        measure = MeasureStage(
+            sample, reference, training_images, inside, labels.kind, pad=pad and sample.resolution != resolution
+        )
         resources, guided = resolved.experiment.resources, method.sampler.guidance != 1.0
         yield name, precisions.of_sampling(measure, sampling_shape(stage, most, resources, guided=guided))
 
