@@ -14,6 +14,7 @@ from rpe2d_bench.errors import UserError
 
 TRAIN, LARGER, WIDE = Grid(4, 4), Grid(6, 6), Grid(4, 8)
 SQUARES = "DiTTransformer2DModel"  # diffusers' code makes squares only
+SMALL = {"in_channels": 4}
 HEADS = {"num_attention_heads": 2, "attention_head_dim": 16, "num_layers": 2}
 Call = Callable[[Any, Grid, float], Tensor]
 
@@ -106,10 +107,10 @@ MODELS: dict[str, tuple[dict[str, Any], Call]] = {
     "PixArtTransformer2DModel": (dict(HEADS, sample_size=8, norm_num_groups=1, cross_attention_dim=32,
         caption_channels=32, interpolation_scale=2, use_additional_conditions=False), pixart),
     "DiTTransformer2DModel": (dict(HEADS, in_channels=4, out_channels=8, sample_size=8, norm_num_groups=1), dit),
-    "Lumina2Transformer2DModel": (dict(sample_size=8, in_channels=4, hidden_size=24, num_layers=1,
+    "Lumina2Transformer2DModel": (dict(SMALL, sample_size=8, hidden_size=24, num_layers=1,
         num_refiner_layers=1, num_attention_heads=1, num_kv_heads=1, multiple_of=8, axes_dim_rope=(8, 8, 8),
         cap_feat_dim=8), lumina2),
-    "ZImageTransformer2DModel": (dict(in_channels=4, dim=32, n_layers=1, n_refiner_layers=1, n_heads=2, n_kv_heads=2,
+    "ZImageTransformer2DModel": (dict(SMALL, dim=32, n_layers=1, n_refiner_layers=1, n_heads=2, n_kv_heads=2,
         cap_feat_dim=8, axes_dims=[4, 4, 8]), z_image),
     "QwenImageTransformer2DModel": (dict(HEADS, num_layers=1, in_channels=16, out_channels=4, joint_attention_dim=16,
         axes_dims_rope=(8, 4, 4)), qwen),

@@ -3,7 +3,7 @@
 What a rule leaves alone stays the model's own, bit for bit: its rotary embedding runs as it is, and only the channels
 of an axis that the rules change are computed anew.
 
-Shape suffixes: S tokens of the joint sequence (text, then image), N tokens of one axis, F pairs of one axis, K channels.
+Shape suffixes: S tokens of the joint sequence (text, then image), N tokens and F pairs of one axis, K channels.
 """
 
 from __future__ import annotations

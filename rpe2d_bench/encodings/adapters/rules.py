@@ -1,7 +1,7 @@
 """Our three rules as an adapter applies them: what they say of one grid at the time of the transformer's latest call.
 
-An adapter asks for lines (one axis of the image) and puts angles = anchor f + unit (p_k - centre) f' where the model has
-its own: f are the model's frequencies, f' and p_k the rules'. What a rule leaves alone stays the model's own.
+An adapter asks for lines (one axis of the image) and puts angles = anchor f + unit (p_k - centre) f' where the model
+has its own: f are the model's frequencies, f' and p_k the rules'. What a rule leaves alone stays the model's own.
 
 Shape suffixes: N tokens of one axis, F channel pairs of one axis.
 """
