@@ -170,8 +170,10 @@ class ModelEntry(_Part):
     def _consistent(self) -> ModelEntry:
         if self.pipeline is None and not self.encoding:
             raise ValueError("encoding is missing; write for example encoding: {kind: axial_rope}")
-        if self.pipeline is not None and (others := self.model_fields_set - {"pipeline"}):
-            raise ValueError(f"{sorted(others)[0]} cannot be chosen for a pipeline, which is trained; leave it out")
+        chosen = sorted(name for name, field in type(self).model_fields.items() if getattr(self, name) != field.default)
+        if self.pipeline is not None and chosen != ["pipeline"]:
+            name = next(name for name in chosen if name != "pipeline")
+            raise ValueError(f"{name} cannot be chosen for a pipeline, which is trained; leave it out")
         if self.init is not None and self.checkpoint is not None:
             raise ValueError("init and checkpoint both say where the weights come from; write one")
         if sum(part.share for part in self.mixed) >= 1:

@@ -40,7 +40,8 @@ def labels_of(resolved: Resolved, model: str) -> tuple[int, ...]:
     chosen = resolved.models[model]
     assert chosen.pipeline is not None
     assert chosen.entry.pipeline is not None
-    known, classes, written = chosen.pipeline.config.get("num_embeds_ada_norm"), resolved.dataset.num_classes, chosen.entry.pipeline.labels  # fmt: skip
+    known = int(chosen.pipeline.config.get("num_embeds_ada_norm") or 0)
+    classes, written = resolved.dataset.num_classes, chosen.entry.pipeline.labels
     if not written and known != classes:
         raise UserError(
             f"the data has {classes} classes and the pipeline {known}; write pipeline.labels: its label for each class"

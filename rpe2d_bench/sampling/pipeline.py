@@ -27,6 +27,7 @@ DTYPES = {"float32": torch.float32, "bf16": torch.bfloat16, "float16": torch.flo
 def load(folder: PipelineFolder, dtype: str, device: str) -> Any:
     """The pipeline, ready to be called. Nothing is downloaded and no code of the folder is run."""
     package = diffusers()
+    package.utils.logging.disable_progress_bar()
     cls = getattr(package, folder.pipeline, None)
     if cls is None:
         raise UserError(f"pipeline {folder.path}: this diffusers has no {folder.pipeline}; install a newer one")
@@ -46,7 +47,7 @@ def asks_for(folder: PipelineFolder) -> Literal["prompt", "class_labels"]:
     names = _parameters(getattr(diffusers(), folder.pipeline, None), folder)
     for name in ("prompt", "class_labels"):
         if name in names:
-            return name  # type: ignore[return-value]
+            return name
     raise UserError(f"{folder.pipeline} takes neither prompts nor class labels, so there is nothing to ask it for")
 
 
@@ -79,7 +80,7 @@ def sample(
     seed: int,
     batch_size: int,
 ) -> Iterator[np.ndarray]:
-    """Numbers from 0 to 1, [B, Y, X, 3], batch by batch; an image's noise depends on (seed, index, size) alone, not on its batch.
+    """Numbers from 0 to 1, [B, Y, X, 3], batch by batch; an image's noise depends on (seed, index, size) alone.
 
     rules: None leaves the transformer as it is.
     """

@@ -17,6 +17,7 @@ from rpe2d_bench.errors import UserError
 from rpe2d_bench.resolution import Resolution
 
 INDEX = "model_index.json"
+KEPT = (".safetensors", ".json", ".model", ".txt")  # weights, configurations and vocabularies
 LIBRARIES = ("diffusers", "transformers", None)
 
 
@@ -35,24 +36,27 @@ class PipelineFolder:
         folder = Path(path)
         if not (folder / INDEX).is_file():
             what = "does not exist" if not folder.exists() else f"has no {INDEX}"
-            raise UserError(
-                f"pipeline {path} {what}; give the folder of a diffusers pipeline, as save_pretrained writes it"
-            )
+            raise UserError(f"pipeline {path} {what}; give a folder that a diffusers pipeline was saved to")
         index = index_of(path)
         name, parts = index.get("_class_name"), {k: v for k, v in index.items() if isinstance(v, list)}
-        foreign = [part for part, (library, *_) in parts.items() if library not in LIBRARIES]
-        if not isinstance(name, str) or foreign:
-            what = f"its part {foreign[0]!r}" if foreign else "its class"
-            raise UserError(f"pipeline {path}: {what} is code in the folder, which is never run; parts of diffusers and transformers would work")  # fmt: skip
+        foreign = [f"its part {part!r}" for part, (library, *_) in parts.items() if library not in LIBRARIES]
+        if foreign or not isinstance(name, str):
+            what = foreign[0] if foreign else "its class"
+            raise UserError(
+                f"pipeline {path}: {what} is code of the folder's own, which is never run; only parts of diffusers and "
+                "transformers are loaded"
+            )
         if "transformer" not in parts:
-            raise UserError(f"pipeline {path} ({name}) has no transformer, so there are no positions to change; pipelines of image transformers would work")  # fmt: skip
-        kept = [
-            f
-            for f in sorted(folder.rglob("*"))
-            if f.is_file() and f.suffix in (".safetensors", ".json", ".model", ".txt")
-        ]
-        if not any(f.suffix == ".safetensors" and f.parent.name == "transformer" for f in kept):
-            raise UserError(f"pipeline {path}: transformer/ holds no .safetensors file; pickled weights are not read, save them with safe_serialization=True")  # fmt: skip
+            raise UserError(
+                f"pipeline {path} ({name}) has no transformer, so there are no positions to change; give the pipeline "
+                "of an image transformer"
+            )
+        kept = [file for file in sorted(folder.rglob("*")) if file.is_file() and file.suffix in KEPT]
+        if not any(file.match("transformer/*.safetensors") for file in kept):
+            raise UserError(
+                f"pipeline {path}: transformer/ holds no .safetensors file, and pickled weights are never read; save it "
+                "with safe_serialization=True"
+            )
         files = tuple((str(f.relative_to(folder)), f.stat().st_size, f.stat().st_mtime_ns) for f in kept)
         return cls(path, name, str(parts["transformer"][1]), files)
 
@@ -133,7 +137,7 @@ class PipelineFolder:
         return rules.digest(grid, self.spectrum, ts)
 
 
-def inspect_pipeline(path: str, resolution: Resolution | None = None) -> list[tuple[str, str]]:
+def inspect_pipeline(path: str, grid: Grid | None = None) -> list[tuple[str, str]]:
     """What a person asks of a folder: (what, answer), for `rpe2d-bench inspect`. Raises UserError for no pipeline."""
     folder = PipelineFolder.of(path)
     trained = folder.trained
@@ -160,11 +164,9 @@ def inspect_pipeline(path: str, resolution: Resolution | None = None) -> list[tu
         ("own rule", own),
         ("methods", f"positions, frequencies{scale}"),
     ]
-    if resolution is not None:
-        if any(side % px for side in resolution):
-            raise UserError(f"{resolution} px is no multiple of {px} px, which is what a token covers")
-        grid = folder.grid(resolution)
-        rows.append((f"{resolution} px", f"{grid} tokens: {_beside(grid, trained and folder.grid(trained), family)}"))
+    if grid is not None:
+        pixels = Resolution(grid.height * px, grid.width * px)
+        rows.append((str(grid), f"{pixels} px, {_beside(grid, trained and folder.grid(trained), family)}"))
     return rows
 
 
