@@ -45,7 +45,8 @@ def sampler_of(experiment: Experiment, method: str, folder: PipelineFolder) -> S
             raise UserError(
                 f"sampler.{name} does not reach the pipeline of {entry.model!r}, {what} decides; leave it out"
             )
-    if any(entry.conditioning):
-        raise UserError(f"method {method!r}: conditioning does not reach a pipeline; leave it out")
+    for name, written_there in (("conditioning", any(entry.conditioning)), ("refine", entry.refine is not None)):
+        if written_there:
+            raise UserError(f"method {method!r}: {name} does not reach a pipeline; leave it out")
     precision = "bf16" if experiment.models[entry.model].pipeline.dtype == "bf16" else "float32"  # type: ignore[union-attr]
     return experiment.sampler_of(method).model_copy(update={"kind": scheduler_of(folder), "precision": precision})

@@ -54,8 +54,8 @@ class PipelineFolder:
         kept = [file for file in sorted(folder.rglob("*")) if file.is_file() and file.suffix in KEPT]
         if not any(file.match("transformer/*.safetensors") for file in kept):
             raise UserError(
-                f"pipeline {path}: transformer/ holds no .safetensors file, and pickled weights are never read; save it "
-                "with safe_serialization=True"
+                f"pipeline {path}: transformer/ holds no .safetensors file, and pickled weights are never read; "
+                "save it with safe_serialization=True"
             )
         files = tuple((str(f.relative_to(folder)), f.stat().st_size, f.stat().st_mtime_ns) for f in kept)
         return cls(path, name, str(parts["transformer"][1]), files)

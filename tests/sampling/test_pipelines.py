@@ -177,6 +177,7 @@ def test_the_key_is_the_content(folder: Path, tmp_path: Path) -> None:
         ("metrics: [kid]", "metrics: [kid, attention_entropy]", "attention_entropy looks into a model of ours"),
         ("methods:\n", "prompts: {file: prompts.txt}\nmethods:\n", "no pipeline here takes text; leave prompts out"),
         ("methods:\n", "prompts: {file: none.txt}\nmethods:\n", "prompts.file: none.txt cannot be read"),
+        ("ntk: {model: dit,", "ntk: {model: dit, upscale: true, refine: 0.5,", "refine does not reach a pipeline"),
         ("{kind: ntk}", "{kind: ntk}, logit_scale: {kind: yarn}", "a logit scale has no place; leave logit_scale out"),
         ("dtype: float32", "dtype: float8", "dtype"),
         ("  dit: {", "  dit: {encoding: {kind: axial_rope}, ", "encoding cannot be chosen for a pipeline"),
@@ -211,4 +212,6 @@ def test_inspect_says_what_a_folder_is(folder: Path) -> None:
     assert rows["own rule"].startswith("interpolation")
     assert rows["6x6"] == "24 px, interpolated from the trained 4x4 by the model's own rule"
     assert "no logit_scale" in rows["methods"]
+    said = CliRunner().invoke(app, ["inspect", str(folder / "dit"), "--grid", "8x8"]).output
+    assert "8x8         32 px, interpolated" in said
     assert dict(inspect_pipeline(str(folder / "dit"), Grid(3, 4)))["3x4"].endswith("inside the trained 4x4")
