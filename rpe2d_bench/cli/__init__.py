@@ -15,6 +15,7 @@ from rpe2d_bench.cli import (  # noqa: F401 - commands register themselves
     check,
     compare_encodings,
     export_weights,
+    inspect,
     ls,
     measure,
     plan,

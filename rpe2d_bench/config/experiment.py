@@ -128,10 +128,25 @@ class Checkpoint(_Part):
 WeightsPath = Annotated[Checkpoint, BeforeValidator(_path)]
 
 
-class ModelEntry(_Part):
-    """What is trained: one checkpoint per entry, train resolution and seed."""
+class Pipeline(_Part):
+    """A folder that diffusers saved, used as it is: nothing is trained and nothing is downloaded."""
 
-    encoding: Options  # in training
+    path: str  # seen from the experiment file's folder, then from the working directory
+    dtype: Literal["float32", "bf16", "float16"] = "bf16"  # of its weights and of what it computes
+    labels: tuple[int, ...] = ()  # the pipeline's label of each class of the data; empty: class k is label k
+
+
+class Prompts(_Part):
+    """What pipelines that take text are asked for."""
+
+    file: str  # a prompt a line, taken in turn; seen from the experiment file's folder, then from the working directory
+
+
+class ModelEntry(_Part):
+    """What is trained: one checkpoint per entry, train resolution and seed; or somebody's pipeline."""
+
+    encoding: Options = {}  # in training; every entry but a pipeline has one
+    pipeline: Pipeline | None = None  # a model from outside, in place of everything else here
     crops: Options = {"kind": "none"}  # in training
     train: Options = {}  # replaces parts of the recipe; steps: 0 takes the weights of init or checkpoint as they are
     model: Options = {}  # replaces parts of the size
@@ -153,6 +168,12 @@ class ModelEntry(_Part):
 
     @model_validator(mode="after")
     def _consistent(self) -> ModelEntry:
+        if self.pipeline is None and not self.encoding:
+            raise ValueError("encoding is missing; write for example encoding: {kind: axial_rope}")
+        chosen = sorted(name for name, field in type(self).model_fields.items() if getattr(self, name) != field.default)
+        if self.pipeline is not None and chosen != ["pipeline"]:
+            name = next(name for name in chosen if name != "pipeline")
+            raise ValueError(f"{name} cannot be chosen for a pipeline, which is trained; leave it out")
         if self.init is not None and self.checkpoint is not None:
             raise ValueError("init and checkpoint both say where the weights come from; write one")
         if sum(part.share for part in self.mixed) >= 1:
@@ -295,11 +316,21 @@ class Experiment(_Part):
     train: Train
     models: dict[Name, ModelEntry] = Field(min_length=1)
     methods: dict[Name, MethodEntry] = Field(min_length=1)
+    prompts: Prompts | None = None  # for pipelines that take text
     resolutions: tuple[Pair, ...] = Field(min_length=1)
     search: Search | None = None  # before the comparison
     evaluate: Evaluate = Evaluate()
     resources: Resources = Resources()
     report: Report = Report()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _nothing_to_train(cls, data: Any) -> Any:
+        """A file of pipelines alone needs no size and no recipe."""
+        entries = data.get("models") if isinstance(data, dict) else None
+        if not isinstance(entries, dict) or not all(isinstance(e, dict) and "pipeline" in e for e in entries.values()):
+            return data
+        return {"model": {"preset": "pipeline/1"}, "train": {"steps": 0, "precision": "float32"}, **data}
 
     @field_validator("seeds", "resolutions")
     @classmethod

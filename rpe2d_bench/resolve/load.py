@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
@@ -61,7 +62,14 @@ def _located(experiment: Experiment, folder: Path) -> Experiment:
         if entry.checkpoint is not None and (beside := folder / entry.checkpoint.path).is_file():
             found = entry.checkpoint.model_copy(update={"path": str(beside)})
             models[name] = entry.model_copy(update={"checkpoint": found})
-    return experiment.model_copy(update={"models": models})
+        if entry.pipeline is not None and (beside := folder / entry.pipeline.path).is_dir():
+            models[name] = entry.model_copy(
+                update={"pipeline": entry.pipeline.model_copy(update={"path": str(beside)})}
+            )
+    update: dict[str, Any] = {"models": models}
+    if experiment.prompts is not None and (beside := folder / experiment.prompts.file).is_file():
+        update["prompts"] = experiment.prompts.model_copy(update={"file": str(beside)})
+    return experiment.model_copy(update=update)
 
 
 def _chain(experiment: Experiment, model: str) -> Iterator[str]:
