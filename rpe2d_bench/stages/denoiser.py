@@ -28,9 +28,9 @@ def fresh_denoiser(stage: TrainStage) -> Denoiser:
     import torch
 
     from rpe2d_bench.diffusion import Objective
-    from rpe2d_bench.models import Denoiser, DiT, preset
+    from rpe2d_bench.models import Denoiser, DiT, options_of
 
-    options = preset(stage.model.preset, scan=stage.model.scan, stem=stage.model.stem)
+    options = options_of(stage.model)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(stage.seed)
         dit = DiT(
