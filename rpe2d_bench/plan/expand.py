@@ -102,7 +102,7 @@ class Plan:
             matters["evaluate"]["weights"] = net_version(self.experiment.evaluate.features, Path(weights))
         for name, entry in self.experiment.models.items():
             if entry.checkpoint is not None:
-                matters["models"][name]["checkpoint"] = WeightsFile.at(entry.checkpoint.path).digest
+                matters["models"][name]["checkpoint"] = WeightsFile.of(entry.checkpoint).digest
         if matters.get("evaluate", {}).get("labels") == "balanced" and not any(
             floor.measure.reference.even for floor in self.floors
         ):
