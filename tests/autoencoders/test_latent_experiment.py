@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from helpers.toy_autoencoders import EXPERIMENT, kl, taef2
+from helpers.toy_autoencoders import images as sample_images
 from rich.console import Console
 from torch import Generator
-from toy import EXPERIMENT, kl, taef2
-from toy import images as sample_images
 
 from rpe2d_bench import autoencoders, data, report
 from rpe2d_bench.data.crops import build_crops

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from synthetic import METHODS, make_records
+from helpers.synthetic_records import METHODS, make_records
 
 from rpe2d_bench.analysis.quality import findings
 from rpe2d_bench.analysis.results import Results

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from synthetic import METHODS, asking, make_records
+from helpers.synthetic_records import METHODS, asking, make_records
 
 from rpe2d_bench.analysis.kept_comparison import FOLDER
 from rpe2d_bench.analysis.results import Results

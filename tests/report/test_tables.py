@@ -8,10 +8,10 @@ import math
 import re
 
 import pytest
+from helpers.synthetic_records import make_records
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
-from synthetic import make_records
 
 from rpe2d_bench.analysis.frame import COLUMNS
 from rpe2d_bench.analysis.results import Results

@@ -13,7 +13,7 @@ from typing import Any
 from beartype import BeartypeConf, beartype
 from jaxtyping import install_import_hook
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 PACKAGES = ("rpe2d_bench/encodings", "rpe2d_bench/models", "rpe2d_bench/diffusion", "baselines")
 EXCEPT = {"rpe2d_bench.encodings.spec"}  # pydantic's TypeAdapter[Any] is no hint that beartype reads
 
@@ -29,4 +29,4 @@ def modules() -> list[str]:
 
 def install() -> None:
     """Check annotations of these modules from their import on."""
-    install_import_hook(modules(), "type_checks.checked")
+    install_import_hook(modules(), "helpers.type_checks.checked")

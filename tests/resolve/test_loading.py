@@ -9,7 +9,7 @@ import pytest
 from rpe2d_bench.errors import UserError
 from rpe2d_bench.resolve.load import load_experiment
 
-EXPERIMENTS = sorted((Path(__file__).parent.parent / "experiments").glob("*.yaml"))
+EXPERIMENTS = sorted((Path(__file__).parents[2] / "experiments").glob("*.yaml"))
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from pathlib import Path
 import rpe2d_bench
 from rpe2d_bench import encodings
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 
 def test_the_site_builds_without_a_warning_and_asks_no_network(tmp_path: Path) -> None:

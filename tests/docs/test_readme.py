@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from documents import ROOT, Block, anchors, blocks
+from helpers.documents import ROOT, Block, anchors, blocks
 
 README = ROOT / "README.md"
 PYTHON = blocks(README, "python")

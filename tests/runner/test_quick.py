@@ -12,7 +12,7 @@ from rpe2d_bench.plan.expand import Plan, make_plan
 from rpe2d_bench.resolve.load import load_experiment
 from rpe2d_bench.stages.weights_file import WeightsFile
 
-EXPERIMENTS = Path(__file__).parent.parent / "experiments"
+EXPERIMENTS = Path(__file__).parents[2] / "experiments"
 WEIGHTS = sorted((EXPERIMENTS / "weights").glob("*.safetensors"))
 MODELS = ["rope", "rpe2d_no_crops"]
 

@@ -10,9 +10,9 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from helpers.tiny_experiment import CONFIG
 from hypothesis import given
 from hypothesis import strategies as st
-from tiny_experiment import CONFIG
 
 from rpe2d_bench.errors import UserError
 from rpe2d_bench.storage import record_lines, records

@@ -6,12 +6,12 @@ import copy
 import hashlib
 import json
 import shutil
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from helpers.stripes import Stripes
 from torch import Tensor
 
 from rpe2d_bench.analysis.results import RULERS
@@ -23,9 +23,6 @@ from rpe2d_bench.resolve.load import keep_methods, load_experiment
 from rpe2d_bench.runner import run
 from rpe2d_bench.storage.store import Store
 from rpe2d_bench.training.loop import Training, seed_of
-
-sys.path.insert(0, str(Path(__file__).parent))
-from stripes import Stripes
 
 STEPS = 30
 FIXTURES = Path(__file__).parent.parent / "fixtures"

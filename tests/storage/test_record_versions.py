@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tiny_experiment import CONFIG
+from helpers.tiny_experiment import CONFIG
 
 from rpe2d_bench.reference.records_page import page
 from rpe2d_bench.storage import records
 from rpe2d_bench.storage.record_lines import line_of
 from rpe2d_bench.storage.records import RECORDS_FILE, Record
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 PUBLISHED = sorted((ROOT / "reports").glob("*/records.jsonl"))
 TRAINED = {"steps": 8, "heads": 3, "head_width": 32, "parameters": 9, "flops_per_step": 2.0, "tokens": 72}
 

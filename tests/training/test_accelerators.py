@@ -5,27 +5,23 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from helpers.stripes import Stripes
+from helpers.trainings import SPECS, training
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from rpe2d_bench.errors import UserError
+from rpe2d_bench.plan.expand import make_plan
+from rpe2d_bench.resolve.load import load_experiment
+from rpe2d_bench.stages.run_context import RunContext
+from rpe2d_bench.storage.store import Store
 from rpe2d_bench.training.distributed import Ranks
-
-sys.path.insert(0, str(Path(__file__).parent))
-from stripes import Stripes
-from test_train import RANDOM, training
-
-SPECS = {
-    "rope": None,
-    "random": RANDOM,
-    "sincos": {"kind": "axial_sincos", "positions": {"kind": "random", "max_grid": [8, 8]}},
-    "learned": {"kind": "learned", "grid": [4, 4]},
-    "mixed": {"kind": "mixed_rope"},
-}
+from rpe2d_bench.training.loop import Training
 
 
 @pytest.mark.parametrize("name", SPECS)
@@ -92,7 +88,7 @@ def test_two_processes_compute_what_one_does(name: str, optimizer: str, sharded:
 
     Sharded, each keeps about half of the moments, and one process alone continues from their checkpoint.
     """
-    script = str(Path(__file__).parent / "two_processes.py")
+    script = str(Path(__file__).parents[1] / "helpers" / "two_processes.py")
     command = [sys.executable, script, "0", str(tmp_path), name, optimizer, sharded]
     processes = [subprocess.Popen([*command[:2], str(rank), *command[3:]]) for rank in (0, 1)]
     assert [process.wait(timeout=240) for process in processes] == [0, 0]
@@ -124,3 +120,35 @@ def test_parts_of_a_batch_cover_it_once() -> None:
 def test_more_processes_than_images_are_refused() -> None:
     with pytest.raises(UserError, match="less than the 3 GPUs"):
         training(batch_size=2, ranks=Ranks(0, 3))
+
+
+def test_a_trained_model_stays_where_it_was_trained(
+    tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its validation loss is computed there after its weights were written, which take copies on the CPU."""
+    places: list[object] = []
+    stage = make_plan(load_experiment(tiny)).trials[0].stage
+
+    def loss(training: Any, *_: Any) -> float:
+        places.append([parameter.data_ptr() for parameter in training._averages])
+        return 0.0
+
+    def moved(module: torch.nn.Module, place: object) -> torch.nn.Module:
+        """As if every move took the weights away."""
+        if places_of_training:
+            for parameter in module.parameters():
+                parameter.data = parameter.data.clone()
+        return module
+
+    places_of_training: list[object] = []
+    steps = Training.steps
+
+    def trained(training: Training, pool: Any) -> Iterator[Any]:
+        yield from steps(training, pool)
+        places_of_training.append([parameter.data_ptr() for parameter in training._averages])
+
+    monkeypatch.setattr(Training, "steps", trained)
+    monkeypatch.setattr(torch.nn.Module, "to", moved)
+    monkeypatch.setattr("rpe2d_bench.stages.train.validation_loss", loss)
+    stage.make(RunContext(Store(tmp_path / "runs")))
+    assert places == places_of_training

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tiny_experiment import CONFIG
+from helpers.tiny_experiment import CONFIG
 
 from rpe2d_bench.data import image_pool
 from rpe2d_bench.plan.expand import Plan, make_plan

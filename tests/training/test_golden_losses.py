@@ -1,8 +1,9 @@
 """Golden losses: what a training's first twenty losses are, whatever is done to make them faster.
 
-The numbers come from tests/models/plain_dit.py, the model as the paper writes it, trained in float32 by the same loop:
-`python tests/train/test_golden_losses.py` writes them anew. A change of theirs is a change of the mathematics and needs
-a reason. Tolerances: float32 0.05 % (another order of summation, twenty steps long), bf16 2 % (eight-bit products).
+The numbers come from tests/helpers/plain_dit.py, the model as the paper writes it, trained in float32 by the same loop:
+`python tests/training/test_golden_losses.py` writes them anew. A change of theirs is a change of the mathematics and
+needs a reason. Tolerances: float32 0.05 % (another order of summation, twenty steps long), bf16 2 % (eight-bit
+products).
 """
 
 from __future__ import annotations
@@ -23,9 +24,9 @@ from rpe2d_bench.training.loop import Training
 
 HERE = Path(__file__).parent
 GOLDEN = HERE / "golden_losses.json"
-sys.path[:0] = [str(HERE), str(HERE.parent / "models")]
-from plain_dit import plain_forward  # noqa: E402
-from stripes import Stripes  # noqa: E402
+sys.path.insert(0, str(HERE.parent))  # as a script it has no pytest to do that
+from helpers.plain_dit import plain_forward  # noqa: E402
+from helpers.stripes import Stripes  # noqa: E402
 
 ENCODINGS: dict[str, dict[str, Any]] = {
     "rope": {"kind": "axial_rope"},

@@ -28,7 +28,7 @@ FEW = 50  # resamples
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """An experiment's file and a store in which it is done."""
-    from tiny_experiment import TINY
+    from helpers.tiny_experiment import TINY
 
     folder = tmp_path_factory.mktemp("finished")
     (folder / "tiny.yaml").write_text(TINY)

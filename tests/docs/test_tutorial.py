@@ -10,7 +10,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
-from documents import ROOT, blocks, shell_lines, words
+from helpers.documents import ROOT, blocks, shell_lines, words
 
 TUTORIAL = ROOT / "docs" / "tutorial.md"
 # Commands of the command line in one fresh process, so that torch is imported once; stops at the first that fails.

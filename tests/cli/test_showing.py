@@ -10,12 +10,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tiny_experiment import CONFIG
+from helpers.tiny_experiment import CONFIG
 
 from rpe2d_bench import cli
 from rpe2d_bench.cli import listing
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 Say = Callable[..., str]
 
 

@@ -11,11 +11,9 @@ from pathlib import Path
 import torch.distributed.nn
 import torch.distributed.optim
 
-sys.path.insert(0, str(Path(__file__).parent))
-from stripes import Stripes
-from test_accelerators import SPECS
-from test_train import training
-
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from helpers.stripes import Stripes
+from helpers.trainings import SPECS, training
 from rpe2d_bench.training.distributed import Ranks
 
 rank, folder, (name, optimizer, sharded) = int(sys.argv[1]), Path(sys.argv[2]), sys.argv[3:]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import sys
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -30,8 +29,6 @@ from rpe2d_bench.stages import DenoiseStage, MeasureStage, read_result
 from rpe2d_bench.stages.denoiser import load_denoiser
 from rpe2d_bench.stages.run_context import OutOfTime, RunContext
 from rpe2d_bench.storage.store import Store
-
-sys.path.append(str(Path(__file__).parent / "autoencoders"))
 
 ONLY = ("evaluate.metrics=[denoising_error]", "report.main_metric=denoising_error")
 
@@ -192,7 +189,7 @@ def test_a_search_is_judged_by_it(tiny: Path, tmp_path: Path) -> None:
 
 
 def test_latents_of_real_images_are_denoised(tmp_path: Path) -> None:
-    from toy import EXPERIMENT, images, taef2
+    from helpers.toy_autoencoders import EXPERIMENT, images, taef2
 
     images(tmp_path / "images")
     taef2(tmp_path / "taef2.safetensors")

@@ -19,7 +19,7 @@ from rpe2d_bench.reference.__main__ import write
 from rpe2d_bench.reference.experiment_page import page
 from rpe2d_bench.resolve.load import load_experiment
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 EXPERIMENTS = sorted((ROOT / "experiments").glob("*.yaml"))
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import typer.main
-from documents import ROOT, anchors, bench_commands, blocks, links, named_files, shell_lines, words
+from helpers.documents import ROOT, anchors, bench_commands, blocks, links, named_files, shell_lines, words
 
 from rpe2d_bench import cli
 from rpe2d_bench.data.glyphs.dataset import GlyphOptions
