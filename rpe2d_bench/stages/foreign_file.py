@@ -7,6 +7,7 @@ so that everything which asks a file what it was trained under asks one question
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -99,3 +100,37 @@ def recipe_of_layout(path: Path, layout: str) -> dict[str, Any]:
     if found.grid is not None:
         recipe["train_grid"] = [found.grid.height, found.grid.width]
     return recipe
+
+
+def exported(path: Path, recipe: Mapping[str, Any] | None, layout: str) -> dict[str, Tensor]:
+    """Our weights in that layout. Raises UserError where its repository's code could not give the same outputs."""
+    from rpe2d_bench.encodings import EncodingSpec, Grid
+    from rpe2d_bench.models import preset
+    from rpe2d_bench.models.foreign import LAYOUTS, to_layout
+
+    if recipe is None:
+        raise UserError(f"{path} does not say what it was trained under; export-weights writes files that do")
+    size, theirs = recipe["model"], LAYOUTS[layout]
+    dit = preset(size["preset"])
+    grid = Grid(*recipe["train_grid"])
+    paths = {"sit": ("linear", "vp")}.get(layout, (theirs.path,))  # SiT names vp GVP
+    for what, found, needed in (
+        ("encoding", recipe["encoding"], (EncodingSpec.parse(ENCODING).canonical,)),
+        ("crops", recipe["crops"]["kind"], ("none",)),
+        ("model.scan", size["scan"], ("none",)),
+        ("model.stem", size["stem"], ("none",)),
+        ("model.gelu", size.get("gelu") or dit.gelu, ("tanh",)),
+        ("model.time_scale", size.get("time_scale", 1000.0), (theirs.time_scale,)),
+        ("train.path", recipe["path"], paths),
+        ("train.prediction", recipe["train"].get("prediction", "velocity"), (theirs.prediction,)),
+        ("the train grid's height", grid.height, (grid.width,)),
+    ):
+        if found not in needed:
+            was, must = (value["kind"] if isinstance(value, dict) else value for value in (found, needed[0]))
+            options = " with its defaults" if was == must else ""
+            raise UserError(
+                f"{path} was trained with {what} {was}; the code of {theirs.repository} computes {must}{options}, so "
+                f"that it could not give the same outputs: train with {what} {must} to export it"
+            )
+    named = {name.removeprefix("dit."): value.float() for name, value in tensors(path).items()}
+    return to_layout(named, theirs, grid, dit.patch_size)

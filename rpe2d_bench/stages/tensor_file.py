@@ -9,6 +9,7 @@ import json
 import math
 import pickle
 import struct
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -52,7 +53,9 @@ def _from_pickle(path: Path, device: str) -> dict[str, Tensor]:
     import torch
 
     try:
-        found = torch.load(path, map_location=device, weights_only=True)
+        with warnings.catch_warnings():  # about pickle protocols, before it refuses them
+            warnings.simplefilter("ignore")
+            found = torch.load(path, map_location=device, weights_only=True)
     except pickle.UnpicklingError:
         raise UserError(
             f"checkpoint {path} holds pickled objects beyond tensors, or is no file of torch.save; nothing of it was "

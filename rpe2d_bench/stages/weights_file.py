@@ -150,7 +150,7 @@ def differences(recipe: Mapping[str, Any], stage: TrainStage) -> tuple[Differenc
     from rpe2d_bench.models import options_of
 
     ours = {
-        "": _one_base(stage.encoding.canonical),
+        "": one_base(stage.encoding.canonical),
         "path": stage.recipe.path,
         "prediction": stage.recipe.prediction,
         **stage.model.model_dump(mode="json"),
@@ -163,7 +163,7 @@ def differences(recipe: Mapping[str, Any], stage: TrainStage) -> tuple[Differenc
         "autoencoder": None if stage.latents is None else stage.latents.revision,
     }
     theirs = {
-        "": _one_base(_completed(recipe["encoding"])),
+        "": one_base(_completed(recipe["encoding"])),
         "path": recipe["path"],
         "prediction": recipe["train"].get("prediction", "velocity"),  # older files do not say
         **_options(recipe["model"]),
@@ -240,7 +240,7 @@ def _options(model: Mapping[str, Any]) -> dict[str, Any]:
     return later | dict(model)
 
 
-def _one_base(spec: Mapping[str, Any]) -> Mapping[str, Any]:
+def one_base(spec: Mapping[str, Any]) -> Mapping[str, Any]:
     """The complete spelling, with the rotary base in one place wherever it was written."""
     frequencies = spec.get("frequencies")
     if isinstance(frequencies, Mapping) and "theta" in frequencies:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import math
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
+from helpers.foreign_weights import CLASSES, WIDTH, numbers, theirs
 from torch import Tensor
 
 from rpe2d_bench.diffusion import guided
@@ -19,45 +18,6 @@ from rpe2d_bench.models import DiT, preset
 from rpe2d_bench.models.foreign import LAYOUTS, TABLE, from_layout, sizes_of, to_layout
 
 GOLDEN = json.loads((Path(__file__).parent.parent / "golden" / "sit_dit_forward.json").read_text())
-WIDTH, DEPTH, CLASSES = 64, 4, 3
-
-
-def numbers(name: str, shape: tuple[int, ...], scale: float) -> Tensor:
-    """The same small numbers on every machine, as the golden files were made with: a sine of the index."""
-    index = np.arange(math.prod(shape), dtype=np.float64)
-    phase = sum(map(ord, name)) % 97
-    values = np.sin(1.0 + phase + 12.9898 * index + 0.37 * index**1.5)
-    return torch.from_numpy((scale * values).reshape(shape)).float()
-
-
-def theirs(grid: Grid = Grid(4, 4), classes: int = CLASSES) -> dict[str, Tensor]:
-    """A small SiT or DiT with a learned variance, as its state_dict has it."""
-    D, out = WIDTH, 2 * 2 * 8
-    shapes: dict[str, tuple[int, ...]] = {
-        "x_embedder.proj.weight": (D, 4, 2, 2),
-        "x_embedder.proj.bias": (D,),
-        "t_embedder.mlp.0.weight": (D, 256),
-        "t_embedder.mlp.0.bias": (D,),
-        "t_embedder.mlp.2.weight": (D, D),
-        "t_embedder.mlp.2.bias": (D,),
-        "y_embedder.embedding_table.weight": (classes + 1, D),
-    }
-    for i in range(DEPTH):
-        for name, rows, columns in (
-            ("attn.qkv", 3 * D, D),
-            ("attn.proj", D, D),
-            ("mlp.fc1", 4 * D, D),
-            ("mlp.fc2", D, 4 * D),
-            ("adaLN_modulation.1", 6 * D, D),
-        ):
-            shapes |= {f"blocks.{i}.{name}.weight": (rows, columns), f"blocks.{i}.{name}.bias": (rows,)}
-    shapes |= {"final_layer.linear.weight": (out, D), "final_layer.linear.bias": (out,)}
-    shapes |= {"final_layer.adaLN_modulation.1.weight": (2 * D, D), "final_layer.adaLN_modulation.1.bias": (2 * D,)}
-    scales = {"t_embedder": 0.02, "y_embedder": 1.0}  # the first as their initial weights
-    state = {n: numbers(n, shape, scales.get(n.split(".")[0], 0.1)) for n, shape in shapes.items()}
-    table = AxialSinCos(D)(Context(grid, grid)).additive_BND
-    assert table is not None
-    return state | {TABLE: torch.cat(table.chunk(2, dim=-1)[::-1], dim=-1)}
 
 
 def model(weights: dict[str, Tensor], name: str) -> DiT:
