@@ -45,12 +45,12 @@ class VariancePreservingPath:
 
 
 class LinearBetasPath:
-    """The noise levels of DDPM's 1,000 steps (arXiv 2006.11239, section 4: beta from 1e-4 to 0.02), t = (k + 1) / 1,000.
+    """DDPM's 1,000 noise levels (arXiv 2006.11239, section 4: beta from 1e-4 to 0.02), step k at t = (k + 1) / 1,000.
 
-    alpha^2 is the product of 1 - beta_j over j = 0..k. Its factors fall evenly, so that it is a ratio of gamma functions
-    which continues it between the steps: with the fall d and m = (1 - beta_0) / d, d^u Gamma(m + 1) / Gamma(m + 1 - u) at
-    u = 1,000 t. t = 0 is the image itself, where sigma grows as a root: before the first step its slope is that of the
-    first step. At t = 1 alpha is 0.006, not 0.
+    alpha^2 is the product of 1 - beta_j over j = 0..k. Its factors fall evenly, so that it is a ratio of gamma
+    functions, which continues it between the steps: with the fall d and m = (1 - beta_0) / d it is
+    d^u Gamma(m + 1) / Gamma(m + 1 - u) at u = 1,000 t. t = 0 is the image itself, where sigma grows as a root: before
+    the first step its slope is that of the first step. At t = 1 alpha is 0.006, not 0.
     """
 
     STEPS, FIRST, LAST = 1000, 1e-4, 0.02

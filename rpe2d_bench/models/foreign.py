@@ -85,7 +85,7 @@ def sizes_of(weights: Weights, source: str) -> Sizes:
         raise UserError(f"{source} lacks {missing!r}: {_what(weights)}")
     first = weights["x_embedder.proj.weight"]
     if first.ndim != 4 or any("attn.q_norm" in name or "mlp.fc3" in name or "fc1_g" in name for name in weights):
-        raise UserError(f"{source} has the layers of FiT or another successor, which are not supported: sit and dit are")
+        raise UserError(f"{source} has the layers of FiT or another successor; supported are sit and dit")
     depth = 1 + max((int(name.split(".")[1]) for name in weights if re.match(r"blocks\.\d+\.", name)), default=-1)
     grid = None
     if TABLE in weights:
@@ -172,8 +172,8 @@ def _swapped(weights: Weights) -> dict[str, Tensor]:
     """The same model with the halves of its residual stream exchanged; its own inverse."""
 
     def halves(value: Tensor, dim: int, chunks: int = 1) -> Tensor:
-        parts = value.unflatten(dim, (chunks, 2, -1))
-        return parts.flip(dim + 1).flatten(dim, dim + 2)
+        swapped: Tensor = value.unflatten(dim, (chunks, 2, -1)).flip(dim + 1).flatten(dim, dim + 2)
+        return swapped
 
     made = dict(weights)
     for name, value in weights.items():
@@ -188,8 +188,9 @@ def _swapped(weights: Weights) -> dict[str, Tensor]:
 def _turned(weights: Weights, layout: Layout, *, back: bool) -> dict[str, Tensor]:
     """The first layer of the time's embedding for the other's clock.
 
-    Theirs sees a + b u where ours sees u, in units of the frequency f: cos(af + b uf) = cos af cos uf - b sin af sin uf,
-    sin(af + b uf) = sin af cos uf + b cos af sin uf. The turn is orthogonal, so that its transpose is the way back.
+    Theirs sees a + b u where ours sees u, in units of the frequency f:
+    cos(af + b uf) = cos af cos uf - b sin af sin uf, sin(af + b uf) = sin af cos uf + b cos af sin uf.
+    The turn is orthogonal, so that its transpose is the way back.
     """
     name = "time_embedding.0.weight"
     cos_DF, sin_DF = weights[name].double().chunk(2, dim=1)

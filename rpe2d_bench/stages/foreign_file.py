@@ -1,7 +1,7 @@
 """Files of weights in the layout of SiT or DiT: tensors are read and nothing in the file is executed.
 
-What such a file leaves unsaid, its repository's code says: the recipe made here is of the form that our own files carry,
-so that everything which asks a file what it was trained under asks one question.
+What such a file leaves unsaid, its repository's code says: the recipe made here is of the form that our own files
+carry, so that everything which asks a file what it was trained under asks one question.
 """
 
 from __future__ import annotations

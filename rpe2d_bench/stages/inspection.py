@@ -1,4 +1,4 @@
-"""What a file of weights is: architecture, what it was trained under, which methods apply, and how a grid lies to it."""
+"""What a file of weights is: architecture, training, which methods apply, and where a grid lies to it."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def inspect(path: Path, layout: str | None = None, grid: Grid | None = None) -> 
     named = tensors(path, shapes_only=True)
     ours = any(name.removeprefix("dit.").startswith("patches_in.") for name in named)
     layout = layout or ("ours" if ours else _by_name(path, named))
-    file = WeightsFile.of(Checkpoint(path=str(path), format=layout))  # type: ignore[arg-type]
+    file = WeightsFile.of(Checkpoint(path=str(path), format=layout))
     size = _own_size({name.removeprefix("dit."): value for name, value in named.items()}) if ours else _size(path)
     count = sum(value.numel() for name, value in named.items() if name != "pos_embed")
     methods = {} if file.recipe is None else _methods(file.recipe)
@@ -104,7 +104,8 @@ def _own_size(named: Mapping[str, Tensor]) -> str:
     depth = 1 + max(int(name.split(".")[1]) for name in named if name.startswith("blocks."))
     names = [name for name, (w, d, _) in SIZES.items() if (w, d) == (width, depth)]
     classes = named["class_embedding.weight"].shape[0] - 1
-    return f"{names[0] if names else 'DiT'}: width {width}, {depth} blocks, {values} values a patch, {classes:,} classes"
+    name = names[0] if names else "DiT"
+    return f"{name}: width {width}, {depth} blocks, {values} values a patch, {classes:,} classes"
 
 
 def _words(name: str, width: int, depth: int, patch: int, channels: int, classes: int) -> str:
@@ -117,7 +118,7 @@ def _built(recipe: Mapping[str, Any], spec: EncodingSpec) -> Any:
 
 
 def _methods(recipe: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
-    """Kinds that work with the trained encoding, tried at one and a half times the grid; those that need options, too."""
+    """Kinds that work with the trained encoding, tried at one and a half times the grid."""
     import torch
 
     train = Grid(*recipe.get("train_grid", (8, 8)))
@@ -148,8 +149,8 @@ def _where(recipe: Mapping[str, Any], grid: Grid, frequencies: tuple[str, ...]) 
         return sentence
     within = []
     for kind in frequencies:
-        changed = _built(recipe, spec.replace({"frequencies": {"kind": kind, **getattr(FREQUENCIES[kind], "example", {})}}))
-        if _lies(changed, encoding, grid, train) == "interpolated":
+        rule = {"kind": kind, **getattr(FREQUENCIES[kind], "example", {})}
+        if _lies(_built(recipe, spec.replace({"frequencies": rule})), encoding, grid, train) == "interpolated":
             within.append(kind)
     return sentence + (f"; interpolated with frequencies {', '.join(within)}" if within else "")
 

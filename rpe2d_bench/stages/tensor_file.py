@@ -1,4 +1,4 @@
-"""Tensors by name from a file, and nothing else of it: .safetensors, or what torch.save wrote, unpickled as weights only.
+"""Tensors by name from a file, and nothing else of it: .safetensors, or what torch.save wrote, read as weights only.
 
 The header of a safetensors file is read without the tensors, so that `validate` and `plan` can look inside.
 """

@@ -12,6 +12,7 @@ from rpe2d_bench.encodings import AxialSinCos, Context, Grid
 from rpe2d_bench.models.foreign import TABLE
 
 WIDTH, DEPTH, CLASSES = 64, 4, 3  # DiT-Nano
+TRAINED = Grid(4, 4)
 
 
 def numbers(name: str, shape: tuple[int, ...], scale: float) -> Tensor:
@@ -22,7 +23,7 @@ def numbers(name: str, shape: tuple[int, ...], scale: float) -> Tensor:
     return torch.from_numpy((scale * values).reshape(shape)).float()
 
 
-def theirs(grid: Grid = Grid(4, 4), classes: int = CLASSES) -> dict[str, Tensor]:
+def theirs(grid: Grid = TRAINED, classes: int = CLASSES) -> dict[str, Tensor]:
     """A small SiT or DiT with a learned variance, as its state_dict has it."""
     D, out = WIDTH, 2 * 2 * 8
     shapes: dict[str, tuple[int, ...]] = {

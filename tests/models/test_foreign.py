@@ -78,7 +78,8 @@ def test_there_and_back_changes_nothing(name: str) -> None:
 def test_shapes_alone_are_converted_too() -> None:
     meta = {name: value.to("meta") for name, value in theirs().items()}
     made = from_layout(meta, LAYOUTS["sit"], "the file")
-    assert {n: v.shape for n, v in made.items()} == {n: v.shape for n, v in from_layout(theirs(), LAYOUTS["sit"], "").items()}
+    whole = from_layout(theirs(), LAYOUTS["sit"], "the file")
+    assert {name: value.shape for name, value in made.items()} == {n: value.shape for n, value in whole.items()}
 
 
 @pytest.mark.parametrize(

@@ -244,8 +244,7 @@ def test_a_retrofit_is_compared_with_training_free_rules_in_one_report(trained: 
     trainings = {record.model: record for record in found if record.stage == "train"}
     assert (trainings["m"].training.flops, trainings["random"].training.steps) == (0, 2)
     assert trainings["random"].training.flops > 0
-    (page,) = [path for path in report.write(store.root, "ours", tmp_path / "reports").rglob("index.html")]
-    text = page.read_text()
+    text = report.render(found, store.root, tmp_path / "report", None).read_text()
     assert all(method in text for method in ("interpolation", "yarn", "random"))
     assert "trained further under axial_rope" in text
     # The same weights by way of SiT's layout make the same images
@@ -270,7 +269,9 @@ def test_a_retrofit_is_compared_with_training_free_rules_in_one_report(trained: 
         ({"train_grid": [4, 6]}, "train grid's height 4"),
     ],
 )
-def test_what_their_code_cannot_compute_is_not_exported(trained: Path, tmp_path: Path, change: Any, message: str) -> None:
+def test_what_their_code_cannot_compute_is_not_exported(
+    trained: Path, tmp_path: Path, change: Any, message: str
+) -> None:
     from rpe2d_bench.stages.weights_file import metadata_of
 
     recipe = {**(WeightsFile.at(str(trained / "ours.safetensors")).recipe or {}), **change}
