@@ -109,7 +109,7 @@ class Plan:
                 assert folder is not None
                 matters["models"][name]["pipeline"]["path"] = folder.digest
             if entry.checkpoint is not None:
-                matters["models"][name]["checkpoint"] = WeightsFile.at(entry.checkpoint.path).digest
+                matters["models"][name]["checkpoint"] = WeightsFile.of(entry.checkpoint).digest
         if self.resolved.prompts is not None:
             matters["prompts"] = self.resolved.prompts.digest
         if matters.get("evaluate", {}).get("labels") == "balanced" and not any(
