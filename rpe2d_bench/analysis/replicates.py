@@ -4,7 +4,7 @@ A resample is a vector of multinomial weights (how often each image was drawn). 
 method, so that methods which share noise and labels are compared image by image. Where each class has a fixed
 number of images, images are drawn within their class.
 
-Linear replicates (the infinitesimal jackknife) add up the influence of each drawn image on the distance, its derivative.
+Linear replicates (the infinitesimal jackknife) add up the influence of each image on the distance, its derivative.
 For FD they replace a biased bootstrap; for KID the N x N kernels of `kernel_replicates`, which would take 58 GiB at
 50,000 images. What they leave out of KID's spread is the part that is quadratic in the weights, which falls with 1 / N
 where the linear one falls with 1 / sqrt(N). Their deviation over the exact one, 2,000 images x 64 features: 0.95 where
