@@ -15,6 +15,7 @@ from rpe2d_bench.config.experiment import Resources
 from rpe2d_bench.errors import UserError
 from rpe2d_bench.models.cpu import ONE_HEAP, keep_freed_memory
 from rpe2d_bench.runner.order import Job
+from rpe2d_bench.runner.preflight import check
 from rpe2d_bench.runner.queue import Queue
 from rpe2d_bench.runner.several_gpus import processes, train_together
 from rpe2d_bench.stages import Evaluation, TrainStage
@@ -48,8 +49,16 @@ def run(queue: Queue) -> None:
 
 
 def start(context: RunContext, *, places: int = 1) -> None:
-    """Ray on this machine, with that many places for each slot, or on the cluster that RAY_ADDRESS names."""
-    cluster = os.environ.get("RAY_ADDRESS")
+    """Ray on this machine, with that many places for each slot, or on the cluster that RAY_ADDRESS names.
+
+    Raises UserError where Ray does not start, or a cluster can't do the work (`preflight`).
+    """
+    cluster = os.environ.get("RAY_ADDRESS", "")
+    if cluster.startswith("ray://"):
+        raise UserError(
+            f"RAY_ADDRESS={cluster}: addresses of Ray's client are not supported, since stages are files;"
+            " run the command on a node of the cluster, such as by `ray job submit`, with RAY_ADDRESS=HEAD:6379"
+        )
     for name, value in ENVIRONMENT.items():
         if not (cluster and name == "RAY_AUTH_MODE"):
             os.environ.setdefault(name, value)
@@ -63,6 +72,13 @@ def start(context: RunContext, *, places: int = 1) -> None:
     }
     if cluster:
         _init(address="auto", **common)
+        import ray
+
+        try:
+            check(context)
+        except BaseException:
+            ray.shutdown()
+            raise
         return
     _make_room_for_sockets(context)
     together = processes(resources)
