@@ -26,9 +26,9 @@ BY_PIP = $(BIN)/python -m pip install --quiet --no-compile $(FROM)
 install = $(if $(strip $(UV)),$(BY_UV) --editable "$(1)" || { echo "uv could not; pip tries"; $(BY_PIP) --editable "$(1)"; },$(BY_PIP) --editable "$(1)")
 COMMA := ,
 PYTEST = $(BIN)/python -m pytest -n 2 --dist worksteal
-# What an ordinary processor lacks, switched off in PyTorch, oneDNN and MKL; tests/narrow.py measures that it is
+# What an ordinary processor lacks, switched off in PyTorch, oneDNN and MKL; tests/helpers/narrow.py measures that it is
 NARROW := ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 MKL_ENABLE_INSTRUCTIONS=AVX2
-NUMERIC := tests/encodings tests/models tests/diffusion tests/metrics tests/train tests/test_narrow.py
+NUMERIC := tests/encodings tests/models tests/diffusion tests/metrics tests/training tests/test_narrow.py
 
 .PHONY: quick run test test-slow test-avx2 test-lowest test-newest lock install install-dev lint bench docs clean
 

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import type_checks
-from tiny_experiment import TINY
+from helpers import type_checks
+from helpers.tiny_experiment import TINY
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 type_checks.install()
@@ -25,7 +25,7 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     """Before a narrow pass: measure that it is one, and say what was found. xdist's workers inherit the variables."""
     if not session.config.getoption("--narrow") or hasattr(session.config, "workerinput"):
         return
-    from narrow import measured, refusal
+    from helpers.narrow import measured, refusal
 
     rates = measured()
     if why := refusal(rates):

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import torch
-from narrow import Rates, refusal
+from helpers.narrow import Rates, refusal
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from rpe2d_bench.plan.expand import make_plan
@@ -68,10 +68,13 @@ def test_rates_that_prove_nothing_are_refused() -> None:
 
 @pytest.mark.parametrize("ratio", [0.07, 4.5])
 def test_a_narrow_pass_stops_where_it_is_none(ratio: float, tmp_path: Path) -> None:
+    helpers = tmp_path / "helpers"
+    helpers.mkdir()
     (tmp_path / "conftest.py").write_text((HERE / "conftest.py").read_text())
-    (tmp_path / "tiny_experiment.py").write_text((HERE / "tiny_experiment.py").read_text())
-    (tmp_path / "type_checks.py").write_text("install = lambda: None\n")
-    (tmp_path / "narrow.py").write_text(
+    (helpers / "__init__.py").touch()
+    (helpers / "tiny_experiment.py").write_text((HERE / "helpers/tiny_experiment.py").read_text())
+    (helpers / "type_checks.py").write_text("install = lambda: None\n")
+    (helpers / "narrow.py").write_text(
         f"measured = lambda: {ratio}\nrefusal = lambda rates: None if rates < 1 else f'{{rates}} is wide'\n"
     )
     (tmp_path / "test_nothing.py").write_text("def test_nothing(): pass\n")

@@ -8,7 +8,7 @@ import sys
 import jaxtyping
 import pytest
 import torch
-import type_checks
+from helpers import type_checks
 
 from rpe2d_bench.diffusion import draw_times, noised, path
 from rpe2d_bench.encodings import Encoding, rotate

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from rpe2d_bench.analysis.statistics import Scale
 from rpe2d_bench.errors import unknown
 from rpe2d_bench.metrics.metric import INSIDE
 from rpe2d_bench.metrics.nets.inputs import INPUTS
@@ -31,12 +32,20 @@ class Metric:
         return {"lower": "↓", "higher": "↑"}.get(self.better or "", "")
 
     @property
+    def scale(self) -> Scale:
+        """On what trained models are compared: distances by ratio, shares by odds ratio, all else by difference."""
+        if self.key.split("_")[0] in DISTANCES:
+            return "ratio"
+        return "odds ratio" if self.unit == "%" else "difference"
+
+    @property
     def heading(self) -> str:
         """'KID-glyphnet × 1000 ↓'."""
         scale = {1.0: "", 100.0: " (%)"}.get(self.factor, f" × {self.factor:g}")
         return f"{self.label}{scale} {self.arrow}".rstrip()
 
 
+DISTANCES = ("kid", "fd", "fid", "sfid")  # seeds move them by a factor, not by an amount
 TRAINING = {  # what trainings record, which no metric of images is
     "loss": ("Loss", "lower", "training loss"),
     "validation_loss": ("Validation loss", "lower", "loss on the validation split"),

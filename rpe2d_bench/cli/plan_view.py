@@ -90,7 +90,7 @@ def show(
         lines = textwrap.wrap(f"{model}: {sentence}", max(20, console.width - 16))
         console.print("  weights       " + f"\n{'':16}".join(lines), highlight=False, markup=False)
     console.print(
-        f"  measurements  {len(measures)}, {ready} cached; {cells} cells (methods x sizes x seeds), "
+        f"  measurements  {len(measures)}, {ready} cached; {cells} cells (method, size, seed), "
         f"{len(plan.floors)} of real images",
         highlight=False,
         soft_wrap=True,

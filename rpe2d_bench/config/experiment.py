@@ -177,7 +177,16 @@ class MethodEntry(_Part):
     logit_scale: Options | None = None
     sampler: Options = {}
     upscale: bool = False  # generate at the train resolution and resize: the control that every method must beat
+    refine: Annotated[float, Field(gt=0, lt=1)] | None = (
+        None  # with upscale: renoise to this t, denoise at the test size
+    )
     conditioning: tuple[Crop, Crop, Crop] = (0.0, 0.0, 0.0)  # log2 zoom, centre y, x; zeros: complete images
+
+    @model_validator(mode="after")
+    def _refines_what_is_enlarged(self) -> MethodEntry:
+        if self.refine is not None and not self.upscale:
+            raise ValueError("refine works on enlarged images; write upscale: true beside it")
+        return self
 
     @property
     def replacements(self) -> Options:
@@ -304,6 +313,12 @@ class Experiment(_Part):
         if len(set(keys)) != len(keys):
             raise ValueError("an entry occurs twice; write each once")
         return value
+
+    @model_validator(mode="after")
+    def _refines_pixels(self) -> Experiment:
+        if self.autoencoder is not None and (found := [n for n, m in self.methods.items() if m.refine is not None]):
+            raise ValueError(f"methods.{found[0]}.refine renoises pixels; models here work on an autoencoder's latents")
+        return self
 
     @property
     def compared(self) -> tuple[str, ...]:

@@ -279,6 +279,8 @@ def _measured(
         generated = stage.resolution if method.entry.upscale else resolution
         sample = _sample_stage(stage, method, generated, reference.count)
         sample = dataclasses.replace(sample, labels=labels.kind, class_counts=labels.counts)
+        if method.entry.refine is not None and resolution != stage.resolution:
+            sample = _refined(sample, method, resolution, method.entry.refine)
         measure = MeasureStage(sample, reference, training_images, inside, labels.kind)
         resources, guided = resolved.experiment.resources, method.sampler.guidance != 1.0
         yield name, precisions.of_sampling(measure, sampling_shape(stage, most, resources, guided=guided))
@@ -300,13 +302,15 @@ def _denoised(
             yield name, DenoiseStage(stage, encoding, realised, resolution, split, count, entry.conditioning)
 
 
-def _sample_stage(stage: TrainStage, method: ResolvedMethod, resolution: Resolution, count: int) -> SampleStage:
+def _sample_stage(
+    stage: TrainStage, method: ResolvedMethod, resolution: Resolution, count: int, begin: float = 1.0
+) -> SampleStage:
     from rpe2d_bench.diffusion import times
     from rpe2d_bench.sampling.loop import shift_of
 
     shift = shift_of(method.sampler, stage.grid_of(resolution), stage.grid)
     sampler, encoding = method.sampler.model_copy(update={"shift": shift}), method.encoding
-    realised = _realised(stage, encoding, resolution, times(sampler.steps, float(sampler.shift))[:-1])
+    realised = _realised(stage, encoding, resolution, times(sampler.steps, float(sampler.shift), begin)[:-1])
     conditioning = method.entry.conditioning
     return SampleStage(stage, encoding, realised, sampler, resolution, count, stage.seed, conditioning)
 
@@ -322,3 +326,9 @@ def _realised(stage: TrainStage, spec: EncodingSpec, resolution: Resolution, ts:
         # What a learned encoding realises is known only after training: its description stands for it.
         return content_key("encoding", 1, {"encoding": spec.canonical, "grid": str(grid)})
     return realised_digest(encoding, grid, stage.grid, ts)
+
+
+def _refined(small: SampleStage, method: ResolvedMethod, resolution: Resolution, begin: float) -> SampleStage:
+    """Images of the train resolution, enlarged, renoised and denoised at another one."""
+    target = _sample_stage(small.train, method, resolution, small.count, begin)
+    return dataclasses.replace(target, labels=small.labels, class_counts=small.class_counts, start=small, begin=begin)

@@ -118,11 +118,12 @@ def pass_seconds(stage: TrainStage, tokens: int, precision: str, pace: Pace) -> 
 
 def passes(stage: SampleStage | DenoiseStage) -> int:
     """Evaluations of the model for one sample, guidance included, or for one image that is denoised."""
-    from rpe2d_bench.diffusion import SAMPLERS
+    from rpe2d_bench.diffusion import SAMPLERS, steps_from
 
     if isinstance(stage, DenoiseStage):
         return len(TIMES)
-    return SAMPLERS[stage.sampler.kind].evaluations(stage.sampler.steps) * (2 if stage.sampler.guidance != 1.0 else 1)
+    steps = steps_from(stage.begin, stage.sampler.steps)
+    return SAMPLERS[stage.sampler.kind].evaluations(steps) * (2 if stage.sampler.guidance != 1.0 else 1)
 
 
 def shares(stage: TrainStage) -> dict[Resolution, float]:

@@ -142,8 +142,8 @@ class _Engine:
             done, _ = self._ray.wait(list(self._running), timeout=1)
             ended = [each for task in done if (each := self._ended(task)) is not None]
             self._start()
-            for job, error in ended:  # watching takes no worker's time
-                self._queue.record(job, error)
+            for job in ended:  # watching takes no worker's time
+                self._queue.record(job)
 
     def _start(self) -> None:
         while self._free and (work := self._queue.next()) is not None:
@@ -155,8 +155,8 @@ class _Engine:
         function = self._train if isinstance(stage, TrainStage) else self._measure
         self._running[function.remote(stage, self._queue.context)] = job, stage
 
-    def _ended(self, task: Any) -> tuple[Job, str | None] | None:
-        """How a job ended; None for one whose process died and that is tried again, in its slot."""
+    def _ended(self, task: Any) -> Job | None:
+        """The job that has ended; None for one whose process died and that is tried again, in its slot."""
         job, stage = self._running.pop(task)
         error = None
         try:
@@ -174,7 +174,7 @@ class _Engine:
                 error = "out of memory; lower resources.trials_in_parallel, resources.sample_batch or train.batch_size"
         self._free += 1
         self._queue.ended(job, error)
-        return job, error
+        return job
 
 
 def make_stage(stage: TrainStage | Evaluation, context: RunContext) -> str | None:

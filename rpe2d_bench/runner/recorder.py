@@ -109,6 +109,7 @@ class Recorder:
                 trained_encoding=sample.train.encoding.written,
                 crops=canonical(sample.train.crops),
                 generated_resolution=sample.resolution,
+                refined_from=None if sample.start is None else sample.begin,
                 grid=(grid.height, grid.width),
                 coincides_with=owner.coincides_with,
                 realised=sample.realised,

@@ -51,8 +51,10 @@ class MeasureStage:
     @property
     def sources(self) -> tuple[SampleStage | ReferenceStage, ...]:
         """Stages it needs, in the order in which it makes them."""
-        training = () if self.training is None else (self.training,)
-        return (self.reference, *training, self.generated)
+        generated = self.generated
+        refined = generated.start if isinstance(generated, SampleStage) else None
+        found = (self.reference, self.training, refined, generated)
+        return tuple(stage for stage in found if stage is not None)
 
     def make(self, context: RunContext) -> Path:
         """Folder with result.json; for generated images observations.npz; samples.npz where they were resized."""

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from helpers.toy_autoencoders import kl, taef2
 from safetensors.torch import load_file, save_file
-from toy import kl, taef2
 
 from rpe2d_bench import autoencoders
 from rpe2d_bench.autoencoders.coding import psnr, reconstructed

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from rpe2d_bench.encodings import FREQUENCIES, LOGIT_SCALES, Context, Grid, build
-from rpe2d_bench.encodings.canonical import canonical
+from rpe2d_bench.encodings.spec import EncodingSpec
 from rpe2d_bench.errors import UserError
 
 RANDOM = {"kind": "random", "max_grid": [32, 32]}
@@ -43,4 +43,4 @@ def test_the_gate_is_a_switch_in_time_for_each_sample() -> None:
 
 def test_a_gate_does_not_move_the_address_of_interpolation() -> None:
     spec = {"kind": "axial_rope", "frequencies": {"kind": "interpolated"}}
-    assert set(canonical(spec)["frequencies"]) == {"kind", "theta", "scale_from", "span", "clamp"}
+    assert set(EncodingSpec.parse(spec).canonical["frequencies"]) == {"kind", "theta", "scale_from", "span", "clamp"}

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from console import Bench, Output
+from helpers.console import Bench, Output
 
 from rpe2d_bench import cli
 
@@ -34,7 +34,7 @@ def bench(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], t
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A store in which the tiny experiment is finished."""
-    from tiny_experiment import TINY
+    from helpers.tiny_experiment import TINY
 
     from rpe2d_bench.plan.expand import make_plan
     from rpe2d_bench.resolve.load import load_experiment

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from console import Bench, refused
+from helpers.console import Bench, refused
 
 
 def test_validate_prints_what_was_found(bench: Bench, tiny: Path) -> None:

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from console import Bench
+from helpers.console import Bench
 
 HEAVY = ("torch", "ray", "mlflow", "pandas", "matplotlib", "numpy", "pydantic", "yaml")
 COMMANDS = (

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from console import Bench, refused
+from helpers.console import Bench, refused
 
 # Arguments, and what the sentence must say. {tiny} is a valid experiment; the files are made by `mistakes`.
 MISTAKES: list[tuple[str, str]] = [

@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
-from console import Bench
+from helpers.console import Bench
 
 from rpe2d_bench.errors import UserError
 from rpe2d_bench.storage import usage

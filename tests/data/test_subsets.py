@@ -114,7 +114,7 @@ def test_an_even_subset_has_each_class_equally_often_or_is_refused(digits: Path)
 
 
 def planned(digits: Path, tmp_path: Path, labels: str | None, data_line: str = "") -> Plan:
-    from tiny_experiment import TINY
+    from helpers.tiny_experiment import TINY
 
     folder = f"{{name: image_folder, path: {digits}, test_share: 0.7, validation_share: 0.1, channels: 1}}"
     path = tmp_path / "folder.yaml"

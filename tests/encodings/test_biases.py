@@ -11,9 +11,9 @@ from torch import Tensor
 
 from rpe2d_bench.encodings import LOGIT_BIASES, Context, Grid, PairBias, build, realised_digest
 from rpe2d_bench.encodings.bias import placed
-from rpe2d_bench.encodings.canonical import canonical
 from rpe2d_bench.encodings.conformance.suite import check
 from rpe2d_bench.encodings.describe import as_text, describe
+from rpe2d_bench.encodings.spec import EncodingSpec
 from rpe2d_bench.errors import UserError
 from rpe2d_bench.training.loop import rows_of
 
@@ -114,9 +114,12 @@ def test_a_bias_stands_beside_a_rotation() -> None:
 
 
 def test_addresses_of_before_stay() -> None:
-    assert "bias" not in canonical({"kind": "axial_rope"})
-    assert canonical({"kind": "axial_rope"}) == canonical({"kind": "axial_rope", "bias": {"kind": "none"}})
-    assert canonical({"kind": "axial_rope", "bias": {"kind": "alibi"}})["bias"]["slopes"] == "code"
+    assert "bias" not in EncodingSpec.parse({"kind": "axial_rope"}).canonical
+    assert (
+        EncodingSpec.parse({"kind": "axial_rope"}).canonical
+        == EncodingSpec.parse({"kind": "axial_rope", "bias": {"kind": "none"}}).canonical
+    )
+    assert EncodingSpec.parse({"kind": "axial_rope", "bias": {"kind": "alibi"}}).canonical["bias"]["slopes"] == "code"
 
 
 def test_methods_coincide_only_where_their_biases_do() -> None:
@@ -205,7 +208,8 @@ def test_defects_of_biases_are_found(fault: str, found: str) -> None:
 
 
 def test_show_says_what_a_bias_costs() -> None:
-    found = describe({"kind": "distance", "bias": {"kind": "lookhere"}}, Grid(4, 5), Grid(4, 5), heads=3)
+    lookhere = EncodingSpec.parse({"kind": "distance", "bias": {"kind": "lookhere"}})
+    found = describe(lookhere, Grid(4, 5), Grid(4, 5), heads=3)
     assert found.costs["the next row"] == [None, pytest.approx(-1.5), pytest.approx(-0.75)]  # up, down, all; 1.5 x 2 x
     assert "the first token's logit of the next row, by head: hidden, -1.5, -0.75" in as_text(found)
-    assert describe({"kind": "axial_rope"}, Grid(4, 5), Grid(4, 5)).costs == {}
+    assert describe(EncodingSpec.parse({"kind": "axial_rope"}), Grid(4, 5), Grid(4, 5)).costs == {}

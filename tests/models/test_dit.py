@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
 import pytest
 import torch
+from helpers.plain_dit import plain_forward
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
@@ -15,9 +13,6 @@ from rpe2d_bench.encodings import Context, Encoding, Grid, build
 from rpe2d_bench.errors import UserError
 from rpe2d_bench.models import DiT, flops_per_forward, preset
 from rpe2d_bench.models.dit import DiTOptions, patchify, unpatchify
-
-sys.path.insert(0, str(Path(__file__).parent))
-from plain_dit import plain_forward
 
 
 def trained(options: DiTOptions, *, channels: int = 1, dtype: torch.dtype = torch.float64, **kwargs: bool) -> DiT:

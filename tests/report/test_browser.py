@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from chromium import browser, errors_of, needs_browser, requests_of, screenshot, violations, visit
-from synthetic import METHODS, make_records
+from helpers.chromium import browser, errors_of, needs_browser, requests_of, screenshot, violations, visit
+from helpers.synthetic_records import METHODS, make_records
 
 from rpe2d_bench.report import render, render_comparison
 

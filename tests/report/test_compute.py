@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from synthetic import ROPE, asking, make_records
+from helpers.synthetic_records import ROPE, asking, make_records
 
 from rpe2d_bench.analysis.results import Results
 from rpe2d_bench.report.formats import table_markdown

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from synthetic import make_records
+from helpers.synthetic_records import make_records
 
 from rpe2d_bench.storage.records import append
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from synthetic import METHODS, asking, make_records
+from helpers.synthetic_records import METHODS, asking, make_records
 
 from rpe2d_bench.analysis.quality import checks, findings
 from rpe2d_bench.analysis.results import Results

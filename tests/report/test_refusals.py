@@ -5,8 +5,8 @@ from __future__ import annotations
 import io
 
 import pytest
+from helpers.synthetic_records import make_records
 from rich.console import Console
-from synthetic import make_records
 
 from rpe2d_bench.analysis.results import Results
 from rpe2d_bench.report.sections.head import head_of

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from synthetic import METHODS, make_records
+from helpers.synthetic_records import METHODS, make_records
 
 from rpe2d_bench.config.header import question
 from rpe2d_bench.storage.records import line_of

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from helpers.synthetic_records import ROPE, asking, make_records
 from scipy.stats import kendalltau
-from synthetic import ROPE, asking, make_records
 
 from rpe2d_bench.analysis.results import Results
 from rpe2d_bench.errors import UserError

@@ -30,7 +30,7 @@ from rpe2d_bench.storage import records
 from rpe2d_bench.storage.machine import Kept
 from rpe2d_bench.storage.store import Busy, Store
 
-COMMAND = [sys.executable, str(Path(__file__).parent / "without_ray.py")]
+COMMAND = [sys.executable, str(Path(__file__).parents[1] / "helpers" / "without_ray.py")]
 
 
 def planned(path: Path, *overrides: str) -> Plan:

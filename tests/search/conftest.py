@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from searched_experiment import SEARCH
-from tiny_experiment import TINY
+from helpers.searched_experiment import SEARCH
+from helpers.tiny_experiment import TINY
 
 
 @pytest.fixture

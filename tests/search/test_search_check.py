@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from tiny_experiment import TINY
+from helpers.tiny_experiment import TINY
 from typer.testing import CliRunner
 
 from rpe2d_bench.cli import app

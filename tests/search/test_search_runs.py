@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tiny_experiment import TINY
+from helpers.tiny_experiment import TINY
 
 from rpe2d_bench import report
 from rpe2d_bench.config.experiment import Experiment

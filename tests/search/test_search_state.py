@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from searched_experiment import SEARCH
-from tiny_experiment import TINY
+from helpers.searched_experiment import SEARCH
+from helpers.tiny_experiment import TINY
 
 from rpe2d_bench.resolve.load import load_experiment
 from rpe2d_bench.search import Asked, Searching

@@ -1,13 +1,10 @@
 """The generator of synthetic records lies with the report's tests; a store that is in MLflow is made once."""
 
-import sys
 from pathlib import Path
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parent.parent / "report"))
-from synthetic import make_records
-from tracked import SMALL, TWO
+from helpers.synthetic_records import make_records
+from helpers.tracked import SMALL, TWO
 
 from rpe2d_bench.storage.records import Record
 from rpe2d_bench.tracking import sync

@@ -9,7 +9,7 @@ import sys
 import time
 from pathlib import Path
 
-from synthetic import METHODS, make_records
+from helpers.synthetic_records import METHODS, make_records
 
 from rpe2d_bench.storage.record_parts import Artifacts
 from rpe2d_bench.storage.records import Record

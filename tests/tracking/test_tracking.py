@@ -8,8 +8,8 @@ import time
 from pathlib import Path
 
 import pytest
-from synthetic import asking, make_records
-from tracked import SMALL, TWO
+from helpers.synthetic_records import asking, make_records
+from helpers.tracked import SMALL, TWO
 
 from rpe2d_bench.errors import UserError
 from rpe2d_bench.storage.records import Record, append

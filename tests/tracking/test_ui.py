@@ -13,8 +13,8 @@ from urllib.parse import urlsplit
 from urllib.request import urlopen
 
 import pytest
-from chromium import browser, needs_browser, requests_of, screenshot
-from synthetic import METHODS, make_records
+from helpers.chromium import browser, needs_browser, requests_of, screenshot
+from helpers.synthetic_records import METHODS, make_records
 
 from rpe2d_bench.tracking import ENVIRONMENT, sync, ui_address, ui_command
 

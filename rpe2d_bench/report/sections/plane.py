@@ -99,5 +99,5 @@ def _panel(axes: Axes, results: Results, train: Resolution, test: Resolution, pa
                              markeredgecolor="none", label=legend_label(method + mark))  # fmt: skip
         drawn.set_gid(f"series-{style.index}-plane-{size_label(test)}")
     for metric, line in ((pair[0], axes.axvline), (pair[1], axes.axhline)):
-        if real := results.floor(train, test, metric):
+        if real := results.real.floor(train, test, metric):
             line(real.mean, color="#808080", linestyle="--", linewidth=0.8, zorder=0)

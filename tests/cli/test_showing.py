@@ -1,0 +1,113 @@
+"""`ls` and `show` explain every name that can be written, in eighty columns, as JSON, and to the shell's completion."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from helpers.tiny_experiment import CONFIG
+
+from rpe2d_bench import cli
+from rpe2d_bench.cli import listing
+
+ROOT = Path(__file__).parents[2]
+Say = Callable[..., str]
+
+
+@pytest.fixture
+def say(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Say:
+    """What a command prints, in a terminal of eighty columns, from the root of the repository."""
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setenv("COLUMNS", "80")
+
+    def call(*arguments: str) -> str:
+        monkeypatch.setattr(sys, "argv", ["rpe2d-bench", *arguments])
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        output = capsys.readouterr()
+        assert ended.value.code in (0, None), output.err
+        return output.out
+
+    return call
+
+
+def test_every_listed_name_has_an_explanation(say: Say, tmp_path: Path) -> None:
+    from rpe2d_bench.cli.explain import explain
+
+    for kind, rows in listing.as_dict(None, tmp_path).items():
+        for row in rows:
+            name = row.get("name", row.get("file", row.get("run", ""))).removesuffix("/PATCH")
+            meanings = explain(name, tmp_path)
+            assert all(meaning.what for meaning in meanings), (kind, name)
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("glyphs", ["glyphs (data set)", "data: {name: glyphs}", "train_pictures", "20000"]),
+        ("resize_and_crop", ["crops: {kind: resize_and_crop}", "uncropped_share", "of the images stay complete"]),
+        ("kid", ["kid (metric)", "lower", "arXiv 1801.01401"]),
+        ("glyphjudge", ["may be evaluate.judge"]),
+        ("DiT-XL", ["1152"]),
+        ("res_generalization", ["which encodings keep image quality", "rpe2d-bench plan experiments/"]),
+        ("records", ["records.jsonl", "content address of the stage"]),
+        ("none", ["none (crops)", "none (encoding)"]),
+        ("yarn", ["yarn (frequencies)", "yarn (logit scale)", "logit scale 1"]),
+    ],
+)
+def test_show_explains(say: Say, name: str, expected: list[str]) -> None:
+    output = say("show", name)
+    for words in expected:
+        assert words in " ".join(output.split()), output
+
+
+def test_a_run_of_the_store_is_explained(say: Say, tmp_path: Path) -> None:
+    from rpe2d_bench.storage import records
+
+    provenance = records.Provenance(commit="0" * 40, command="rpe2d-bench run a.yaml")
+    shared = {"experiment": "a", "run": "a-1", "config": CONFIG, "provenance": provenance}
+    records.append(tmp_path, records.Record(stage="train", key="k", model="rope", **shared))
+    failed = {"status": "failed", "error": "out of memory"}
+    records.append(tmp_path, records.Record(stage="measure", key="l", method="ntk", **failed, **shared))
+    output = " ".join(say("show", "a-1", "--store", str(tmp_path)).split())
+    assert "1 trained models, 1 cells, 0 floors" in output
+    assert "failed 1, such as: out of memory" in output
+    assert "rpe2d-bench run a.yaml" in output
+
+
+def test_show_as_json_has_meanings_and_numbers(say: Say) -> None:
+    shown = json.loads(say("show", "interpolated", "--grid", "24x16", "--json"))
+    (meaning,) = shown["meanings"]
+    assert meaning["kind"] == "frequencies"
+    assert {channel["axis"] for channel in shown["realised"]["channels"]} == {"height", "width"}
+    glyphs = json.loads(say("show", "glyphs", "--json"))
+    assert "realised" not in glyphs
+    assert {"name": "jitter", "default": "0.06"}.items() <= {o["name"]: o for o in glyphs["meanings"][0]["options"]}[
+        "jitter"
+    ].items()
+
+
+def test_listings_keep_brackets_and_names_whole(say: Say) -> None:
+    output = say("ls")
+    assert "[sin h," in output  # rich would take it for markup
+    for name in ("resize_and_crop", "experiments/res_generalization_long.yaml", "proportional_sqrt"):
+        assert name in output
+    assert max(map(len, output.splitlines())) <= 80
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [("rpe2d-bench r", {"run", "report"}), ("rpe2d-bench ls m", {"models", "metrics"}),
+     ("rpe2d-bench plan --j", {"--json"})],
+)  # fmt: skip
+def test_the_shell_completes(line: str, expected: set[str]) -> None:
+    asked = {"_RPE2D_BENCH_COMPLETE": "complete_bash", "COMP_WORDS": line, "COMP_CWORD": str(line.count(" "))}
+    code = "from rpe2d_bench.cli import app; app(prog_name='rpe2d-bench')"
+    done = subprocess.run([sys.executable, "-c", code], env=os.environ | asked, capture_output=True, text=True)
+    assert set(done.stdout.split()) == expected

@@ -1,0 +1,132 @@
+"""Bad experiment files: one sentence with file, line and a suggestion, and nothing else."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from rpe2d_bench.errors import UserError
+from rpe2d_bench.resolve.load import load_experiment
+
+EXPERIMENTS = sorted((Path(__file__).parents[2] / "experiments").glob("*.yaml"))
+
+
+@pytest.mark.parametrize(
+    ("written", "instead", "output"),
+    [
+        ("steps: 8", "stepz: 8", "unknown key 'stepz' (did you mean 'steps'?)"),
+        ("  ntk: {model: rope, freq", "  ntk: {model: rope, upscail: true, freq", "did you mean 'upscale'?"),
+        ("{kind: ntk}", "{kind: ntkk}", "did you mean 'ntk'?"),
+        ("{kind: ntk}", "{kind: ntk, thetta: 3}", "has no option 'thetta' (did you mean 'theta'?)"),
+        ("{kind: axial_rope}}", "{kind: axial_ropes}}", "did you mean 'axial_rope'?"),
+        ("steps: 8", "steps: many", "train.steps: input should be a valid integer"),
+        ("steps: 8", "steps: -8", "train.steps: input should be greater than or equal to 0"),
+        ("num_samples: 12", "num_samples: 1", "evaluate.num_samples"),
+        ("extrapolation: {model: rope}", "extrapolation: {model: rop}", "did you mean 'rope'?"),
+        ("reference_method: ntk", "reference_method: ntkk", "did you mean 'ntk'?"),
+        ("test: [16,", "test: [18,", "resolution 18 is not a multiple of the patch size 4; write 16 or 20"),
+        ("test: [16,", "test: [40,", "max_grid 8x8 is smaller than the grid of 10x10 tokens"),
+        ("{name: glyphs}", "{name: glyfs}", "did you mean 'glyphs'?"),
+        ("{name: glyphs}", "{name: image_folder, path: nowhere}", "nowhere"),
+        ("metrics: [kid, accuracy]", "metrics: [kids]", "did you mean 'kid'?"),
+        ("main_metric: kid", "main_metric: fd", "'fd' is not among evaluate.metrics"),
+        ("DiT-Nano/4", "DiT-Nono/4", "did you mean 'DiT-Nano'?"),
+        ("DiT-Nano/4", "DiT-Nano", "lacks its patch size; write for example DiT-Nano/4"),
+        ("{kind: resize_and_crop}", "{kind: resize_and_crop, max_zoom: 0.5}", "max_zoom must be above 1"),
+        ("sampler: {precision: float32, steps: 2}", "sampler: {kind: oiler}", "did you mean 'euler'?"),
+        ("seeds: [0]", "seeds: [0, 0]", "an entry occurs twice"),
+        ("seeds: [0]", "seeds: [0", "broken YAML"),
+        ("schema_version: 1", "schema_version: 2", "schema_version"),
+        ("name: tiny", "name: ../tiny", "name"),
+        ("steps: 8,", "steps: 8, steps: 9,", "the key 'steps' is written twice"),
+    ],
+)
+def test_mistakes_are_named_with_their_place(tiny: Path, written: str, instead: str, output: str) -> None:
+    text = tiny.read_text()
+    assert written in text
+    changed = text.replace(written, instead, 1)
+    tiny.write_text(changed)
+    with pytest.raises(UserError) as raised:
+        load_experiment(tiny)
+    message = str(raised.value)
+    assert output in message
+    assert message.startswith(f"{tiny}:"), message
+    assert "\n" not in message
+    place = message.removeprefix(f"{tiny}:").partition(":")[0]
+    assert place.isdigit(), message
+
+
+def test_the_line_is_the_mistakes(tiny: Path) -> None:
+    text = tiny.read_text().replace("num_samples: 12", "num_sample: 12")
+    tiny.write_text(text)
+    line = 1 + text[: text.index("num_sample:")].count("\n")
+    with pytest.raises(UserError, match=f":{line}: unknown key 'num_sample'"):
+        load_experiment(tiny)
+
+
+@pytest.mark.parametrize(("content", "output"), [("", "the file is empty"), ("- 1", "an experiment is a mapping")])
+def test_files_that_are_no_experiments(tiny: Path, content: str, output: str) -> None:
+    tiny.write_text(content)
+    with pytest.raises(UserError, match=output):
+        load_experiment(tiny)
+
+
+def test_absent_and_binary_files(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no such file"):
+        load_experiment(tmp_path / "absent.yaml")
+    (tmp_path / "binary.yaml").write_bytes(b"\xff\xfe\x00\x80")
+    with pytest.raises(UserError, match="cannot be read"):
+        load_experiment(tmp_path / "binary.yaml")
+
+
+@pytest.mark.parametrize(
+    ("override", "output"),
+    [
+        ("train.stepz=9", "--set train.stepz=9: unknown key 'stepz'"),
+        ("train.steps", "write PATH.TO.KEY=VALUE"),
+        ("trian.steps=9", "there is no section 'trian'"),
+        ("train.steps=[", "the value is not YAML"),
+        ("resolutions.7.train=16", "there is no section 'resolutions.7'"),
+    ],
+)
+def test_bad_overrides_are_named(tiny: Path, override: str, output: str) -> None:
+    with pytest.raises(UserError) as raised:
+        load_experiment(tiny, [override])
+    assert output in str(raised.value)
+
+
+def test_overrides_reach_the_experiment(tiny: Path) -> None:
+    loaded = load_experiment(tiny, ["train.steps=9", "models.rope.train={lr: 1e-4}", "resolutions.0.test=[32]"])
+    assert loaded.train.steps == 9
+    assert loaded.train_of("rope").lr == 1e-4
+    assert loaded.train_of("rpe2d").lr == loaded.train.lr
+    assert loaded.resolutions[0].test == ((32, 32),)
+
+
+def test_only_keeps_methods_and_their_models(tiny: Path) -> None:
+    loaded = load_experiment(tiny, only=["rpe2d"])
+    assert list(loaded.methods) == ["rpe2d"]
+    assert list(loaded.models) == ["rpe2d"]
+    assert loaded.report.reference_method is None
+    with pytest.raises(UserError, match="did you mean 'rpe2d'"):
+        load_experiment(tiny, only=["rpe3d"])
+
+
+@pytest.mark.parametrize("path", EXPERIMENTS, ids=lambda path: path.stem)
+def test_every_shipped_experiment_is_valid_and_says_what_it_asks(path: Path) -> None:
+    if "path" not in path.read_text():  # those on real images need a path that only the user knows
+        load_experiment(path)
+    first = path.read_text().splitlines()[0]
+    assert first.startswith("# Question: ")
+    assert first.rstrip().endswith("?")
+
+
+def test_new_names_stand_beside_the_old_ones(tiny: Path) -> None:
+    old = load_experiment(tiny, ["train.num_pictures=40", "evaluate.judge=null", "evaluate.metrics=[kid]"])
+    new = load_experiment(tiny, ["train.num_images=40", "evaluate.classifier=null", "evaluate.metrics=[kid]"])
+    assert new == old
+    assert new.train.num_pictures == 40
+    assert new.evaluate.judge is None
+    part = load_experiment(tiny, ["models.rope.train={num_images: 8}"])
+    assert part.train_of("rope").num_pictures == 8
