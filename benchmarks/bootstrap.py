@@ -3,8 +3,8 @@
     python -m benchmarks.bootstrap [--images 2000 5000 20000 50000] [--width 64] [--resamples 4000] [--out FILE.json]
 
 Each size runs in a process of its own, whose largest resident set is read when it ends. Above 5,000 images KID goes by
-influences (`analysis/replicates.py`): memory grows with N then, not with N x N. `--spread` prints, instead, how wide the
-influences' replicates are against the exact ones of the same draws, over how far two distributions are apart.
+influences (`analysis/replicates.py`): memory grows with N then, not with N x N. `--spread` prints, instead, how wide
+the influences' replicates are against the exact ones of the same draws, over how far two distributions are apart.
 """
 
 from __future__ import annotations
