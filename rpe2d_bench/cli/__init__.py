@@ -25,6 +25,7 @@ from rpe2d_bench.cli import (  # noqa: F401 - commands register themselves
     sample,
     show,
     status,
+    store,
     sync,
     ui,
     validate,

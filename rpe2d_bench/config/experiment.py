@@ -282,7 +282,13 @@ class Resources(_Part):
     sharded: bool = False  # the GPUs of a training divide the optimizer's state among them
     device: Literal["cpu", "cuda", "mps"] = "cpu"
     sample_batch: int = Field(64, gt=0, le=1_000_000)  # images generated together, fewer on larger grids
-    checkpoint_every: float = Field(20.0, gt=0, le=1e7)  # seconds between training checkpoints
+    checkpoint_every: float | None = Field(
+        None, gt=0, le=1e7
+    )  # seconds between checkpoints; by default 20, more where they would take over 2 % of a training's time
+
+    def checkpoint_interval(self, cost: float = 0.0) -> float:
+        """Seconds until the next checkpoint; cost: what the last one took."""
+        return self.checkpoint_every or max(20.0, cost / 0.02)
 
 
 class Report(_Part):

@@ -86,7 +86,7 @@ class SampleStage:
         grid, train_grid = self.grid, self.train.grid
         batch = max(1, round(context.resources.sample_batch * train_grid.tokens / grid.tokens))
         shape = (self.count, self.train.channels, *self.resolution)
-        made = Parts(partial, shape, context.resources.checkpoint_every, self._say(context))
+        made = Parts(partial, shape, context.resources.checkpoint_interval(), self._say(context))
         first = made.done
         if context.progress:
             context.progress(self.name, self.key, first, self.count, {})
