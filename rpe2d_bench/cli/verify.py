@@ -14,7 +14,7 @@ from rpe2d_bench.cli.application import app
 def verify(
     report: Annotated[Path, typer.Argument(metavar="REPORT", help="Folder of a report, or a records file.")],
     cell: Annotated[
-        str | None, typer.Argument(metavar="[CELL]", help="METHOD[@HxW[#SEED]]; by default every cell.")
+        str | None, typer.Argument(metavar="[CELL]", help="METHOD[@SIZE[#SEED]]; by default every cell.")
     ] = None,
     store: Annotated[Path, typer.Option(metavar="DIR", help="Where it is computed; kept.")] = Path("runs/verify"),
     samples: Annotated[

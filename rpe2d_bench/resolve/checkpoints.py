@@ -71,5 +71,5 @@ def found(written: str, folder: Path) -> Path:
 
     What lies beside the experiment file comes first, what lies beside the shipped experiments last.
     """
-    places = (folder, Path(), shipped.FOLDER)
-    return next((path for place in places if (path := place / written).is_file()), Path(written))
+    places = (folder / written, Path(written), shipped.FOLDER / written)
+    return next(filter(Path.is_file, places), Path(written))

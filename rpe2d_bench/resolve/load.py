@@ -65,8 +65,8 @@ def located(experiment: Experiment, folder: Path) -> Experiment:
     models = dict(experiment.models)
     for name, entry in models.items():
         if entry.checkpoint is not None:
-            there = entry.checkpoint.model_copy(update={"path": str(found(entry.checkpoint.path, folder))})
-            models[name] = entry.model_copy(update={"checkpoint": there})
+            weights = entry.checkpoint.model_copy(update={"path": str(found(entry.checkpoint.path, folder))})
+            models[name] = entry.model_copy(update={"checkpoint": weights})
         if entry.pipeline is not None and (beside := folder / entry.pipeline.path).is_dir():
             models[name] = entry.model_copy(
                 update={"pipeline": entry.pipeline.model_copy(update={"path": str(beside)})}

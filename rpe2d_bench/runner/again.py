@@ -61,13 +61,15 @@ class Again:
 
 
 def name_of(record: Record) -> str:
-    """METHOD@HEIGHTxWIDTH#SEED."""
+    """METHOD@SIZE#SEED, the size as 48 or 32x64."""
     return f"{record.method}@{_size(record)}#{record.seed}"
 
 
 def chosen(records: Iterable[Record], cell: str | None) -> list[Record]:
     """The cells that a name means, METHOD[@SIZE[#SEED]]; without one, all. Raises UserError where it means none."""
     cells = [record for record in records if record.of_method and record.status == "ok"]
+    if not cells:
+        raise UserError("the report has no cell with a result")
     if cell is None:
         return cells
     asked, _, seed = cell.partition("#")
