@@ -124,6 +124,8 @@ class Display:
         if record.status == "failed":
             what = f"{record.method or record.model or 'real images'} seed {record.seed}"
             self._console.print(Text(f"failed: {what}: {record.error}", style="red"))
+        elif record.stage == "train" and "validation_loss" not in record.metrics:
+            self._say(f"{record.model}: a pipeline, used as it is")
         elif record.stage == "train" and record.train_resolution:
             seconds = duration(record.timings.get("train"))
             loss = record.metrics["validation_loss"]

@@ -20,9 +20,12 @@ from rpe2d_bench.data.class_labels import ClassLabels, class_labels
 from rpe2d_bench.plan.precision import Precisions, sampling_shape
 from rpe2d_bench.plan.precision_notes import Choice, as_before_auto, decided
 from rpe2d_bench.resolution import Resolution
+from rpe2d_bench.resolve.pipelines import labels_of
 from rpe2d_bench.resolve.resolve import Resolved, ResolvedMethod, resolve
 from rpe2d_bench.resolve.trainings import training
+from rpe2d_bench.sampling.pipeline import asks_for
 from rpe2d_bench.stages import DenoiseStage, Evaluation, MeasureStage, ReferenceStage, SampleStage, TrainStage
+from rpe2d_bench.stages.pipeline import PipelineSampleStage, PipelineStage, realised_by
 from rpe2d_bench.stages.weights_file import WeightsFile, remark
 from rpe2d_bench.storage.store import Store, content_key
 
@@ -104,8 +107,14 @@ class Plan:
 
             matters["evaluate"]["weights"] = net_version(self.experiment.evaluate.features, Path(weights))
         for name, entry in self.experiment.models.items():
+            if entry.pipeline is not None:
+                folder = self.resolved.models[name].pipeline
+                assert folder is not None
+                matters["models"][name]["pipeline"]["path"] = folder.digest
             if entry.checkpoint is not None:
-                matters["models"][name]["checkpoint"] = WeightsFile.at(entry.checkpoint.path).digest
+                matters["models"][name]["checkpoint"] = WeightsFile.of(entry.checkpoint).digest
+        if self.resolved.prompts is not None:
+            matters["prompts"] = self.resolved.prompts.digest
         if matters.get("evaluate", {}).get("labels") == "balanced" and not any(
             floor.measure.reference.even for floor in self.floors
         ):
@@ -280,11 +289,20 @@ def _measured(
     training_images = _training_images(resolved.dataset, reference)
     for name, method in methods.items():
         generated = stage.resolution if method.entry.upscale else resolution
+        if isinstance(stage, PipelineStage):
+            piped = _pipeline_samples(resolved, stage, method, generated, reference.count)
+            measure = MeasureStage(piped, reference, training_images, (), labels.kind)
+            yield name, measure
+            continue
+        (height, width), (tall, wide) = stage.resolution, resolution
+        pad = method.entry.upscale == "padded" and height * wide != width * tall
         sample = _sample_stage(stage, method, generated, reference.count)
         sample = dataclasses.replace(sample, labels=labels.kind, class_counts=labels.counts)
         if method.entry.refine is not None and resolution != stage.resolution:
-            sample = _refined(sample, method, resolution, method.entry.refine)
-        measure = MeasureStage(sample, reference, training_images, inside, labels.kind)
+            sample = dataclasses.replace(_refined(sample, method, resolution, method.entry.refine), pad=pad)
+        measure = MeasureStage(
+            sample, reference, training_images, inside, labels.kind, pad=pad and sample.resolution != resolution
+        )
         resources, guided = resolved.experiment.resources, method.sampler.guidance != 1.0
         yield name, precisions.of_sampling(measure, sampling_shape(stage, most, resources, guided=guided))
 
@@ -316,6 +334,25 @@ def _sample_stage(
     realised = _realised(stage, encoding, resolution, times(sampler.steps, float(sampler.shift), begin)[:-1])
     conditioning = method.entry.conditioning
     return SampleStage(stage, encoding, realised, sampler, resolution, count, stage.seed, conditioning)
+
+
+def _pipeline_samples(
+    resolved: Resolved, stage: PipelineStage, method: ResolvedMethod, resolution: Resolution, count: int
+) -> PipelineSampleStage:
+    labels, texts = _class_labels(resolved), asks_for(stage.pipeline) == "prompt"
+    return PipelineSampleStage(
+        stage,
+        method.encoding,
+        realised_by(stage, method.encoding, stage.grid_of(resolution)),
+        method.sampler,
+        resolution,
+        count,
+        stage.seed,
+        labels=labels.kind,
+        class_counts=labels.counts,
+        prompts=resolved.prompts if texts else None,
+        classes=() if texts else labels_of(resolved, method.entry.model),
+    )
 
 
 def _realised(stage: TrainStage, spec: EncodingSpec, resolution: Resolution, ts: Sequence[float]) -> str:

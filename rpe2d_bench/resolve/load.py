@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
@@ -12,6 +13,7 @@ from rpe2d_bench.config.experiment import Experiment, Model, Options, Sampler, T
 from rpe2d_bench.config.guidance_sweep import swept
 from rpe2d_bench.config.validation_errors import explain
 from rpe2d_bench.errors import UserError, suggestion
+from rpe2d_bench.resolve.checkpoints import complete, found
 from rpe2d_bench.resolve.resolve import Resolved
 from rpe2d_bench.resolve.search import check as check_search
 from rpe2d_bench.resolve.validate import check
@@ -30,6 +32,7 @@ def load(path: Path, overrides: Sequence[str] = (), only: Sequence[str] = ()) ->
     document = yaml_file.read(path)
     for override in overrides:
         document.override(override)
+    complete(document)
     experiment = swept(_located(_validated(document), document.path.parent), document)
     if experiment.search is not None:
         resolved = check(experiment, document)
@@ -58,10 +61,17 @@ def _located(experiment: Experiment, folder: Path) -> Experiment:
     """Paths of weights as seen from the working directory: what lies beside the experiment file comes first."""
     models = dict(experiment.models)
     for name, entry in models.items():
-        if entry.checkpoint is not None and (beside := folder / entry.checkpoint.path).is_file():
-            found = entry.checkpoint.model_copy(update={"path": str(beside)})
-            models[name] = entry.model_copy(update={"checkpoint": found})
-    return experiment.model_copy(update={"models": models})
+        if entry.checkpoint is not None:
+            located = entry.checkpoint.model_copy(update={"path": str(found(entry.checkpoint.path, folder))})
+            models[name] = entry.model_copy(update={"checkpoint": located})
+        if entry.pipeline is not None and (beside := folder / entry.pipeline.path).is_dir():
+            models[name] = entry.model_copy(
+                update={"pipeline": entry.pipeline.model_copy(update={"path": str(beside)})}
+            )
+    update: dict[str, Any] = {"models": models}
+    if experiment.prompts is not None and (beside := folder / experiment.prompts.file).is_file():
+        update["prompts"] = experiment.prompts.model_copy(update={"file": str(beside)})
+    return experiment.model_copy(update=update)
 
 
 def _chain(experiment: Experiment, model: str) -> Iterator[str]:

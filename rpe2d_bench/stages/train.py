@@ -119,6 +119,8 @@ class TrainStage:
             raise absent(str(getattr(self.data, "path", "data")))
         if self.latents is not None and not self.latents.present:
             raise UserError(f"{self.latents.place} does not exist; give its files")
+        if self.weights is not None and not self.weights.present:
+            raise UserError(f"checkpoint {self.weights.path} does not exist; give the file")
 
     def make(self, context: RunContext) -> Path:
         """Folder with weights.safetensors (the moving average), curve.jsonl and result.json."""
