@@ -66,32 +66,55 @@ def replicates(
         strata = list(labels)
     else:
         reference_labels = None
-    weights_BM = bootstrap.multinomial_weights(
-        resamples, len(reference_MD), np.random.default_rng([seed, 0]), reference_labels
-    )
-    within_B = None
-    if metric == "kid":
-        within_B = bootstrap.within_replicates(reference_MD, weights_BM, reference_labels)
+    rng_of = [np.random.default_rng([seed, index]) for index in range(len(images) + 1)]  # the reference, each seed
+    if metric == "fd" or max(len(reference_MD), *images) > kernel.ALL_SAMPLES:
+        return _linear(features, reference_MD, metric, strata, reference_labels, resamples, rng_of)
+    weights_BM = bootstrap.multinomial_weights(resamples, len(reference_MD), rng_of[0], reference_labels)
+    within_B = bootstrap.within_replicates(reference_MD, weights_BM, reference_labels)
     exact: dict[str, list[float]] = {name: [] for name in features}
     rows: dict[str, list[np.ndarray]] = {name: [] for name in features}
     for index, classes in enumerate(strata):  # one seed's weights at a time: they are large, and every method's
-        weights_BN = bootstrap.multinomial_weights(
-            resamples, images[index], np.random.default_rng([seed, index + 1]), classes
-        )
+        weights_BN = bootstrap.multinomial_weights(resamples, images[index], rng_of[index + 1], classes)
         for name, sets in features.items():
             x_ND = sets[index]
-            if metric == "fd":
-                value = frechet.frechet_distance(x_ND, reference_MD)
-                exact[name].append(value)
-                rows[name].append(bootstrap.frechet_replicates(x_ND, reference_MD, weights_BN, weights_BM, value=value))
-            else:
-                exact[name].append(kernel.mmd2(x_ND, reference_MD, classes, reference_labels))
-                rows[name].append(
-                    bootstrap.kernel_replicates(
-                        x_ND, reference_MD, weights_BN, weights_BM, classes, reference_labels, within_B
-                    )
-                )
+            exact[name].append(kernel.mmd2(x_ND, reference_MD, classes, reference_labels))
+            drawn_B = bootstrap.kernel_replicates(
+                x_ND, reference_MD, weights_BN, weights_BM, classes, reference_labels, within_B
+            )
+            rows[name].append(drawn_B)
     return {name: np.array(of) for name, of in exact.items()}, {name: np.stack(of) for name, of in rows.items()}
+
+
+def _linear(
+    features: Mapping[str, Sequence[np.ndarray]],
+    reference_MD: np.ndarray,
+    metric: Distance,
+    strata: Sequence[np.ndarray | None],
+    reference_labels: np.ndarray | None,
+    resamples: int,
+    rng_of: Sequence[np.random.Generator],
+) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """`replicates` from the influence of each image: one number an image, seed and method in memory."""
+    others_M = kernel.mean_with_others(reference_MD, reference_labels) if metric == "kid" else None
+    values_KS = np.empty((len(features), len(strata)))
+    theirs_KSM = np.empty((len(features), len(strata), len(reference_MD)))
+    drawn_KSB = np.empty((len(features), len(strata), resamples))
+    for index, classes in enumerate(strata):
+        ours_KN = np.empty((len(features), len(next(iter(features.values()))[index])))
+        for k, sets in enumerate(features.values()):
+            x_ND = sets[index]
+            if metric == "fd":
+                values_KS[k, index] = frechet.frechet_distance(x_ND, reference_MD)
+                ours_KN[k], theirs_KSM[k, index] = bootstrap.influences(x_ND, reference_MD)
+            else:
+                values_KS[k, index], ours_KN[k], theirs_KSM[k, index] = bootstrap.kernel_influences(
+                    x_ND, reference_MD, classes, reference_labels, others_M
+                )
+        drawn_KSB[:, index] = bootstrap.linear_replicates(ours_KN, resamples, rng_of[index + 1], classes)
+    flat = theirs_KSM.reshape(-1, len(reference_MD))
+    moved = bootstrap.linear_replicates(flat, resamples, rng_of[0], reference_labels).reshape(drawn_KSB.shape)
+    drawn_KSB += values_KS[:, :, None] + moved
+    return dict(zip(features, values_KS, strict=True)), dict(zip(features, drawn_KSB, strict=True))
 
 
 def compare(

@@ -14,19 +14,23 @@ import typer
 from rpe2d_bench.cli import (  # noqa: F401 - commands register themselves
     check,
     compare_encodings,
+    export,
     export_weights,
     inspect,
     ls,
     measure,
+    new,
     plan,
     report,
     run,
     sample,
     show,
     status,
+    store,
     sync,
     ui,
     validate,
+    verify,
     work,
 )
 from rpe2d_bench.cli.application import app

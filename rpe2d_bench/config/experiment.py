@@ -9,10 +9,21 @@ Longer than other files, because it is one table: every key of the file, once.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidationInfo,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 
+from rpe2d_bench.config.options import allows_bool, holds_bool
 from rpe2d_bench.config.values import (
     Crop,
     Decay,
@@ -21,8 +32,6 @@ from rpe2d_bench.config.values import (
     Seed,
     Shift,
     WrittenSize,
-    allows_bool,
-    holds_bool,
 )
 
 Options = dict[str, Any]  # {kind: ..., option: value}: the schema lives with the table that knows the kind
@@ -58,19 +67,40 @@ class _Renamed(_Part):
         return kept | {old: data[name] for name, old in new.items() if name in data}
 
 
-class Model(_Part):
+class _Grown(_Part):
+    """A part that enters content keys and got options later: these are written out where they differ from the default.
+
+    What was trained and sampled before them keeps its key, its record and its recipe.
+    """
+
+    LATER: ClassVar[tuple[str, ...]] = ()
+
+    @model_serializer(mode="wrap")
+    def _without_later_defaults(self, written: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        fields = type(self).model_fields
+        same = {name for name in self.LATER if getattr(self, name) == fields[name].default}
+        return {name: value for name, value in written(self).items() if name not in same}
+
+
+class Model(_Grown):
     """Size of the transformer."""
+
+    LATER: ClassVar[tuple[str, ...]] = ("gelu", "time_scale")
 
     preset: str  # NAME/PATCH, such as DiT-B/2
     scan: Literal["none", "alternate"] = "none"  # alternate: causal blocks in turn (LEDiT)
     stem: Literal["none", "dilated_conv"] = "none"  # dilated_conv: convolution in front (LEDiT)
+    gelu: Literal["tanh", "none"] | None = None  # its approximation; by default the preset's: tanh, none for mini sizes
+    time_scale: float = Field(1000.0, gt=0, le=1e6)  # t in [0, 1] times this is what the time's features see; SiT: 1
 
 
 class Train(_Renamed):
     """The recipe; equal for every model of an experiment unless an entry says otherwise."""
 
     path: str = "linear"  # from data to noise
-    prediction: Literal["velocity", "clean_image"] = "velocity"  # clean_image: x-prediction; the loss is the same
+    prediction: Literal["velocity", "clean_image", "noise"] = (
+        "velocity"  # clean_image: x-prediction; noise: epsilon; the loss is the same
+    )
     steps: int = Field(ge=0, le=1_000_000_000)
     batch_size: int = Field(64, gt=0, le=1_000_000)
     optimizer: Literal["adamw", "muon"] = "adamw"  # muon: matrices by Muon, the rest by AdamW
@@ -113,15 +143,18 @@ def _path(value: Any) -> Any:
 class Checkpoint(_Part):
     """A file of weights. A path alone means {path: PATH}; it is looked for beside the experiment file first."""
 
-    path: str  # of a safetensors file, seen from the experiment file's folder, then from the working directory
-    format: Literal["ours"] = "ours"  # whose names and conventions the weights follow
+    path: str  # seen from the experiment file's folder, then from the working directory
+    format: Literal["ours", "sit", "dit"] = "ours"  # whose names and conventions the weights follow; docs/weights.md
     trust: bool = False  # use them as they are although they were trained under something else; reports say so
 
     @field_validator("format", mode="before")
     @classmethod
     def _supported(cls, value: Any) -> Any:
-        if value in ("sit", "dit", "fit"):
-            raise ValueError(f"checkpoint.format: {value} is not supported yet; only weights of this project are: ours")
+        if value == "fit":
+            raise ValueError(
+                "checkpoint.format: fit is not supported: FiT's SwiGLU and shared modulation are no part of this "
+                "project's DiT; formats are ours, sit and dit"
+            )
         return value
 
 
@@ -181,10 +214,13 @@ class ModelEntry(_Part):
         return self
 
 
-class Sampler(_Part):
+class Sampler(_Grown):
+    LATER: ClassVar[tuple[str, ...]] = ("guided_channels",)
+
     kind: str = "euler"
     steps: int = Field(25, gt=0, le=100_000)
     guidance: Guidance = 1.5  # 1.0 = none
+    guided_channels: int | None = Field(None, gt=0, le=100_000)  # the first so many; SiT's and DiT's scripts guide 3
     shift: Shift = 1.0  # of timesteps; sqrt_tokens: sqrt(tokens / trained), at least 1
     precision: Literal["auto", "float32", "bf16"] = "auto"  # of the model's passes; the integration is in float32
 
@@ -197,7 +233,8 @@ class MethodEntry(_Part):
     frequencies: Options | None = None
     logit_scale: Options | None = None
     sampler: Options = {}
-    upscale: bool = False  # generate at the train resolution and resize: the control that every method must beat
+    # generate at the train resolution and resize: the control that every method must beat; padded: without stretching
+    upscale: bool | Literal["padded"] = False
     refine: Annotated[float, Field(gt=0, lt=1)] | None = (
         None  # with upscale: renoise to this t, denoise at the test size
     )
@@ -244,7 +281,13 @@ class Resources(_Part):
     sharded: bool = False  # the GPUs of a training divide the optimizer's state among them
     device: Literal["cpu", "cuda", "mps"] = "cpu"
     sample_batch: int = Field(64, gt=0, le=1_000_000)  # images generated together, fewer on larger grids
-    checkpoint_every: float = Field(20.0, gt=0, le=1e7)  # seconds between training checkpoints
+    checkpoint_every: float | None = Field(
+        None, gt=0, le=1e7
+    )  # seconds between checkpoints; by default 20, more where they would take over 2 % of a training's time
+
+    def checkpoint_interval(self, cost: float = 0.0) -> float:
+        """Seconds until the next checkpoint; cost: what the last one took."""
+        return self.checkpoint_every or max(20.0, cost / 0.02)
 
 
 class Report(_Part):

@@ -1,4 +1,5 @@
-"""What is learned: the velocity d x_t / d t, predicted as such or through the clean image, at logit-normal times.
+"""What is learned: the velocity d x_t / d t, predicted as such or through the clean image or the noise, at
+logit-normal times.
 
 Shape suffixes: B batch, C channels, Y X pixels.
 """
@@ -13,8 +14,9 @@ from jaxtyping import Float
 from torch import Generator, Tensor
 
 from rpe2d_bench.diffusion.paths import Path, path
+from rpe2d_bench.errors import UserError
 
-Prediction = Literal["velocity", "clean_image"]
+Prediction = Literal["velocity", "clean_image", "noise"]
 
 # Li & He 2025, arXiv 2511.13720: the velocity divides by sigma(t), whose smallest value they bound by 0.05
 _EARLIEST = 0.05
@@ -26,6 +28,15 @@ class Objective:
 
     path: str = "linear"
     prediction: Prediction = "velocity"
+
+    def check(self) -> None:
+        """Raises UserError for an unknown path, and where a prediction says nothing at the path's end."""
+        end = path(self.path)(torch.ones(()))
+        if self.prediction == "noise" and not end.alpha > 1e-3:
+            raise UserError(
+                f"prediction: noise says nothing of the image at t = 1, where the path {self.path} is noise alone; "
+                "write path: linear_betas, or prediction: velocity"
+            )
 
     @property
     def earliest(self) -> float:
@@ -43,10 +54,13 @@ class Objective:
 
         Of a clean image x: eps = (x_t - alpha x) / sigma, put into d_alpha x + d_sigma eps; on the linear path that is
         (x_t - x) / t. Before the earliest time the coefficients are those of the earliest.
+        Of noise eps: x = (x_t - sigma eps) / alpha, put into the same.
         """
         if self.prediction == "velocity":
             return predicted_BCYX
         at = path(self.path)(self.learned(t_B).view(-1, 1, 1, 1))
+        if self.prediction == "noise":
+            return (at.d_alpha * x_BCYX + (at.d_sigma * at.alpha - at.d_alpha * at.sigma) * predicted_BCYX) / at.alpha
         of_clean = at.d_alpha * at.sigma - at.d_sigma * at.alpha
         return (at.d_sigma * x_BCYX + of_clean * predicted_BCYX) / at.sigma
 

@@ -88,7 +88,16 @@ SAMPLERS: Table[Solver] = Table(
 
 
 def guided(
-    conditional: Float[Tensor, "*shape"], unconditional: Float[Tensor, "*shape"], guidance: float
+    conditional: Float[Tensor, "*shape"],
+    unconditional: Float[Tensor, "*shape"],
+    guidance: float,
+    channels: int | None = None,
 ) -> Float[Tensor, "*shape"]:
-    """Classifier-free guidance: uncond + w (cond - uncond); 1.0 = none (arXiv 2207.12598)."""
-    return torch.lerp(unconditional, conditional, guidance)
+    """Classifier-free guidance: uncond + w (cond - uncond); 1.0 = none (arXiv 2207.12598).
+
+    channels: only the first so many are guided and the others are the conditional ones; None guides all.
+    """
+    if channels is None:
+        return torch.lerp(unconditional, conditional, guidance)
+    first = torch.lerp(unconditional[:, :channels], conditional[:, :channels], guidance)
+    return torch.cat((first, conditional[:, channels:]), dim=1)

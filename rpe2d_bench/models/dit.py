@@ -35,6 +35,7 @@ class DiTOptions:
     gelu: Literal["tanh", "none"] = "tanh"  # approximation, as torch names it; none is 5x faster on CPUs, 5e-4 apart
     scan: Literal["none", "alternate"] = "none"  # alternate: every second block attends causally (LEDiT)
     stem: Literal["none", "dilated_conv"] = "none"  # dilated_conv: 3x3 convolution after patchify (LEDiT)
+    time_scale: float = 1000.0  # t in [0, 1] at the scale of the 1,000 steps that DiT's frequencies were made for
 
     @property
     def head_width(self) -> int:
@@ -109,8 +110,7 @@ class DiT(nn.Module):
         width, patch_values = options.width, channels * options.patch_size**2
         self.patches_in = nn.Linear(patch_values, width)
         self.stem = DilatedConv(width) if options.stem == "dilated_conv" else None
-        # t in [0, 1] at the scale of the 1,000 steps that DiT's frequencies were made for
-        self.time_features = FourierFeatures(256, scale=1000.0)
+        self.time_features = FourierFeatures(256, scale=options.time_scale)
         self.time_embedding = mlp(256, width, width)
         self.class_embedding = nn.Embedding(num_classes + 1, width)  # the last row is "no class", for guidance
         self.crop_features = FourierFeatures(32, scale=2 * math.pi * 8, max_period=64.0)

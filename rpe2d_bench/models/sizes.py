@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from rpe2d_bench.config.experiment import Model
 from rpe2d_bench.errors import UserError, unknown
 from rpe2d_bench.models.dit import DiTOptions
 
@@ -36,6 +37,17 @@ def preset(name: str, **changes: object) -> DiTOptions:
     width, depth, heads = SIZES[size]
     options = DiTOptions(width, depth, heads, int(patch), gelu="none" if size in MINI else "tanh")
     return replace(options, **changes)  # type: ignore[arg-type]
+
+
+def options_of(size: Model) -> DiTOptions:
+    """Options of what an experiment file says of a model's size."""
+    gelu = {} if size.gelu is None else {"gelu": size.gelu}
+    return preset(size.preset, scan=size.scan, stem=size.stem, time_scale=size.time_scale, **gelu)
+
+
+def preset_of(width: int, depth: int) -> str | None:
+    """The name of that size, without its patch."""
+    return next((name for name, (w, d, _) in SIZES.items() if (w, d) == (width, depth)), None)
 
 
 def flops_per_forward(options: DiTOptions, tokens: int, channels: int) -> float:

@@ -6,8 +6,10 @@ Longer than other files, because which stages there are is one decision, and wha
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -29,6 +31,7 @@ from rpe2d_bench.storage.store import Store, content_key
 
 if TYPE_CHECKING:
     from rpe2d_bench.encodings import EncodingSpec
+    from rpe2d_bench.encodings.interface import Grid
     from rpe2d_bench.metrics import Asked
 
 
@@ -109,7 +112,7 @@ class Plan:
                 assert folder is not None
                 matters["models"][name]["pipeline"]["path"] = folder.digest
             if entry.checkpoint is not None:
-                matters["models"][name]["checkpoint"] = WeightsFile.at(entry.checkpoint.path).digest
+                matters["models"][name]["checkpoint"] = WeightsFile.of(entry.checkpoint).digest
         if self.resolved.prompts is not None:
             matters["prompts"] = self.resolved.prompts.digest
         if matters.get("evaluate", {}).get("labels") == "balanced" and not any(
@@ -291,11 +294,15 @@ def _measured(
             measure = MeasureStage(piped, reference, training_images, (), labels.kind)
             yield name, measure
             continue
+        (height, width), (tall, wide) = stage.resolution, resolution
+        pad = method.entry.upscale == "padded" and height * wide != width * tall
         sample = _sample_stage(stage, method, generated, reference.count)
         sample = dataclasses.replace(sample, labels=labels.kind, class_counts=labels.counts)
         if method.entry.refine is not None and resolution != stage.resolution:
-            sample = _refined(sample, method, resolution, method.entry.refine)
-        measure = MeasureStage(sample, reference, training_images, inside, labels.kind)
+            sample = dataclasses.replace(_refined(sample, method, resolution, method.entry.refine), pad=pad)
+        measure = MeasureStage(
+            sample, reference, training_images, inside, labels.kind, pad=pad and sample.resolution != resolution
+        )
         resources, guided = resolved.experiment.resources, method.sampler.guidance != 1.0
         yield name, precisions.of_sampling(measure, sampling_shape(stage, most, resources, guided=guided))
 
@@ -350,15 +357,37 @@ def _pipeline_samples(
 
 def _realised(stage: TrainStage, spec: EncodingSpec, resolution: Resolution, ts: Sequence[float]) -> str:
     """What stands for the numbers that a method's encoding realises at a resolution and these times."""
+    canonical = json.dumps(spec.canonical, sort_keys=True)
+    rules = (spec.cls, *(type(value) for value in spec.options.values()))
+    grid = stage.grid_of(resolution)
+    return _digest(_Numbers(spec, canonical, rules, stage.model.preset, grid, stage.grid, tuple(ts)))
+
+
+@dataclass(frozen=True)
+class _Numbers:
+    """What decides the numbers that an encoding realises: seeds, and models of one encoding, share them."""
+
+    spec: EncodingSpec = field(compare=False)
+    canonical: str
+    rules: tuple[object, ...]
+    preset: str
+    grid: Grid
+    train_grid: Grid
+    ts: tuple[float, ...]
+
+
+@lru_cache(maxsize=4096)
+def _digest(asked: _Numbers) -> str:
+    """Evaluating every encoding at every time is nine tenths of a large plan."""
     from rpe2d_bench.encodings import realised_digest
     from rpe2d_bench.models import preset
 
-    grid, options = stage.grid_of(resolution), preset(stage.model.preset)
-    encoding = spec.build(width=options.width, heads=options.heads)
+    options = preset(asked.preset)
+    encoding = asked.spec.build(width=options.width, heads=options.heads)
     if encoding.state_dict():
         # What a learned encoding realises is known only after training: its description stands for it.
-        return content_key("encoding", 1, {"encoding": spec.canonical, "grid": str(grid)})
-    return realised_digest(encoding, grid, stage.grid, ts)
+        return content_key("encoding", 1, {"encoding": asked.spec.canonical, "grid": str(asked.grid)})
+    return realised_digest(encoding, asked.grid, asked.train_grid, asked.ts)
 
 
 def _refined(small: SampleStage, method: ResolvedMethod, resolution: Resolution, begin: float) -> SampleStage:

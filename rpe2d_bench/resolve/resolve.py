@@ -73,7 +73,7 @@ def resolve(experiment: Experiment, document: Document | None = None) -> Resolve
     from rpe2d_bench import autoencoders, data, diffusion
     from rpe2d_bench.data.crops import build_crops
     from rpe2d_bench.encodings import EncodingSpec
-    from rpe2d_bench.models import preset
+    from rpe2d_bench.models import options_of
     from rpe2d_bench.resolve.pipeline_model import pipeline_model, sampler_of
 
     with at(document, "data"):
@@ -97,9 +97,9 @@ def resolve(experiment: Experiment, document: Document | None = None) -> Resolve
         with at(document, "models", name, "crops"):
             crops = build_crops(entry.crops)
         with at(document, "models", name, "model") if entry.model else at(document, "model", "preset"):
-            dit = preset(size.preset, scan=size.scan, stem=size.stem)
+            dit = options_of(size)
         with at(document, "models", name, "train") if entry.train else at(document, "train", "path"):
-            diffusion.path(recipe.path)
+            diffusion.Objective(recipe.path, recipe.prediction).check()
         models[name] = ResolvedModel(entry, size, dit, recipe, encoding, crops)
     methods: dict[str, ResolvedMethod] = {}
     for name, method in experiment.methods.items():

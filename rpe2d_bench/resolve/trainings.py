@@ -41,7 +41,7 @@ def training(
             resolution=resolution,
             seed=seed,
             start=start,
-            weights=None if entry.checkpoint is None else WeightsFile.at(entry.checkpoint.path, entry.checkpoint.trust),
+            weights=None if entry.checkpoint is None else WeightsFile.of(entry.checkpoint),
             mixed=tuple((part.resolution, part.share) for part in entry.mixed),
             latents=resolved.latents,
         )

@@ -49,7 +49,7 @@ def _chains(experiment: Experiment, document: Document) -> None:
             from rpe2d_bench.stages.denoiser import WeightsFile  # torch, which most mistakes need not wait for
 
             with at(document, "models", name, "checkpoint"):
-                WeightsFile.at(entry.checkpoint.path)
+                WeightsFile.of(entry.checkpoint)
         if entry.pipeline is not None:
             continue
         if not experiment.train_of(name).steps and entry.init is None and entry.checkpoint is None:

@@ -110,7 +110,7 @@ def sample(
             if not with_guidance:
                 return v_BCYX
             conditional_BCYX, unconditional_BCYX = v_BCYX.chunk(2)
-            return guided(conditional_BCYX, unconditional_BCYX, options.guidance)
+            return guided(conditional_BCYX, unconditional_BCYX, options.guidance, options.guided_channels)
 
         x_BCYX = noise(seed, chosen, (dit.channels, *inner))
         x_BCYX = (x_BCYX if begun is None else begun(chosen, x_BCYX)).to(device)

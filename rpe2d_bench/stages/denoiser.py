@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rpe2d_bench.errors import UserError
+from rpe2d_bench.stages import foreign_file
 from rpe2d_bench.stages.run_context import RunContext
-from rpe2d_bench.stages.weights_file import WeightsFile, shapes_of
+from rpe2d_bench.stages.tensor_file import from_safetensors
+from rpe2d_bench.stages.weights_file import WeightsFile
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -28,9 +30,9 @@ def fresh_denoiser(stage: TrainStage) -> Denoiser:
     import torch
 
     from rpe2d_bench.diffusion import Objective
-    from rpe2d_bench.models import Denoiser, DiT, preset
+    from rpe2d_bench.models import Denoiser, DiT, options_of
 
-    options = preset(stage.model.preset, scan=stage.model.scan, stem=stage.model.stem)
+    options = options_of(stage.model)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(stage.seed)
         dit = DiT(
@@ -59,7 +61,6 @@ def draws_of_its_own(stage: TrainStage) -> bool:
 
 def starting_denoiser(stage: TrainStage, context: RunContext) -> Denoiser:
     """The model as its training starts: with the averaged weights of another model, from a file, or untrained."""
-    from safetensors import SafetensorError
     from safetensors.torch import load_file
 
     denoiser = fresh_denoiser(stage)
@@ -70,12 +71,16 @@ def starting_denoiser(stage: TrainStage, context: RunContext) -> Denoiser:
             f"the model it starts from ({stage.start.key[:8]})",
         )
     elif stage.weights is not None:
-        try:
-            weights = load_file(stage.weights.path)
-        except SafetensorError as error:
-            raise UserError(f"checkpoint {stage.weights.path} is not a readable safetensors file: {error}") from None
-        fill(denoiser, _prefixed(weights), f"checkpoint {stage.weights.path}")
+        fill(denoiser, _prefixed(_tensors(stage.weights)), f"checkpoint {stage.weights.path}")
     return denoiser
+
+
+def _tensors(weights: WeightsFile, *, shapes_only: bool = False) -> dict[str, Tensor]:
+    """The tensors of a file by our names; on the meta device where only shapes are asked for."""
+    path = Path(weights.path)
+    if weights.format == "ours":
+        return from_safetensors(path, shapes_only=shapes_only)
+    return foreign_file.weights_of(path, weights.format, shapes_only=shapes_only)
 
 
 def _prefixed(named: Mapping[str, Any]) -> dict[str, Any]:
@@ -89,9 +94,12 @@ def fits(stage: TrainStage) -> None:
     import torch
 
     assert stage.weights is not None
+    if not stage.weights.present:
+        return
     with torch.device("meta"):
         own = {name: tuple(value.shape) for name, value in fresh_denoiser(stage).state_dict().items()}
-    _same_shapes(own, _prefixed(shapes_of(Path(stage.weights.path))), f"checkpoint {stage.weights.path}")
+    given = {name: tuple(value.shape) for name, value in _tensors(stage.weights, shapes_only=True).items()}
+    _same_shapes(own, _prefixed(given), f"checkpoint {stage.weights.path}")
 
 
 def fill(denoiser: Denoiser, weights: dict[str, Tensor], source: str) -> None:

@@ -46,6 +46,7 @@ class SampleStage:
     class_counts: tuple[int, ...] | None = None  # of the reference, which labels follow; None: all classes alike
     start: SampleStage | None = None  # whose images are enlarged, renoised to t = begin and denoised here
     begin: float = 1.0
+    pad: bool = False  # where they are enlarged to another shape: not stretched
 
     name = "sample"
     version = 1
@@ -67,7 +68,7 @@ class SampleStage:
         if self.class_counts is not None:
             matters["class_counts"] = self.class_counts
         if self.start is not None:
-            matters |= {"start": self.start.key, "begin": self.begin}
+            matters |= {"start": self.start.key, "begin": self.begin} | ({"pad": True} if self.pad else {})
         return content_key(self.name, self.version, matters)
 
     def make(self, context: RunContext) -> Path:
@@ -85,7 +86,7 @@ class SampleStage:
         grid, train_grid = self.grid, self.train.grid
         batch = max(1, round(context.resources.sample_batch * train_grid.tokens / grid.tokens))
         shape = (self.count, self.train.channels, *self.resolution)
-        made = Parts(partial, shape, context.resources.checkpoint_every, self._say(context))
+        made = Parts(partial, shape, context.resources.checkpoint_interval(), self._say(context))
         first = made.done
         if context.progress:
             context.progress(self.name, self.key, first, self.count, {})
@@ -136,12 +137,12 @@ class SampleStage:
         import torch
 
         from rpe2d_bench.diffusion import path
-        from rpe2d_bench.metrics.nets.resize import resize
+        from rpe2d_bench.metrics.nets.resize import padded, resize
 
         at = path(self.train.recipe.path)(torch.tensor(self.begin))
 
         def begun(indices: np.ndarray, noise_BCYX: Tensor) -> Tensor:
-            clean_BCYX = resize(images_NCYX[indices], self.resolution) / 127.5 - 1
+            clean_BCYX = (padded if self.pad else resize)(images_NCYX[indices], self.resolution) / 127.5 - 1
             return at.alpha * clean_BCYX + at.sigma * noise_BCYX
 
         return begun

@@ -8,23 +8,25 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 import struct
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rpe2d_bench.config.experiment import Checkpoint
 from rpe2d_bench.errors import UserError
+from rpe2d_bench.stages import foreign_file
+from rpe2d_bench.stages.tensor_file import METADATA, header_of
 from rpe2d_bench.storage.record_parts import WeightsOrigin
 
 if TYPE_CHECKING:
     from rpe2d_bench.stages.train import TrainStage
 
-METADATA, RECIPE = "__metadata__", "rpe2d_bench.recipe"  # the format's own key, and ours below it
+RECIPE = "rpe2d_bench.recipe"  # our key in the metadata of safetensors
 FORMAT = 1  # of the recipe
-LONGEST_HEADER = 100_000_000  # bytes, as safetensors itself allows
 UNKNOWN = "recipe unknown"
 
 
@@ -36,6 +38,23 @@ class WeightsFile:
     digest: str  # of the tensors and their names
     recipe: dict[str, Any] | None = None  # what they were trained under; None: the file does not say
     trust: bool = False  # use them whatever the recipe says
+    format: str = "ours"  # whose names and conventions they follow
+
+    @classmethod
+    def of(cls, checkpoint: Checkpoint) -> WeightsFile:
+        """The file of an experiment; one in a foreign layout may be absent, so that a plan can count without it."""
+        if checkpoint.format == "ours":
+            return cls.at(checkpoint.path, checkpoint.trust)
+        file = Path(checkpoint.path).absolute()
+        if not file.is_file():
+            return cls(str(file), foreign_file.ABSENT, None, checkpoint.trust, checkpoint.format)
+        recipe = {"format": FORMAT} | foreign_file.recipe_of_layout(file, checkpoint.format)
+        digest = foreign_file.digest_of(file, checkpoint.format)
+        return cls(str(file), digest, recipe, checkpoint.trust, checkpoint.format)
+
+    @property
+    def present(self) -> bool:
+        return self.digest != foreign_file.ABSENT
 
     @classmethod
     def at(cls, path: str, trust: bool = False) -> WeightsFile:
@@ -47,14 +66,9 @@ class WeightsFile:
         return cls(str(file), digest, recipe, trust)
 
 
-def shapes_of(path: Path) -> dict[str, tuple[int, ...]]:
-    """Tensor -> shape. Raises UserError for anything but a whole safetensors file."""
-    return {name: tuple(entry["shape"]) for name, entry in _header(path)[0].items() if name != METADATA}
-
-
 @cache
 def _identified(path: str, _changed: int) -> tuple[str, dict[str, Any] | None]:
-    header, start = _header(Path(path))
+    header, start = header_of(Path(path))
     try:
         recipe = json.loads(header[METADATA][RECIPE])
     except (KeyError, TypeError, ValueError):
@@ -74,28 +88,6 @@ def _identified(path: str, _changed: int) -> tuple[str, dict[str, Any] | None]:
             digest.update(block)
     readable = isinstance(recipe, dict) and recipe.get("format") == FORMAT
     return digest.hexdigest(), recipe if readable else None
-
-
-def _header(path: Path) -> tuple[dict[str, Any], int]:
-    """The header and where the tensors start."""
-    size = path.stat().st_size
-    try:
-        with path.open("rb") as file:
-            (length,) = struct.unpack("<Q", file.read(8))
-            if length > min(size - 8, LONGEST_HEADER):
-                raise ValueError("its header does not fit into it")
-            header = json.loads(file.read(length))
-        ends = [entry["data_offsets"][1] for name, entry in header.items() if name != METADATA]
-        sizes = [math.prod(entry["shape"]) for name, entry in header.items() if name != METADATA]
-        if not ends or min(sizes) < 0 or 8 + length + max(ends) != size:
-            raise ValueError("it does not hold the tensors that its header names")
-    except (struct.error, ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError) as error:
-        why = str(error) if type(error) is ValueError else "it does not start as one"
-        raise UserError(
-            f"checkpoint {path} is not a readable safetensors file: {why}; give a safetensors file with the weights of "
-            "a DiT"
-        ) from None
-    return header, 8 + length
 
 
 def metadata_of(recipe: Mapping[str, Any] | None) -> dict[str, str] | None:
@@ -154,12 +146,16 @@ class Difference:
 
 
 def differences(recipe: Mapping[str, Any], stage: TrainStage) -> tuple[Difference, ...]:
-    """What differs between the recipe of weights and the training that takes them."""
+    """What differs between the recipe of weights and the training that takes them, of what the recipe says."""
+    from rpe2d_bench.models import options_of
+
     ours = {
-        "": _one_base(stage.encoding.canonical),
+        "": one_base(stage.encoding.canonical),
         "path": stage.recipe.path,
         "prediction": stage.recipe.prediction,
         **stage.model.model_dump(mode="json"),
+        "gelu": options_of(stage.model).gelu,
+        "time_scale": stage.model.time_scale,
         "channels": stage.model_channels,
         "classes": stage.num_classes,
         "train grid": str(stage.grid),
@@ -167,18 +163,21 @@ def differences(recipe: Mapping[str, Any], stage: TrainStage) -> tuple[Differenc
         "autoencoder": None if stage.latents is None else stage.latents.revision,
     }
     theirs = {
-        "": _one_base(_completed(recipe["encoding"])),
+        "": one_base(_completed(recipe["encoding"])),
         "path": recipe["path"],
         "prediction": recipe["train"].get("prediction", "velocity"),  # older files do not say
-        **recipe["model"],
+        **_options(recipe["model"]),
         "channels": recipe["channels"],
         "classes": recipe["classes"],
-        "train grid": "x".join(map(str, recipe["train_grid"])),
         "crops": "none" if recipe["crops"]["kind"] == "none" else "conditioned on",
-        "autoencoder": recipe["autoencoder"],
     }
-    found = [Difference(*pair) for pair in _apart("", theirs, ours)]
-    if recipe["data"]["revision"] != stage.revision:
+    if "train_grid" in recipe:
+        theirs["train grid"] = "x".join(map(str, recipe["train_grid"]))
+    if "autoencoder" in recipe:
+        theirs["autoencoder"] = recipe["autoencoder"]
+    told = {name: value for name, value in ours.items() if name in theirs}
+    found = [Difference(*pair) for pair in _apart("", theirs, told)]
+    if "data" in recipe and recipe["data"]["revision"] != stage.revision:
         found.append(Difference(f"data {recipe['data']['revision']}", f"data {stage.revision}", decides=False))
     return tuple(found)
 
@@ -187,6 +186,8 @@ def remark(stage: TrainStage) -> str | None:
     """What a reader must know of the file that a training takes its weights from; None where there is nothing."""
     if stage.weights is None:
         return None
+    if not stage.weights.present:
+        return f"{stage.weights.path} is not there yet"
     if stage.weights.recipe is None:
         return UNKNOWN
     found = differences(stage.weights.recipe, stage)
@@ -229,7 +230,17 @@ def _completed(encoding: Mapping[str, Any]) -> Mapping[str, Any]:
         return encoding
 
 
-def _one_base(spec: Mapping[str, Any]) -> Mapping[str, Any]:
+def _options(model: Mapping[str, Any]) -> dict[str, Any]:
+    """A recipe's model with the options that came after it; of a preset that is not known here as it stands."""
+    from rpe2d_bench.models import preset
+
+    later: dict[str, Any] = {"time_scale": 1000.0}
+    with suppress(UserError):
+        later["gelu"] = preset(model["preset"]).gelu
+    return later | dict(model)
+
+
+def one_base(spec: Mapping[str, Any]) -> Mapping[str, Any]:
     """The complete spelling, with the rotary base in one place wherever it was written."""
     frequencies = spec.get("frequencies")
     if isinstance(frequencies, Mapping) and "theta" in frequencies:

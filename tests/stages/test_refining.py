@@ -14,6 +14,7 @@ from helpers.tiny_experiment import TINY
 from rpe2d_bench.config.experiment import Resources
 from rpe2d_bench.diffusion import times
 from rpe2d_bench.errors import UserError
+from rpe2d_bench.metrics.nets.resize import padded, resize
 from rpe2d_bench.plan.expand import make_plan
 from rpe2d_bench.resolve.load import load_experiment
 from rpe2d_bench.runner.work import in_order, make_stages
@@ -71,6 +72,21 @@ def test_refining_a_little_leaves_the_enlarged_image(tiny: Path, tmp_path: Path)
     assert np.abs(made["refined"] - made["upscaled"]).mean() > 10
 
 
+def test_what_is_padded_is_not_stretched_and_square_sizes_keep_their_address(tiny: Path) -> None:
+    image = np.arange(16, dtype=np.uint8).reshape(1, 1, 4, 4) * 10
+    wide = padded(image, (4, 8))[0, 0].numpy()
+    assert np.array_equal(wide[:, 2:6], image[0, 0])
+    assert np.array_equal(wide[:, :2], np.repeat(image[0, 0][:, :1], 2, 1))
+    assert np.array_equal(wide[:, 6:], np.repeat(image[0, 0][:, 3:], 2, 1))
+    assert padded(image, (9, 4)).shape == (1, 1, 9, 4)
+    assert torch.equal(padded(image, (8, 8)), resize(image, (8, 8)))
+    stretched, found = measures(tiny), measures(tiny, TEXT.replace("upscale: true", "upscale: padded"))
+    for method in ("upscaled", "refined"):
+        assert found[method, (24, 24)].key == stretched[method, (24, 24)].key
+        assert found[method, (16, 32)].key != stretched[method, (16, 32)].key
+    assert found["upscaled", (16, 32)].generated.key == stretched["upscaled", (16, 32)].generated.key
+
+
 def test_workers_make_the_small_images_once_and_before_what_refines_them(tiny: Path, tmp_path: Path) -> None:
     tiny.write_text(TEXT.replace("  upscaled: {model: rope, upscale: true}\n", ""))
     plan = make_plan(load_experiment(tiny))
@@ -80,17 +96,17 @@ def test_workers_make_the_small_images_once_and_before_what_refines_them(tiny: P
     starts = [s for s in refined if isinstance(s, SampleStage) and s.start is not None]
     assert starts
     assert all(s.start and order.index(s.start.key) < order.index(s.key) for s in starts)
-    said: list[str] = []
+    output: list[str] = []
 
     def work() -> None:
-        make_stages(plan, RunContext(Store(root, wait=False), plan.experiment.resources, say=said.append))
+        make_stages(plan, RunContext(Store(root, wait=False), plan.experiment.resources, say=output.append))
 
     workers = [threading.Thread(target=work) for _ in range(2)]
     for worker in workers:
         worker.start()
     for worker in workers:
         worker.join()
-    made = re.findall(r"\(sample (\w{8})\) is there", "\n".join(said))
+    made = re.findall(r"\(sample (\w{8})\) is there", "\n".join(output))
     assert sorted(made) == sorted({key[:8] for key in order if (root / "stages" / "sample" / key).exists()})
     assert not in_order(plan, Store(root))
 
