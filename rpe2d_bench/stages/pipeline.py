@@ -120,7 +120,7 @@ class PipelineSampleStage(SampleStage):
         pipeline = load(self.train.pipeline, self.train.dtype, device)
         batch = max(1, round(context.resources.sample_batch * self.train.grid.tokens / self.grid.tokens))
         shape = (self.count, 3, *self.resolution)
-        made = Parts(partial, shape, context.resources.checkpoint_every, self._say(context))
+        made = Parts(partial, shape, context.resources.checkpoint_interval(), self._say(context))
         first, indices = made.done, np.arange(self.count)
         classes = max(1, len(self.classes))
         labels = labels_of(self.labels, self.seed, indices, classes, self.class_counts)
