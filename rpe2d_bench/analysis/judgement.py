@@ -6,7 +6,7 @@ Better means separated and better in at least one and worse in none; both ways i
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, get_args
 
 from rpe2d_bench.analysis.vocabulary import Metric
 from rpe2d_bench.storage.records import Resolution
@@ -39,11 +39,9 @@ class Judgement:
 
     @property
     def sentence(self) -> str:
-        """'better in KID-glyphnet and recall; worse in precision; not separated in global KID'."""
-        by_word: dict[str, list[str]] = {}
-        for metric, word in self.words:
-            by_word.setdefault(word, []).append(metric.label)
-        return "; ".join(f"{word} in {', '.join(labels)}" for word, labels in sorted(by_word.items()))
+        """'better in KID, Recall; worse in Precision; not separated in Global KID'."""
+        by_word = {word: [m.short for m, found in self.words if found == word] for word in get_args(Word)}
+        return "; ".join(f"{word} in {', '.join(labels)}" for word, labels in by_word.items() if labels)
 
 
 def judged_by(results: Results) -> list[Metric]:

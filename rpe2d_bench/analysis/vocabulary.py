@@ -26,6 +26,12 @@ class Metric:
     name: str = ""  # as in experiment files, without a net
     blind_above: Resolution | None = None  # pixels at which the net sees whole images
     has_floor: bool = True  # whether real images have a value of it: what looks into a model says nothing of them
+    net: str = ""  # which the label ends with
+
+    @property
+    def short(self) -> str:
+        """The label where the net is clear."""
+        return self.label.removesuffix(f"-{self.net}")
 
     @property
     def arrow(self) -> str:
@@ -71,6 +77,7 @@ def describe(key: str) -> Metric:
         known.name,
         INPUTS.get(net) if known.view == "whole" else None,
         known.view not in INSIDE,
+        net or "",
     )
 
 

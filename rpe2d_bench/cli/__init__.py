@@ -19,6 +19,7 @@ from rpe2d_bench.cli import (  # noqa: F401 - commands register themselves
     inspect,
     ls,
     measure,
+    new,
     plan,
     report,
     run,
@@ -29,6 +30,7 @@ from rpe2d_bench.cli import (  # noqa: F401 - commands register themselves
     sync,
     ui,
     validate,
+    verify,
     work,
 )
 from rpe2d_bench.cli.application import app

@@ -17,7 +17,16 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-ExperimentFile = Annotated[Path, typer.Argument(metavar="EXPERIMENT.yaml", help="An experiment file.")]
+
+def _find(written: Path) -> Path:
+    from rpe2d_bench.config import shipped
+
+    return shipped.find(written)
+
+
+ExperimentFile = Annotated[
+    Path, typer.Argument(metavar="EXPERIMENT", help="A file, or the name of a shipped experiment.", callback=_find)
+]
 Overrides = Annotated[
     list[str], typer.Option("--set", metavar="PATH.TO.KEY=VALUE", help="Override a value of the file; VALUE is YAML.")
 ]

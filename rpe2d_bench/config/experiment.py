@@ -23,6 +23,7 @@ from pydantic import (
     model_validator,
 )
 
+from rpe2d_bench.config.options import allows_bool, holds_bool
 from rpe2d_bench.config.values import (
     Crop,
     Decay,
@@ -31,8 +32,6 @@ from rpe2d_bench.config.values import (
     Seed,
     Shift,
     WrittenSize,
-    allows_bool,
-    holds_bool,
 )
 
 Options = dict[str, Any]  # {kind: ..., option: value}: the schema lives with the table that knows the kind

@@ -16,10 +16,10 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import PlaceHolderLayoutEngine
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullFormatter
 
+from rpe2d_bench.analysis.palette import styles_of
 from rpe2d_bench.analysis.results import Results
 from rpe2d_bench.analysis.statistics import Estimate
 from rpe2d_bench.analysis.vocabulary import Metric, legend_label, scale_label, side, size_label
-from rpe2d_bench.report.palette import styles_of
 from rpe2d_bench.storage.records import Resolution
 
 STYLE_FILE = Path(__file__).with_name("paper.mplstyle")

@@ -31,7 +31,7 @@ def test_ahead_in_distance_and_recall_and_behind_in_structure_is_mixed(published
     assert words["kid_glyphnet"] == words["recall_glyphnet"] == "better"
     assert words["kid_global_glyphnet"] == words["precision_glyphnet"] == "worse"
     assert found.overall == "mixed"
-    assert "better in KID-glyphnet" in found.sentence
+    assert "better in KID, Recall; worse in Precision, " in found.sentence
 
 
 def test_the_set_is_what_was_measured_of_the_stated_one(published: Results) -> None:
@@ -48,7 +48,7 @@ def test_a_model_is_undertrained_by_its_validation_loss_where_its_distance_is_no
 def test_the_report_says_what_each_metric_says(published: Results) -> None:
     head = head_of(published)
     against = next(each for each in head.details if each.startswith("rpe2d_no_crops (undertrained) against upscaled"))
-    assert "mixed at 48 px (better in KID-glyphnet" in against
+    assert "mixed at 48 px (better in KID, " in against
 
 
 @pytest.mark.parametrize(

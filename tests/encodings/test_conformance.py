@@ -142,6 +142,7 @@ def test_defects_of_frequencies_are_found(cls: type, found: str) -> None:
     assert found in failures(cls)
 
 
+@dataclass(frozen=True)
 class Decreasing:
     def __call__(self, ctx: Context) -> tuple[Tensor, Tensor]:
         y, x = GridPositions()(ctx)

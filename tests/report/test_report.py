@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from helpers.synthetic_records import METHODS, make_records
 
+from rpe2d_bench.analysis.palette import COLOURS
 from rpe2d_bench.analysis.quality import findings
 from rpe2d_bench.analysis.results import Results
 from rpe2d_bench.analysis.vocabulary import describe
@@ -18,7 +19,6 @@ from rpe2d_bench.errors import UserError
 from rpe2d_bench.report import load_frame, render, render_comparison
 from rpe2d_bench.report.figures import metric_curve, svg_text
 from rpe2d_bench.report.images import choose, real_strips, strips
-from rpe2d_bench.report.palette import COLOURS
 from rpe2d_bench.report.sections.encodings import ramps, realised
 from rpe2d_bench.report.sections.training import read_curve, smooth
 from rpe2d_bench.storage.record_parts import Artifacts

@@ -96,17 +96,17 @@ def test_workers_make_the_small_images_once_and_before_what_refines_them(tiny: P
     starts = [s for s in refined if isinstance(s, SampleStage) and s.start is not None]
     assert starts
     assert all(s.start and order.index(s.start.key) < order.index(s.key) for s in starts)
-    said: list[str] = []
+    output: list[str] = []
 
     def work() -> None:
-        make_stages(plan, RunContext(Store(root, wait=False), plan.experiment.resources, say=said.append))
+        make_stages(plan, RunContext(Store(root, wait=False), plan.experiment.resources, say=output.append))
 
     workers = [threading.Thread(target=work) for _ in range(2)]
     for worker in workers:
         worker.start()
     for worker in workers:
         worker.join()
-    made = re.findall(r"\(sample (\w{8})\) is there", "\n".join(said))
+    made = re.findall(r"\(sample (\w{8})\) is there", "\n".join(output))
     assert sorted(made) == sorted({key[:8] for key in order if (root / "stages" / "sample" / key).exists()})
     assert not in_order(plan, Store(root))
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
+from rpe2d_bench.analysis.palette import styles, styles_of
 from rpe2d_bench.analysis.results import Results
 from rpe2d_bench.analysis.vocabulary import Metric, legend_label, scale_label, size_label
 from rpe2d_bench.report.content import Block, Content, Text
@@ -14,7 +15,6 @@ from rpe2d_bench.report.figures import metric_curve, paper_style
 from rpe2d_bench.report.folder import replace_folder, save_files
 from rpe2d_bench.report.images import StripRow, Strips, rows_of
 from rpe2d_bench.report.page import render
-from rpe2d_bench.report.palette import styles, styles_of
 from rpe2d_bench.report.table import plain
 from rpe2d_bench.report.tables import at
 from rpe2d_bench.report.two_runs.changes import Changes
