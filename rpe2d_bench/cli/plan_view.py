@@ -102,7 +102,9 @@ def show(
         soft_wrap=True,
     )
     for number, line in enumerate(notes(plan.choices)):
-        console.print(f"  {'' if number else 'arithmetic':14}{line}", highlight=False, soft_wrap=True)
+        lines = textwrap.wrap(line, max(20, console.width - 16))
+        head = f"  {'' if number else 'arithmetic':14}"
+        console.print(head + f"\n{'':16}".join(lines), highlight=False, markup=False, soft_wrap=True)
     realised = schedules(plan.experiment)
     for number, sentence in enumerate(in_words(realised)):
         lines = textwrap.wrap(sentence, max(20, console.width - 16))

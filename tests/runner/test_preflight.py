@@ -23,17 +23,17 @@ GOOD = preflight.Look(True, True, True, "code", "0123456789", {"Python": "3.11.1
 
 
 def test_a_node_that_is_as_the_driver_is_fit_and_others_are_named() -> None:
-    def said(**changed: object) -> str:
+    def sentence(**changed: object) -> str:
         found = preflight.complaint("n1", dataclasses.replace(GOOD, **changed), GOOD, Path("/shared"))  # type: ignore[arg-type]
         return str(found)
 
-    assert said() == "None"
-    assert "node n1 does not see the store /shared" in said(sees=False)
-    assert "can't write" in said(writes=False)
-    assert "flock" in said(locks=False)
-    assert "other code (commit abcdef01, here 01234567)" in said(code="other", commit="abcdef0123")
-    assert "node n1 has torch 2.8, here it is 2.9" in said(versions={"Python": "3.11.1", "torch": "2.8"})
-    assert "node n1 has torch none" in said(versions={"Python": "3.11.1"})
+    assert sentence() == "None"
+    assert "node n1 does not see the store /shared" in sentence(sees=False)
+    assert "can't write" in sentence(writes=False)
+    assert "flock" in sentence(locks=False)
+    assert "other code (commit abcdef01, here 01234567)" in sentence(code="other", commit="abcdef0123")
+    assert "node n1 has torch 2.8, here it is 2.9" in sentence(versions={"Python": "3.11.1", "torch": "2.8"})
+    assert "node n1 has torch none" in sentence(versions={"Python": "3.11.1"})
 
 
 @pytest.mark.parametrize(

@@ -183,7 +183,7 @@ def test_the_key_is_the_content(folder: Path, tmp_path: Path) -> None:
         ("  dit: {", "  dit: {encoding: {kind: axial_rope}, ", "encoding cannot be chosen for a pipeline"),
     ],
 )  # fmt: skip
-def test_what_cannot_work_is_said_with_its_place(folder: Path, old: str, new: str, sentence: str) -> None:
+def test_what_cannot_work_has_its_place(folder: Path, old: str, new: str, sentence: str) -> None:
     assert old in CLASSES
     with pytest.raises(UserError, match=r"experiment\.yaml") as refused:
         plan_of(folder, CLASSES.replace(old, new, 1))
@@ -212,6 +212,6 @@ def test_inspect_says_what_a_folder_is(folder: Path) -> None:
     assert rows["own rule"].startswith("interpolation")
     assert rows["6x6"] == "24 px, interpolated from the trained 4x4 by the model's own rule"
     assert "no logit_scale" in rows["methods"]
-    said = CliRunner().invoke(app, ["inspect", str(folder / "dit"), "--grid", "8x8"]).output
-    assert "8x8         32 px, interpolated" in said
+    output = CliRunner().invoke(app, ["inspect", str(folder / "dit"), "--grid", "8x8"]).output
+    assert "8x8         32 px, interpolated" in output
     assert dict(inspect_pipeline(str(folder / "dit"), Grid(3, 4)))["3x4"].endswith("inside the trained 4x4")
