@@ -1,6 +1,7 @@
 """The methods RPE-2D is compared with, one file each; the tables below are all there is to register."""
 
 from baselines.alibi import ALiBi
+from baselines.anchored import AnchoredPositions
 from baselines.bundled import BundledPositions
 from baselines.crop_true import CropTruePositions
 from baselines.distance import DistanceOnly
@@ -19,6 +20,7 @@ from baselines.ntk_by_parts import NTKByParts
 from baselines.ntk_lumina import NTKLumina
 from baselines.partial_rope import PartialRoPE
 from baselines.proportional import ProportionalLog, ProportionalSqrt
+from baselines.random_stride import RandomStride
 from baselines.randomized_yarn import RandomizedYaRN
 from baselines.relative_buckets import RelativeBuckets
 from baselines.relative_table import RelativeTable
@@ -35,6 +37,8 @@ POSITIONS: dict[str, type] = {
     "fractional": FractionalPositions,
     "shift_scale_jitter": ShiftScaleJitter,
     "crop_true": CropTruePositions,
+    "random_stride": RandomStride,
+    "anchored": AnchoredPositions,
     "bundled": BundledPositions,
 }
 

@@ -29,6 +29,7 @@ class BundledPositions:
 
     source: ClassVar[Source] = Source(
         paper="HRDiT, arXiv 2608.07003 (spatial position alignment)",
+        aliases=("HRDiT",),
         code="zylwithxy/HRDiT@e4aa8c6 hrdit/spa.py build_bundle_id_variants",
         differs="at every step, where HRDiT bundles in its first 3 steps at 2K and never at 4K; its theta, its logit "
         "scale and its cascade are rules of their own",

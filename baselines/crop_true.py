@@ -26,6 +26,7 @@ class CropTruePositions:
 
     source: ClassVar[Source] = Source(
         paper="none: the plainest rival of random positions, native crops with their coordinates",
+        trained=True,
         clamp="none",
     )
 

@@ -26,6 +26,7 @@ class Dominant:
 
     source: ClassVar[Source] = Source(
         paper="UltraImage, arXiv 2512.04504 (dominant frequency correction)",
+        aliases=("UltraImage",),
         differs="no public code. The paper detects the repetition in generated images and recurses; here it is the "
         "train grid, and `rounds` repeats the correction. Its entropy-guided attention is not a frequency rule",
         clamp="nothing at s <= 1",

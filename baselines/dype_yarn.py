@@ -77,6 +77,7 @@ class DyPEYaRN(MovingParts):
 
     source: ClassVar[Source] = Source(
         paper="DyPE, arXiv 2510.20766v2, eq. 16-17 (Dy-YaRN)",
+        aliases=("DyPE",),
         code="guyyariv/DyPE@436fe61 flux/transformer_flux.py get_1d_rotary_pos_embed(yarn=True, dype=True)",
         differs="as the code, two ramps with four constants; the paper states one ramp with 1 and 32. The factor on "
         "attention is a logit scale of its own (`yarn`), there per axis. Late in sampling the code's bounds "

@@ -20,6 +20,7 @@ class FiTCode:
 
     source: ClassVar[Source] = Source(
         paper="FiTv2, arXiv 2410.13925, eq. 15, which `proportional_log` follows",
+        aliases=("FiTv2",),
         code="whlzy/FiT@b22b7b0 fit/model/rope.py get_proportion",
         differs="as the code, stray factor 2 included: at 512 px from 256 px 1.375, where the paper gives 1.25",
         clamp="1 where 2 N <= N0",

@@ -22,6 +22,7 @@ class FractionalPositions:
 
     source: ClassVar[Source] = Source(
         paper="NaViT, arXiv 2307.06304 (fractional embeddings)",
+        aliases=("NaViT",),
         differs="NaViT looks shares up in a learned table; here they are positions of any encoding, times L",
         clamp="none: smaller grids are stretched over the trained range",
     )

@@ -9,18 +9,18 @@ import math
 from typing import Annotated, ClassVar, Literal
 
 import torch
-from pydantic import Field
 from torch import Tensor
 
 from baselines.mixed_rope import across
 from rpe2d_bench.encodings.interface import Context, Encoding, LogitScale, PositionalEncoding, Positions
 from rpe2d_bench.encodings.logit_scales import Constant
 from rpe2d_bench.encodings.positions import CentredPositions
+from rpe2d_bench.encodings.ranges import Bounds
 from rpe2d_bench.encodings.source import Source
 from rpe2d_bench.errors import UserError
 
 SPACING = math.pi * (math.sqrt(5) - 1) / 2  # pi / golden ratio; directions count modulo pi
-Magnitude = Annotated[float, Field(gt=0, le=1e6)]  # radians over half an image
+Magnitude = Annotated[float, Bounds(gt=0, le=1e6)]  # radians over half an image
 
 
 class GoldenGateRoPE(PositionalEncoding):

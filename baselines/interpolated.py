@@ -24,6 +24,7 @@ class Interpolated:
 
     source: ClassVar[Source] = Source(
         paper="PI, Chen et al. 2023, arXiv 2306.15595",
+        aliases=("PI", "position interpolation"),
         code="whlzy/FiT@b22b7b0 fit/model/rope.py (custom_freqs='linear')",
         clamp="s >= 1; clamp: false for none",
     )

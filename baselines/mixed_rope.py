@@ -34,6 +34,7 @@ class MixedRoPE(PositionalEncoding):
 
     source: ClassVar[Source] = Source(
         paper="Heo et al. 2024, arXiv 2403.13298 (RoPE-Mixed)",
+        aliases=("RoPE-Mixed",),
         code="naver-ai/rope-vit@ce85c2e deit/models_v2_rope.py init_random_2d_freqs, compute_mixed_cis",
         differs="one set of frequencies serves all layers, where rope-vit learns one per layer",
         clamp="none",

@@ -23,6 +23,7 @@ class NTK:
 
     source: ClassVar[Source] = Source(
         paper="YaRN, arXiv 2309.00071 (NTK-aware); FiT's VisionNTK, arXiv 2402.12376",
+        aliases=("NTK-aware", "VisionNTK"),
         code="whlzy/FiT@b22b7b0 fit/model/rope.py (custom_freqs='ntk-aware', decouple=True)",
         clamp="s >= 1; clamp: false for none",
     )

@@ -20,6 +20,7 @@ class NTKLumina:
 
     source: ClassVar[Source] = Source(
         paper="Lumina-T2X, arXiv 2405.05945; Lumina-Next, arXiv 2406.18583",
+        aliases=("Lumina",),
         code="Alpha-VLLM/Lumina-T2X@1c60696 Next-DiT-ImageNet/models/models.py precompute_freqs_cis(ntk_factor)",
         differs="the code has no clamp; the caller turns extrapolation on",
         clamp="s >= 1; clamp: false for none",

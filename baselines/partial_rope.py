@@ -28,6 +28,7 @@ class PartialRoPE(AxialRoPE):
 
     source: ClassVar[Source] = Source(
         paper="Krea 2 technical report, June 2026; GPT-NeoX, arXiv 2204.06745",
+        aliases=("GPT-NeoX",),
         code="huggingface/transformers 5.24.0 modeling_rope_utils.py (partial_rotary_factor)",
         differs="half of each axis' channels by default, as the report; which half it has not said, here the fast one",
         clamp="that of the rules",

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
 import torch
-from pydantic import Field
 from torch import Tensor, nn
 
 from rpe2d_bench.encodings.bias import PairBias
+from rpe2d_bench.encodings.ranges import Bounds
 from rpe2d_bench.encodings.source import Source
 from rpe2d_bench.errors import UserError
 
@@ -28,13 +28,14 @@ class RelativeBuckets:
 
     source: ClassVar[Source] = Source(
         paper="T5, arXiv 1910.10683; on two axes as LayoutLMv3, arXiv 2204.08387",
+        aliases=("T5",),
         code="huggingface/transformers 5.24.0 T5Attention._relative_position_bucket",
         differs="positions may be real, distances are rounded down; LayoutLMv3 counts rows from the bottom edge",
         clamp="none",
     )
 
-    buckets: Annotated[int, Field(ge=4, le=1024, multiple_of=4)] = 32
-    max_distance: Annotated[int, Field(ge=2, le=65_536)] = 128
+    buckets: Annotated[int, Bounds(ge=4, le=1024, multiple_of=4)] = 32
+    max_distance: Annotated[int, Bounds(ge=2, le=65_536)] = 128
 
     def __post_init__(self) -> None:
         if self.max_distance <= self.buckets // 4:

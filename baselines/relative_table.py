@@ -11,11 +11,10 @@ from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
 import torch
-from pydantic import Field
 from torch import Tensor, nn
 
 from rpe2d_bench.encodings.bias import PairBias
-from rpe2d_bench.encodings.ranges import Tokens
+from rpe2d_bench.encodings.ranges import Bounds, Tokens
 from rpe2d_bench.encodings.source import Source
 
 
@@ -29,6 +28,7 @@ class RelativeTable:
 
     source: ClassVar[Source] = Source(
         paper="Swin Transformer V2, arXiv 2111.09883 (log-spaced continuous position bias)",
+        aliases=("Swin V2", "CPB"),
         code="microsoft/Swin-Transformer@main models/swin_transformer_v2.py WindowAttention",
         differs="global attention instead of windows, dot products instead of cosines; one net serves all blocks",
         clamp="none",
@@ -36,7 +36,7 @@ class RelativeTable:
     example: ClassVar[dict[str, tuple[int, int]]] = {"grid": (8, 8)}
 
     grid: tuple[Tokens, Tokens]
-    hidden: Annotated[int, Field(ge=1, le=4096)] = 512
+    hidden: Annotated[int, Bounds(ge=1, le=4096)] = 512
 
     def build(self, heads: int) -> PairBias:
         return ContinuousTable(self.grid, self.hidden, heads)

@@ -10,13 +10,12 @@ from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal
 
 import torch
-from pydantic import Field
 from torch import Generator, Tensor
 
 from baselines.fractional import FractionalPositions
 from rpe2d_bench.encodings.interface import Context
 from rpe2d_bench.encodings.positions import GridPositions
-from rpe2d_bench.encodings.ranges import Stretch
+from rpe2d_bench.encodings.ranges import Bounds, Stretch
 from rpe2d_bench.encodings.source import Source
 from rpe2d_bench.errors import UserError
 
@@ -34,13 +33,15 @@ class ShiftScaleJitter:
 
     source: ClassVar[Source] = Source(
         paper="CAPE, arXiv 2106.03143; DINOv3, arXiv 2508.10104",
+        trained=True,
+        aliases=("CAPE",),
         code="gcambara/cape@058df08 cape/cape.py; facebookresearch/dinov3@6876159 layers/rope_position_encoding.py",
         differs="positions in tokens of the train grid, not in [-1, 1]; jitter per row and column, not per token",
         clamp="none",
     )
     identity_at_train_grid: ClassVar[bool] = True  # at inference; the draws are never the identity
 
-    max_shift: Annotated[float, Field(ge=0, le=1000)] = 0.5
+    max_shift: Annotated[float, Bounds(ge=0, le=1000)] = 0.5
     max_local: float = 0.5
     max_scale: Stretch = 1.4
     max_axis_scale: Stretch = 1.0

@@ -9,7 +9,6 @@ import math
 from typing import Annotated, ClassVar, Literal
 
 import torch
-from pydantic import Field
 from torch import Tensor
 
 from rpe2d_bench.encodings.axial import with_theta
@@ -24,7 +23,7 @@ from rpe2d_bench.encodings.interface import (
 )
 from rpe2d_bench.encodings.logit_scales import Constant
 from rpe2d_bench.encodings.positions import GridPositions
-from rpe2d_bench.encodings.ranges import Theta
+from rpe2d_bench.encodings.ranges import Bounds, Theta
 from rpe2d_bench.encodings.source import Source
 from rpe2d_bench.errors import UserError
 
@@ -52,7 +51,7 @@ class SpiralRoPE(PositionalEncoding):
         frequencies: Frequencies = Geometric(),  # noqa: B008
         logit_scale: LogitScale = Constant(),  # noqa: B008
         theta: Theta | None = None,
-        directions: Annotated[int, Field(ge=2, le=64, multiple_of=2)] = 4,
+        directions: Annotated[int, Bounds(ge=2, le=64, multiple_of=2)] = 4,
         spectrum: Literal["dealt", "shared"] = "dealt",
     ) -> None:
         super().__init__()

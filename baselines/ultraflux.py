@@ -33,6 +33,7 @@ class Resonance:
 
     source: ClassVar[Source] = Source(
         paper="UltraFlux, CVPR 2026",
+        aliases=("UltraFlux",),
         code="W2GenAI-Lab/UltraFlux@8dec21b (2026), @3ebe07f (2025) ultraflux/transformer_flux.py "
         "get_1d_rotary_pos_embed",
         differs="the factor on cos and sin is the logit scale `yarn`, of the larger axis, where the code has one for "

@@ -7,12 +7,11 @@ from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
 import torch
-from pydantic import Field
 from torch import Tensor
 
 from rpe2d_bench.encodings.frequencies import geometric
 from rpe2d_bench.encodings.interface import Context
-from rpe2d_bench.encodings.ranges import Theta, Turns, require_order
+from rpe2d_bench.encodings.ranges import Bounds, Theta, Turns, require_order
 from rpe2d_bench.encodings.scaling import ScaleFrom, device_of, scale, wide
 from rpe2d_bench.encodings.source import Source
 
@@ -27,6 +26,7 @@ class YaRN:
 
     source: ClassVar[Source] = Source(
         paper="YaRN, arXiv 2309.00071; FiT's VisionYaRN, arXiv 2402.12376",
+        aliases=("VisionYaRN",),
         code="whlzy/FiT@b22b7b0 fit/model/rope.py (custom_freqs='yarn', decouple=True); "
         "jquesnelle/yarn@995db5b LlamaYaRNScaledRotaryEmbedding.py",
         differs="as the code: the paper's ramp is linear in turns (`yarn_turns`). At 16 tokens a side and F = 18 the "
@@ -107,7 +107,7 @@ class YaRNLogitScale:
         clamp="s >= 1; clamp: false for none",
     )
 
-    factor: Annotated[float, Field(ge=0, le=10)] = 0.1
+    factor: Annotated[float, Bounds(ge=0, le=10)] = 0.1
     scale_from: ScaleFrom = "larger"
     clamp: bool = True
 

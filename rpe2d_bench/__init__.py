@@ -16,6 +16,7 @@ if TYPE_CHECKING:
         PositionalEncoding,
         rotate,
     )
+    from rpe2d_bench.runner.from_python import run
 
 # Public names, imported at first use: the command line's help pays for none of them.
 _HOMES = {
@@ -27,6 +28,7 @@ _HOMES = {
     "PositionalEncoding": "encodings",
     "rotate": "encodings",
     "load_records": "analysis.frame",
+    "run": "runner.from_python",
 }
 
 __all__ = [
@@ -38,6 +40,7 @@ __all__ = [
     "PositionalEncoding",
     "load_records",
     "rotate",
+    "run",
 ]
 
 

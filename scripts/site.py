@@ -91,8 +91,8 @@ def _api() -> str:
         module = import_module(name)
         for public in module.__all__:
             thing = getattr(module, public)
-            home = f"{getattr(thing, '__module__', name)}.{getattr(thing, '__name__', public)}"
-            if public in seen or not hasattr(thing, "__module__"):
+            home = f"{thing.__module__}.{thing.__name__}" if hasattr(thing, "__name__") else f"{name}.{public}"
+            if public in seen:
                 continue
             seen.add(public)
             lines += ["", f"::: {home}"]

@@ -28,7 +28,10 @@ def pins(file: str) -> dict[str, str]:
 
 def requirements(*extras: str) -> dict[str, Requirement]:
     texts = [*PROJECT["dependencies"], *(text for extra in extras for text in PROJECT["optional-dependencies"][extra])]
-    return {canonical(Requirement(text).name): Requirement(text) for text in texts}
+    asked = [Requirement(text) for text in texts]
+    more = [extra for one in asked if one.name == PROJECT["name"] for extra in one.extras]  # "rpe2d-bench[docs]"
+    theirs = {canonical(one.name): one for one in asked if one.name != PROJECT["name"]}
+    return (requirements(*more) if more else {}) | theirs
 
 
 def script(name: str) -> Any:

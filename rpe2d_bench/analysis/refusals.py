@@ -7,7 +7,7 @@ from rpe2d_bench.analysis.vocabulary import size_label
 from rpe2d_bench.storage.records import Resolution
 
 LEARNED = 0.5  # of the accuracy on real images: below it a model has not learned its train resolution
-FLOOR = 0.5  # of the best method's distance: real images that are farther apart than this hide what is measured
+FLOOR = 0.5  # of the best method's distance, where the floor's interval is not known (observations are gone)
 
 
 def refusals(results: Results) -> dict[tuple[Resolution, Resolution], str]:
@@ -26,7 +26,7 @@ def unlearned(results: Results, methods: list[str], train: Resolution) -> str | 
     for metric in results.metrics:
         if metric.name != "accuracy":
             continue
-        real = results.floor(train, train, metric)
+        real = results.real.floor(train, train, metric)
         aim = real.mean if real else metric.factor
         seen = [e.mean for name in methods if (e := results.estimate(name, train, train, metric))]
         if seen and max(seen) < LEARNED * aim:
@@ -50,11 +50,19 @@ def _floor_too_high(results: Results, train: Resolution, test: Resolution) -> st
     metric = results.main_metric
     if metric is None or metric.better != "lower" or not metric.has_floor:
         return None
-    floor = results.floor(train, test, metric)
+    floor = results.real.floor(train, test, metric)
+    if (known := results.real.floor_interval(train, test, metric)) is not None and known.low is not None:
+        if known.low <= 0.0 <= (known.high or 0.0):
+            return None
+        why = (
+            "the reference does not show what they show" if known.mean > 0 else "some are in both, or they are too few"
+        )
+        return (
+            f"at {size_label(test)} px real images score {known.mean:.3g} against other real images, 95 % interval"
+            f" {known.low:.3g} to {known.high:.3g}, which excludes 0: {why}"
+        )
     means = [e.mean for name in results.methods if (e := results.estimate(name, train, test, metric))]
-    if floor is None or not means or floor.mean <= FLOOR * max(min(means), 0.0):
-        return None
-    if floor.mean <= 0:
+    if floor is None or not means or floor.mean <= FLOOR * max(min(means), 0.0) or floor.mean <= 0:
         return None
     return (
         f"at {size_label(test)} px real images score {floor.mean:.3g} against other real images, the best method"

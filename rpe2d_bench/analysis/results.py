@@ -9,20 +9,13 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
-from rpe2d_bench.analysis.statistics import Estimate, Gap, estimate, paired
+from rpe2d_bench.analysis.by_images import ByImages
+from rpe2d_bench.analysis.real_images import RealImages
+from rpe2d_bench.analysis.statistics import Basis, Estimate, Gap, estimate
 from rpe2d_bench.analysis.vocabulary import Metric, describe, resolve_metric
 from rpe2d_bench.config.experiment import Experiment, MethodEntry
 from rpe2d_bench.errors import UserError
 from rpe2d_bench.storage.records import Record, Resolution
-
-# A model counts as undertrained when, at its train resolution, its excess over the floor is more than this multiple
-# of the reference method's (unless a comparison by images does not separate the two), or its samples are recognised
-# this much less often. "Has not reached the baselines' quality" needs some number; these are choices, not results.
-UNDERTRAINED_EXCESS = 1.5
-UNDERTRAINED_ACCURACY = 0.05
-
-
-RULERS = {"enlarged": "a perfect model, enlarged", "noise": "noise of 8 grey levels"}  # stage of records -> row
 
 
 @dataclass(frozen=True)
@@ -30,10 +23,9 @@ class Results:
     """The records of one run and the experiment they belong to."""
 
     records: list[Record]
-    # Paired comparisons by images, where they were made: metric, train_resolution, test_resolution, method, against,
-    # difference, low, high, p_adjusted, seeds, covers (analysis.paired_bootstrap.Comparison's fields).
-    comparisons: list[dict[str, Any]] = field(default_factory=list)
+    comparisons: list[dict[str, Any]] = field(default_factory=list)  # by images: analysis.by_images.ByImages
     order: tuple[str, ...] = ()  # methods in the order of their colours, where it is not that of the experiment
+    _differences: dict[Any, dict[tuple[str, str], Gap]] = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self) -> None:
         if not self.records:
@@ -117,6 +109,13 @@ class Results:
         return name if name in self.methods else None
 
     @cached_property
+    def resizing(self) -> str | None:
+        """The control that generates at the train resolution and enlarges; the reference's where several models do."""
+        found = [name for name, spec in self.methods.items() if spec.upscale and spec.refine is None]
+        model = self.methods[self.reference].model if self.reference else None
+        return next((name for name in found if self.methods[name].model == model), next(iter(found), None))
+
+    @cached_property
     def digest(self) -> str:
         """sha256 over the records, in an order that does not depend on when they were written."""
         lines = sorted(record.model_dump_json() for record in self.records)
@@ -160,60 +159,31 @@ class Results:
     def estimate(self, method: str, train: Resolution, test: Resolution, metric: Metric) -> Estimate | None:
         return estimate(list(self.by_seed(method, train, test, metric).values()))
 
-    def floors(self, train: Resolution, test: Resolution, stage: str = "floor") -> list[Record]:
-        """Real against real images, one record a seed; records from before 2026-11-23 name no train resolution."""
-        found = self.find(stage, test_resolution=test, status="ok")
-        return [r for r in found if r.train_resolution == train] or [r for r in found if r.train_resolution is None]
-
-    def floor(self, train: Resolution, test: Resolution, metric: Metric) -> Estimate | None:
-        """Real against real images at this size; global and local distances depend on the train resolution."""
-        return self._real("floor", train, test, metric)
-
-    def reconstruction(self, train: Resolution, test: Resolution, metric: Metric) -> Estimate | None:
-        """Real images after the autoencoder against real ones: what no model behind it can go below."""
-        return self._real("reconstruction", train, test, metric)
-
-    def ruler(self, kind: str, train: Resolution, test: Resolution, metric: Metric) -> Estimate | None:
-        """Real images changed in a way that a reader knows (`RULERS`), against real ones.
-
-        A perfect model that is enlarged by nothing scores what the floor does.
-        """
-        if kind == "enlarged" and train == test and self.find(kind, train_resolution=train):
-            return self.floor(train, test, metric)
-        return self._real(kind, train, test, metric)
-
-    def _real(self, stage: str, train: Resolution, test: Resolution, metric: Metric) -> Estimate | None:
-        found = [record for record in self.floors(train, test, stage) if metric.key in record.metrics]
-        return estimate([record.metrics[metric.key] * metric.factor for record in found])
+    @cached_property
+    def real(self) -> RealImages:
+        return RealImages(self.records, self.by_images)
 
     def difference(self, method: str, other: str, train: Resolution, test: Resolution, metric: Metric) -> Gap | None:
-        """method - other, by images where that was worked out, else paired over seeds."""
-        if known := self._compared.get((metric.key, train, test, method, other)):
-            return known.times(metric.factor)
-        if known := self._compared.get((metric.key, train, test, other, method)):
-            return known.reversed().times(metric.factor)
-        found = paired(self.by_seed(method, train, test, metric), self.by_seed(other, train, test, metric))
-        if found is None:
-            return None
-        identical = found.mean == 0 and not found.spread
-        return Gap(found.mean, found.n, found.low, found.high, found.excludes_zero and not identical, "seeds")
+        """method - other, paired over seeds, or by images with one seed; None where they coincide or share no seed."""
+        where = (train, test, metric.key)
+        if where not in self._differences:
+            from rpe2d_bench.analysis.differences import differences
+
+            self._differences[where] = differences(self, train, test, metric)
+        return self._differences[where].get((method, other))
+
+    def coincide(self, method: str, other: str, train: Resolution, test: Resolution) -> bool:
+        """Whether two methods came to the same stages there, in every seed: they realise the same encoding."""
+        ours, theirs = ({(r.seed, r.key) for r in self.cell(name, train, test)} for name in (method, other))
+        return bool(ours) and ours == theirs
 
     @cached_property
-    def _compared(self) -> dict[tuple[str, Resolution, Resolution, str, str], Gap]:
-        found = {}
-        for entry in self.comparisons:
-            where = (as_resolution(entry["train_resolution"]), as_resolution(entry["test_resolution"]))
-            basis = "samples" if entry["covers"] == "samples only" else "seeds and samples"
-            gap = Gap(
-                entry["difference"], entry["seeds"], entry["low"], entry["high"], entry["p_adjusted"] <= 0.05, basis
-            )
-            found[entry["metric"], *where, entry["method"], entry["against"]] = gap
-        return found
+    def by_images(self) -> ByImages:
+        return ByImages(self.comparisons)
 
-    def basis(self, metric: Metric) -> str:
+    def basis(self, metric: Metric) -> Basis:
         """What 'separated' rests on for a metric."""
-        kinds = {gap.basis for key, gap in self._compared.items() if key[0] == metric.key}
-        return kinds.pop() if len(kinds) == 1 else "seeds"
+        return "samples" if len(self.seeds) == 1 and metric.key in self.by_images.metrics else "seeds"
 
     def state(self, method: str, train: Resolution, test: Resolution, metric: Metric | None = None) -> str:
         """'ok', 'partial' (seeds absent or failed), 'failed' or 'missing'; of what gives a metric, if one is named."""
@@ -260,8 +230,3 @@ class Results:
 
     def is_undertrained(self, method: str, train: Resolution) -> bool:
         return (self.methods[method].model, train) in self.undertrained
-
-
-def as_resolution(value: Any) -> Resolution:
-    """32 -> (32, 32); [32, 64] -> (32, 64), height first."""
-    return (value, value) if isinstance(value, int) else (int(value[0]), int(value[1]))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from rpe2d_bench.analysis.statistics import Scale
 from rpe2d_bench.errors import unknown
 from rpe2d_bench.metrics.metric import INSIDE
 from rpe2d_bench.metrics.nets.inputs import INPUTS
@@ -25,10 +26,23 @@ class Metric:
     name: str = ""  # as in experiment files, without a net
     blind_above: Resolution | None = None  # pixels at which the net sees whole images
     has_floor: bool = True  # whether real images have a value of it: what looks into a model says nothing of them
+    net: str = ""  # which the label ends with
+
+    @property
+    def short(self) -> str:
+        """The label where the net is clear."""
+        return self.label.removesuffix(f"-{self.net}")
 
     @property
     def arrow(self) -> str:
         return {"lower": "↓", "higher": "↑"}.get(self.better or "", "")
+
+    @property
+    def scale(self) -> Scale:
+        """On what trained models are compared: distances by ratio, shares by odds ratio, all else by difference."""
+        if self.key.split("_")[0] in DISTANCES:
+            return "ratio"
+        return "odds ratio" if self.unit == "%" else "difference"
 
     @property
     def heading(self) -> str:
@@ -37,6 +51,7 @@ class Metric:
         return f"{self.label}{scale} {self.arrow}".rstrip()
 
 
+DISTANCES = ("kid", "fd", "fid", "sfid")  # seeds move them by a factor, not by an amount
 TRAINING = {  # what trainings record, which no metric of images is
     "loss": ("Loss", "lower", "training loss"),
     "validation_loss": ("Validation loss", "lower", "loss on the validation split"),
@@ -62,6 +77,7 @@ def describe(key: str) -> Metric:
         known.name,
         INPUTS.get(net) if known.view == "whole" else None,
         known.view not in INSIDE,
+        net or "",
     )
 
 

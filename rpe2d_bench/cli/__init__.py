@@ -19,15 +19,18 @@ from rpe2d_bench.cli import (  # noqa: F401 - commands register themselves
     inspect,
     ls,
     measure,
+    new,
     plan,
     report,
     run,
     sample,
     show,
     status,
+    store,
     sync,
     ui,
     validate,
+    verify,
     work,
 )
 from rpe2d_bench.cli.application import app

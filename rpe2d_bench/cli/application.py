@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from rpe2d_bench.storage.folder import folder_of_store
+
 app = typer.Typer(
     help="Which positional encoding lets a diffusion transformer generate at resolutions it never trained on?",
     no_args_is_help=True,
@@ -15,12 +17,24 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-ExperimentFile = Annotated[Path, typer.Argument(metavar="EXPERIMENT.yaml", help="An experiment file.")]
+
+def _find(written: Path) -> Path:
+    from rpe2d_bench.config import shipped
+
+    return shipped.find(written)
+
+
+ExperimentFile = Annotated[
+    Path, typer.Argument(metavar="EXPERIMENT", help="A file, or the name of a shipped experiment.", callback=_find)
+]
 Overrides = Annotated[
     list[str], typer.Option("--set", metavar="PATH.TO.KEY=VALUE", help="Override a value of the file; VALUE is YAML.")
 ]
 Only = Annotated[list[str], typer.Option("--only", metavar="METHOD", help="Keep this method; may be repeated.")]
-StoreFolder = Annotated[Path, typer.Option("--store", metavar="DIR", help="Where results live.")]
+StoreFolder = Annotated[
+    Path, typer.Option("--store", metavar="DIR", help="Where results live.", parser=folder_of_store)
+]
+StoreArgument = Annotated[Path, typer.Argument(metavar="[STORE]", help="Where results live.", parser=folder_of_store)]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
 DEFAULT_STORE = Path("runs")
 

@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rpe2d_bench.cli.named_in_files import TRAINING, explained, uses
 from rpe2d_bench.errors import UserError, suggestion
 
 if TYPE_CHECKING:
@@ -27,9 +28,11 @@ class Explanation:
     what: str
     facts: dict[str, str] = field(default_factory=dict)
     options: list[dict[str, str]] = field(default_factory=list)  # name, value, default, what
+    encoding: dict[str, Any] | None = None  # whose numbers it is, as a file would write it
+    grids: tuple[str, str] = ("24x24", "16x16")  # tokens now and in training, to show them at
 
     def as_dict(self) -> dict[str, Any]:
-        return asdict(self)
+        return {name: value for name, value in asdict(self).items() if name not in ("encoding", "grids")}
 
 
 Explain = Callable[[], Explanation]
@@ -43,7 +46,6 @@ PARTS = {  # part of the schema -> what it is called, how it is written
     "logit_scale": ("logit scale", "logit_scale: {kind: %s}, of an encoding or a method"),
     "bias": ("bias", "bias: {kind: %s}, of an encoding"),
 }
-METHODS = ("encoding", "positions", "frequencies", "logit scale", "bias")  # kinds that have numbers at a grid
 VIEWS = {
     "whole": "images as they are",
     "global": "images resized to the train resolution: structure",
@@ -61,12 +63,42 @@ FAILURES = 10  # of a run, named in its explanation
 def explain(name: str, store: Path) -> list[Explanation]:
     """Every meaning of a name; raises UserError with a suggestion when there is none."""
     known = _names(store)
-    found = [meaning for key, meanings in known.items() if key == name for meaning in meanings]
+    found = known.get(name, [])
+    if not found:
+        wanted = _plainly(name)
+        found = [*_in_files(wanted), *(meaning for key in _called(wanted) for meaning in known[key])]
     if not found and name.endswith(".yaml"):
         raise UserError(f"no experiment file at {name}")
     if not found:
-        raise UserError(f"unknown name {name!r}{suggestion(name, known) or '; rpe2d-bench ls names everything'}")
+        close = suggestion(name, {*known, *(use.name for use in uses())})
+        raise UserError(f"unknown name {name!r}{close or '; rpe2d-bench ls names everything'}")
     return [meaning() for meaning in found]
+
+
+def _plainly(name: str) -> str:
+    """A name as people vary it: RPE-2D, rpe2d; DiT-S/2 is of the size DiT-S."""
+    return re.sub(r"[^a-z0-9]", "", name.partition("/")[0].lower())
+
+
+def _called(wanted: str) -> Iterable[str]:
+    """Names in the tables of what people call otherwise, or write otherwise."""
+    from rpe2d_bench.models import SIZES
+
+    for table in tables().values():
+        for name, entry in table.items():
+            aliases = getattr(getattr(entry, "source", None), "aliases", ())
+            if wanted in map(_plainly, (name, *aliases)):
+                yield name
+    yield from (size for size in SIZES if _plainly(size) == wanted)
+
+
+def _in_files(wanted: str) -> Iterable[Explain]:
+    """Methods and models of the shipped experiments."""
+    for name in dict.fromkeys(use.name for use in uses() if _plainly(use.name) == wanted):
+        for use, facts in explained(name):
+            kind = f"{use.section[:-1]} of experiments"
+            encoding, grids = (use.encoding, use.grids) if use.section == "methods" else (None, ("", ""))
+            yield _fixed(Explanation(kind, name, use.what, facts, encoding=encoding, grids=grids))
 
 
 def data_summary(entry: Any) -> str:
@@ -82,22 +114,42 @@ def _names(store: Path) -> dict[str, list[Explain]]:
     return found
 
 
+def tables() -> dict[str, Any]:
+    """Part of an encoding -> its methods by name."""
+    from rpe2d_bench import encodings
+
+    return {"encoding": encodings.ENCODINGS, "positions": encodings.POSITIONS, "frequencies": encodings.FREQUENCIES,
+            "logit_scale": encodings.LOGIT_SCALES, "bias": encodings.LOGIT_BIASES}  # fmt: skip
+
+
+def training_of(part: str, entry: Any) -> str:
+    """Whether a method of a table can be put on any trained model, in a word of TRAINING."""
+    own = part in ("encoding", "bias") or getattr(getattr(entry, "source", None), "trained", False)
+    return "trained" if own else "training-free"
+
+
 def _parts() -> Iterable[tuple[str, Explain]]:
-    from rpe2d_bench import data, encodings
+    from rpe2d_bench import data
+    from rpe2d_bench.encodings.describe import spec_of
     from rpe2d_bench.reference.json_schema import kinds
 
-    tables: dict[str, Any] = {"encoding": encodings.ENCODINGS, "positions": encodings.POSITIONS,
-              "frequencies": encodings.FREQUENCIES, "logit_scale": encodings.LOGIT_SCALES,
-              "bias": encodings.LOGIT_BIASES}  # fmt: skip
+    methods = tables()
     for part, entries in kinds().items():
         kind, written = PARTS[part]
         for name, entry in entries.items():
             sentence = data_summary(data.DATASETS[name]) if part == "data" else entry["description"]
             facts = {"write": written % name}
-            source = getattr(tables.get(part, {}).get(name), "source", None)
-            if source is not None and source.paper:
-                facts["source"] = source.paper
-            yield name, _fixed(Explanation(kind, name, sentence, facts, _options(entry)))
+            spec = None
+            if part in methods:
+                source = getattr(methods[part].get(name), "source", None)
+                if source is not None and source.paper:
+                    facts["source"] = source.paper
+                if source is not None and source.aliases:
+                    facts["also called"] = ", ".join(source.aliases)
+                facts["training"] = training_of(part, methods[part].get(name))
+                facts["costs"] = TRAINING[facts["training"]]
+                spec = spec_of(name)
+            yield name, _fixed(Explanation(kind, name, sentence, facts, _options(entry), spec))
 
 
 def _options(entry: dict[str, Any]) -> list[dict[str, str]]:
@@ -156,15 +208,19 @@ def _sizes() -> Iterable[tuple[str, Explain]]:
 
 
 def _experiments() -> Iterable[tuple[str, Explain]]:
-    for path in sorted(Path("experiments").glob("*.yaml")):
+    from rpe2d_bench.config import shipped
+
+    here, ours = (sorted(folder.glob("*.yaml")) for folder in (Path("experiments"), shipped.FOLDER))
+    for path in {path.resolve(): path for path in (*ours, *here)}.values():
         for name in (path.stem, str(path)):
             yield name, lambda path=path: _experiment(path)  # type: ignore[misc]
 
 
 def _experiment(path: Path) -> Explanation:
+    from rpe2d_bench.config.header import labelled
     from rpe2d_bench.resolve.load import load_experiment
 
-    sentence = _header(path)
+    sentence = labelled(path)
     facts = {name.lower(): text for name, text in sentence.items() if name != "Question"}
     try:
         facts |= _settings(load_experiment(path))
@@ -190,21 +246,6 @@ def _settings(loaded: Experiment) -> dict[str, str]:
         "metrics": ", ".join(loaded.evaluate.metrics),
         "sampler": "\n".join((*in_words(realised), *warnings(realised))),
     }
-
-
-def _header(path: Path) -> dict[str, str]:
-    """'Question', 'Run', ... -> what the comment at the head of an experiment file says."""
-    found: dict[str, str] = {}
-    last = "Question"
-    for line in path.read_text().splitlines():
-        if not line.startswith("#"):
-            break
-        word, colon, rest = line.lstrip("# ").partition(":")
-        if colon and word.isalpha() and word.istitle():
-            last, found[word] = word, rest.strip()
-        else:
-            found[last] = f"{found.get(last, '')} {line.lstrip('# ').strip()}".strip()
-    return found
 
 
 def _stored(store: Path) -> Iterable[tuple[str, Explain]]:

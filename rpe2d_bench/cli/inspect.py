@@ -1,4 +1,4 @@
-"""The command `inspect`: what a file of weights is, and which methods apply to it."""
+"""The command `inspect`: what a model from outside is, and which methods apply to it."""
 
 from __future__ import annotations
 
@@ -18,13 +18,14 @@ FORMATS = ("ours", "sit", "dit")
 
 @app.command()
 def inspect(
-    path: Annotated[Path, typer.Argument(metavar="PATH", help="A file of weights, .safetensors or .pt.")],
+    path: Annotated[Path, typer.Argument(metavar="PATH", help="Weights, .safetensors or .pt, or a pipeline's folder.")],
     layout: Annotated[str | None, typer.Option("--format", help=f"{', '.join(FORMATS)}; by default as found.")] = None,
     grid: Annotated[str | None, typer.Option(metavar="HxW", help="Tokens: are they inside what was trained?")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """What a file of weights is: size, train grid, encoding, prediction, and which methods apply."""
+    """What a model from outside is: size, train grid, encoding, prediction, and which methods apply."""
     from rpe2d_bench.encodings import Grid
+    from rpe2d_bench.sampling.pipeline_folder import inspect_pipeline
     from rpe2d_bench.stages.inspection import inspect as inspected
 
     if layout not in (None, *FORMATS):
@@ -32,10 +33,16 @@ def inspect(
     sides = None if grid is None else re.fullmatch(r"([1-9]\d{0,4})x([1-9]\d{0,4})", grid)
     if grid is not None and sides is None:
         raise UserError(f"--grid is HEIGHTxWIDTH in tokens, for example 20x20; got {grid!r}")
-    found = inspected(path, layout, None if sides is None else Grid(int(sides[1]), int(sides[2])))
+    at = None if sides is None else Grid(int(sides[1]), int(sides[2]))
+    if path.is_dir():
+        rows = inspect_pipeline(str(path), at)
+        document: dict[str, object] = dict(rows)
+    else:
+        found = inspected(path, layout, at)
+        rows, document = list(found.lines()), dataclasses.asdict(found)
     if as_json:
-        typer.echo(json.dumps(dataclasses.asdict(found), indent=1))
+        typer.echo(json.dumps(document, indent=1))
         return
     typer.echo(str(path))
-    for subject, sentence in found.lines():
+    for subject, sentence in rows:
         typer.echo(f"  {subject:12}{sentence}")

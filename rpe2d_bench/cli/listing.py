@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,23 +12,24 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from rpe2d_bench.cli.named_in_files import TRAINING
 from rpe2d_bench.errors import unknown
 
 Rows = list[dict[str, str]]
 
 
-def _methods(table_name: str) -> Callable[[Path], Rows]:
+def _methods(part: str) -> Callable[[Path], Rows]:
     def rows(store: Path) -> Rows:
-        from rpe2d_bench import encodings
+        from rpe2d_bench.cli.explain import tables, training_of
 
-        table: Mapping[str, Any] = getattr(encodings, table_name)
         found = []
-        for name, entry in sorted(table.items()):
+        for name, entry in sorted(tables()[part].items()):
             source = getattr(entry, "source", None)
             found.append(
                 {
                     "name": name,
                     "what": _first_line(entry),
+                    "training": training_of(part, entry),
                     "options": ", ".join(_options(entry)),
                     "source": getattr(source, "paper", ""),
                 }
@@ -94,11 +95,13 @@ def _models(store: Path) -> Rows:
 
 
 def _experiments(store: Path) -> Rows:
-    found = []
-    for path in sorted(Path("experiments").glob("*.yaml")):
-        first = path.read_text().partition("\n")[0]
-        found.append({"file": str(path), "question": first.lstrip("# ").removeprefix("Question:").strip()})
-    return found
+    from rpe2d_bench.config import header, shipped
+
+    files = {name: shipped.find(Path(name)) for name in shipped.names()}
+    return [
+        {"name": name, "question": header.question(file) or "", "costs": header.labelled(file).get("Cost", "")}
+        for name, file in files.items()
+    ]
 
 
 def _runs(store: Path) -> Rows:
@@ -123,11 +126,11 @@ def _runs(store: Path) -> Rows:
 
 
 KINDS: dict[str, Callable[[Path], Rows]] = {
-    "encodings": _methods("ENCODINGS"),
-    "positions": _methods("POSITIONS"),
-    "frequencies": _methods("FREQUENCIES"),
-    "logit_scales": _methods("LOGIT_SCALES"),
-    "biases": _methods("LOGIT_BIASES"),
+    "encodings": _methods("encoding"),
+    "positions": _methods("positions"),
+    "frequencies": _methods("frequencies"),
+    "logit_scales": _methods("logit_scale"),
+    "biases": _methods("bias"),
     "data": _data,
     "crops": _crops,
     "models": _models,
@@ -148,10 +151,11 @@ def as_dict(kind: str | None, store: Path) -> dict[str, Rows]:
 def show(kind: str | None, store: Path) -> None:
     """Print a table per kind; without a kind, leave out the columns that take the most room."""
     console = Console()
-    for name, rows in as_dict(kind, store).items():
+    found = as_dict(kind, store)
+    for name, rows in found.items():
         if not rows:
             continue
-        columns = [column for column in rows[0] if kind or column not in ("options", "source")]
+        columns = [column for column in rows[0] if kind or column not in ("options", "source", "costs")]
         table = Table(title=name, title_justify="left", box=None, header_style="bold", padding=(0, 2, 0, 0))
         for column in columns:
             table.add_column(column, overflow="fold", no_wrap=column == columns[0])
@@ -159,6 +163,9 @@ def show(kind: str | None, store: Path) -> None:
             table.add_row(*[Text(row[column]) for column in columns])  # a docstring's [B, N] is no markup
         console.print(table)
         console.print()
+    if any("training" in row for rows in found.values() for row in rows):
+        for word, cost in TRAINING.items():
+            console.print(f"{word}: costs {cost}", highlight=False)
     if kind is None:
         console.print("more: rpe2d-bench ls KIND; rpe2d-bench show NAME", highlight=False)
 

@@ -33,8 +33,8 @@ PLAIN_EVERY = 30.0  # seconds between two progress lines after that
 REPORT = 8.0  # seconds for comparisons and report, and more for each cell
 REPORT_CELL = 0.05
 
-NOBODYS = {"floor": "real images", "reconstruction": "reconstructions", "enlarged": "real images, enlarged",
-           "noise": "real images with noise"}  # fmt: skip
+NOBODYS = {"floor": "real images", "reconstruction": "reconstructions", "enlarged": "real, enlarged",
+           "noise": "real, noised"}  # fmt: skip
 
 
 class Display:
@@ -124,6 +124,8 @@ class Display:
         if record.status == "failed":
             what = f"{record.method or record.model or 'real images'} seed {record.seed}"
             self._console.print(Text(f"failed: {what}: {record.error}", style="red"))
+        elif record.stage == "train" and "validation_loss" not in record.metrics:
+            self._say(f"{record.model}: a pipeline, used as it is")
         elif record.stage == "train" and record.train_resolution:
             seconds = duration(record.timings.get("train"))
             loss = record.metrics["validation_loss"]

@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from rpe2d_bench.plan.expand import Cell, Plan, Resolution, Trial, size
+from rpe2d_bench.stages.pipeline import PipelineStage
 from rpe2d_bench.storage.store import Store
 
 BETWEEN = 2  # spaces between two columns
@@ -44,7 +45,8 @@ class PlanTable:
         lines: list[tuple[str, str, list[str]]] = []
         for (model, trained_at), members in _groups(trials).items():
             trained = _count([self.store.has("train", trial.stage.key) for trial in members])
-            lines.append(("", f"{model} {size(trained_at)}: training {trained}", []))
+            given = isinstance(members[0].stage, PipelineStage)
+            lines.append(("", f"{model} {size(trained_at)}: {'as it is' if given else f'training {trained}'}", []))
             for method in self._methods(tuple(members)):
                 cells = [cell for trial in members for cell in trial.cells if cell.method == method]
                 states = [self._state([c for c in cells if c.test_resolution == t], method, numbers) for t in tests]

@@ -17,6 +17,7 @@ from rpe2d_bench.sampling.schedule import in_words, schedules
 from rpe2d_bench.sampling.schedule import warnings as in_noise
 from rpe2d_bench.search import Searching
 from rpe2d_bench.search.known import cost_of_rest
+from rpe2d_bench.stages.pipeline import PipelineStage
 from rpe2d_bench.storage.store import Store
 
 
@@ -75,7 +76,9 @@ def show(
     measures = plan.measures()
     cells = sum(len(trial.cells) for trial in plan.trials)
     cost = estimate(plan, store, say=console.print if console.is_terminal else lambda _: None)
-    models, cached = len(plan.trials), len(plan.trials) - len(plan.missing_trainings(store))
+    own = [trial.stage for trial in plan.trials if not isinstance(trial.stage, PipelineStage)]
+    pipelines = len(plan.trials) - len(own)
+    cached = sum(store.has("train", stage.key) for stage in own)
     ready = len(measures) - len(plan.missing_measures(store))
     console.print(
         f"{plan.experiment.name}  (run {plan.run}, store {store.root})", highlight=False, markup=False, soft_wrap=True
@@ -85,12 +88,15 @@ def show(
     console.print(f"  data          {plan.data}", highlight=False, markup=False, soft_wrap=True)
     if plan.labels:
         console.print(f"  labels        of generated images: {plan.labels}", highlight=False, soft_wrap=True)
-    console.print(f"  trainings     {models}, {cached} cached", highlight=False)
+    as_they_are = f"{pipelines} of pipelines, which are used as they are" if pipelines else ""
+    console.print(f"  trainings     {as_they_are if not own else f'{len(own)}, {cached} cached'}", highlight=False)
+    if own and as_they_are:
+        console.print(f"                and {as_they_are}", highlight=False)
     for model, sentence in plan.remarks().items():
         lines = textwrap.wrap(f"{model}: {sentence}", max(20, console.width - 16))
         console.print("  weights       " + f"\n{'':16}".join(lines), highlight=False, markup=False)
     console.print(
-        f"  measurements  {len(measures)}, {ready} cached; {cells} cells (methods x sizes x seeds), "
+        f"  measurements  {len(measures)}, {ready} cached; {cells} cells (method, size, seed), "
         f"{len(plan.floors)} of real images",
         highlight=False,
         soft_wrap=True,

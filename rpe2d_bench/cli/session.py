@@ -131,7 +131,7 @@ def _alone(record: Record) -> Record:
 def write_reports(sources: list[Path], store: Path, reports: Path) -> None:
     """The report of the latest run, an experiment's latest, a run by name, or a records file; two are compared."""
     from rpe2d_bench import report
-    from rpe2d_bench.analysis.significance import separate, separate_runs
+    from rpe2d_bench.analysis.significance import separate
 
     console = open_console()
     runs = [_records_of(source, store) for source in sources] or [_latest(records.read(store), None)]
@@ -140,8 +140,7 @@ def write_reports(sources: list[Path], store: Path, reports: Path) -> None:
     roots = [_root(source, store) for source in sources] or [store.resolve()]
     runs = [verified(found, Store(root), partial(_say, console)) for found, root in zip(runs, roots, strict=True)]
     if len(runs) == 2:
-        moved = separate_runs(runs[0], runs[1], (roots[0], roots[1]), say=partial(_say, console))
-        page = report.render_comparison(runs[0], runs[1], roots[0], roots[1], reports / _versus(runs), moved)
+        page = report.render_comparison(runs[0], runs[1], roots[0], roots[1], reports / _versus(runs))
     else:
         compared = separate(runs[0], roots[0], say=partial(_say, console))
         run, experiment = runs[0][0].run, runs[0][0].experiment

@@ -13,9 +13,9 @@ from rpe2d_bench.cli.application import DEFAULT_STORE, AsJson, StoreFolder, app
 
 @app.command()
 def show(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="A name that `ls` lists, or records.")],
-    grid: Annotated[str, typer.Option(metavar="HxW", help="Of methods: tokens now.")] = "24x24",
-    train_grid: Annotated[str, typer.Option(metavar="HxW", help="Tokens in training.")] = "16x16",
+    name: Annotated[str, typer.Argument(metavar="NAME", help="What `ls` lists, an entry of a file, records.")],
+    grid: Annotated[str | None, typer.Option(metavar="HxW", help="Of methods: tokens now [24x24].")] = None,
+    train_grid: Annotated[str | None, typer.Option(metavar="HxW", help="Tokens in training [16x16].")] = None,
     t: Annotated[float, typer.Option(help="Time: 0 = data, 1 = noise.")] = 0.5,
     head_width: Annotated[int, typer.Option(help="Channels of a head.")] = 64,
     option: Annotated[list[str], typer.Option("--set", metavar="KEY=VALUE", help="An option of the method.")] = [],  # noqa: B006

@@ -11,7 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from rpe2d_bench.cli.explain import METHODS, Explanation, explain
+from rpe2d_bench.cli.explain import Explanation, explain
 from rpe2d_bench.config.printable import shown
 from rpe2d_bench.config.yaml_file import parse_value
 from rpe2d_bench.errors import UserError
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def as_dict(
-    name: str, grid: str, train_grid: str, t: float, head_width: int, options: list[str], store: Path
+    name: str, grid: str | None, train_grid: str | None, t: float, head_width: int, options: list[str], store: Path
 ) -> dict[str, Any]:
     """What a name means; for a method also its realised numbers."""
     meanings, realised = _known(name, grid, train_grid, t, head_width, options, store)
@@ -29,7 +29,9 @@ def as_dict(
     return {"meanings": [meaning.as_dict() for meaning in meanings]} | numbers
 
 
-def show(name: str, grid: str, train_grid: str, t: float, head_width: int, options: list[str], store: Path) -> None:
+def show(
+    name: str, grid: str | None, train_grid: str | None, t: float, head_width: int, options: list[str], store: Path
+) -> None:
     """The same for people."""
     meanings, realised = _known(name, grid, train_grid, t, head_width, options, store)
     console = Console()
@@ -42,7 +44,14 @@ def show(name: str, grid: str, train_grid: str, t: float, head_width: int, optio
 
 
 def draw(
-    name: str, grid: str, train_grid: str, t: float, head_width: int, options: list[str], store: Path, figure: Path
+    name: str,
+    grid: str | None,
+    train_grid: str | None,
+    t: float,
+    head_width: int,
+    options: list[str],
+    store: Path,
+    figure: Path,
 ) -> None:
     """The realised numbers of a method as a figure."""
     meanings, realised = _known(name, grid, train_grid, t, head_width, options, store)
@@ -54,21 +63,24 @@ def draw(
 
 
 def _known(
-    name: str, grid: str, train_grid: str, t: float, head_width: int, options: list[str], store: Path
+    name: str, grid: str | None, train_grid: str | None, t: float, head_width: int, options: list[str], store: Path
 ) -> tuple[list[Explanation], Realised | None]:
     meanings = explain(name, store)
-    if any(meaning.kind in METHODS for meaning in meanings):
-        return meanings, _realised(name, grid, train_grid, t, head_width, options)
+    for meaning in meanings:
+        if meaning.encoding is not None:
+            at = (grid or meaning.grids[0], train_grid or meaning.grids[1])
+            return meanings, _realised(meaning.encoding, *at, t, head_width, options)
     if options:
         raise UserError(f"--set changes methods; {name} is of the kind {meanings[0].kind!r}")
     return meanings, None
 
 
-def _realised(method: str, grid: str, train_grid: str, t: float, head_width: int, options: list[str]) -> Realised:
+def _realised(
+    spec: dict[str, Any], grid: str, train_grid: str, t: float, head_width: int, options: list[str]
+) -> Realised:
     from rpe2d_bench.encodings import EncodingSpec
-    from rpe2d_bench.encodings.describe import describe, parse_grid, spec_of, with_option
+    from rpe2d_bench.encodings.describe import describe, parse_grid, with_option
 
-    spec = spec_of(method)
     for option in options:
         key, equals, value = option.partition("=")
         if not equals:

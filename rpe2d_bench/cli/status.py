@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
 
-import typer
-
-from rpe2d_bench.cli.application import DEFAULT_STORE, app
+from rpe2d_bench.cli.application import DEFAULT_STORE, StoreArgument, app
 
 
 @app.command()
 def status(
-    store: Annotated[
-        Path, typer.Argument(metavar="[STORE]", help="Where the results of the run live.")
-    ] = DEFAULT_STORE,
+    store: StoreArgument = DEFAULT_STORE,
 ) -> None:
     """Show how far the runs of a store are, from another terminal."""
     _show(store)

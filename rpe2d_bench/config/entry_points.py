@@ -12,12 +12,14 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import is_dataclass
 from functools import cache, cached_property
 from importlib.metadata import entry_points
+from pathlib import Path
 from types import ModuleType
 from typing import Any, Generic, TypeVar
 
 from rpe2d_bench.errors import UserError, unknown
 
 LOG = logging.getLogger(__name__)
+OWN = "rpe2d-bench"  # the distribution
 T = TypeVar("T")
 
 
@@ -46,6 +48,11 @@ class Table(Mapping[str, T], Generic[T]):
     def left_out(self) -> list[str]:
         """A sentence on everything of other packages that cannot be used; the log has them, too."""
         return self._merged[2]
+
+    @property
+    def refused(self) -> Mapping[str, str]:
+        """Name that is left out -> why."""
+        return self._merged[1]
 
     @cached_property
     def _merged(self) -> tuple[dict[str, T], dict[str, str], list[str]]:
@@ -93,7 +100,8 @@ def no_options(*methods: str) -> Callable[[Any], str | None]:
 
     def complaint(entry: Any) -> str | None:
         fits = isinstance(entry, type) and is_dataclass(entry) and all(hasattr(entry, method) for method in methods)
-        return None if fits else f"it is no dataclass with the methods {', '.join(methods)}"
+        named = f"the method{'s' * (len(methods) > 1)} {', '.join(methods)}"
+        return None if fits else f"it is no dataclass with {named}; its fields are its options"
 
     return complaint
 
@@ -112,4 +120,19 @@ def modules(group: str) -> tuple[dict[str, ModuleType], tuple[str, ...]]:
             why = " ".join(str(error).split())
             broken.append(f"entry point {point.name!r} of {group}: cannot import {point.value!r}: {why}")
             LOG.warning("left out: %s", broken[-1])
+            continue
+        if point.dist is not None and point.dist.name == OWN:
+            _require_own(found[point.value])
     return found, tuple(broken)
+
+
+def _require_own(module: ModuleType) -> None:
+    """Raises UserError where another package stands under the name of one that lies beside this package."""
+    beside = Path(__file__).parents[2]
+    file = getattr(module, "__file__", None)
+    if file is None or Path(file).parents[1].resolve() != beside.resolve():
+        found = file or next(iter(module.__path__))
+        raise UserError(
+            f"the package {module.__name__!r} of {OWN} is hidden by {found}, which comes first on Python's path; start "
+            "from another folder, or rename that one"
+        )

@@ -23,6 +23,7 @@ from pydantic import (
     model_validator,
 )
 
+from rpe2d_bench.config.options import allows_bool, holds_bool
 from rpe2d_bench.config.values import (
     Crop,
     Decay,
@@ -31,8 +32,6 @@ from rpe2d_bench.config.values import (
     Seed,
     Shift,
     WrittenSize,
-    allows_bool,
-    holds_bool,
 )
 
 Options = dict[str, Any]  # {kind: ..., option: value}: the schema lives with the table that knows the kind
@@ -162,10 +161,25 @@ class Checkpoint(_Part):
 WeightsPath = Annotated[Checkpoint, BeforeValidator(_path)]
 
 
-class ModelEntry(_Part):
-    """What is trained: one checkpoint per entry, train resolution and seed."""
+class Pipeline(_Part):
+    """A folder that diffusers saved, used as it is: nothing is trained and nothing is downloaded."""
 
-    encoding: Options  # in training
+    path: str  # seen from the experiment file's folder, then from the working directory
+    dtype: Literal["float32", "bf16", "float16"] = "bf16"  # of its weights and of what it computes
+    labels: tuple[int, ...] = ()  # the pipeline's label of each class of the data; empty: class k is label k
+
+
+class Prompts(_Part):
+    """What pipelines that take text are asked for."""
+
+    file: str  # a prompt a line, taken in turn; seen from the experiment file's folder, then from the working directory
+
+
+class ModelEntry(_Part):
+    """What is trained: one checkpoint per entry, train resolution and seed; or somebody's pipeline."""
+
+    encoding: Options = {}  # in training; every entry but a pipeline has one
+    pipeline: Pipeline | None = None  # a model from outside, in place of everything else here
     crops: Options = {"kind": "none"}  # in training
     train: Options = {}  # replaces parts of the recipe; steps: 0 takes the weights of init or checkpoint as they are
     model: Options = {}  # replaces parts of the size
@@ -187,6 +201,12 @@ class ModelEntry(_Part):
 
     @model_validator(mode="after")
     def _consistent(self) -> ModelEntry:
+        if self.pipeline is None and not self.encoding:
+            raise ValueError("encoding is missing; write for example encoding: {kind: axial_rope}")
+        chosen = sorted(name for name, field in type(self).model_fields.items() if getattr(self, name) != field.default)
+        if self.pipeline is not None and chosen != ["pipeline"]:
+            name = next(name for name in chosen if name != "pipeline")
+            raise ValueError(f"{name} cannot be chosen for a pipeline, which is trained; leave it out")
         if self.init is not None and self.checkpoint is not None:
             raise ValueError("init and checkpoint both say where the weights come from; write one")
         if sum(part.share for part in self.mixed) >= 1:
@@ -213,8 +233,18 @@ class MethodEntry(_Part):
     frequencies: Options | None = None
     logit_scale: Options | None = None
     sampler: Options = {}
-    upscale: bool = False  # generate at the train resolution and resize: the control that every method must beat
+    # generate at the train resolution and resize: the control that every method must beat; padded: without stretching
+    upscale: bool | Literal["padded"] = False
+    refine: Annotated[float, Field(gt=0, lt=1)] | None = (
+        None  # with upscale: renoise to this t, denoise at the test size
+    )
     conditioning: tuple[Crop, Crop, Crop] = (0.0, 0.0, 0.0)  # log2 zoom, centre y, x; zeros: complete images
+
+    @model_validator(mode="after")
+    def _refines_what_is_enlarged(self) -> MethodEntry:
+        if self.refine is not None and not self.upscale:
+            raise ValueError("refine works on enlarged images; write upscale: true beside it")
+        return self
 
     @property
     def replacements(self) -> Options:
@@ -251,7 +281,13 @@ class Resources(_Part):
     sharded: bool = False  # the GPUs of a training divide the optimizer's state among them
     device: Literal["cpu", "cuda", "mps"] = "cpu"
     sample_batch: int = Field(64, gt=0, le=1_000_000)  # images generated together, fewer on larger grids
-    checkpoint_every: float = Field(20.0, gt=0, le=1e7)  # seconds between training checkpoints
+    checkpoint_every: float | None = Field(
+        None, gt=0, le=1e7
+    )  # seconds between checkpoints; by default 20, more where they would take over 2 % of a training's time
+
+    def checkpoint_interval(self, cost: float = 0.0) -> float:
+        """Seconds until the next checkpoint; cost: what the last one took."""
+        return self.checkpoint_every or max(20.0, cost / 0.02)
 
 
 class Report(_Part):
@@ -322,11 +358,21 @@ class Experiment(_Part):
     train: Train
     models: dict[Name, ModelEntry] = Field(min_length=1)
     methods: dict[Name, MethodEntry] = Field(min_length=1)
+    prompts: Prompts | None = None  # for pipelines that take text
     resolutions: tuple[Pair, ...] = Field(min_length=1)
     search: Search | None = None  # before the comparison
     evaluate: Evaluate = Evaluate()
     resources: Resources = Resources()
     report: Report = Report()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _nothing_to_train(cls, data: Any) -> Any:
+        """A file of pipelines alone needs no size and no recipe."""
+        entries = data.get("models") if isinstance(data, dict) else None
+        if not isinstance(entries, dict) or not all(isinstance(e, dict) and "pipeline" in e for e in entries.values()):
+            return data
+        return {"model": {"preset": "pipeline/1"}, "train": {"steps": 0, "precision": "float32"}, **data}
 
     @field_validator("seeds", "resolutions")
     @classmethod
@@ -335,6 +381,12 @@ class Experiment(_Part):
         if len(set(keys)) != len(keys):
             raise ValueError("an entry occurs twice; write each once")
         return value
+
+    @model_validator(mode="after")
+    def _refines_pixels(self) -> Experiment:
+        if self.autoencoder is not None and (found := [n for n, m in self.methods.items() if m.refine is not None]):
+            raise ValueError(f"methods.{found[0]}.refine renoises pixels; models here work on an autoencoder's latents")
+        return self
 
     @property
     def compared(self) -> tuple[str, ...]:

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-SHIPPED = Path(__file__).parents[2] / "experiments"
+from rpe2d_bench.config import shipped
+
 _QUESTION = re.compile(r"^# Question:(.*\n(?:#(?! ?\w+(?: \w+)?:).*\n)*)", re.MULTILINE)
 
 
@@ -28,4 +29,19 @@ def question_of(experiment: str, written: Mapping[str, Any]) -> str | None:
     kept = written.get("question")
     if kept is not None:
         return str(kept)
-    return question(SHIPPED / f"{experiment}.yaml") if re.fullmatch(r"[\w-]+", experiment) else None
+    return question(shipped.FOLDER / f"{experiment}.yaml") if re.fullmatch(r"[\w-]+", experiment) else None
+
+
+def labelled(path: Path) -> dict[str, str]:
+    """'Question', 'Run', ... -> what the comment at the head of an experiment file says, each on one line."""
+    found: dict[str, str] = {}
+    last = "Question"
+    for line in path.read_text(encoding="utf-8").splitlines():
+        if not line.startswith("#"):
+            break
+        word, colon, rest = line.lstrip("# ").partition(":")
+        if colon and word.istitle() and word.replace(" ", "").isalpha() and len(word) < 12:
+            last, found[word] = word, rest.strip()
+        else:
+            found[last] = f"{found.get(last, '')} {line.lstrip('# ').strip()}".strip()
+    return found

@@ -1,17 +1,16 @@
 """The one way from `{kind: ..., option: value}` to checked objects; whatever is wrong is one sentence that says where.
 
-A place is written with dots, from the part that is read: `encoding.frequencies.theta`.
+A place is written with dots, from the part that is read: `encoding.frequencies.theta`. Pydantic is imported where a
+value is checked, so that encodings import beside torch alone.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import fields
-from typing import Any, TypeVar, get_type_hints
+from typing import Any, TypeVar, get_args, get_type_hints
 
-from pydantic import TypeAdapter, ValidationError
-
-from rpe2d_bench.config.values import allows_bool, holds_bool, holds_infinite, short
 from rpe2d_bench.errors import OptionError, UserError, suggestion, unknown
 
 T = TypeVar("T")
@@ -40,7 +39,8 @@ def parse_options(kind: type[T], options: Written, place: str, what: str) -> T:
     hints = get_type_hints(kind, include_extras=True)
     for name, value in options.items():
         require_sensible(hints[name], value, f"{place}.{name}")
-    return checked(TypeAdapter(kind), dict(options), place)
+    read: T = checked(kind, dict(options), place)
+    return read
 
 
 def reject_unknown(options: Iterable[str], known: list[str], what: str) -> None:
@@ -54,13 +54,17 @@ def reject_unknown(options: Iterable[str], known: list[str], what: str) -> None:
 def parse_value(annotation: Any, value: Any, place: str) -> Any:
     """A value as its annotation wants it."""
     require_sensible(annotation, value, place)
-    return checked(TypeAdapter(annotation), value, place)
+    return checked(annotation, value, place)
 
 
-def checked(adapter: TypeAdapter[T], value: Any, place: str) -> T:
+def checked(annotation: Any, value: Any, place: str) -> Any:
     """A value as pydantic makes it of what was written; OptionError for the first thing that is wrong."""
     try:
-        return adapter.validate_python(value)
+        from pydantic import TypeAdapter, ValidationError
+    except ModuleNotFoundError:
+        raise UserError(f"{place}: reading options needs pydantic; install it, or build the class itself") from None
+    try:
+        return TypeAdapter(annotation).validate_python(value)
     except ValidationError as error:
         problem = error.errors()[0]
         parts = [*place.split("."), *(str(part) for part in problem["loc"])]
@@ -75,3 +79,26 @@ def require_sensible(annotation: Any, value: Any, place: str) -> None:
         raise OptionError(f"{place}: true and false are no value here", tuple(place.split(".")[1:]))
     if holds_infinite(value):
         raise OptionError(f"{place}: must be finite, got {short(value)}", tuple(place.split(".")[1:]))
+
+
+def allows_bool(annotation: Any) -> bool:
+    """Whether a truth value may stand somewhere in a field of this type."""
+    return annotation in (bool, Any) or any(allows_bool(part) for part in get_args(annotation))
+
+
+def holds_bool(value: Any) -> bool:
+    """Whether a value is a truth value, or a list with one."""
+    return isinstance(value, bool) or (isinstance(value, list | tuple) and any(map(holds_bool, value)))
+
+
+def holds_infinite(value: Any) -> bool:
+    """Whether a value is infinite or no number, or a list with one that is."""
+    if isinstance(value, list | tuple):
+        return any(map(holds_infinite, value))
+    return isinstance(value, float) and not math.isfinite(value)
+
+
+def short(value: Any) -> str:
+    """A value for an error, cut where it is long."""
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."

@@ -6,7 +6,7 @@ from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
-from rpe2d_bench.config.values import short
+from rpe2d_bench.config.options import short
 from rpe2d_bench.errors import suggestion
 
 

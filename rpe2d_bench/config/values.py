@@ -6,12 +6,12 @@ anything is computed.
 
 from __future__ import annotations
 
-import math
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, GetPydanticSchema
 from pydantic_core import core_schema
 
+from rpe2d_bench.config.options import short
 from rpe2d_bench.config.printable import shown, unprintable
 from rpe2d_bench.resolution import Resolution
 
@@ -27,23 +27,6 @@ def name(value: str) -> str:
     return value
 
 
-def allows_bool(annotation: Any) -> bool:
-    """Whether a truth value may stand somewhere in a field of this type."""
-    return annotation in (bool, Any) or any(allows_bool(part) for part in get_args(annotation))
-
-
-def holds_bool(value: Any) -> bool:
-    """Whether a value is a truth value, or a list with one."""
-    return isinstance(value, bool) or (isinstance(value, list | tuple) and any(map(holds_bool, value)))
-
-
-def holds_infinite(value: Any) -> bool:
-    """Whether a value is infinite or no number, or a list with one that is."""
-    if isinstance(value, list | tuple):
-        return any(map(holds_infinite, value))
-    return isinstance(value, float) and not math.isfinite(value)
-
-
 def shift(value: Any) -> Any:
     """A number or the one word, complained about in one sentence."""
     if value == "sqrt_tokens":
@@ -55,12 +38,6 @@ def shift(value: Any) -> Any:
     if not 0 < number <= 1e6:
         raise ValueError(f"shift: write sqrt_tokens or a number above 0 and up to 1,000,000, got {short(value)}")
     return number
-
-
-def short(value: Any) -> str:
-    """A value for an error, cut where it is long."""
-    text = repr(value)
-    return text if len(text) <= 80 else f"{text[:77]}..."
 
 
 Side = Annotated[int, Field(gt=0, le=100_000)]  # pixels

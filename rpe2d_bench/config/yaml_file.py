@@ -69,7 +69,9 @@ class Document:
     def error(self, location: Location, message: str) -> UserError:
         """The message with the file and the line of the nearest known place."""
         for override in self.overrides:
-            if override.partition("=")[0] == ".".join(map(str, location[: override.count(".") + 1])):
+            path, place = override.partition("=")[0].split("."), [str(part) for part in location]
+            opened = next((n for n in range(len(place)) if location[: n + 1] not in self.lines), len(path)) + 1
+            if (first := path[:opened]) == place[: len(first)]:  # its value, or a section that only it has
                 return UserError(f"--set {override}: {message}")
         for length in range(len(location), -1, -1):
             if location[:length] in self.lines:
@@ -77,7 +79,7 @@ class Document:
         return UserError(f"{self.path}: {message}")
 
     def override(self, assignment: str) -> None:
-        """Apply PATH.TO.KEY=VALUE, VALUE being YAML; the key may be new, what leads to it must exist."""
+        """Apply PATH.TO.KEY=VALUE, VALUE being YAML; sections that the file leaves out are opened."""
         dotted, equals, text = assignment.partition("=")
         if not equals or not dotted:
             raise UserError(f"--set {shown(assignment)}: write PATH.TO.KEY=VALUE, for example --set train.steps=500")
@@ -87,7 +89,10 @@ class Document:
         *parents, last = dotted.split(".")
         target: Any = self.data
         for depth, part in enumerate(parents):
-            target = _step(target, part)
+            section = _step(target, part)
+            if section is None and isinstance(target, dict):
+                section = target[part] = {}
+            target = section
             if not isinstance(target, dict | list):
                 place = ".".join(parents[: depth + 1])
                 raise UserError(f"--set {assignment}: there is no section {place!r} in {self.path}")
@@ -149,7 +154,7 @@ def read(path: Path) -> Document:
     except _Refused as refused:
         raise UserError(f"{path}:{refused.line}: {refused.why}") from None
     if node is None:
-        raise UserError(f"{path}: the file is empty; copy one of experiments/*.yaml to start from")
+        raise UserError(f"{path}: the file is empty; rpe2d-bench new FILE --from quick writes one to start from")
     if not isinstance(data, dict):
         raise UserError(f"{path}:1: an experiment is a mapping (name: ..., models: ...), got {type(data).__name__}")
     document = Document(path, data)
@@ -166,7 +171,7 @@ def _text(path: Path) -> str:
             raise UserError(f"{path}: has more than {MAX_BYTES // 1024} kB; an experiment is a short text")
         return content.decode("utf-8-sig").replace("\r\n", "\n")
     except FileNotFoundError:
-        raise UserError(f"{path}: no such file; experiments lie in experiments/") from None
+        raise UserError(f"{path}: no such file; rpe2d-bench ls experiments names what comes with the package") from None
     except UnicodeDecodeError as error:
         line = content[: error.start].count(b"\n") + 1
         raise UserError(f"{path}:{line}: cannot be read: not UTF-8 text; save it as UTF-8") from None

@@ -2,7 +2,7 @@
 
 from rpe2d_bench.diffusion.objectives import Objective, Prediction, clean_image, draw_times, noised
 from rpe2d_bench.diffusion.paths import PATHS, Path, path
-from rpe2d_bench.diffusion.samplers import SAMPLERS, Solver, guided, times
+from rpe2d_bench.diffusion.samplers import SAMPLERS, Solver, guided, steps_from, times
 
 __all__ = [
     "PATHS",
@@ -16,5 +16,6 @@ __all__ = [
     "guided",
     "noised",
     "path",
+    "steps_from",
     "times",
 ]

@@ -19,13 +19,18 @@ from rpe2d_bench.config.entry_points import Table
 Velocity = Callable[[Tensor, float], Tensor]
 
 
-def times(num_steps: int, shift: float = 1.0) -> list[float]:
-    """num_steps + 1 times from 1 (noise) to 0 (data).
+def times(num_steps: int, shift: float = 1.0, start: float = 1.0) -> list[float]:
+    """num_steps + 1 times from 1 (noise) to 0 (data); from a start below 1, that share of the steps.
 
     shift > 1 spends more of them near the noise: t' = s t / (1 + (s - 1) t) (arXiv 2403.03206, equation 23).
     """
-    even = torch.linspace(1.0, 0.0, num_steps + 1, dtype=torch.float64)
-    return (shift * even / (1 + (shift - 1) * even)).tolist()
+    even = torch.linspace(1.0, 0.0, steps_from(start, num_steps) + 1, dtype=torch.float64)
+    return (start * (shift * even / (1 + (shift - 1) * even))).tolist()
+
+
+def steps_from(start: float, num_steps: int) -> int:
+    """Steps that are left of a whole run, from t = start."""
+    return max(1, round(start * num_steps))
 
 
 def euler(velocity: Velocity, x: Tensor, ts: list[float]) -> Iterator[Tensor]:

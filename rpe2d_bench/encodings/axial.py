@@ -104,6 +104,7 @@ class AxialRoPE(Axial):
 
     source: ClassVar[Source] = Source(
         paper="RoFormer, arXiv 2104.09864, on two axes as FiT, arXiv 2402.12376",
+        aliases=("RoPE-2D", "axial RoPE"),
         code="whlzy/FiT@b22b7b0 fit/model/rope.py VisionRotaryEmbedding",
         differs="rotated pairs are channels (i, i + K/2), where FiT interleaves them: a permutation of channels",
         clamp="that of the rules",
@@ -150,6 +151,7 @@ class AxialSinCos(Axial):
 
     source: ClassVar[Source] = Source(
         paper="DiT, arXiv 2212.09748; MAE, arXiv 2111.06377",
+        aliases=("sin-cos", "APE"),
         code="diffusers 0.42.1 embeddings.get_2d_sincos_pos_embed",
         differs="height's channels first; DiT, MAE and diffusers put the width's first under the name emb_h",
         clamp="that of the rules",

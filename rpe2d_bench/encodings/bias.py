@@ -14,9 +14,9 @@ from dataclasses import dataclass, replace
 from typing import ClassVar, Protocol, runtime_checkable
 
 import torch
-from jaxtyping import Float
 from torch import Tensor, nn
 
+from rpe2d_bench.encodings.shapes import Float
 from rpe2d_bench.encodings.source import Source
 
 

@@ -15,10 +15,10 @@ from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 import torch
-from jaxtyping import Float
 from torch import Generator, Tensor, nn
 
 from rpe2d_bench.encodings.bias import Bias
+from rpe2d_bench.encodings.shapes import Float
 
 
 @dataclass(frozen=True)

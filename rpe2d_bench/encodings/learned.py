@@ -8,15 +8,15 @@ from __future__ import annotations
 from typing import Annotated, ClassVar
 
 import torch
-from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 
 from rpe2d_bench.encodings.interface import Context, Encoding, Grid, LogitScale, PositionalEncoding
 from rpe2d_bench.encodings.logit_scales import Constant
+from rpe2d_bench.encodings.ranges import Bounds
 from rpe2d_bench.encodings.source import Source
 
-Side = Annotated[int, Field(ge=1, le=1024)]  # tokens, each with a vector of its own
+Side = Annotated[int, Bounds(ge=1, le=1024)]  # tokens, each with a vector of its own
 
 
 class LearnedTable(PositionalEncoding):

@@ -40,6 +40,8 @@ class RandomPositions:
 
     source: ClassVar[Source] = Source(
         paper="RPE-2D, arXiv 2503.18719; Ruoss et al. 2023, arXiv 2305.16843",
+        trained=True,
+        aliases=("RPE-2D", "randomized positions"),
         code="google-deepmind/randomized_positional_encodings@e8c6474 models/positional_encodings.py (one dimension)",
         differs="range, kind of draw, its scope and the layout at inference are options: only abstracts and summaries "
         "of the paper could be read, and no code is public",

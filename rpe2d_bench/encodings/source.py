@@ -9,10 +9,13 @@ from dataclasses import dataclass
 class Source:
     """paper: title or arXiv number, with the equation. code: repository@commit and file, empty if none is public.
 
-    differs: what is not as in the paper or in that code. clamp: what the rule does below the train grid.
+    differs: what is not as in the paper or in that code. clamp: what the rule does below the train grid. trained:
+    whether weights must be trained with it; encodings and biases always are. aliases: what else people call it.
     """
 
     paper: str
     code: str = ""
     differs: str = ""
     clamp: str = ""
+    trained: bool = False
+    aliases: tuple[str, ...] = ()

@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from rpe2d_bench.config.entry_points import Table
+from rpe2d_bench.config.entry_points import Table, no_options
 from rpe2d_bench.encodings.axial import AxialRoPE, AxialSinCos
 from rpe2d_bench.encodings.bias import NoBias
 from rpe2d_bench.encodings.frequencies import Geometric
+from rpe2d_bench.encodings.interface import PositionalEncoding
 from rpe2d_bench.encodings.learned import LearnedTable
 from rpe2d_bench.encodings.logit_scales import Constant
 from rpe2d_bench.encodings.none import NoEncoding
@@ -21,6 +22,13 @@ from rpe2d_bench.encodings.random_positions import RandomPositions
 
 GROUP = "rpe2d_bench.methods"
 Methods = Table[Callable[..., Any]]
+
+
+def no_encoding(entry: Any) -> str | None:
+    """The complaint about an entry that is no encoding."""
+    fits = isinstance(entry, type) and issubclass(entry, PositionalEncoding)
+    return None if fits else "it is no subclass of PositionalEncoding"
+
 
 POSITIONS: Methods = Table(
     GROUP,
@@ -31,6 +39,7 @@ POSITIONS: Methods = Table(
         "centred": CentredPositions,
         "random": RandomPositions,
     },
+    no_options("__call__"),
     shared=True,
 )
 FREQUENCIES: Methods = Table(
@@ -40,6 +49,7 @@ FREQUENCIES: Methods = Table(
     {
         "geometric": Geometric,
     },
+    no_options("__call__"),
     shared=True,
 )
 LOGIT_SCALES: Methods = Table(
@@ -49,6 +59,7 @@ LOGIT_SCALES: Methods = Table(
     {
         "constant": Constant,
     },
+    no_options("__call__"),
     shared=True,
 )
 LOGIT_BIASES: Methods = Table(
@@ -58,6 +69,7 @@ LOGIT_BIASES: Methods = Table(
     {
         "none": NoBias,
     },
+    no_options("build"),
     shared=True,
 )
 ENCODINGS: Methods = Table(
@@ -70,5 +82,6 @@ ENCODINGS: Methods = Table(
         "learned": LearnedTable,
         "none": NoEncoding,
     },
+    no_encoding,
     shared=True,
 )

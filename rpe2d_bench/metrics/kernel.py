@@ -22,6 +22,7 @@ ALL_SAMPLES = 5000
 SUBSETS = 100
 SUBSET_SIZE = 1000
 _ROWS = 1024  # of the kernel matrix in memory at once
+_ENTRIES = 2**23  # of the kernel matrix in memory at once, where rows are long: 64 MiB
 
 
 def cubic_kernel(one_ND: np.ndarray, other_MD: np.ndarray) -> np.ndarray:
@@ -54,6 +55,37 @@ def _mean_within(one_ND: np.ndarray, classes_N: np.ndarray | None) -> float:
         members = one_ND[classes_N == chosen]
         total += _sum_off_diagonal(members) / (len(members) - 1)  # n_a / (n_a - 1) = 1 + 1 / (n_a - 1)
     return total / count**2
+
+
+def mean_with_all(one_ND: np.ndarray, other_MD: np.ndarray) -> np.ndarray:
+    """[N] mean kernel of each image with all of another set, in memory that does not grow with N x M."""
+    rows = max(1, _ENTRIES // len(other_MD))
+    other = other_MD.astype(np.float64)
+    return np.concatenate(
+        [
+            cubic_kernel(one_ND[start : start + rows].astype(np.float64), other).mean(axis=1)
+            for start in range(0, len(one_ND), rows)
+        ]
+    )
+
+
+def mean_with_others(one_ND: np.ndarray, classes_N: np.ndarray | None = None) -> np.ndarray:
+    """[N] of each image with the others of its set, weighted so that their mean is the unbiased mean over pairs.
+
+    With classes (each of two images at least, `with_pairs`) as for fixed class counts.
+    """
+    count = len(one_ND)
+    diagonal_N = (np.square(one_ND.astype(np.float64)).sum(axis=1) / one_ND.shape[1] + 1.0) ** 3
+    others_N: np.ndarray = mean_with_all(one_ND, one_ND) * count - diagonal_N
+    if classes_N is None:
+        others_N /= count - 1
+        return others_N
+    for chosen in np.unique(classes_N):
+        members = np.flatnonzero(classes_N == chosen)
+        same = mean_with_all(one_ND[members], one_ND[members]) * len(members) - diagonal_N[members]
+        others_N[members] += same / (len(members) - 1)
+    others_N /= count
+    return others_N
 
 
 def with_pairs(classes_N: np.ndarray) -> np.ndarray:

@@ -25,6 +25,7 @@ from rpe2d_bench.plan.pace import Pace, Stage, observe_name, pass_name, passes, 
 from rpe2d_bench.plan.precision import Precisions, sampling_shape, training_shape
 from rpe2d_bench.resolution import Resolution
 from rpe2d_bench.stages import DenoiseStage, MeasureStage, ReferenceStage, SampleStage, TrainStage, read_result
+from rpe2d_bench.stages.pipeline import PipelineSampleStage, PipelineStage
 from rpe2d_bench.storage.machine import machine
 from rpe2d_bench.storage.store import Store
 
@@ -38,7 +39,7 @@ def pace_of(
 ) -> Pace:
     """Seconds of what these stages do, whether they are in the store or not. say: told once, before measuring."""
     calibration = _Calibration(resources, store, say)
-    distinct = list({stage.key: stage for stage in stages}.values())
+    distinct = list({stage.key: stage for stage in stages if not isinstance(stage, PipelineStage)}.values())
     finished = calibration.finished(distinct)
     missing = [stage for stage in distinct if not store.has(stage.name, stage.key)]
     trainings = [stage for stage in missing if isinstance(stage, TrainStage)]
@@ -87,6 +88,8 @@ class _Calibration:
         """Models that are sampled or denoise, at a few of their sizes; the others follow."""
         models: dict[tuple[str, str, int, str], dict[int, SampleStage | DenoiseStage]] = defaultdict(dict)
         for stage in samples:
+            if isinstance(stage, PipelineSampleStage):
+                continue  # known by what was sampled before, else assumed
             model = stage.train.model
             same = (model.preset, model.scan, stage.train.model_channels, stage.precision)
             models[same][stage.grid.tokens] = stage

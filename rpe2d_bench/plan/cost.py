@@ -21,6 +21,7 @@ from rpe2d_bench.plan.pace import (
     wall_seconds,
 )
 from rpe2d_bench.stages import DenoiseStage, Evaluation, MeasureStage, ReferenceStage, SampleStage, TrainStage
+from rpe2d_bench.stages.pipeline import PipelineStage
 from rpe2d_bench.storage.store import Store
 
 # Seconds of a run beside its stages, on the machine of docs/performance.md: imports (4), start of Ray (6), imports of
@@ -48,7 +49,8 @@ class Cost:
 def estimate(plan: Plan, store: Store, pace: Pace | None = None, say: Callable[[str], None] = lambda _: None) -> Cost:
     """Cost of what is missing. pace: of this machine by default, which may take some seconds to measure."""
     resources = plan.experiment.resources
-    trainings = [trial.stage for trial in plan.missing_trainings(store)]
+    found = [trial.stage for trial in plan.missing_trainings(store)]
+    trainings = [stage for stage in found if not isinstance(stage, PipelineStage)]
     missing = plan.missing_measures(store)
     stages = missing_stages(plan, store)
     if pace is None:
@@ -125,7 +127,7 @@ def tasks_of(plan: Plan, store: Store, pace: Pace, pool: int = 0) -> list[Task]:
 
     for trial in plan.trials:
         stage = trial.stage
-        if not store.has("train", stage.key):
+        if not store.has("train", stage.key) and not isinstance(stage, PipelineStage):
             seconds = seconds_of(stage, pace)
             count = stage.recipe.num_pictures or pool
             for resolution in pool_resolutions(stage):

@@ -6,8 +6,10 @@ Longer than other files, because which stages there are is one decision, and wha
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -18,14 +20,18 @@ from rpe2d_bench.data.class_labels import ClassLabels, class_labels
 from rpe2d_bench.plan.precision import Precisions, sampling_shape
 from rpe2d_bench.plan.precision_notes import Choice, as_before_auto, decided
 from rpe2d_bench.resolution import Resolution
+from rpe2d_bench.resolve.pipelines import labels_of
 from rpe2d_bench.resolve.resolve import Resolved, ResolvedMethod, resolve
 from rpe2d_bench.resolve.trainings import training
+from rpe2d_bench.sampling.pipeline import asks_for
 from rpe2d_bench.stages import DenoiseStage, Evaluation, MeasureStage, ReferenceStage, SampleStage, TrainStage
+from rpe2d_bench.stages.pipeline import PipelineSampleStage, PipelineStage, realised_by
 from rpe2d_bench.stages.weights_file import WeightsFile, remark
 from rpe2d_bench.storage.store import Store, content_key
 
 if TYPE_CHECKING:
     from rpe2d_bench.encodings import EncodingSpec
+    from rpe2d_bench.encodings.interface import Grid
     from rpe2d_bench.metrics import Asked
 
 
@@ -101,8 +107,14 @@ class Plan:
 
             matters["evaluate"]["weights"] = net_version(self.experiment.evaluate.features, Path(weights))
         for name, entry in self.experiment.models.items():
+            if entry.pipeline is not None:
+                folder = self.resolved.models[name].pipeline
+                assert folder is not None
+                matters["models"][name]["pipeline"]["path"] = folder.digest
             if entry.checkpoint is not None:
                 matters["models"][name]["checkpoint"] = WeightsFile.of(entry.checkpoint).digest
+        if self.resolved.prompts is not None:
+            matters["prompts"] = self.resolved.prompts.digest
         if matters.get("evaluate", {}).get("labels") == "balanced" and not any(
             floor.measure.reference.even for floor in self.floors
         ):
@@ -277,9 +289,20 @@ def _measured(
     training_images = _training_images(resolved.dataset, reference)
     for name, method in methods.items():
         generated = stage.resolution if method.entry.upscale else resolution
+        if isinstance(stage, PipelineStage):
+            piped = _pipeline_samples(resolved, stage, method, generated, reference.count)
+            measure = MeasureStage(piped, reference, training_images, (), labels.kind)
+            yield name, measure
+            continue
+        (height, width), (tall, wide) = stage.resolution, resolution
+        pad = method.entry.upscale == "padded" and height * wide != width * tall
         sample = _sample_stage(stage, method, generated, reference.count)
         sample = dataclasses.replace(sample, labels=labels.kind, class_counts=labels.counts)
-        measure = MeasureStage(sample, reference, training_images, inside, labels.kind)
+        if method.entry.refine is not None and resolution != stage.resolution:
+            sample = dataclasses.replace(_refined(sample, method, resolution, method.entry.refine), pad=pad)
+        measure = MeasureStage(
+            sample, reference, training_images, inside, labels.kind, pad=pad and sample.resolution != resolution
+        )
         resources, guided = resolved.experiment.resources, method.sampler.guidance != 1.0
         yield name, precisions.of_sampling(measure, sampling_shape(stage, most, resources, guided=guided))
 
@@ -300,25 +323,74 @@ def _denoised(
             yield name, DenoiseStage(stage, encoding, realised, resolution, split, count, entry.conditioning)
 
 
-def _sample_stage(stage: TrainStage, method: ResolvedMethod, resolution: Resolution, count: int) -> SampleStage:
+def _sample_stage(
+    stage: TrainStage, method: ResolvedMethod, resolution: Resolution, count: int, begin: float = 1.0
+) -> SampleStage:
     from rpe2d_bench.diffusion import times
     from rpe2d_bench.sampling.loop import shift_of
 
     shift = shift_of(method.sampler, stage.grid_of(resolution), stage.grid)
     sampler, encoding = method.sampler.model_copy(update={"shift": shift}), method.encoding
-    realised = _realised(stage, encoding, resolution, times(sampler.steps, float(sampler.shift))[:-1])
+    realised = _realised(stage, encoding, resolution, times(sampler.steps, float(sampler.shift), begin)[:-1])
     conditioning = method.entry.conditioning
     return SampleStage(stage, encoding, realised, sampler, resolution, count, stage.seed, conditioning)
 
 
+def _pipeline_samples(
+    resolved: Resolved, stage: PipelineStage, method: ResolvedMethod, resolution: Resolution, count: int
+) -> PipelineSampleStage:
+    labels, texts = _class_labels(resolved), asks_for(stage.pipeline) == "prompt"
+    return PipelineSampleStage(
+        stage,
+        method.encoding,
+        realised_by(stage, method.encoding, stage.grid_of(resolution)),
+        method.sampler,
+        resolution,
+        count,
+        stage.seed,
+        labels=labels.kind,
+        class_counts=labels.counts,
+        prompts=resolved.prompts if texts else None,
+        classes=() if texts else labels_of(resolved, method.entry.model),
+    )
+
+
 def _realised(stage: TrainStage, spec: EncodingSpec, resolution: Resolution, ts: Sequence[float]) -> str:
     """What stands for the numbers that a method's encoding realises at a resolution and these times."""
+    canonical = json.dumps(spec.canonical, sort_keys=True)
+    rules = (spec.cls, *(type(value) for value in spec.options.values()))
+    grid = stage.grid_of(resolution)
+    return _digest(_Numbers(spec, canonical, rules, stage.model.preset, grid, stage.grid, tuple(ts)))
+
+
+@dataclass(frozen=True)
+class _Numbers:
+    """What decides the numbers that an encoding realises: seeds, and models of one encoding, share them."""
+
+    spec: EncodingSpec = field(compare=False)
+    canonical: str
+    rules: tuple[object, ...]
+    preset: str
+    grid: Grid
+    train_grid: Grid
+    ts: tuple[float, ...]
+
+
+@lru_cache(maxsize=4096)
+def _digest(asked: _Numbers) -> str:
+    """Evaluating every encoding at every time is nine tenths of a large plan."""
     from rpe2d_bench.encodings import realised_digest
     from rpe2d_bench.models import preset
 
-    grid, options = stage.grid_of(resolution), preset(stage.model.preset)
-    encoding = spec.build(width=options.width, heads=options.heads)
+    options = preset(asked.preset)
+    encoding = asked.spec.build(width=options.width, heads=options.heads)
     if encoding.state_dict():
         # What a learned encoding realises is known only after training: its description stands for it.
-        return content_key("encoding", 1, {"encoding": spec.canonical, "grid": str(grid)})
-    return realised_digest(encoding, grid, stage.grid, ts)
+        return content_key("encoding", 1, {"encoding": asked.spec.canonical, "grid": str(asked.grid)})
+    return realised_digest(encoding, asked.grid, asked.train_grid, asked.ts)
+
+
+def _refined(small: SampleStage, method: ResolvedMethod, resolution: Resolution, begin: float) -> SampleStage:
+    """Images of the train resolution, enlarged, renoised and denoised at another one."""
+    target = _sample_stage(small.train, method, resolution, small.count, begin)
+    return dataclasses.replace(target, labels=small.labels, class_counts=small.class_counts, start=small, begin=begin)

@@ -17,6 +17,7 @@ from rpe2d_bench.metrics.denoising_error import TIMES
 from rpe2d_bench.models import flops_per_forward, preset
 from rpe2d_bench.resolution import Resolution
 from rpe2d_bench.stages import DenoiseStage, MeasureStage, ReferenceStage, SampleStage, TrainStage
+from rpe2d_bench.stages.pipeline import PipelineSampleStage, PipelineStage
 from rpe2d_bench.stages.validation import VALIDATION_IMAGES
 
 Stage = TrainStage | SampleStage | MeasureStage | ReferenceStage | DenoiseStage
@@ -72,6 +73,8 @@ def observe_name(stage: ReferenceStage) -> str:
 
 def seconds_of(stage: Stage, pace: Pace) -> float:
     """Seconds of a stage's own work on a worker, from its beginning."""
+    if isinstance(stage, PipelineStage):
+        return 0.0
     if isinstance(stage, TrainStage):
         step = sum(share * step_seconds(stage, resolution, pace) for resolution, share in shares(stage).items())
         checked = VALIDATION_IMAGES * pass_seconds(stage, stage.grid.tokens, "float32", pace)
@@ -118,11 +121,14 @@ def pass_seconds(stage: TrainStage, tokens: int, precision: str, pace: Pace) -> 
 
 def passes(stage: SampleStage | DenoiseStage) -> int:
     """Evaluations of the model for one sample, guidance included, or for one image that is denoised."""
-    from rpe2d_bench.diffusion import SAMPLERS
+    from rpe2d_bench.diffusion import SAMPLERS, steps_from
 
     if isinstance(stage, DenoiseStage):
         return len(TIMES)
-    return SAMPLERS[stage.sampler.kind].evaluations(stage.sampler.steps) * (2 if stage.sampler.guidance != 1.0 else 1)
+    if isinstance(stage, PipelineSampleStage):
+        return stage.sampler.steps * (2 if stage.sampler.guidance != 1.0 else 1)
+    steps = steps_from(stage.begin, stage.sampler.steps)
+    return SAMPLERS[stage.sampler.kind].evaluations(steps) * (2 if stage.sampler.guidance != 1.0 else 1)
 
 
 def shares(stage: TrainStage) -> dict[Resolution, float]:
@@ -133,7 +139,9 @@ def shares(stage: TrainStage) -> dict[Resolution, float]:
 
 
 def forward_flops(stage: TrainStage, tokens: int) -> float:
-    """Matrix products of one image's forward pass."""
+    """Matrix products of one image's forward pass; a pipeline's are two for each of its weights and tokens."""
+    if isinstance(stage, PipelineStage):
+        return 2.0 * stage.pipeline.parameters * tokens
     return flops_per_forward(preset(stage.model.preset), tokens, stage.model_channels)
 
 

@@ -197,4 +197,6 @@ def _chain_with(stage: TrainStage, precision: Precision) -> TrainStage:
 
 
 def _sampled(stage: SampleStage, precision: Precision) -> SampleStage:
-    return dataclasses.replace(stage, sampler=stage.sampler.model_copy(update={"precision": precision}))
+    sampler = stage.sampler.model_copy(update={"precision": precision})
+    start = None if stage.start is None else _sampled(stage.start, precision)
+    return dataclasses.replace(stage, sampler=sampler, start=start)

@@ -8,7 +8,6 @@ from __future__ import annotations
 import functools
 import importlib
 import threading
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -41,7 +40,7 @@ def render(records: list[Record], store: Path, out: Path, comparisons: list[dict
     """Write the report of one run into the folder `out` and return the path of its index.html.
 
     A run may be partial: what is absent or failed is shown as such. Artifacts are read below `store`.
-    `comparisons`: what rpe2d_bench.analysis.significance.separate found; without them differences rest on seeds alone.
+    `comparisons`: what rpe2d_bench.analysis.significance.separate found: the floor's intervals, and one seed's.
     """
     from rpe2d_bench.report.folder import write_report
 
@@ -54,16 +53,14 @@ def render_comparison(
     first_store: Path,
     second_store: Path,
     out: Path,
-    compared: Sequence[dict[str, Any]] = (),
 ) -> Path:
     """Write the comparison of two runs (second against first) into the folder `out`; returns its index.html.
 
-    Numbers come from the records, images from the stores where they are still there. `compared`: what
-    rpe2d_bench.analysis.significance.separate_runs found; without it changes rest on seeds alone.
+    Numbers come from the records, images from the stores where they are still there.
     """
     from rpe2d_bench.report.two_runs.page import write_comparison
 
-    return write_comparison(first, second, out, (first_store, second_store), compared)
+    return write_comparison(first, second, out, (first_store, second_store))
 
 
 def terminal_table(records: list[Record], comparisons: list[dict[str, Any]] | None = None) -> Group:

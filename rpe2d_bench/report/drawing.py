@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from markupsafe import Markup, escape
 from matplotlib.figure import Figure
 
+from rpe2d_bench.analysis.palette import COLOURS
 from rpe2d_bench.report.figures import FORMATS, files_of, svg_text
-from rpe2d_bench.report.palette import COLOURS
 from rpe2d_bench.report.templating import KINDS, data_uri
 
 

@@ -16,10 +16,10 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import PlaceHolderLayoutEngine
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullFormatter
 
+from rpe2d_bench.analysis.palette import styles_of
 from rpe2d_bench.analysis.results import Results
 from rpe2d_bench.analysis.statistics import Estimate
 from rpe2d_bench.analysis.vocabulary import Metric, legend_label, scale_label, side, size_label
-from rpe2d_bench.report.palette import styles_of
 from rpe2d_bench.storage.records import Resolution
 
 STYLE_FILE = Path(__file__).with_name("paper.mplstyle")
@@ -127,7 +127,7 @@ def _panel(
         whiskers = axes.vlines(*zip(*ends, strict=True), color=style.colour, linewidth=1.0, alpha=0.8)
         whiskers.set_gid(f"series-{number}-bars-{int(line)}")
     real = [(place, found.mean) for place, test in zip(places, tests, strict=True)
-            if (found := results.floor(train, test, metric))]  # fmt: skip
+            if (found := results.real.floor(train, test, metric))]  # fmt: skip
     if real:
         axes.plot([r[0] for r in real], [r[1] for r in real], color="#808080", linestyle="--" if line else "none",
                   marker="_", linewidth=1.0, label=FLOOR_LABEL)  # fmt: skip
@@ -163,7 +163,7 @@ def _vertical_scale(axes: Axes, results: Results, metric: Metric, train: Resolut
         axes.set_ylim(-3, 103)
     elif means and min(means) > 0 and max(means) / min(means) > LOG_FROM:
         logarithmic(axes.yaxis, min(means), max(means))
-        floors = [floor.mean for test in tests if (floor := results.floor(train, test, metric))]
+        floors = [floor.mean for test in tests if (floor := results.real.floor(train, test, metric))]
         shown = [floor for floor in floors if floor >= min(means) / 10]
         axes.set_ylim(bottom=min([*means, *shown]) / 1.5)
         if len(shown) < len(floors):

@@ -254,7 +254,7 @@ def real_strips(results: Results, store: Path, train: Resolution, tests: list[Re
     """Test resolution -> real images, the first of each class; what a perfect method's rows would look like."""
     found: dict[Resolution, Strip] = {}
     for test in tests:
-        samples = (read_samples(record, store) for record in results.floors(train, test))
+        samples = (read_samples(record, store) for record in results.real.found(train, test))
         if (strip := next((s for s in samples if s is not None), None)) is not None:
             found[test] = strip[0]
     return found

@@ -6,12 +6,12 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from rpe2d_bench.analysis.palette import COLOURS, styles_of
 from rpe2d_bench.analysis.results import Results
 from rpe2d_bench.report import formats
 from rpe2d_bench.report.content import Content
 from rpe2d_bench.report.drawing import Drawing
 from rpe2d_bench.report.images import Strips
-from rpe2d_bench.report.palette import COLOURS, styles_of
 from rpe2d_bench.report.table import Table
 from rpe2d_bench.report.templating import data_uri, environment
 

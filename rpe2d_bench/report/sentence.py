@@ -1,13 +1,13 @@
-"""The answer of a report in one sentence on encodings, from the verdicts of the analysis."""
+"""The answer of a report in one sentence on encodings, from the judgements of the analysis."""
 
 from __future__ import annotations
 
 from collections import Counter
 
+from rpe2d_bench.analysis.judgement import Judgement, judge
 from rpe2d_bench.analysis.results import Results
 from rpe2d_bench.analysis.statistics import SEEDS_FOR_A_CLAIM
 from rpe2d_bench.analysis.vocabulary import Metric
-from rpe2d_bench.report.tables import coinciding
 from rpe2d_bench.storage.records import Resolution
 
 NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
@@ -29,14 +29,12 @@ def answer(results: Results, metric: Metric, train: Resolution) -> str:
         return f"{where} nothing may be concluded: {_seeds(seeds)}, and a claim takes {least}; no method is named best."
     sizes = f"{len(ranked)} size{'s' if len(ranked) > 1 else ''}"
     controls = [method for method in results.methods if is_control(results, method)]
-    encodings = [
-        method
-        for method in results.methods
-        if method not in (reference, *controls) and not results.is_undertrained(method, train)
-    ]
+    encodings = [method for method in results.methods if method not in (reference, *controls)]
+    undertrained = [method for method in encodings if results.is_undertrained(method, train)]
+    encodings = [method for method in encodings if method not in undertrained]
 
     def counts(method: str, other: str) -> Counter[str]:
-        return Counter(verdict(results, metric, method, other, train, test) for test in ranked)
+        return Counter(verdict(judge(results, method, other, train, test)) for test in ranked)
 
     against = {method: counts(method, reference) for method in encodings}
     most = max((found["better"] for found in against.values()), default=0)
@@ -46,15 +44,19 @@ def answer(results: Results, metric: Metric, train: Resolution) -> str:
         others = [method for method in best if method != subject]
         so_do = f" (so {'does' if len(others) == 1 else 'do'} {join(others)})" if others else ""
         parts = [f"{subject} scores better than {reference} at {most} of {sizes}{so_do}"]
-        parts[0] += f" and worse at {against[subject]['worse']}" if against[subject]["worse"] else ""
+        for word in ("mixed", "worse"):
+            parts[0] += f", {word} at {against[subject][word]}" if against[subject][word] else ""
     else:
-        subject, parts = reference, [f"no encoding scores better than {reference} at any of {sizes}"]
+        subject, sound = reference, f" that reached {reference}'s quality at 1×" if undertrained else ""
+        parts = [f"no encoding{sound} scores better than {'it' if sound else reference} at any of {sizes}"]
     them = "it" if most else reference
     for control in controls:
         found = counts(control, subject)
         words = [f"scores better than {them} at {found['better']}"] if found["better"] else []
         if found["worse"]:
             words.append(f"{'worse' if words else f'scores worse than {them}'} at {found['worse']}")
+        if found["mixed"]:
+            words.append(f"is better in some metrics and worse in others than {them} at {found['mixed']}")
         if words:
             words[-1] += f" of {sizes}"
         elif found["not separated"]:
@@ -90,20 +92,15 @@ def _seeds(seeds: int) -> str:
     return f"{word} seed{'' if seeds == 1 else 's'}"
 
 
-def verdict(results: Results, metric: Metric, method: str, other: str, train: Resolution, test: Resolution) -> str:
-    """'better', 'worse' or 'not separated' as the analysis has it; 'leads' or 'trails' where it is no claim.
+def verdict(found: Judgement | None) -> str:
+    """'better', 'worse', 'mixed', 'level' or 'not separated'; 'leads' or 'trails' where better or worse is no claim.
 
-    '' where there is nothing to say: not measured, the same images, or no ranking is allowed.
+    '' where there is nothing to say: not measured, the same stages, or no ranking is allowed.
     """
-    gap = results.difference(method, other, train, test, metric)
-    if gap is None or metric.better is None or (train, test) in results.refusals:
+    if found is None:
         return ""
-    if other in coinciding(results, method, train, test):
-        return ""
-    if gap.verdict == "not separated":
-        return gap.verdict
-    lower = (gap.mean < 0) == (metric.better == "lower")
-    return ("better" if lower else "worse") if gap.verdict == "significant" else ("leads" if lower else "trails")
+    word = found.overall
+    return word if found.claim else {"better": "leads", "worse": "trails"}.get(word, word)
 
 
 def join(words: list[str]) -> str:

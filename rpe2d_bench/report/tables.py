@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from rpe2d_bench.analysis.results import RULERS, Results
-from rpe2d_bench.analysis.statistics import BASES, Estimate
+from dataclasses import replace
+
+from rpe2d_bench.analysis.real_images import RULERS
+from rpe2d_bench.analysis.results import Results
+from rpe2d_bench.analysis.statistics import BASES, Estimate, Scale
 from rpe2d_bench.analysis.vocabulary import Metric, blind_spot, scale_label, size_label
 from rpe2d_bench.report.table import TIED_MARK, UNDERTRAINED_MARK, Cell, Row, Table, difference_cell, value_cell
 from rpe2d_bench.storage.records import Resolution
 
 FLOOR = "real images (floor)"
 THROUGH = "real images through the autoencoder"
+SAME = Cell("the same", "quiet")  # of methods that coincide at a size
 
 
 def tables_of(results: Results, metric: Metric, train: Resolution) -> list[Table]:
@@ -32,9 +36,9 @@ def value_table(results: Results, metric: Metric, train: Resolution) -> Table:
     ]
     notes = _notes(results, metric, train, rows)
     if metric.has_floor:
-        rows.append(_real(FLOOR, [results.floor(train, test, metric) for test in tests]))
-    beside = {RULERS[kind]: [results.ruler(kind, train, test, metric) for test in tests] for kind in RULERS}
-    beside[THROUGH] = [results.reconstruction(train, test, metric) for test in tests]
+        rows.append(_real(FLOOR, [results.real.floor(train, test, metric) for test in tests]))
+    beside = {RULERS[kind]: [results.real.ruler(kind, train, test, metric) for test in tests] for kind in RULERS}
+    beside[THROUGH] = [results.real.reconstruction(train, test, metric) for test in tests]
     rows += [_real(label, values) for label, values in beside.items() if any(values)]
     title = f"{metric.heading}, trained at {size_label(train)} px"
     return by_size(f"{metric.key}_{at(train)}", title, train, tests, rows, notes)
@@ -44,7 +48,7 @@ def excess_table(results: Results, metric: Metric, train: Resolution) -> Table:
     """Mean minus the floor of the same size: the only form in which sizes may be compared, and only with care."""
     values = value_table(results, metric, train)
     tests = results.resolutions[train]
-    floors = [results.floor(train, test, metric) for test in tests]
+    floors = [results.real.floor(train, test, metric) for test in tests]
     rows = [
         Row(row.label, [_minus(c, f, len(results.seeds)) for c, f in zip(row.cells, floors, strict=True)], row.method,
             row.undertrained, row.reference)
@@ -61,7 +65,8 @@ def difference_table(results: Results, metric: Metric, train: Resolution) -> Tab
     if reference is None:
         return None
     tests = results.resolutions[train]
-    rows = []
+    rows: list[Row] = []
+    scales: set[Scale] = set()
     for method in results.methods:
         if method == reference:
             continue
@@ -69,25 +74,29 @@ def difference_table(results: Results, metric: Metric, train: Resolution) -> Tab
         for test in tests:
             gap = results.difference(method, reference, train, test, metric)
             state = results.state(method, train, test, metric)
-            if gap is None:
-                cells.append(_absent(state))
+            if gap is not None:
+                scales.add(gap.scale)
+                cells.append(difference_cell(gap.shown, state, significant=gap.separated))
             else:
-                value = Estimate(gap.mean, gap.n, None, gap.low, gap.high)
-                cells.append(difference_cell(value, state, significant=gap.separated))
+                same = results.coincide(method, reference, train, test)
+                cells.append(SAME if same else _absent(state))
         rows.append(method_row(results, method, train, cells))
-    better = {"lower": " (below zero: better)", "higher": " (above zero: better)"}.get(metric.better or "", "")
+    kind, sides = compared_by(scales, metric)
     notes = [
-        f"Mean difference over seeds with its 95 % interval{better}.",
-        f"Bold: separated from zero. Intervals: {BASES[results.basis(metric)]}.",
+        f"Mean {kind} over seeds with its 95 % interval ({sides}; {BASES[results.basis(metric)]}).",
+        "Bold: separated at 5 % after Holm's correction over each method against the reference and against resizing,"
+        " at this size.",
     ]
-    title = f"{metric.label} minus that of {reference}, trained at {size_label(train)} px"
+    title = f"{metric.label} against {reference} ({kind}), trained at {size_label(train)} px"
     return by_size(f"{metric.key}_{at(train)}_against_{reference}", title, train, tests, rows, notes)
 
 
-def coinciding(results: Results, method: str, train: Resolution, test: Resolution) -> set[str]:
-    """Methods with the same images in a cell, because they realise the same encoding there."""
-    shared = [set(r.coincides_with) for r in results.cell(method, train, test) if r.status == "ok"]
-    return set.intersection(*shared) if shared else set()
+def compared_by(scales: set[Scale], metric: Metric) -> tuple[str, str]:
+    """'ratio', 'below one: better': what a table of differences holds, and which side of no difference is better."""
+    kind = " or ".join(sorted(scales)) or metric.scale
+    side = {"lower": "below", "higher": "above"}.get(metric.better or "")
+    nothing = {"difference": "zero"}.get(kind, "one")
+    return kind, f"{side} {nothing}: better" if side else "no direction known"
 
 
 def at(train: Resolution) -> str:
@@ -117,15 +126,21 @@ def _real(label: str, values: list[Estimate | None]) -> Row:
 
 
 def _cell(results: Results, method: str, train: Resolution, test: Resolution, metric: Metric, best: list[str]) -> Cell:
-    found = results.estimate(method, train, test, metric)
-    state = results.state(method, train, test, metric)
-    if found is None:
-        return _absent(state)
+    plain = plain_cell(results, method, train, test, metric)
+    if plain.value is None:
+        return plain
     tied = False
     if best and method not in best:
         gap = results.difference(method, best[0], train, test, metric)
         tied = gap is not None and gap.low is not None and not gap.separated
-    return value_cell(found, state, len(results.seeds), best=method in best, tied=tied)
+    return replace(plain, best=method in best, tied=tied)
+
+
+def plain_cell(results: Results, method: str, train: Resolution, test: Resolution, metric: Metric) -> Cell:
+    """A value with its spread, or why there is none."""
+    found = results.estimate(method, train, test, metric)
+    state = results.state(method, train, test, metric)
+    return value_cell(found, state, len(results.seeds)) if found else _absent(state)
 
 
 def _minus(cell: Cell, floor: Estimate | None, asked: int) -> Cell:

@@ -16,7 +16,7 @@ from rpe2d_bench.analysis.results import Results
 from rpe2d_bench.report.content import Text
 from rpe2d_bench.report.sections.head import head_of
 from rpe2d_bench.report.table import TIED_MARK, Row, Table
-from rpe2d_bench.report.tables import coinciding, value_table
+from rpe2d_bench.report.tables import value_table
 from rpe2d_bench.storage.records import Record, Resolution
 
 BETWEEN = 2  # spaces between two columns
@@ -49,8 +49,8 @@ def _same(results: Results, train: Resolution) -> dict[tuple[str, int], str]:
     same, methods = {}, list(results.methods)
     for column, test in enumerate(results.resolutions[train]):
         for number, method in enumerate(methods):
-            others = coinciding(results, method, train, test)
-            if first := next((name for name in methods[:number] if name in others), None):
+            before = (name for name in methods[:number] if results.coincide(method, name, train, test))
+            if first := next(before, None):
                 same[method, column] = first
     return same
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from rpe2d_bench.config import shipped
 from rpe2d_bench.config.yaml_file import Document, at
 from rpe2d_bench.errors import UserError
 
@@ -66,6 +67,9 @@ def _completed(entry: dict[str, Any], data: dict[str, Any], folder: Path) -> dic
 
 
 def found(written: str, folder: Path) -> Path:
-    """A path of weights as seen from the working directory: what lies beside the experiment file comes first."""
-    beside = folder / written
-    return beside if beside.is_file() else Path(written)
+    """A path of weights as seen from the working directory.
+
+    What lies beside the experiment file comes first, what lies beside the shipped experiments last.
+    """
+    places = (folder / written, Path(written), shipped.FOLDER / written)
+    return next(filter(Path.is_file, places), Path(written))

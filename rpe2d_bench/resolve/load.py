@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
@@ -32,7 +33,7 @@ def load(path: Path, overrides: Sequence[str] = (), only: Sequence[str] = ()) ->
     for override in overrides:
         document.override(override)
     complete(document)
-    experiment = swept(_located(_validated(document), document.path.parent), document)
+    experiment = swept(located(_validated(document), document.path.parent), document)
     if experiment.search is not None:
         resolved = check(experiment, document)
         check_search(experiment, document)  # of all methods, since a model is judged by the first that uses it
@@ -56,14 +57,24 @@ def keep_methods(experiment: Experiment, only: Sequence[str]) -> Experiment:
     return experiment.model_copy(update={"methods": methods, "models": models, "report": report})
 
 
-def _located(experiment: Experiment, folder: Path) -> Experiment:
-    """Paths of weights as seen from the working directory: what lies beside the experiment file comes first."""
+def located(experiment: Experiment, folder: Path) -> Experiment:
+    """Paths of weights as seen from the working directory.
+
+    What lies beside the experiment file comes first, what lies beside the shipped experiments last.
+    """
     models = dict(experiment.models)
     for name, entry in models.items():
         if entry.checkpoint is not None:
-            located = entry.checkpoint.model_copy(update={"path": str(found(entry.checkpoint.path, folder))})
-            models[name] = entry.model_copy(update={"checkpoint": located})
-    return experiment.model_copy(update={"models": models})
+            weights = entry.checkpoint.model_copy(update={"path": str(found(entry.checkpoint.path, folder))})
+            models[name] = entry.model_copy(update={"checkpoint": weights})
+        if entry.pipeline is not None and (beside := folder / entry.pipeline.path).is_dir():
+            models[name] = entry.model_copy(
+                update={"pipeline": entry.pipeline.model_copy(update={"path": str(beside)})}
+            )
+    update: dict[str, Any] = {"models": models}
+    if experiment.prompts is not None and (beside := folder / experiment.prompts.file).is_file():
+        update["prompts"] = experiment.prompts.model_copy(update={"file": str(beside)})
+    return experiment.model_copy(update=update)
 
 
 def _chain(experiment: Experiment, model: str) -> Iterator[str]:

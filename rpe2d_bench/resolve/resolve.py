@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from rpe2d_bench.data.crops import CropOptions
     from rpe2d_bench.encodings import EncodingSpec
     from rpe2d_bench.models import DiTOptions
+    from rpe2d_bench.sampling.pipeline_folder import PipelineFolder
+    from rpe2d_bench.stages.pipeline import Prompts
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,7 @@ class ResolvedModel:
     recipe: Train
     encoding: EncodingSpec
     crops: CropOptions
+    pipeline: PipelineFolder | None = None
 
 
 @dataclass(frozen=True)
@@ -52,6 +55,7 @@ class Resolved:
     latents: LatentSpace | None  # where models train, if not on pixels
     models: dict[str, ResolvedModel]
     methods: dict[str, ResolvedMethod]
+    prompts: Prompts | None = None
 
     @property
     def downsampling(self) -> int:
@@ -70,6 +74,7 @@ def resolve(experiment: Experiment, document: Document | None = None) -> Resolve
     from rpe2d_bench.data.crops import build_crops
     from rpe2d_bench.encodings import EncodingSpec
     from rpe2d_bench.models import options_of
+    from rpe2d_bench.resolve.pipeline_model import pipeline_model, sampler_of
 
     with at(document, "data"):
         options = data.validate(experiment.data)
@@ -82,6 +87,10 @@ def resolve(experiment: Experiment, document: Document | None = None) -> Resolve
                 raise UserError("an autoencoder takes images of three channels; write data.channels: 3")
     models: dict[str, ResolvedModel] = {}
     for name, entry in experiment.models.items():
+        if entry.pipeline is not None:
+            with at(document, "models", name, "pipeline"):
+                models[name] = ResolvedModel(entry=entry, **pipeline_model(experiment, entry))
+            continue
         size, recipe = experiment.model_of(name), experiment.train_of(name)
         with at(document, "models", name, "encoding"):
             encoding = EncodingSpec.parse(entry.encoding)
@@ -102,6 +111,15 @@ def resolve(experiment: Experiment, document: Document | None = None) -> Resolve
         sampler = experiment.sampler_of(name)
         place = ("methods", name, "sampler") if method.sampler else ("evaluate", "sampler", "kind")
         with at(document, *place):
-            diffusion.SAMPLERS[sampler.kind]
+            if (folder := models[method.model].pipeline) is None:
+                diffusion.SAMPLERS[sampler.kind]
+            else:
+                sampler = sampler_of(experiment, name, folder)
         methods[name] = ResolvedMethod(method, encoding, sampler)
-    return Resolved(experiment, options, dataset, latents, models, methods)
+    prompts = None
+    if experiment.prompts is not None:
+        from rpe2d_bench.stages.pipeline import Prompts
+
+        with at(document, "prompts", "file"):
+            prompts = Prompts.read(experiment.prompts.file)
+    return Resolved(experiment, options, dataset, latents, models, methods, prompts)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from rpe2d_bench.resolution import Resolution
+from rpe2d_bench.resolve.pipelines import pipeline_training
 from rpe2d_bench.resolve.resolve import Resolved
 from rpe2d_bench.stages import TrainStage
 from rpe2d_bench.stages.weights_file import WeightsFile
@@ -20,6 +21,8 @@ def training(
     decide: what is left open in a stage, the arithmetic of `precision: auto`.
     """
     chosen = resolved.models[model]
+    if chosen.pipeline is not None:
+        return pipeline_training(resolved, model, resolution, seed)
     entry, dataset = chosen.entry, resolved.dataset
     resolution = entry.resolution or resolution
     start = None

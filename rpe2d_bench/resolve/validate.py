@@ -8,6 +8,7 @@ from rpe2d_bench.config.experiment import Experiment
 from rpe2d_bench.config.yaml_file import Document, Location, at
 from rpe2d_bench.errors import suggestion
 from rpe2d_bench.resolution import Resolution
+from rpe2d_bench.resolve.pipelines import check_pipelines
 from rpe2d_bench.resolve.resolve import Resolved, resolve
 
 MOST_TOKENS = 2**18  # of one image: 512 x 512; attention over more takes hours an image
@@ -20,6 +21,7 @@ def check(experiment: Experiment, document: Document) -> Resolved:
     resolved = resolve(experiment, document)
     _evaluation(resolved, document)
     _resolutions(resolved, document)
+    check_pipelines(resolved, document)
     _encodings_at_every_grid(resolved, document)
     _weights(resolved, document)
     return resolved
@@ -48,6 +50,8 @@ def _chains(experiment: Experiment, document: Document) -> None:
 
             with at(document, "models", name, "checkpoint"):
                 WeightsFile.of(entry.checkpoint)
+        if entry.pipeline is not None:
+            continue
         if not experiment.train_of(name).steps and entry.init is None and entry.checkpoint is None:
             raise document.error(
                 ("models", name), f"model {name!r} has train.steps: 0 and no init or checkpoint; give it weights"

@@ -28,4 +28,4 @@ def run(queue: Queue) -> None:
         except UserError as raised:
             error = str(raised)
         queue.ended(job, error)
-        queue.record(job, error)
+        queue.record(job)

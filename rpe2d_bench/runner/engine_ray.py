@@ -15,19 +15,20 @@ from rpe2d_bench.config.experiment import Resources
 from rpe2d_bench.errors import UserError
 from rpe2d_bench.models.cpu import ONE_HEAP, keep_freed_memory
 from rpe2d_bench.runner.order import Job
+from rpe2d_bench.runner.preflight import check
 from rpe2d_bench.runner.queue import Queue
+from rpe2d_bench.runner.retries import Deaths
 from rpe2d_bench.runner.several_gpus import processes, train_together
 from rpe2d_bench.stages import Evaluation, TrainStage
 from rpe2d_bench.stages.run_context import RunContext
 from rpe2d_bench.storage.progress import ProgressFiles
 from rpe2d_bench.storage.store import Unwritable
 
-RETRIES = 2  # of a stage whose process was killed; it continues from its checkpoint
 ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_AUTH_MODE": "disabled",  # of the local cluster that `run` starts; a real cluster keeps its own
     "RAY_TRAIN_ENABLE_V2_MIGRATION_WARNINGS": "0",
-    "RAY_task_oom_retries": str(RETRIES),  # without end by default, for a stage that never fits
+    "RAY_task_oom_retries": "0",  # without end by default; `Deaths` says which stage is tried again
 }
 SOCKET_PATH = 107  # bytes that a Unix socket's path may have
 SOCKET = "session_2026-01-01_00-00-00_000000_4194304/sockets/plasma_store"  # the longest, below Ray's folder
@@ -48,8 +49,16 @@ def run(queue: Queue) -> None:
 
 
 def start(context: RunContext, *, places: int = 1) -> None:
-    """Ray on this machine, with that many places for each slot, or on the cluster that RAY_ADDRESS names."""
-    cluster = os.environ.get("RAY_ADDRESS")
+    """Ray on this machine, with that many places for each slot, or on the cluster that RAY_ADDRESS names.
+
+    Raises UserError where Ray does not start, or a cluster can't do the work (`preflight`).
+    """
+    cluster = os.environ.get("RAY_ADDRESS", "")
+    if cluster.startswith("ray://"):
+        raise UserError(
+            f"RAY_ADDRESS={cluster}: addresses of Ray's client are not supported, since stages are files;"
+            " run the command on a node of the cluster, such as by `ray job submit`, with RAY_ADDRESS=HEAD:6379"
+        )
     for name, value in ENVIRONMENT.items():
         if not (cluster and name == "RAY_AUTH_MODE"):
             os.environ.setdefault(name, value)
@@ -63,6 +72,13 @@ def start(context: RunContext, *, places: int = 1) -> None:
     }
     if cluster:
         _init(address="auto", **common)
+        import ray
+
+        try:
+            check(context)
+        except BaseException:
+            ray.shutdown()
+            raise
         return
     _make_room_for_sockets(context)
     together = processes(resources)
@@ -110,42 +126,55 @@ class _Engine:
         self._ray, self._queue = ray, queue
         resources = queue.context.resources
         self._free = resources.trials_in_parallel
-        self._running: dict[Any, Job] = {}
-        several = processes(resources) > 1  # which hold the GPUs; their training only waits, and hears of a kill
+        self._running: dict[Any, tuple[Job, TrainStage | Evaluation]] = {}
+        self._deaths = Deaths(queue.context.store)
+        kinds = ("WorkerCrashedError", "NodeDiedError", "LocalRayletDiedError", "OutOfMemoryError")
+        self._deadly = tuple(getattr(ray.exceptions, kind) for kind in kinds)
+        self._several = processes(resources) > 1  # they hold the GPUs; their training only waits, and hears of a kill
         share: dict[str, Any] = {"num_cpus": resources.cpus_per_trial, "num_gpus": _gpus(resources)}
-        self._measure = ray.remote(max_retries=RETRIES, **share)(make_stage)
-        self._train = self._measure.options(num_gpus=0, retry_exceptions=True) if several else self._measure
+        self._measure = ray.remote(max_retries=0, **share)(make_stage)
+        self._train = self._measure.options(num_gpus=0) if self._several else self._measure
 
     def finish(self) -> None:
         """Start stages as slots come free and record them as they end, until all are done."""
         self._start()
         while self._running:
             done, _ = self._ray.wait(list(self._running), timeout=1)
-            ended = [self._ended(task) for task in done]
+            ended = [each for task in done if (each := self._ended(task)) is not None]
             self._start()
-            for job, error in ended:  # watching takes no worker's time
-                self._queue.record(job, error)
+            for job in ended:  # watching takes no worker's time
+                self._queue.record(job)
 
     def _start(self) -> None:
         while self._free and (work := self._queue.next()) is not None:
-            job, stage = work
-            function = self._train if isinstance(stage, TrainStage) else self._measure
-            self._running[function.remote(stage, self._queue.context)] = job
+            self._deaths.started(work[1])
+            self._submit(*work)
             self._free -= 1
 
-    def _ended(self, task: Any) -> tuple[Job, str | None]:
-        job = self._running.pop(task)
-        self._free += 1
+    def _submit(self, job: Job, stage: TrainStage | Evaluation) -> None:
+        function = self._train if isinstance(stage, TrainStage) else self._measure
+        self._running[function.remote(stage, self._queue.context)] = job, stage
+
+    def _ended(self, task: Any) -> Job | None:
+        """The job that has ended; None for one whose process died and that is tried again, in its slot."""
+        job, stage = self._running.pop(task)
+        error = None
         try:
             error = self._ray.get(task)
-        except self._ray.exceptions.OutOfMemoryError:
-            error = "out of memory; lower resources.trials_in_parallel, resources.sample_batch or train.batch_size"
-        except Unwritable as raised:
-            raise Unwritable(str(getattr(raised, "cause", raised))) from None
-        except Exception as raised:  # the worker died more often than it is retried, or a bug: the rest goes on
+        except Exception as raised:  # the worker died, or a bug: the rest goes on
+            cause = getattr(raised, "cause", raised)
+            if isinstance(cause, Unwritable):
+                raise Unwritable(str(cause)) from None
+            died = (isinstance(stage, TrainStage) and self._several) or isinstance(raised, self._deadly)
+            if died and self._deaths.again(stage):
+                self._submit(job, stage)
+                return None
             error = one_line(raised)
+            if isinstance(raised, self._ray.exceptions.OutOfMemoryError):
+                error = "out of memory; lower resources.trials_in_parallel, resources.sample_batch or train.batch_size"
+        self._free += 1
         self._queue.ended(job, error)
-        return job, error
+        return job
 
 
 def make_stage(stage: TrainStage | Evaluation, context: RunContext) -> str | None:

@@ -92,10 +92,12 @@ def needs(stage: Stage) -> list[Stage]:
     inputs: list[Stage | None] = []
     if isinstance(stage, TrainStage):
         inputs = [stage.start]
-    elif isinstance(stage, SampleStage | DenoiseStage):
+    elif isinstance(stage, DenoiseStage):
         inputs = [stage.train]
+    elif isinstance(stage, SampleStage):
+        inputs = [stage.train, stage.start]
     elif isinstance(stage, MeasureStage):
-        inputs = [stage.reference, stage.training, stage.generated]
+        inputs = [*stage.sources]
     return [each for each in inputs if each is not None]
 
 

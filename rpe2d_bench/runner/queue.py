@@ -18,6 +18,7 @@ class Queue:
         self.context, self.watch = context, watch
         self._work, self._recorder = work, recorder
         self.order = Order(work.jobs)
+        self._dropped: dict[str, list[Job]] = {}  # with the training that failed, until that is told
         self._at_hand(plan)
         watch.planned(work)
 
@@ -44,6 +45,8 @@ class Queue:
     def ended(self, job: Job, error: str | None) -> None:
         """Record how a job ended; the cells of a model that could not be trained are failed, too."""
         self.order.ended(job.key)
+        if job.kind == "training" and error is not None:
+            self._dropped[job.key] = list(self.order.drop(job.key))  # at once: a free slot would train it again
         if job.kind == "training":
             for trial in self._work.trainings[job.key]:
                 if error is None:
@@ -55,8 +58,7 @@ class Queue:
         else:
             self._recorder.measuring_failed(self._work.measures[job.key], error)
 
-    def record(self, job: Job, error: str | None) -> None:
+    def record(self, job: Job) -> None:
         """Tell whoever watches that a job has ended, after the next was started; with those it took along."""
-        dropped = list(self.order.drop(job.key)) if error is not None and job.kind == "training" else []
-        for each in (job, *dropped):
+        for each in (job, *self._dropped.pop(job.key, ())):
             self.watch.ended(each)

@@ -10,6 +10,7 @@ from rpe2d_bench.metrics import METRICS
 from rpe2d_bench.plan.expand import Cell, Floor, Plan, Trial
 from rpe2d_bench.plan.precision_notes import notes
 from rpe2d_bench.stages import DenoiseStage, Evaluation, ReferenceStage, TrainStage, read_result
+from rpe2d_bench.stages.pipeline import PipelineStage
 from rpe2d_bench.stages.weights_file import story_of
 from rpe2d_bench.storage import records
 from rpe2d_bench.storage.record_parts import (
@@ -66,12 +67,13 @@ class Recorder:
         """A model is ready."""
         result = read_result(self.store.folder("train", trial.stage.key))
         folder = f"stages/train/{trial.stage.key}"
+        files = Artifacts(curve=f"{folder}/curve.jsonl", checkpoint=f"{folder}/weights.safetensors")
         self._append(
             **self._of(trial),
             metrics=result["values"],
             timings=result["seconds"],
             training=_training(result["details"], trial.stage),
-            artifacts=Artifacts(curve=f"{folder}/curve.jsonl", checkpoint=f"{folder}/weights.safetensors"),
+            artifacts=Artifacts() if isinstance(trial.stage, PipelineStage) else files,
         )
 
     def training_failed(self, trial: Trial, error: str) -> None:
@@ -109,6 +111,7 @@ class Recorder:
                 trained_encoding=sample.train.encoding.written,
                 crops=canonical(sample.train.crops),
                 generated_resolution=sample.resolution,
+                refined_from=None if sample.start is None else sample.begin,
                 grid=(grid.height, grid.width),
                 coincides_with=owner.coincides_with,
                 realised=sample.realised,

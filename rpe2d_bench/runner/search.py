@@ -94,6 +94,7 @@ def _on_ray(searching: Searching, first: Asked, context: RunContext, files: Prog
     import ray
     from ray import tune
 
+    from rpe2d_bench.runner.retries import RETRIES
     from rpe2d_bench.runner.tune_hooks import AsAsked, EachEntry, Ended
 
     slots = context.resources.trials_in_parallel
@@ -143,7 +144,7 @@ def _on_ray(searching: Searching, first: Asked, context: RunContext, files: Prog
                 name="search",
                 storage_path=str(context.store.root / "ray"),
                 verbose=0,
-                failure_config=tune.FailureConfig(max_failures=engine_ray.RETRIES),
+                failure_config=tune.FailureConfig(max_failures=RETRIES),
                 callbacks=[Ended(ended)],
             ),
         ).fit()

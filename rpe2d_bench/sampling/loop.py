@@ -79,15 +79,18 @@ def sample(
     decode: Callable[[Tensor], np.ndarray] = to_uint8,
     labels: str = "balanced",
     class_counts: tuple[int, ...] | None = None,
+    begin: float = 1.0,
+    begun: Callable[[np.ndarray, Tensor], Tensor] | None = None,
 ) -> Iterator[np.ndarray]:
     """Yield images [B, C, Y, X] uint8 in the order of `indices`, all with the same options.
 
     resolution is of the images; the model works on sides smaller by `downsampling`, and `decode` makes pixels of it.
+    begun: (indices, noise on the CPU) -> x at t = begin, where images are not made from noise alone.
     """
     dit = denoiser.dit
     inner = (resolution[0] // downsampling, resolution[1] // downsampling)
     grid = Grid(inner[0] // dit.options.patch_size, inner[1] // dit.options.patch_size)
-    ts = times(options.steps, shift_of(options, grid, train_grid))
+    ts = times(options.steps, shift_of(options, grid, train_grid), begin)
     crop_B3 = torch.tensor([conditioning], device=device)
     with_guidance = options.guidance != 1.0
     autocast = torch.autocast(device, torch.bfloat16, enabled=options.precision == "bf16")
@@ -109,6 +112,7 @@ def sample(
             conditional_BCYX, unconditional_BCYX = v_BCYX.chunk(2)
             return guided(conditional_BCYX, unconditional_BCYX, options.guidance, options.guided_channels)
 
-        x_BCYX = noise(seed, chosen, (dit.channels, *inner)).to(device)
+        x_BCYX = noise(seed, chosen, (dit.channels, *inner))
+        x_BCYX = (x_BCYX if begun is None else begun(chosen, x_BCYX)).to(device)
         *_, x_BCYX = SAMPLERS[options.kind](velocity, x_BCYX, ts)
         yield decode(x_BCYX)

@@ -63,6 +63,8 @@ def schedules(experiment: Experiment) -> dict[Schedule, list[Place]]:
     """Every realised schedule and where it is; what is resized afterwards is sampled at the train resolution."""
     found: dict[Schedule, list[Place]] = {}
     for name, method in experiment.methods.items():
+        if experiment.models[method.model].pipeline is not None:
+            continue  # its own scheduler decides
         for pair in experiment.resolutions:
             train = experiment.models[method.model].resolution or pair.train
             for test in pair.test:

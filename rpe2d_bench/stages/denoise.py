@@ -97,7 +97,7 @@ class DenoiseStage:
             labels = dataset.labels(self.split, indices)  # type: ignore[arg-type]
             rows += self._errors(denoiser, x_BCYX, labels, indices).tolist()
             now = time.perf_counter()
-            if context.out_of_time or now - saved > context.resources.checkpoint_every:
+            if context.out_of_time or now - saved > context.resources.checkpoint_interval():
                 write_json(partial / UNDER_WAY, stamped({"errors": rows, "seconds": before + now - began}))
                 saved = now
             if len(rows) < self.count:

@@ -31,6 +31,7 @@ class MeasureStage:
     training: ReferenceStage | None = None  # training images, where a metric asks for them (memorization)
     inside: tuple[str, ...] = ()  # metrics that look into the model
     labels: str = "balanced"  # of generated images, as SampleStage has it; where drawn, KID has to know
+    pad: bool = False  # where generated images are enlarged to another shape: not stretched
 
     name = "measure"
     version = 2
@@ -46,13 +47,17 @@ class MeasureStage:
             matters["inside"] = {name: METRICS[name].version for name in self.inside}
         if self.labels == "iid":
             matters["labels"] = self.labels
+        if self.pad:
+            matters["pad"] = True
         return content_key(self.name, self.version, matters)
 
     @property
     def sources(self) -> tuple[SampleStage | ReferenceStage, ...]:
         """Stages it needs, in the order in which it makes them."""
-        training = () if self.training is None else (self.training,)
-        return (self.reference, *training, self.generated)
+        generated = self.generated
+        refined = generated.start if isinstance(generated, SampleStage) else None
+        found = (self.reference, self.training, refined, generated)
+        return tuple(stage for stage in found if stage is not None)
 
     def make(self, context: RunContext) -> Path:
         """Folder with result.json; for generated images observations.npz; samples.npz where they were resized."""
@@ -74,7 +79,7 @@ class MeasureStage:
             samples = made / images_file.NAME
             labels = images_file.labels(samples)
             if self.generated.resolution != self.reference.resolution:
-                samples = _resized(samples, partial / images_file.NAME, self.reference.resolution)
+                samples = _resized(samples, partial / images_file.NAME, self.reference.resolution, pad=self.pad)
             context.doing(self, "features")
             seen = self.reference.observe(images_file.pieces(samples), context.resources.device)
             seen.save(partial / "observations.npz")
@@ -139,14 +144,14 @@ def _counts(labels: np.ndarray) -> str:
     return str(low) if low == high else f"{low} to {high}"
 
 
-def _resized(source: Path, target: Path, resolution: Resolution) -> Path:
+def _resized(source: Path, target: Path, resolution: Resolution, *, pad: bool) -> Path:
     """Samples at another resolution, by the metrics' own resizer; the control 'generate small, then upscale'."""
     count, channels, height, width = images_file.shape(source)
     growth = 4 * max(1, resolution[0] * resolution[1] // (height * width))  # float32, and larger than before
     under_way, done = target.with_name("under_way.npy"), 0
     with RowsFile(under_way, (count, channels, *resolution), np.uint8) as rows:
         for piece in images_file.pieces(source, growth):
-            rows.write(done, resized(piece, resolution))
+            rows.write(done, resized(piece, resolution, pad=pad))
             done += len(piece)
         images_file.save(target, rows.read(), images_file.labels(source))
     under_way.unlink()

@@ -153,13 +153,13 @@ class ReferenceStage:
         return seen
 
 
-def resized(images: np.ndarray, resolution: Resolution) -> np.ndarray:
-    """uint8 images at another resolution, by the metrics' own resizer."""
+def resized(images: np.ndarray, resolution: Resolution, *, pad: bool = False) -> np.ndarray:
+    """uint8 images at another resolution, by the metrics' own resizer; pad: continued at the edges, not stretched."""
     import torch
 
-    from rpe2d_bench.metrics.nets.resize import resize
+    from rpe2d_bench.metrics.nets.resize import padded, resize
 
-    grey = resize(torch.from_numpy(images), resolution)
+    grey = (padded if pad else resize)(torch.from_numpy(images), resolution)
     return grey.round().clamp(0, 255).to(torch.uint8).numpy()
 
 

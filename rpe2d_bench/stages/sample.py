@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -43,6 +44,9 @@ class SampleStage:
     conditioning: tuple[float, float, float] = (0.0, 0.0, 0.0)
     labels: str = "balanced"  # or reference, or iid
     class_counts: tuple[int, ...] | None = None  # of the reference, which labels follow; None: all classes alike
+    start: SampleStage | None = None  # whose images are enlarged, renoised to t = begin and denoised here
+    begin: float = 1.0
+    pad: bool = False  # where they are enlarged to another shape: not stretched
 
     name = "sample"
     version = 1
@@ -63,6 +67,8 @@ class SampleStage:
             matters["labels"] = self.labels
         if self.class_counts is not None:
             matters["class_counts"] = self.class_counts
+        if self.start is not None:
+            matters |= {"start": self.start.key, "begin": self.begin} | ({"pad": True} if self.pad else {})
         return content_key(self.name, self.version, matters)
 
     def make(self, context: RunContext) -> Path:
@@ -72,6 +78,7 @@ class SampleStage:
     def _work(self, partial: Path, context: RunContext) -> None:
         from rpe2d_bench.sampling.loop import labels_of, sample, to_uint8
 
+        small = None if self.start is None else self.start.make(context)
         started = time.perf_counter()
         device = context.resources.device
         context.doing(self, "loading the model")
@@ -79,7 +86,7 @@ class SampleStage:
         grid, train_grid = self.grid, self.train.grid
         batch = max(1, round(context.resources.sample_batch * train_grid.tokens / grid.tokens))
         shape = (self.count, self.train.channels, *self.resolution)
-        made = Parts(partial, shape, context.resources.checkpoint_every, self._say(context))
+        made = Parts(partial, shape, context.resources.checkpoint_interval(), self._say(context))
         first = made.done
         if context.progress:
             context.progress(self.name, self.key, first, self.count, {})
@@ -105,6 +112,8 @@ class SampleStage:
             labels=self.labels,
             class_counts=self.class_counts,
             decode=decode,
+            begin=self.begin,
+            begun=None if small is None else self._renoised(images_file.first(small / images_file.NAME, self.count)),
         ):
             made.add(part, context.out_of_time)
             if context.progress:
@@ -116,10 +125,27 @@ class SampleStage:
         labels = labels_of(self.labels, self.seed, indices, num_classes, self.class_counts)
         images_file.save(partial / images_file.NAME, made.images, labels)
         seconds = made.seconds + time.perf_counter() - started
+        if small is not None:
+            seconds += json.loads((small / "result.json").read_text())["seconds"]
         made.remove()
         result: dict[str, Any] = {"seconds": seconds, "count": self.count, "not_finite": broken}
         result["machine"] = machine(context.resources.cpus_per_trial, device)  # for the next plan's times
         write_json(partial / "result.json", result)
+
+    def _renoised(self, images_NCYX: np.ndarray) -> Callable[[np.ndarray, Tensor], Tensor]:
+        """(indices, noise) -> x at t = begin: images, enlarged, and noise as the model's path mixes them."""
+        import torch
+
+        from rpe2d_bench.diffusion import path
+        from rpe2d_bench.metrics.nets.resize import padded, resize
+
+        at = path(self.train.recipe.path)(torch.tensor(self.begin))
+
+        def begun(indices: np.ndarray, noise_BCYX: Tensor) -> Tensor:
+            clean_BCYX = (padded if self.pad else resize)(images_NCYX[indices], self.resolution) / 127.5 - 1
+            return at.alpha * clean_BCYX + at.sigma * noise_BCYX
+
+        return begun
 
     def _say(self, context: RunContext) -> Callable[[str], None]:
         return lambda sentence: context.say(f"sample {self.key[:8]}: {sentence}")

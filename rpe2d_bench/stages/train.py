@@ -138,7 +138,7 @@ class TrainStage:
         training, elapsed = self.started(partial, context)
         context.doing(self, "compiling, first step" if self.recipe.compile else "first step")
         started = saved = time.perf_counter()
-        losses, norms, step_at_line, line_time = [], [], training.step, started
+        losses, norms, step_at_line, line_time, cost = [], [], training.step, started, 0.0
         with (partial / CURVE).open("a+") as curve:
             curve.seek(0)
             drawn = curve.read()
@@ -162,11 +162,12 @@ class TrainStage:
                 if context.progress:
                     context.progress(self.name, self.key, step.step, self.recipe.steps, line)
                 stopping = context.out_of_time
-                due = stopping or now - saved > context.resources.checkpoint_every
+                due = stopping or now - saved > context.resources.checkpoint_interval(cost)
                 if step.step != self.recipe.steps and context.ranks.agree(due, training.device):
                     training.optimizers.gather()
                     checkpoint.save(training, partial, elapsed + now - started, drawn)
                     saved = time.perf_counter()
+                    cost = saved - now
                     if stopping:
                         raise OutOfTime
         seconds = elapsed + time.perf_counter() - started

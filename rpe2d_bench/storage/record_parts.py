@@ -241,6 +241,8 @@ class SamplingDetails(Part):
     """the crops that it was trained with"""
     generated_resolution: Resolution
     """pixels as generated; what is enlarged afterwards has fewer than the test resolution"""
+    refined_from: float | None = None
+    """t to which the enlarged images were renoised; null where sampling began with noise"""
     grid: Tokens | None = None
     """tokens as generated, height and width; null in early records of models with an autoencoder"""
     coincides_with: tuple[str, ...] = ()

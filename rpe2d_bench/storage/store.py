@@ -19,6 +19,7 @@ from typing import Any
 
 from rpe2d_bench.errors import UserError
 from rpe2d_bench.storage.files import held, locked, sha256_of_file, sha256_of_json, sync, write_json
+from rpe2d_bench.storage.folder import folder_of_store
 
 HASH_VERSION = 1  # raise it whenever the way keys are computed changes
 MANIFEST = "manifest.json"
@@ -38,8 +39,11 @@ class Store:
     """Stages by name and key below one folder."""
 
     def __init__(self, root: Path, *, wait: bool = True) -> None:
-        """wait: for another process that works on a stage; otherwise Busy is raised."""
-        self.root = root.resolve()
+        """wait: for another process that works on a stage; otherwise Busy is raised.
+
+        Raises UserError for an address that is no folder.
+        """
+        self.root = folder_of_store(root).resolve()
         self._wait = wait
 
     def folder(self, stage: str, key: str) -> Path:

@@ -7,11 +7,12 @@ import math
 from datetime import datetime
 from typing import Any
 
+from rpe2d_bench.analysis.palette import styles
 from rpe2d_bench.storage.records import Record, Resolution
 
 IDENTITY = "rpe2d.identity"  # which record (or series, or sweep) a run shows; at most one run each
 DIGEST = "rpe2d.digest"  # of the record's content: equal digest, nothing to do
-VIEW = "2"  # raised when a run shows more of the same record: `sync` then logs it anew
+VIEW = "3"  # raised when a run shows more of the same record: `sync` then logs it anew
 REAL = "real images"  # the method name of the floor
 NOBODYS = {  # images that no method made
     "floor": REAL,
@@ -63,7 +64,19 @@ def tags(record: Record) -> dict[str, str]:
         IDENTITY: identity(*record.identity),
         DIGEST: digest(record),
     }
-    return {key: str(value)[:MAX_VALUE] for key, value in known.items() if value not in (None, "")}
+    return {key: str(value)[:MAX_VALUE] for key, value in known.items() if value not in (None, "")} | shown_as(record)
+
+
+def shown_as(record: Record) -> dict[str, str]:
+    """MLflow's own tags: a method's colour in reports, where the result comes from."""
+    known = {
+        "mlflow.source.type": "LOCAL",
+        "mlflow.source.name": record.provenance.command,
+        "mlflow.source.git.commit": record.provenance.commit,
+    }
+    if record.method is not None:
+        known["mlflow.runColor"] = styles([*record.config.experiment.methods, record.method])[record.method].colour
+    return {key: value[:MAX_VALUE] for key, value in known.items() if value}
 
 
 def identity(*parts: Any) -> str:

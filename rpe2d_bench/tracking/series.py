@@ -62,9 +62,8 @@ def _log(tracker: Tracker, name: str, tags: dict[str, str], what: tuple[Any, ...
         naming.DIGEST: digest,
     }
     newest = max(record.created for record in found)
-    run_id = tracker.child(
-        name, tags | {k: str(v) for k, v in known.items() if v}, newest, 0.0, nested=what[0] != "mean"
-    )
+    tags = tags | {k: str(v) for k, v in known.items() if v} | naming.shown_as(first)
+    run_id = tracker.child(name, tags, newest, 0.0, nested=what[0] != "mean")
     when, metrics = naming.milliseconds(newest), []
     for metric, sizes in _values(found).items():
         for test, values in sizes.items():

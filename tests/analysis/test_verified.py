@@ -116,7 +116,7 @@ def test_what_was_compared_before_outlives_its_observations(done: tuple[Path, St
     found = records.read(store.root)
     before = separate(found, store.root, FEW)
     assert before
-    for file in store.root.glob("stages/measure/*/observations.npz"):
+    for file in store.root.glob("stages/*/*/observations.npz"):
         file.unlink()
     output: list[str] = []
     assert separate(found, store.root, FEW, output.append) == before
@@ -155,7 +155,7 @@ def test_an_older_comparison_counts_where_its_observations_are_gone(done: tuple[
     before = separate(found, store.root, FEW)
     for file in (store.root / FOLDER).glob("*.json"):
         file.write_text(json.dumps(json.loads(file.read_text())["entries"]))
-    for file in store.root.glob("stages/measure/*/observations.npz"):
+    for file in store.root.glob("stages/*/*/observations.npz"):
         file.unlink()
     output: list[str] = []
     assert separate(found, store.root, FEW, output.append) == before

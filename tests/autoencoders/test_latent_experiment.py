@@ -51,7 +51,7 @@ def test_an_experiment_runs_through_an_autoencoder(folder: Path, kind: str) -> N
     store = Store(folder / f"runs-{kind}")
     found = run(plan, store, engine="local")
     assert [record.error for record in found if record.status == "failed"] == []
-    assert {record.stage for record in found} == {"train", "measure", "floor", "reconstruction"}
+    assert {record.stage for record in found} == {"train", "measure", "floor", "enlarged", "noise", "reconstruction"}
     through = [record for record in found if record.stage == "reconstruction"]
     assert {record.test_resolution for record in through} == {(32, 32), (32, 48)}
     assert all(0 < record.measurement.psnr < 60 and "kid_glyphnet" in record.metrics for record in through)

@@ -129,9 +129,11 @@ def test_what_cannot_be_averaged_refuses_bundles(spec: dict) -> None:
 
 def test_what_does_not_turn_is_not_described() -> None:
     from rpe2d_bench.encodings.describe import describe
+    from rpe2d_bench.encodings.spec import EncodingSpec
 
     for options in ({}, {"spectrum": "squeezed"}):
-        found = describe({"kind": "partial_rope", "theta": 100, **options}, Grid(12, 12), TRAIN, head_width=16)
+        partial = EncodingSpec.parse({"kind": "partial_rope", "theta": 100, **options})
+        found = describe(partial, Grid(12, 12), TRAIN, head_width=16)
         channels = [c for c in found.channels if c.axis == "height"]
         assert [c.frequency for c in channels] == pytest.approx([1, 100 ** (-1 / (2 if options else 4))])
         assert [c.kept for c in channels] == [1, 1]

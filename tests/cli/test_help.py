@@ -22,6 +22,8 @@ COMMANDS = (
     "sample",
     "measure",
     "status",
+    "store",
+    "gc",
     "sync",
     "ui",
 )

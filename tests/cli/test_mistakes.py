@@ -56,7 +56,7 @@ MISTAKES: list[tuple[str, str]] = [
     ("show random --grid 99x99", "max_grid 64x64 is smaller than the grid of 99x99 tokens"),
     ("check ntkk", "did you mean 'ntk'?"),
     ("check no.such:Thing", "cannot check 'no.such:Thing'"),
-    ("check os:getcwd", "is no method"),
+    ("check os:getcwd", "it is no class; a rule is a frozen dataclass with __call__"),
     ("sample absent.yaml --method ntk --resolution 24 --out a.png", "no such file"),
     ("sample {tiny} --method ntkk --resolution 24 --out a.png", "unknown method 'ntkk' (did you mean 'ntk'?"),
     ("sample {tiny} --method ntk --resolution 24x --out a.png", "a resolution is written 48 or HEIGHTxWIDTH"),

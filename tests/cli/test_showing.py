@@ -55,7 +55,21 @@ def test_every_listed_name_has_an_explanation(say: Say, tmp_path: Path) -> None:
         ("kid", ["kid (metric)", "lower", "arXiv 1801.01401"]),
         ("glyphjudge", ["may be evaluate.judge"]),
         ("DiT-XL", ["1152"]),
-        ("res_generalization", ["which encodings keep image quality", "rpe2d-bench plan experiments/"]),
+        ("res_generalization", ["which encodings keep image quality", "rpe2d-bench plan "]),
+        ("rpe2d", ["rpe2d (method of experiments)", "random (positions)", "a training per seed", "gaps"]),
+        ("RPE-2D", ["rpe2d (method of experiments)", "random (positions)", "also called RPE-2D"]),
+        (
+            "upscaled",
+            ["generated at the train resolution, then resized", "training training-free", "res_generalization"],
+        ),
+        (
+            "extrapolation",
+            ["positions continued past the train grid", "methods: {extrapolation: {model: rope}}"],
+        ),
+        ("rope_crops", ["model of experiments", "resize_and_crop", "training trained"]),
+        ("pi", ["interpolated (frequencies)", "also called PI", "training training-free"]),
+        ("NTK-aware", ["ntk (frequencies)"]),
+        ("DiT-S/2", ["DiT-S (size of the model)", "384"]),
         ("records", ["records.jsonl", "content address of the stage"]),
         ("none", ["none (crops)", "none (encoding)"]),
         ("yarn", ["yarn (frequencies)", "yarn (logit scale)", "logit scale 1"]),
@@ -65,6 +79,28 @@ def test_show_explains(say: Say, name: str, expected: list[str]) -> None:
     output = say("show", name)
     for words in expected:
         assert words in " ".join(output.split()), output
+
+
+def test_entries_of_shipped_experiments_can_be_asked_for(tmp_path: Path) -> None:
+    from rpe2d_bench.cli.explain import explain
+    from rpe2d_bench.cli.named_in_files import uses
+
+    names = sorted({use.name for use in uses()})
+    assert {"rpe2d", "upscaled", "resized", "extrapolation", "rope_tuned", "ledit"} <= set(names)
+    for name in names[::7]:  # every one would take a minute
+        assert all(meaning.what for meaning in explain(name, tmp_path)), name
+
+
+def test_what_needs_training_is_listed(say: Say) -> None:
+    rows = {part: {row["name"]: row["training"] for row in json.loads(say("ls", part, "--json"))[part]}
+            for part in ("positions", "frequencies", "encodings")}  # fmt: skip
+    assert rows["positions"]["random"] == rows["encodings"]["axial_sincos"] == "trained"
+    assert rows["positions"]["fractional"] == "training-free"
+    assert set(rows["frequencies"].values()) == {"training-free"}
+    output = say("ls", "positions")
+    assert "training-free: costs its images alone" in output
+    assert "trained: costs a training per seed" in output
+    assert "min" in json.loads(say("ls", "experiments", "--json"))["experiments"][-1]["costs"]
 
 
 def test_a_run_of_the_store_is_explained(say: Say, tmp_path: Path) -> None:
@@ -96,7 +132,7 @@ def test_show_as_json_has_meanings_and_numbers(say: Say) -> None:
 def test_listings_keep_brackets_and_names_whole(say: Say) -> None:
     output = say("ls")
     assert "[sin h," in output  # rich would take it for markup
-    for name in ("resize_and_crop", "experiments/res_generalization_long.yaml", "proportional_sqrt"):
+    for name in ("resize_and_crop", "res_generalization_long", "proportional_sqrt"):
         assert name in output
     assert max(map(len, output.splitlines())) <= 80
 

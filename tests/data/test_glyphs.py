@@ -166,7 +166,7 @@ def test_colours_need_three_channels_and_vary() -> None:
 @pytest.mark.parametrize(
     ("spec", "message"),
     [
-        ({}, "needs a name"),
+        ({}, "data is a mapping with a name, one of emoji, glyphs"),
         ({"name": "glyps"}, "did you mean 'glyphs'"),
         ({"name": "glyphs", "font": ["sans"]}, "did you mean 'fonts'"),
         ({"name": "glyphs", "fonts": ["sanz"]}, "did you mean 'sans'"),

@@ -39,7 +39,7 @@ def test_a_small_folder_is_trained_and_measured(tmp_path: Path) -> None:
     plan = make_plan(load_experiment(tmp_path / "folder.yaml"))
     found = run(plan, Store(tmp_path / "runs"), engine="local")
     assert [record.error for record in found if record.status == "failed"] == []
-    assert {record.stage for record in found} == {"train", "measure", "floor"}
+    assert {record.stage for record in found} == {"train", "measure", "floor", "enlarged", "noise"}
     assert plan.labels == "as often as in the reference, 4 of a class"
 
 

@@ -148,18 +148,22 @@ def test_the_prediction_is_part_of_the_address_and_of_the_weights_recipe(stage: 
 
 @pytest.fixture
 def stage() -> Any:
+    from rpe2d_bench import data
     from rpe2d_bench.config.experiment import Model
+    from rpe2d_bench.data.crops import build_crops
+    from rpe2d_bench.encodings.spec import EncodingSpec
+    from rpe2d_bench.resolution import Resolution
     from rpe2d_bench.stages import TrainStage
 
     return TrainStage(
-        data={"name": "glyphs"},
+        data=data.validate({"name": "glyphs"}),
         revision="r",
         channels=1,
         num_classes=10,
         model=Model(preset="DiT-Nano/4"),
         recipe=Train(steps=3, precision="float32"),
-        encoding={"kind": "axial_rope", "theta": 100},
-        crops={"kind": "none"},
-        resolution=(16, 16),
+        encoding=EncodingSpec.parse({"kind": "axial_rope", "theta": 100}),
+        crops=build_crops(None),
+        resolution=Resolution(16, 16),
         seed=0,
     )

@@ -8,8 +8,7 @@ import torch
 from torch import Tensor
 
 from rpe2d_bench.encodings import FREQUENCIES, LOGIT_SCALES, POSITIONS, AxialRoPE, Context, Grid, rotate
-from rpe2d_bench.encodings.adapters.flux import FluxRotary, PlainRotary, swap_rotary
-from rpe2d_bench.encodings.positions import GridPositions
+from rpe2d_bench.encodings.adapters import FluxRotary, PlainRotary, Rules, swap_rotary
 from rpe2d_bench.errors import UserError
 
 
@@ -104,10 +103,10 @@ def test_time_dependent_methods_follow_the_transformer_s_timestep(flux: torch.nn
     restore = swap_rotary(flux, train, FREQUENCIES["dype_ntk"](), positions=POSITIONS["grid"]())
     try:
         torch.testing.assert_close(run(flux, grid, t=0.0), plain, atol=1e-5, rtol=1e-4)  # nothing left to scale
-        early = flux.pos_embed.t
+        early = flux.pos_embed.clock.t
         run(flux, grid, t=1.0)
         assert float(early) == 0
-        assert float(flux.pos_embed.t) == 1
+        assert float(flux.pos_embed.clock.t) == 1
         cos, _ = flux.pos_embed(torch.cat(token_ids(grid)))
         ctx = Context(grid, train, t=torch.ones(1))
         slowest = FREQUENCIES["dype_ntk"]()(ctx, 1, 4)[0, -1]
@@ -119,7 +118,9 @@ def test_time_dependent_methods_follow_the_transformer_s_timestep(flux: torch.nn
 
 
 def test_what_is_no_flux_is_refused() -> None:
-    with pytest.raises(UserError, match=r"no Flux-like rotary embedding .* supported are diffusers' Flux, Chroma"):
+    with pytest.raises(
+        UserError, match=r"Linear has no positions that rules can .* supported are diffusers' Flux, Chroma"
+    ):
         swap_rotary(torch.nn.Linear(2, 2), Grid(4, 4))
 
 
@@ -134,10 +135,6 @@ SUPPORTED: dict[str, dict[str, Any]] = {
     "BriaTransformer2DModel": dict(SMALL, **IMAGE_AXES, num_single_layers=1, pooled_projection_dim=None),
     "BriaFiboTransformer2DModel": dict(SMALL, **IMAGE_AXES, num_single_layers=1, text_encoder_dim=8),
 }  # fmt: skip
-
-
-QWEN = {"patch_size": 2, "in_channels": 16, "out_channels": 4, "num_layers": 1, "attention_head_dim": 16,
-        "num_attention_heads": 2, "joint_attention_dim": 16, "axes_dims_rope": (8, 4, 4)}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -158,7 +155,7 @@ def test_every_supported_model_keeps_its_own_bits_where_nothing_changes(name: st
     restore = swap_rotary(model, Grid(6, 6), FREQUENCIES["dype_yarn"](), LOGIT_SCALES["yarn"]())
     scale = 1000.0 if "Bria" in name else 1.0
     model.pos_embed.remember(model, (), {"timestep": torch.tensor([0.5 * scale]), "txt_ids": torch.zeros(3, 3)})
-    assert float(model.pos_embed.t) == 0.5
+    assert float(model.pos_embed.clock.t) == 0.5
     for grid in (Grid(6, 6), Grid(4, 5), Grid(1, 6)):
         ids = torch.cat(token_ids(grid))
         with torch.autocast("cpu", torch.bfloat16):
@@ -179,28 +176,9 @@ def test_the_whole_flux_gives_the_same_bits_at_its_training_size(flux: torch.nn.
         restore()
 
 
-@pytest.mark.parametrize(
-    ("name", "options"),
-    [
-        ("QwenImageTransformer2DModel", QWEN),
-        ("Flux2Transformer2DModel", None),
-        ("SanaTransformer2DModel", None),
-    ],
-)  # fmt: skip
-def test_other_models_are_refused_at_once(name: str, options: dict[str, Any] | None, diffusers: Any) -> None:
-    cls = getattr(diffusers, name, None)
-    if cls is None:
-        pytest.skip(f"this diffusers has no {name}")
-    model = cls(**options) if options else object.__new__(cls)
-    if not options:
-        torch.nn.Module.__init__(model)
-    with pytest.raises(UserError, match=f"{name} has no Flux-like rotary embedding"):
-        swap_rotary(model, Grid(4, 4))
-
-
 def embedding(train: Grid, frequencies: str = "geometric", logit_scale: str = "constant", **options: Any) -> FluxRotary:
-    rules = FREQUENCIES[frequencies](), LOGIT_SCALES[logit_scale]()
-    return FluxRotary(10_000.0, (4, 4, 8), train, GridPositions(), *rules, **options)
+    rules = Rules(train, FREQUENCIES[frequencies](), LOGIT_SCALES[logit_scale]())
+    return FluxRotary(10_000.0, (4, 4, 8), rules, **options)
 
 
 def test_reference_images_do_not_set_the_scale_and_follow_the_image_s_rules() -> None:
@@ -233,7 +211,7 @@ def test_offsets_and_steps_turn_the_corner_as_trained(first: float, step: float)
 def test_rules_of_positions_need_one_image() -> None:
     text, image = token_ids(Grid(4, 4))
     random = POSITIONS["random"](max_grid=(16, 16), inference="random")
-    rotary = FluxRotary(10_000.0, (4, 4, 8), Grid(4, 4), random, FREQUENCIES["geometric"](), LOGIT_SCALES["constant"]())
+    rotary = FluxRotary(10_000.0, (4, 4, 8), Rules(Grid(4, 4), positions=random))
     rotary(torch.cat((text, image)))
     with pytest.raises(UserError, match="leave positions at grid"):
         rotary(torch.cat((text, image, token_ids(Grid(9, 9))[1] + torch.tensor([1.0, 0, 0]))))
@@ -243,11 +221,13 @@ def test_a_time_in_other_units_is_refused_where_it_matters() -> None:
     ids = torch.cat(token_ids(Grid(8, 8)))
     for frequencies in ("yarn", "dype_ntk"):
         rotary = embedding(Grid(4, 4), frequencies)
-        rotary.t = torch.tensor([500.0])
+        rotary.clock.t = torch.tensor([500.0])
         if frequencies == "yarn":
             rotary(ids)
             continue
-        with pytest.raises(UserError, match="timestep 500: these rules depend on time, from 0 for data to 1"):
+        with pytest.raises(
+            UserError, match=r"at t = 500, outside of 0 \(data\) to 1 \(noise\), and these rules depend on time"
+        ):
             rotary(ids)
 
 

@@ -25,6 +25,8 @@ VARIANTS = [
 ] + [
     ("positions.random", {"max_grid": (64, 64), "per": "batch"}),
     ("positions.random", {"max_grid": (64, 64), "tied": True}),
+    ("positions.random_stride", {"max_grid": (64, 64), "per": "batch"}),
+    ("positions.anchored", {"max_grid": (64, 64), "share": 0.9, "draw": "real"}),
     ("positions.fractional", {"span": "ends"}),
     ("positions.shift_scale_jitter", {"layout": "grid", "max_axis_scale": 2.0}),
     ("frequencies.interpolated", {"span": "ends"}),
@@ -140,6 +142,7 @@ def test_defects_of_frequencies_are_found(cls: type, found: str) -> None:
     assert found in failures(cls)
 
 
+@dataclass(frozen=True)
 class Decreasing:
     def __call__(self, ctx: Context) -> tuple[Tensor, Tensor]:
         y, x = GridPositions()(ctx)

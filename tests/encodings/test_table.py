@@ -7,7 +7,16 @@ from rpe2d_bench.errors import UserError
 
 
 def test_the_published_methods_are_all_there() -> None:
-    assert {"grid", "centred", "fractional", "random", "shift_scale_jitter", "crop_true"} <= set(POSITIONS)
+    assert {
+        "grid",
+        "centred",
+        "fractional",
+        "random",
+        "shift_scale_jitter",
+        "crop_true",
+        "random_stride",
+        "anchored",
+    } <= set(POSITIONS)
     assert {"geometric", "interpolated", "ntk", "ntk_lumina", "ntk_by_parts", "yarn", "yarn_turns", "time_aware"} | {
         "dype_ntk",
         "dype_yarn",

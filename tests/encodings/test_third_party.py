@@ -51,7 +51,8 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def bench(site: Path, where: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "PYTHONPATH": str(site), "OMP_NUM_THREADS": "1"}
+    path = os.pathsep.join((str(site), str(PACKAGE.parents[1])))  # this checkout, whichever is installed
+    environment = {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-c", "from rpe2d_bench.cli import main; main()", *arguments]
     return subprocess.run(command, cwd=where, env=environment, capture_output=True, text=True, timeout=240, check=False)
 
@@ -88,3 +89,67 @@ def test_it_runs_from_yaml_into_a_report(installed: Path, tmp_path: Path) -> Non
     assert any("stranger" in page.read_text() for page in pages)
     table = next((tmp_path / "reports").rglob("*.csv")).read_text()
     assert "stranger" in table
+
+
+@pytest.fixture
+def broken(installed: Path, tmp_path: Path) -> Path:
+    """Beside the good package: a module that cannot be imported, and one whose classes cannot be used."""
+    site = tmp_path / "site"
+    shutil.copytree(installed, site, ignore=shutil.ignore_patterns("__pycache__"))
+    sources = {
+        "ends_early": "raise RuntimeError('no licence\\nfound')\n",
+        "no_fields": (
+            "class Plain:\n    def __init__(self, power=1.0): ...\n    def __call__(self, ctx, axis, F): ...\n"
+            "class NoEncoding: ...\n"
+            "class Raises:\n    def __call__(self, ctx): raise RuntimeError\n"
+            "FREQUENCIES = {'plain': Plain}\nENCODINGS = {'no_encoding': NoEncoding}\n"
+        ),
+    }
+    for name, source in sources.items():
+        (site / f"{name}.py").write_text(source)
+        info = site / f"{name}-1.dist-info"
+        info.mkdir()
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1\n")
+        (info / "entry_points.txt").write_text(f"[rpe2d_bench.methods]\n{name} = {name}\n")
+    return site
+
+
+@pytest.mark.parametrize("command", ["ls frequencies", "show root_interpolated", "check root_interpolated"])
+def test_a_broken_plug_in_is_named_and_disturbs_nobody(broken: Path, tmp_path: Path, command: str) -> None:
+    ran = bench(broken, tmp_path, *command.split())
+    assert ran.returncode == 0, ran.stderr
+    assert "root_interpolated" in ran.stdout
+    assert "Traceback" not in ran.stderr
+    assert "cannot import 'ends_early': no licence found" in ran.stderr
+    assert "frequencies 'plain' of no_fields cannot be used: it is no dataclass with the method __call__" in ran.stderr
+
+
+@pytest.mark.parametrize(
+    ("target", "sentence"),
+    [
+        ("no_fields:Plain", "its fields are its options, so it must be a dataclass"),
+        ("no_fields:Raises", "it must be a dataclass"),
+        ("ends_early:Any", "no licence found; write module:Class"),
+        ("plain", "frequencies 'plain' of no_fields cannot be used"),
+        ("no_encoding", "it is no subclass of PositionalEncoding"),
+    ],
+)
+def test_what_cannot_be_used_is_refused_in_one_sentence(
+    broken: Path, target: str, sentence: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from rpe2d_bench.config import entry_points
+    from rpe2d_bench.encodings.conformance import suite
+    from rpe2d_bench.errors import UserError
+
+    monkeypatch.syspath_prepend(broken)
+    entry_points.modules.cache_clear()
+    for table in suite.TABLES.values():
+        table.__dict__.pop("_merged", None)
+    try:
+        with pytest.raises(UserError, match=sentence) as refused:
+            suite.check(target)
+        assert "\n" not in str(refused.value)
+    finally:
+        entry_points.modules.cache_clear()
+        for table in suite.TABLES.values():
+            table.__dict__.pop("_merged", None)

@@ -58,8 +58,8 @@ def make_records(
     config = {"experiment": experiment(list(seeds), tests, methods)}
     made: list[Record] = []
 
-    def add(**fields: Any) -> None:
-        key = f"{len(made):016x}{run}"
+    def add(key: str | None = None, **fields: Any) -> None:
+        key = key or f"{len(made):016x}{run}"
         made.append(
             Record(
                 experiment="synthetic", run=run, key=key, config=config, created=f"2026-01-01T00:{len(made) // 60:02d}:"
@@ -118,8 +118,11 @@ def make_records(
                 samples = f"stages/sample/{name}-{test[0]}x{test[1]}-{seed}/samples.npz"
                 if store is not None:
                     _write_samples(store / samples, test, value, seed)
-                add(stage="measure", model=spec["model"], method=name, train_resolution=(32, 32), test_resolution=test,
-                    seed=seed, num_samples=40, artifacts={"samples": samples}, metric_versions={"kid_glyphnet": "1"},
+                same = [other for other in methods if test == (32, 32) and methods[other]["model"] == spec["model"]]
+                shared = f"{same[0]}-{seed}-{run}" if same else None
+                add(shared, stage="measure", model=spec["model"], method=name, train_resolution=(32, 32),
+                    test_resolution=test, seed=seed, num_samples=40, artifacts={"samples": samples},
+                    metric_versions={"kid_glyphnet": "1"},
                     metrics={"kid_glyphnet": value / 1000, "fd_glyphnet": value,
                              "fd_global_glyphnet": value * (0.4 if name == "interpolation" else 0.8),
                              "fd_local_glyphnet": 1 + value * (1.5 if name == "interpolation" else 0.3),
@@ -130,8 +133,7 @@ def make_records(
                               "trained_encoding": RANDOM if spec["model"] == "rpe2d" else {"kind": "axial_rope"},
                               "replacements": {k: v for k, v in spec.items() if k != "model"},
                               "generated_resolution": test, "grid": (test[0] // 4, test[1] // 4),
-                              "coincides_with": [other for other in methods if other != name and test == (32, 32)
-                                                 and methods[other]["model"] == spec["model"]]})  # fmt: skip
+                              "coincides_with": [other for other in same if other != name]})  # fmt: skip
     return made
 
 

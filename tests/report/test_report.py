@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from helpers.synthetic_records import METHODS, make_records
 
+from rpe2d_bench.analysis.palette import COLOURS
 from rpe2d_bench.analysis.quality import findings
 from rpe2d_bench.analysis.results import Results
 from rpe2d_bench.analysis.vocabulary import describe
@@ -18,7 +19,6 @@ from rpe2d_bench.errors import UserError
 from rpe2d_bench.report import load_frame, render, render_comparison
 from rpe2d_bench.report.figures import metric_curve, svg_text
 from rpe2d_bench.report.images import choose, real_strips, strips
-from rpe2d_bench.report.palette import COLOURS
 from rpe2d_bench.report.sections.encodings import ramps, realised
 from rpe2d_bench.report.sections.training import read_curve, smooth
 from rpe2d_bench.storage.record_parts import Artifacts
@@ -196,7 +196,8 @@ def test_comparison_tells_noise_from_change(tmp_path: Path) -> None:
     first, second = make_records(tests=SIZES, methods=SOME), make_records(tests=SIZES, methods=SOME, run="run1")
     out = render_comparison(first, second, tmp_path, tmp_path, tmp_path / "same")
     page = out.read_text()
-    assert "moved by more than noise in 0 of 6 cells" in page
+    assert "6 cells are in both runs, which share 3 training seeds. 5 shared training seeds are asked for" in page
+    assert "moved by more than noise in" not in page
     assert "Nothing: same settings, same code, same machine." in page
     other = [
         r.model_copy(update={"metrics": {k.replace("glyphnet", "other"): v for k, v in r.metrics.items()}})

@@ -85,7 +85,9 @@ def test_absent_and_binary_files(tmp_path: Path) -> None:
     [
         ("train.stepz=9", "--set train.stepz=9: unknown key 'stepz'"),
         ("train.steps", "write PATH.TO.KEY=VALUE"),
-        ("trian.steps=9", "there is no section 'trian'"),
+        ("trian.steps=9", "--set trian.steps=9: unknown key 'trian' (did you mean 'train'?)"),
+        ("name.of.it=9", "there is no section 'name'"),
+        ("methods.absent.sampler.steps=3", "--set methods.absent.sampler.steps=3: methods.absent.model is missing"),
         ("train.steps=[", "the value is not YAML"),
         ("resolutions.7.train=16", "there is no section 'resolutions.7'"),
     ],
@@ -94,6 +96,15 @@ def test_bad_overrides_are_named(tiny: Path, override: str, output: str) -> None
     with pytest.raises(UserError) as raised:
         load_experiment(tiny, [override])
     assert output in str(raised.value)
+
+
+def test_an_override_opens_sections_that_the_file_leaves_out(tiny: Path) -> None:
+    text = tiny.read_text()
+    (line,) = [line for line in text.splitlines() if line.strip().startswith("sampler:")]
+    tiny.write_text(text.replace(line + "\n", ""))
+    loaded = load_experiment(tiny, ["evaluate.sampler.steps=3", "methods.ntk.sampler.guidance=1.5"])
+    assert loaded.evaluate.sampler.steps == 3
+    assert (loaded.sampler_of("ntk").steps, loaded.sampler_of("ntk").guidance) == (3, 1.5)
 
 
 def test_overrides_reach_the_experiment(tiny: Path) -> None:

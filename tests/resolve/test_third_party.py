@@ -70,9 +70,16 @@ def test_an_experiment_of_a_strangers_parts_is_planned_and_run(installed: Path, 
     assert ran.returncode == 0, ran.stdout + ran.stderr
     records = [json.loads(line) for line in (tmp_path / "runs" / "records.jsonl").read_text().splitlines()]
     assert {record["status"] for record in records} == {"ok"}
-    assert {record["stage"] for record in records} == {"train", "measure", "floor", "reconstruction"}
+    assert {record["stage"] for record in records} == {
+        "train",
+        "measure",
+        "floor",
+        "enlarged",
+        "noise",
+        "reconstruction",
+    }
     through = next(record for record in records if record["stage"] == "reconstruction")
-    assert through["details"]["psnr"] > 50  # lossless but for float16
+    assert through["measurement"]["psnr"] > 50  # lossless but for float16
 
 
 def test_mistakes_in_a_strangers_options_have_their_line(installed: Path, tmp_path: Path) -> None:

@@ -59,7 +59,7 @@ def test_the_panel_fits_and_says_everything(begun: tuple[Display, Store], width:
     assert max(map(len, output.splitlines())) <= width
     assert "…" not in output
     plain = " ".join(output.split())
-    for words in ("left: 0 of 4 models, 0 of 60 cells", "rendering training images 4,000/20,000", "sampling 125/250",
+    for words in ("left: 0 of 4 models, 0 of 70 cells", "rendering training images 4,000/20,000", "sampling 125/250",
                   "4.3 images/s", "train rope 32px seed 0"):  # fmt: skip
         assert words in plain
     assert max(map(len, view.lines())) <= 80

@@ -13,7 +13,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from rpe2d_bench import autoencoders, data
+from rpe2d_bench import autoencoders
 from rpe2d_bench.analysis.results import Results
 from rpe2d_bench.diffusion import noised, path
 from rpe2d_bench.encodings.interface import Context
@@ -88,7 +88,7 @@ def test_it_is_the_error_of_the_clean_image_on_images_and_noise_that_methods_sha
     assert list(result["details"]["denoising_error"]["by_time"].values()) == pytest.approx(errors.mean(axis=0))
 
     images = np.array([7, 90])
-    dataset = data.build(stage.train.data)
+    dataset = stage.train.data.build()
     x = torch.from_numpy(dataset.images("test", images, (16, 32))) / 127.5 - 1
     labels = torch.from_numpy(dataset.labels("test", images))
     assert errors[images] == pytest.approx(by_hand(store, stage, x, labels, images), rel=1e-4)
@@ -96,7 +96,7 @@ def test_it_is_the_error_of_the_clean_image_on_images_and_noise_that_methods_sha
 
 def by_hand(store: Store, stage: DenoiseStage, x: Tensor, labels: Tensor, images: np.ndarray) -> np.ndarray:
     """[B, T] errors of clean images x: one Euler step to t = 0 on the linear path, a rotation on the other."""
-    denoiser = load_denoiser(stage.train, store.folder("train", stage.train.key), stage.replacements)
+    denoiser = load_denoiser(stage.train, store.folder("train", stage.train.key), stage.encoding)
     eps, along = noise(0, images, tuple(x.shape[1:])), stage.train.recipe.path  # type: ignore[arg-type]
     errors = []
     for t in TIMES:
@@ -204,7 +204,7 @@ def test_latents_of_real_images_are_denoised(tmp_path: Path) -> None:
     assert {(record.stage, record.error) for record in found} == {("train", None), ("denoise", None)}
     stage = next(stage for stage in plan.measures() if isinstance(stage, DenoiseStage))
     errors = np.load(store.folder("denoise", stage.key) / "errors.npy")
-    space, dataset, first = stage.train.latents, data.build(stage.train.data), np.arange(2)
+    space, dataset, first = stage.train.latents, stage.train.data.build(), np.arange(2)
     assert space is not None
     pixels = dataset.images("test", first, stage.resolution)
     x = torch.from_numpy(autoencoders.encoded(autoencoders.load(space), pixels)).float()[:, : space.channels]

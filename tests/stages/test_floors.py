@@ -34,7 +34,7 @@ def test_floors_are_shared_only_where_the_train_resolution_does_not_matter(tiny:
 def test_every_train_resolution_has_its_floor_in_the_report(tiny: Path, tmp_path: Path, metrics: str) -> None:
     found = run(planned(tiny, metrics), Store(tmp_path / "runs"), engine="local")
     results = Results(found)
-    floors = {train: results.floors(train, (24, 24)) for train in ((16, 16), (32, 32))}
+    floors = {train: results.real.found(train, (24, 24)) for train in ((16, 16), (32, 32))}
     assert [len(records) for records in floors.values()] == [1, 1]
     keys = {records[0].key for records in floors.values()}
     assert len(keys) == (1 if metrics == "[kid]" else 2)
@@ -54,6 +54,6 @@ def test_floors_of_earlier_records_serve_every_train_resolution(tiny: Path, tmp_
         elif record.train_resolution == (16, 16):
             old.append(record.model_copy(update={"train_resolution": None}))
     for train in ((16, 16), (32, 32)):
-        assert len(Results(old).floors(train, (24, 24))) == 1
-        assert len(Results([*old, *found]).floors(train, (24, 24))) == 1  # never both
+        assert len(Results(old).real.found(train, (24, 24))) == 1
+        assert len(Results([*old, *found]).real.found(train, (24, 24))) == 1  # never both
     assert load_frame(old).query("stage == 'measure'").floor.notna().all()

@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from rpe2d_bench import data
-from rpe2d_bench.analysis.results import RULERS, Results
+from rpe2d_bench.analysis.real_images import RULERS
+from rpe2d_bench.analysis.results import Results
 from rpe2d_bench.analysis.vocabulary import blind_spot, describe
 from rpe2d_bench.metrics import load_net
 from rpe2d_bench.metrics.nets.inputs import INPUTS
@@ -32,9 +33,9 @@ def test_rulers_are_real_images_that_were_enlarged_or_noised(tiny: Path, tmp_pat
     kid = describe("kid_glyphnet")
     for size in larger:
         floor, enlarged, noise = (
-            results.floor((16, 16), size, kid),
-            results.ruler("enlarged", (16, 16), size, kid),
-            results.ruler("noise", (16, 16), size, kid),
+            results.real.floor((16, 16), size, kid),
+            results.real.ruler("enlarged", (16, 16), size, kid),
+            results.real.ruler("noise", (16, 16), size, kid),
         )
         assert floor
         assert enlarged
@@ -42,9 +43,9 @@ def test_rulers_are_real_images_that_were_enlarged_or_noised(tiny: Path, tmp_pat
         assert (floor.n, enlarged.n, noise.n) == (2, 1, 1)
         assert enlarged.mean > max(0.05 * kid.factor, floor.mean)
         assert noise.mean > floor.mean
-    assert results.ruler("enlarged", (16, 16), (16, 16), kid) == results.floor((16, 16), (16, 16), kid)
+    assert results.real.ruler("enlarged", (16, 16), (16, 16), kid) == results.real.floor((16, 16), (16, 16), kid)
     table = value_table(results, kid, (16, 16))
-    assert [row.label for row in table.beside] == list(RULERS.values())
+    assert [row.label for row in table.rows if row.real][1:] == list(RULERS.values())
     stages = {f.kind: f.measure.generated for f in plan.floors if f.test_resolution == (16, 32) and f.seed == 0}
     seen = {}
     dataset = data.build(plan.experiment.data)

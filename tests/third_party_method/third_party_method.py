@@ -4,8 +4,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from rpe2d_bench.encodings import Context
-from rpe2d_bench.encodings.frequencies import Geometric
+from rpe2d_bench.encodings import Context, Geometric
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ import pytest
 from helpers.synthetic_records import asking, make_records
 from helpers.tracked import SMALL, TWO
 
+from rpe2d_bench.analysis.palette import styles
 from rpe2d_bench.errors import UserError
 from rpe2d_bench.storage.records import Record, append
 from rpe2d_bench.tracking import BackgroundTracker, Tracker, default_uri, sync, ui_address, ui_command
@@ -57,6 +58,18 @@ def test_every_record_is_a_named_tagged_child(logged: tuple[Path, list[Record]])
     assert cell.data.params["method.frequencies.kind"] == "yarn"
     trained = names["rope 32px seed 0"].info.run_id
     assert trained in cell.data.tags["mlflow.note.content"]
+
+
+def test_a_method_has_its_colour_of_the_report_and_a_result_its_source(logged: tuple[Path, list[Record]]) -> None:
+    store, records = logged
+    experiment = records[0].config.experiment
+    wanted = {name: style.colour for name, style in styles(experiment.methods).items()}
+    runs = [run for run in runs_of(store) if run.data.tags.get("method") in wanted]
+    assert {run.data.tags["stage"] for run in runs} == {"measure", "method", "mean"}
+    for run in runs:
+        assert run.data.tags["mlflow.runColor"] == wanted[run.data.tags["method"]]
+        assert run.data.tags["mlflow.source.type"] == "LOCAL"
+    assert len(set(wanted.values())) == len(wanted)
 
 
 def test_a_cell_links_to_its_data_and_to_the_model_it_samples(logged: tuple[Path, list[Record]]) -> None:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import importlib
 import inspect
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, is_dataclass
 from typing import Any
 
 import torch
@@ -80,33 +80,49 @@ def named(target: str) -> Iterator[tuple[str, str | None, Callable[..., Any]]]:
         module, _, attribute = target.partition(":")
         try:
             yield target, None, getattr(importlib.import_module(module), attribute)
-        except (ImportError, AttributeError) as e:
+        except Exception as e:  # whatever a stranger's module does when it is imported
             raise UserError(
-                f"cannot check {target!r}: {e}; write module:Class of something that can be imported"
+                f"cannot check {target!r}: {_in_words(e)}; write module:Class of something that can be imported"
             ) from e
         return
     kind, _, name = target.rpartition(".")
     kinds = [kind] if kind in TABLES else list(TABLES)
     matches = [(name, k, TABLES[k][name]) for k in kinds if name in TABLES[k]]
     if not matches:
+        for kind in kinds:
+            if name in TABLES[kind].refused:
+                raise UserError(TABLES[kind].refused[name])
         raise unknown("method", target, {name for table in TABLES.values() for name in table})
     yield from matches
 
 
 def built(name: str, cls: Callable[..., Any], options: Mapping[str, Any] | None) -> Any:
     """The method with its example options, for the suite's own model shape."""
+    if not inspect.isclass(cls):
+        raise UserError(f"cannot check {name}: it is no class; a rule is a frozen dataclass with __call__")
+    if not (issubclass(cls, PositionalEncoding) or is_dataclass(cls)):
+        raise UserError(
+            f"cannot check {name}: its fields are its options, so it must be a dataclass: @dataclass(frozen=True)"
+        )
     given = dict(getattr(cls, "example", {}) if options is None else options)
-    if inspect.isclass(cls) and issubclass(cls, PositionalEncoding):
+    if issubclass(cls, PositionalEncoding):
         shape = {"width": WIDTH, "head_width": WIDTH // HEADS, "heads": HEADS}
         given |= {p: shape[p] for p in schema(cls) if p in FROM_MODEL}
     try:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
             return cls(**given)
-    except TypeError as e:
+    except UserError:
+        raise
+    except Exception as e:
         raise UserError(
-            f"cannot build {name} with {given}: {e}; give it a class attribute `example` with options"
+            f"cannot build {name} with {given}: {_in_words(e)}; give it a class attribute `example` with options"
         ) from e
+
+
+def _in_words(error: Exception) -> str:
+    """On one line."""
+    return " ".join(str(error).split()) or type(error).__name__
 
 
 def kind_of(method: Any) -> str:
@@ -119,7 +135,13 @@ def kind_of(method: Any) -> str:
         raise UserError(f"{type(method).__name__} is no method: it has no __call__ and is no PositionalEncoding")
     if len(inspect.signature(method).parameters) == 3:
         return "frequencies"
-    result = method(Context(TRAIN, TRAIN, t=torch.tensor([0.5])))
+    try:
+        result = method(Context(TRAIN, TRAIN, t=torch.tensor([0.5])))
+    except Exception as e:
+        raise UserError(
+            f"cannot tell what {type(method).__name__} is, calling it with a Context ends in {type(e).__name__}: "
+            f"{_in_words(e)}; frequencies take (ctx, axis, F), positions and logit scales (ctx)"
+        ) from e
     return "positions" if isinstance(result, tuple) else "logit_scale"
 
 

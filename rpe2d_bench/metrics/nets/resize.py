@@ -67,6 +67,16 @@ def resize(images_NCHW: np.ndarray | Tensor, size: Size) -> Tensor:
     return (down.T @ (images @ across)).clamp_(0.0, 255.0)
 
 
+def padded(images_NCHW: np.ndarray | Tensor, size: Size) -> Tensor:
+    """As `resize`, but not stretched: as large as fits, centred, with the pixels of the edge continued around it."""
+    height, width = torch.as_tensor(images_NCHW).shape[2:]
+    scale = min(size[0] / height, size[1] / width)
+    inner = (round(height * scale), round(width * scale))
+    down, across = size[0] - inner[0], size[1] - inner[1]
+    borders = (across // 2, across - across // 2, down // 2, down - down // 2)
+    return torch.nn.functional.pad(resize(images_NCHW, inner), borders, mode="replicate")
+
+
 def _one_by_one(images_NCHW: Tensor, size: Size) -> Tensor:
     """Pillow's filter over one channel after another: no large tensor but the result."""
     planes = images_NCHW.reshape(-1, *images_NCHW.shape[2:]).cpu().numpy()

@@ -7,12 +7,12 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
+from rpe2d_bench.analysis.palette import COLOURS
 from rpe2d_bench.analysis.results import Results
 from rpe2d_bench.analysis.vocabulary import Metric, legend_label, size_label
 from rpe2d_bench.report.content import Content
 from rpe2d_bench.report.drawing import Drawing, drawing
 from rpe2d_bench.report.figures import LOG_FROM, bar, bar_words, logarithmic, paper_style
-from rpe2d_bench.report.palette import COLOURS
 from rpe2d_bench.report.sections.cost import training_flops
 from rpe2d_bench.report.table import Table, plain
 from rpe2d_bench.report.tables import at

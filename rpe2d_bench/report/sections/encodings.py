@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from rpe2d_bench.analysis.palette import styles_of
 from rpe2d_bench.analysis.results import Results
 from rpe2d_bench.analysis.vocabulary import size_label
 from rpe2d_bench.report.content import Content
 from rpe2d_bench.report.drawing import Drawing, drawing
 from rpe2d_bench.report.figures import paper_style
-from rpe2d_bench.report.palette import styles_of
 from rpe2d_bench.report.tables import at
 from rpe2d_bench.storage.records import Resolution
 

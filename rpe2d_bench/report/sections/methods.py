@@ -43,7 +43,7 @@ def _parts(results: Results, method: str) -> tuple[str, ...]:
     own = {k: v for k, v in spec.sampler.items() if v is not None and usual.get(k) != v}
     shown = [] if not own else [_words(own)]
     if spec.upscale:
-        shown.append("generated at the train resolution, then enlarged")
+        shown.append("generated at the train resolution, then enlarged" + " and padded" * (spec.upscale == "padded"))
     if any(spec.conditioning):
         shown.append(f"crop conditioning {_words(list(spec.conditioning))}")
     recipe = {k: v for k, v in {**model.train, **model.model}.items() if v is not None}

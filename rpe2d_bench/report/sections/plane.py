@@ -8,12 +8,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator
 
+from rpe2d_bench.analysis.palette import styles_of
 from rpe2d_bench.analysis.results import Results
 from rpe2d_bench.analysis.vocabulary import Metric, legend_label, scale_label, size_label
 from rpe2d_bench.report.content import Content
 from rpe2d_bench.report.drawing import Drawing, drawing
 from rpe2d_bench.report.figures import LOG_FROM, logarithmic, paper_style
-from rpe2d_bench.report.palette import styles_of
 from rpe2d_bench.report.tables import at
 from rpe2d_bench.storage.records import Resolution
 
@@ -99,5 +99,5 @@ def _panel(axes: Axes, results: Results, train: Resolution, test: Resolution, pa
                              markeredgecolor="none", label=legend_label(method + mark))  # fmt: skip
         drawn.set_gid(f"series-{style.index}-plane-{size_label(test)}")
     for metric, line in ((pair[0], axes.axvline), (pair[1], axes.axhline)):
-        if real := results.floor(train, test, metric):
+        if real := results.real.floor(train, test, metric):
             line(real.mean, color="#808080", linestyle="--", linewidth=0.8, zorder=0)

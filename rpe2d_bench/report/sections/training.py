@@ -8,12 +8,12 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
+from rpe2d_bench.analysis.palette import COLOURS, DASHES, styles_of
 from rpe2d_bench.analysis.results import Results
 from rpe2d_bench.analysis.vocabulary import legend_label, size_label
 from rpe2d_bench.report.content import Content, Text
 from rpe2d_bench.report.drawing import Drawing, drawing
 from rpe2d_bench.report.figures import logarithmic, paper_style
-from rpe2d_bench.report.palette import COLOURS, DASHES, styles_of
 from rpe2d_bench.storage.records import Record
 
 WINDOWS = 120  # points of a drawn curve; each is the mean of its window

@@ -6,22 +6,18 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from rpe2d_bench.analysis.results import Results, as_resolution
-from rpe2d_bench.analysis.statistics import Estimate, Gap, estimate
+from rpe2d_bench.analysis.differences import ALPHA, column, common_scale, over_seeds
+from rpe2d_bench.analysis.results import Results
+from rpe2d_bench.analysis.statistics import SEEDS_FOR_A_CLAIM, Gap, Scale, holm
 from rpe2d_bench.analysis.vocabulary import Metric, size_label
 from rpe2d_bench.errors import UserError
 from rpe2d_bench.report.sentence import join
 from rpe2d_bench.report.table import Cell, Row, Table, difference_cell
-from rpe2d_bench.report.tables import at, by_size
+from rpe2d_bench.report.tables import SAME, at, by_size, compared_by, plain_cell
 from rpe2d_bench.report.two_runs.settings import Change, changed
 from rpe2d_bench.storage.records import Resolution
 
-RESTS = {
-    "seeds": "Student's t, paired by seed",
-    "samples": "paired bootstrap over the images, Holm's correction over all cells that both runs have; covers the"
-    " images that were drawn from these trained models, not other trainings",
-    "seeds and samples": "paired bootstrap over seeds and images, Holm's correction over all cells that both runs have",
-}
+ASKED = f"{SEEDS_FOR_A_CLAIM} shared training seeds are asked for before a change is called more than noise"
 
 
 @dataclass(frozen=True)
@@ -30,24 +26,6 @@ class Changes:
 
     first: Results
     second: Results
-    # Paired comparisons by images where they could be made: separation.separate_runs.
-    compared: tuple[dict[str, Any], ...] = ()
-
-    @cached_property
-    def _gaps(self) -> dict[tuple[str, str, Resolution, Resolution], Gap]:
-        found = {}
-        for entry in self.compared:
-            where = (as_resolution(entry["train_resolution"]), as_resolution(entry["test_resolution"]))
-            basis = "samples" if entry["covers"] == "samples only" else "seeds and samples"
-            found[entry["metric"], entry["method"], *where] = Gap(
-                entry["difference"], entry["seeds"], entry["low"], entry["high"], entry["p_adjusted"] <= 0.05, basis
-            )
-        return found
-
-    def basis(self, metric: Metric) -> str:
-        """What 'more than noise' rests on for a metric."""
-        kinds = {gap.basis for (key, *_), gap in self._gaps.items() if key == metric.key}
-        return kinds.pop() if len(kinds) == 1 else "seeds"
 
     @cached_property
     def names(self) -> tuple[str, str]:
@@ -84,73 +62,130 @@ class Changes:
                 both[train] = shared
         return both
 
-    def gap(self, method: str, train: Resolution, test: Resolution, metric: Metric) -> tuple[Estimate | None, bool]:
-        """second - first over the seeds both have, and whether that is more than noise."""
-        if known := self._gaps.get((metric.key, method, train, test)):
-            seen = known.times(metric.factor)
-            return Estimate(seen.mean, seen.n, None, seen.low, seen.high), seen.separated
-        found = estimate(self.by_seed(method, train, test, metric))
-        return found, bool(found and found.excludes_zero and not (found.mean == 0 and not found.spread))
+    def gap(self, method: str, train: Resolution, test: Resolution, metric: Metric) -> Gap | None:
+        """second - first over the seeds both have; None where they share none, or are the same images."""
+        return self._gaps[metric.key].get((method, train, test))
 
-    def by_seed(self, method: str, train: Resolution, test: Resolution, metric: Metric) -> list[float]:
-        """second - first of every seed that both have."""
-        ours = self.second.by_seed(method, train, test, metric)
-        theirs = self.first.by_seed(method, train, test, metric)
-        return [ours[seed] - theirs[seed] for seed in sorted(ours.keys() & theirs.keys())]
+    def same_images(self, method: str, train: Resolution, test: Resolution) -> bool:
+        """Whether both runs hold the same stage for every seed."""
+        first, second = self._keys(method, train, test)
+        return bool(first) and first == second
+
+    def _keys(self, method: str, train: Resolution, test: Resolution) -> tuple[frozenset[Any], frozenset[Any]]:
+        one, other = (
+            frozenset((r.seed, r.key) for r in results.cell(method, train, test) if r.status == "ok")
+            for results in (self.first, self.second)
+        )
+        return one, other
+
+    @cached_property
+    def cells(self) -> list[tuple[tuple[str, ...], Resolution, Resolution]]:
+        """(methods, train, test resolution) of what both runs measured; methods that coincide in both are one cell."""
+        found: dict[tuple[Any, ...], list[str]] = {}
+        for train, tests in self.resolutions.items():
+            for test in tests:
+                for method in self.methods:
+                    keys = self._keys(method, train, test)
+                    if all(keys):
+                        found.setdefault((train, test, keys), []).append(method)
+        return [(tuple(methods), train, test) for (train, test, _), methods in found.items()]
+
+    @cached_property
+    def _gaps(self) -> dict[str, dict[tuple[str, Resolution, Resolution], Gap]]:
+        """Metric -> cell -> second - first; Holm's correction over all cells that are not the same images."""
+        return {metric.key: self._tested(metric) for metric in self.metrics}
+
+    def _tested(self, metric: Metric) -> dict[tuple[str, Resolution, Resolution], Gap]:
+        raw = []
+        for methods, train, test in self.cells:
+            if self.same_images(methods[0], train, test):
+                continue
+            ours, theirs = (column(r, methods[0], train, test, metric) for r in (self.second, self.first))
+            scale = common_scale(metric, [r.metrics[metric.key] for side in (ours, theirs) for r in side.values()])
+            if (tested := over_seeds(ours, theirs, metric, scale)) is not None:
+                raw.append((methods, train, test, scale, tested))
+        found: dict[tuple[str, Resolution, Resolution], Gap] = {}
+        corrected = holm([tested.p for *_, tested in raw])
+        for (methods, train, test, scale, tested), p in zip(raw, corrected, strict=True):
+            separated = p <= ALPHA and tested.n >= SEEDS_FOR_A_CLAIM
+            gap = Gap(tested.mean, tested.n, tested.low, tested.high, separated, "seeds", scale).times(metric.factor)
+            found |= {(method, train, test): gap for method in methods}
+        return found
 
     def table(self, metric: Metric, train: Resolution) -> Table:
-        """Methods x test resolutions: second minus first, with its interval."""
-        rows = []
+        """Methods x test resolutions: second against first, with its interval."""
+        rows: list[Row] = []
+        scales: set[Scale] = set()
         tests = self.resolutions[train]
         for method in self.methods:
             cells = []
             for test in tests:
-                found, moved = self.gap(method, train, test, metric)
+                gap = self.gap(method, train, test, metric)
                 states = [results.state(method, train, test) for results in (self.first, self.second)]
-                state = next((s for s in states if s in ("failed", "missing")), "missing")
-                cells.append(difference_cell(found, "ok", significant=moved) if found else Cell(state, state))
+                if gap is not None:
+                    scales.add(gap.scale)
+                    cells.append(difference_cell(gap.shown, "ok", significant=gap.separated))
+                elif self.same_images(method, train, test):
+                    cells.append(SAME)
+                else:
+                    state = next((s for s in states if s in ("failed", "missing")), "no shared seed")
+                    cells.append(Cell(state, state))
             rows.append(Row(method, cells, method))
-        better = {"lower": "below zero: the second is better", "higher": "above zero: the second is better"}
+        kind, sides = compared_by(scales, metric)
         first, second = self.names
-        title = f"{metric.heading}: {second} minus {first}, trained at {size_label(train)} px"
+        title = f"{metric.label}: {second} against {first} ({kind}), trained at {size_label(train)} px"
         note = (
-            f"Mean difference over the shared seeds with its 95 % interval ({RESTS[self.basis(metric)]});"
-            f" {better.get(metric.better or '', 'no direction known')}. Bold: more than noise."
-            + (" One shared seed gives no interval and no claim." if self.basis(metric) == "seeds" else "")
+            f"Mean {kind} over the shared seeds with its 95 % interval (Student's t, paired by seed; {sides})."
+            f" Bold: more than noise, at 5 % after Holm's correction over all cells; {ASKED}."
         )
         return by_size(f"{metric.key}_{at(train)}_change", title, train, tests, rows, [note])
+
+    def beside(self, metric: Metric, train: Resolution) -> Table:
+        """Values of both runs, one row for each run that has a method, methods of one run included."""
+        tests, rows = self.resolutions[train], []
+        for method in dict.fromkeys([*self.first.methods, *self.second.methods]):
+            for results, name in zip((self.first, self.second), self.names, strict=True):
+                if method in results.methods:
+                    cells = [plain_cell(results, method, train, test, metric) for test in tests]
+                    rows.append(Row(f"{method}, {name}", cells, method))
+        title = f"{metric.heading} in both runs, trained at {size_label(train)} px"
+        note = "Mean ± standard deviation over the seeds of each run."
+        return by_size(f"{metric.key}_{at(train)}_both", title, train, tests, rows, [note])
 
     @cached_property
     def sentences(self) -> list[str]:
         """What moved by more than noise, in words."""
         metric = self.metrics[0]
         out = []
-        for train, tests in self.resolutions.items():
-            moved: dict[str, dict[str, list[str]]] = {"better": {}, "worse": {}, "different": {}}
-            compared = unclear = 0
-            for method in self.methods:
-                for test in tests:
-                    found, more = self.gap(method, train, test, metric)
-                    if found is None:
-                        continue
-                    compared += 1
-                    unclear += found.low is None
-                    if more:
-                        lower = (found.mean < 0) == (metric.better == "lower")
-                        kind = "different" if metric.better is None else "better" if lower else "worse"
-                        moved[kind].setdefault(method, []).append(size_label(test))
+        for train in self.resolutions:
+            cells = [(methods, test) for methods, of, test in self.cells if of == train]
+            same = sum(self.same_images(methods[0], train, test) for methods, test in cells)
+            gaps = [
+                (methods, test, gap) for methods, test in cells if (gap := self.gap(methods[0], train, test, metric))
+            ]
             where = f"Trained at {size_label(train)} px: "
-            if unclear == compared and compared:
+            alike = f" In {same} more both runs hold the same images." if same else ""
+            seeds = max((gap.n for *_, gap in gaps), default=0)
+            if not gaps:
+                out.append(f"{where}nothing to compare.{alike}")
+                continue
+            if seeds < SEEDS_FOR_A_CLAIM:
                 out.append(
-                    f"{where}{compared} cells are in both runs, but they share at most one seed, so nobody can say what"
-                    " is more than noise."
+                    f"{where}{len(gaps)} cells are in both runs, which share {seeds} training seed{'s' * (seeds != 1)}."
+                    f" {ASKED[0].upper()}{ASKED[1:]}; the table shows the differences.{alike}"
                 )
                 continue
-            total = sum(len(sizes) for methods in moved.values() for sizes in methods.values())
-            text = f"{where}{metric.label} moved by more than noise in {total} of {compared} cells."
-            for kind, methods in moved.items():
-                if methods:
-                    sentence = "; ".join(f"{method} at {join(sizes)} px" for method, sizes in methods.items())
+            moved: dict[str, dict[str, list[str]]] = {"better": {}, "worse": {}, "different": {}}
+            for methods, test, gap in gaps:
+                if gap.separated:
+                    lower = (gap.mean < 0) == (metric.better == "lower")
+                    kind = "different" if metric.better is None else "better" if lower else "worse"
+                    moved[kind].setdefault(" = ".join(methods), []).append(size_label(test))
+            total = sum(gap.separated for *_, gap in gaps)
+            text = f"{where}{metric.label} moved by more than noise in {total} of {len(gaps)} cells.{alike}"
+            for kind, found in moved.items():
+                if found:
+                    sentence = "; ".join(f"{method} at {join(sizes)} px" for method, sizes in found.items())
                     text += f" {kind.capitalize()} in {self.names[1]}: {sentence}."
             out.append(text)
         if not self.resolutions or not self.methods:
@@ -170,16 +205,9 @@ class Changes:
         ]
         if counts[0] != counts[1]:
             out.append(f"Images per cell differ ({counts[0]}, {counts[1]}): distances depend on the count.")
-        shared = len(set(self.first.seeds) & set(self.second.seeds))
-        basis = self.basis(self.metrics[0])
-        if basis != "seeds":
-            out.append(f"More than noise means: {RESTS[basis]}.")
-        elif shared == 2:
-            out.append("Two shared seeds: the interval is 13 standard errors wide, so only very large changes count as"
-                       " more than noise. Three or more seeds say much more.")  # fmt: skip
         for one, other, name in ((self.first, self.second, self.names[0]), (self.second, self.first, self.names[1])):
             if alone := [method for method in one.methods if method not in other.methods]:
-                out.append(f"Only in {name}: {', '.join(alone)}.")
+                out.append(f"Only in {name}: {', '.join(alone)}; shown beside the other run's below.")
         return out
 
 

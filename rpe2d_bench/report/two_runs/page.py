@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from matplotlib.figure import Figure
 
+from rpe2d_bench.analysis.palette import styles, styles_of
 from rpe2d_bench.analysis.results import Results
 from rpe2d_bench.analysis.vocabulary import Metric, legend_label, scale_label, size_label
 from rpe2d_bench.report.content import Block, Content, Text
 from rpe2d_bench.report.drawing import Drawing, drawing
-from rpe2d_bench.report.figures import bar, metric_curve, paper_style
+from rpe2d_bench.report.figures import metric_curve, paper_style
 from rpe2d_bench.report.folder import replace_folder, save_files
 from rpe2d_bench.report.images import StripRow, Strips, rows_of
 from rpe2d_bench.report.page import render
-from rpe2d_bench.report.palette import styles_of
 from rpe2d_bench.report.table import plain
 from rpe2d_bench.report.tables import at
-from rpe2d_bench.report.two_runs.changes import RESTS, Changes
+from rpe2d_bench.report.two_runs.changes import Changes
 from rpe2d_bench.storage.records import Record, Resolution
 
 
@@ -28,22 +26,20 @@ def write_comparison(
     second: list[Record],
     out: Path,
     stores: tuple[Path, Path] | None = None,
-    compared: Sequence[dict[str, Any]] = (),
 ) -> Path:
     """Write index.html, the tables and the figures into `out`; an older comparison there is replaced.
 
-    `stores`: where the images of the two runs lie. `compared`: what
-    rpe2d_bench.analysis.significance.separate_runs found.
+    `stores`: where the images of the two runs lie.
     """
     order = tuple(dict.fromkeys([*Results(first).methods, *Results(second).methods]))
-    changes = Changes(Results(first, order=order), Results(second, order=order), tuple(compared))
+    changes = Changes(Results(first, order=order), Results(second, order=order))
     sections = {
         "answer": _answer(changes),
         "changed": _changed(changes),
         "results": _results(changes),
         "samples": _samples(changes, stores),
     }
-    series = {method: styles_of(changes.first)[method].index for method in changes.methods}
+    series = {method: style.index for method, style in styles(order).items()}
     title = f"{changes.names[1]} against {changes.names[0]}"
 
     def write(fresh: Path) -> None:
@@ -78,6 +74,7 @@ def _results(changes: Changes) -> Content:
         if len(changes.resolutions) > 1:
             blocks.append(Text(f"Trained at {size_label(train)} px", "heading"))
         tables = [changes.table(metric, train) for metric in changes.metrics]
+        both = [changes.beside(metric, train) for metric in changes.metrics]
         blocks += [tables[0], change_figure(changes, main, train)]
         runs = zip((changes.first, changes.second), changes.names, ("first", "second"), strict=True)
         for results, name, which in runs:
@@ -90,7 +87,7 @@ def _results(changes: Changes) -> Content:
                 ("svg", "png"),
             )
             blocks.append(Content(own.title, (own,)))
-        blocks += [Content(table.title, (table,)) for table in tables[1:]]
+        blocks += [Content(table.title, (table,)) for table in (both[0], *tables[1:], *both[1:])]
     return Content("Results", tuple(blocks), printed=True)
 
 
@@ -122,7 +119,7 @@ def _samples(changes: Changes, stores: tuple[Path, Path] | None) -> Content:
 
 
 def change_figure(changes: Changes, metric: Metric, train: Resolution) -> Drawing:
-    """second - first over test resolution: one row of points per size, zero as a line."""
+    """second against first over test resolution: one row of points per size, no change as a line."""
     tests = changes.resolutions[train]
     look = {method: styles_of(changes.first)[method] for method in changes.methods}
     with paper_style():
@@ -130,37 +127,26 @@ def change_figure(changes: Changes, metric: Metric, train: Resolution) -> Drawin
         axes = figure.subplots()
         for number, (method, style) in enumerate(look.items()):
             shift = 0.7 * ((number + 0.5) / len(look) - 0.5)
-            points = [(i + shift, found) for i, test in enumerate(tests)
-                      if (found := changes.gap(method, train, test, metric)[0])]  # fmt: skip
-            (drawn,) = axes.plot([x for x, _ in points], [found.mean for _, found in points], linestyle="none",
+            shown = {i + shift: gap.shown for i, test in enumerate(tests)
+                     if (gap := changes.gap(method, train, test, metric))}  # fmt: skip
+            (drawn,) = axes.plot(list(shown), [found.mean for found in shown.values()], linestyle="none",
                                  color=style.colour, marker=style.marker, label=legend_label(method))  # fmt: skip
             drawn.set_gid(f"series-{style.index}-change")
-            ends = []
-            for i, test in enumerate(tests):
-                found, _ = changes.gap(method, train, test, metric)
-                if found and found.low is not None and found.high is not None:
-                    by_images = changes.basis(metric) != "seeds"
-                    each = changes.by_seed(method, train, test, metric)
-                    ends.append((i + shift, *((found.low, found.high) if by_images else bar(found, each))))
+            ends = [(x, found.low, found.high) for x, found in shown.items() if found.low is not None]
             if ends:
                 bars = axes.vlines(*zip(*ends, strict=True), color=style.colour, linewidth=1.0)
                 bars.set_gid(f"series-{style.index}-changebars")
-        axes.axhline(0, color="#808080", linewidth=0.8)
+        axes.axhline(0 if metric.scale == "difference" else 1, color="#808080", linewidth=0.8)
         axes.set_xticks(range(len(tests)), [f"{size_label(test)}\n{scale_label(test, train)}" for test in tests])
         axes.set_xlabel("test resolution (pixels, scale)")
-        axes.set_ylabel(f"change of {metric.label}")
+        axes.set_ylabel(f"{metric.scale} of {metric.label}")
         axes.grid(axis="x", visible=False)
         figure.legend(loc="outside right center")
     return drawing(
         figure,
         f"{metric.key}_{at(train)}_change",
         f"Change of {metric.label}",
-        f"{metric.label} of {changes.names[1]} minus {changes.names[0]} for {len(changes.methods)} methods.",
-        f"{metric.label}: second run minus first. Bars: "
-        + (
-            "95 % interval over the shared seeds, with two seeds both values (the table has the interval); no bar: one"
-            " shared seed."
-            if changes.basis(metric) == "seeds"
-            else f"95 % interval ({RESTS[changes.basis(metric)]})."
-        ),
+        f"{metric.label} of {changes.names[1]} against {changes.names[0]} for {len(changes.methods)} methods.",
+        f"{metric.label}: second run against first ({metric.scale}). Bars: 95 % interval over the shared seeds;"
+        " no bar: one shared seed.",
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from rpe2d_bench.analysis.results import Results, as_resolution
+from rpe2d_bench.analysis.results import Results
 from rpe2d_bench.analysis.vocabulary import size_label
 
 NAMED = ("models", "methods")  # entries by name: one that only one run has is one line
@@ -63,8 +63,8 @@ def _settings(ours: dict[str, Any], theirs: dict[str, Any]) -> dict[str, str]:
 
 
 def _pair(pair: dict[str, Any]) -> str:
-    tests = ", ".join(size_label(as_resolution(test)) for test in pair["test"])
-    return f"{size_label(as_resolution(pair['train']))} px → {tests} px"
+    tests = ", ".join(_size(test) for test in pair["test"])
+    return f"{_size(pair['train'])} px → {tests} px"
 
 
 def _flat(value: Any, prefix: str) -> dict[str, str]:
@@ -93,3 +93,8 @@ def _differences(first: dict[str, str], second: dict[str, str]) -> list[Change]:
         for key in dict.fromkeys([*first, *second])
         if first.get(key, ABSENT) != second.get(key, ABSENT)
     ]
+
+
+def _size(written: Any) -> str:
+    """Of a resolution as JSON has it: 32, or [height, width]."""
+    return size_label((written, written) if isinstance(written, int) else (int(written[0]), int(written[1])))

@@ -41,7 +41,7 @@ def look_inside(
     dataset = reference.data.build()
     indices = reference.indices(dataset)[: measure.IMAGES]
     labels = dataset.labels(reference.split, indices)  # type: ignore[arg-type]
-    ts = measure.nearest(times(stage.sampler.steps, float(stage.sampler.shift))[:-1])
+    ts = measure.nearest(times(stage.sampler.steps, float(stage.sampler.shift), stage.begin)[:-1])
     seen = []
     for encoding, resolution in ((stage.encoding, stage.resolution), (train.encoding, train.resolution)):
         denoiser = load_denoiser(train, folder, encoding).to(device)
