@@ -11,8 +11,8 @@ HEAD = """# The experiment file
 
 Generated from the code by `python -m rpe2d_bench.reference docs`; a test keeps it current.
 
-`rpe2d-bench validate FILE` checks a file, `--set path.to.key=VALUE` overrides a value for one command. Unknown keys,
-kinds and options are errors with file, line and suggestion. A resolution is `[height, width]` in pixels; a single
+`rpe2d-bench validate FILE.yaml` checks a file, `--set path.to.key=VALUE` overrides a value for one command. Unknown
+keys, kinds and options are errors with file, line and suggestion. A resolution is `[height, width]` in pixels; a single
 number is a square.
 
 Editors complete and check experiment files with `experiment.schema.json`. With the YAML extension of VS Code:

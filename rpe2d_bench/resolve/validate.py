@@ -8,7 +8,6 @@ from rpe2d_bench.config.experiment import Experiment
 from rpe2d_bench.config.yaml_file import Document, Location, at
 from rpe2d_bench.errors import suggestion
 from rpe2d_bench.resolution import Resolution
-from rpe2d_bench.resolve.pipelines import check_pipelines
 from rpe2d_bench.resolve.resolve import Resolved, resolve
 
 MOST_TOKENS = 2**18  # of one image: 512 x 512; attention over more takes hours an image
@@ -21,7 +20,10 @@ def check(experiment: Experiment, document: Document) -> Resolved:
     resolved = resolve(experiment, document)
     _evaluation(resolved, document)
     _resolutions(resolved, document)
-    check_pipelines(resolved, document)
+    if any(model.pipeline is not None for model in resolved.models.values()):
+        from rpe2d_bench.resolve.pipelines import check_pipelines  # torch, which most mistakes need not wait for
+
+        check_pipelines(resolved, document)
     _encodings_at_every_grid(resolved, document)
     _weights(resolved, document)
     return resolved

@@ -60,8 +60,8 @@ def test_kept_samples_are_scored_without_a_training(published: Path, tmp_path: P
 def test_a_number_that_was_changed_is_found_and_the_exit_code_says_so(published: Path, tmp_path: Path) -> None:
     cell = chosen(records.read(published), None)[0]
     metric = next(iter(cell.metrics))
-    told = cell.model_copy(update={"metrics": cell.metrics | {metric: cell.metrics[metric] + 0.5}})
-    records.append(tmp_path, told)
+    changed = cell.model_copy(update={"metrics": cell.metrics | {metric: cell.metrics[metric] + 0.5}})
+    records.append(tmp_path, changed)
     command = ["verify", str(tmp_path), name_of(cell), "--samples", str(published), "--store", str(tmp_path / "again")]
     code = "from rpe2d_bench.cli import main; main()"
     ran = subprocess.run([sys.executable, "-c", code, *command], env=os.environ, capture_output=True, text=True)
