@@ -45,6 +45,9 @@ def schema() -> Schema:
         properties = parts[part_name]["properties"]
         properties |= {new: properties[old] | {"description": f"the same as {old}"} for new, old in names.items()}
     parts["ModelEntry"]["properties"]["checkpoint"]["anyOf"].insert(0, {"type": "string"})  # a path alone
+    # What a file of weights or a pipeline says itself
+    parts["ModelEntry"].pop("required", None)
+    made["required"] = [name for name in made["required"] if name not in ("model", "train")]
     for part in (Train, Model, Sampler):  # what an entry replaces: the same keys, none required
         parts[f"{part.__name__}Changes"] = {k: v for k, v in parts[part.__name__].items() if k != "required"}
     parts |= _tables()

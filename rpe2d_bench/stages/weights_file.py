@@ -175,8 +175,8 @@ def differences(recipe: Mapping[str, Any], stage: TrainStage) -> tuple[Differenc
         theirs["train grid"] = "x".join(map(str, recipe["train_grid"]))
     if "autoencoder" in recipe:
         theirs["autoencoder"] = recipe["autoencoder"]
-    alike = {name: value for name, value in ours.items() if name in theirs}
-    found = [Difference(*pair) for pair in _apart("", theirs, alike)]
+    comparable = {name: value for name, value in ours.items() if name in theirs}
+    found = [Difference(*pair) for pair in _apart("", theirs, comparable)]
     if "data" in recipe and recipe["data"]["revision"] != stage.revision:
         found.append(Difference(f"data {recipe['data']['revision']}", f"data {stage.revision}", decides=False))
     return tuple(found)
