@@ -76,8 +76,9 @@ def column(results: Results, method: str, train: Resolution, test: Resolution, m
 
 
 def common_scale(metric: Metric, values: list[float]) -> Scale:
-    """The metric's own; the plain difference for all of a size where one distance has no logarithm."""
-    return "difference" if metric.scale == "ratio" and not all(value > 0 for value in values) else metric.scale
+    """The metric's own; the plain difference for all of a size where one value has no logarithm or is no share."""
+    allowed = {"ratio": lambda value: value > 0, "odds ratio": lambda value: 0 <= value <= 1}.get(metric.scale)
+    return metric.scale if allowed is None or all(map(allowed, values)) else "difference"
 
 
 def over_seeds(ours: dict[int, Record], theirs: dict[int, Record], metric: Metric, scale: Scale) -> Tested | None:

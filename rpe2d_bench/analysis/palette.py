@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from rpe2d_bench.analysis.results import Results
+if TYPE_CHECKING:
+    from rpe2d_bench.analysis.results import Results
 
 # (on white, on near-black): hues that stay apart for colour-blind readers (after Okabe & Ito, "Color Universal
 # Design", 2008), each darkened or lightened until it has at least 3:1 contrast on its own ground.

@@ -33,8 +33,8 @@ PLAIN_EVERY = 30.0  # seconds between two progress lines after that
 REPORT = 8.0  # seconds for comparisons and report, and more for each cell
 REPORT_CELL = 0.05
 
-NOBODYS = {"floor": "real images", "reconstruction": "reconstructions", "enlarged": "real, enlarged",
-           "noise": "real, noised"}  # fmt: skip
+NOBODYS = {"floor": "real images", "reconstruction": "reconstructions", "enlarged": "enlarged",
+           "noise": "noised"}  # fmt: skip
 
 
 class Display:

@@ -97,7 +97,8 @@ def _of(name: str) -> Iterator[Use]:
     for section in ("methods", "models"):
         for entry_name, entry in data[section].items():
             model = data["models"][entry["model"]] if section == "methods" else entry
-            yield Use(name, section, entry_name, entry, model, (train, largest), patch)
+            if "encoding" in model:  # weights and pipelines from outside bring theirs
+                yield Use(name, section, entry_name, entry, model, (train, largest), patch)
 
 
 def explained(name: str) -> Iterator[tuple[Use, dict[str, str]]]:

@@ -17,7 +17,7 @@ from rpe2d_bench.errors import UserError
 from rpe2d_bench.models import DiT, preset
 from rpe2d_bench.models.foreign import LAYOUTS, TABLE, from_layout, sizes_of, to_layout
 
-GOLDEN = json.loads((Path(__file__).parent.parent / "golden" / "sit_dit_forward.json").read_text())
+GOLDEN = json.loads((Path(__file__).parent.parent / "fixtures" / "sit_dit_forward.json").read_text())
 
 
 def model(weights: dict[str, Tensor], name: str) -> DiT:
