@@ -122,14 +122,16 @@ def test_killed_at_several_moments_a_run_ends_with_the_same_bits(tiny: Path, tmp
 
 @pytest.mark.slow
 def test_a_killed_worker_of_ray_is_replaced(tiny: Path, tmp_path: Path) -> None:
-    overrides = ("train.steps=400",)
+    overrides = ("train.steps=2000",)  # seconds on any machine, so that a worker is found at it
     plan, store = planned(tiny, *overrides), tmp_path / "runs"
     arguments = ("run", str(tiny), "--no-mlflow", "--store", str(store), "--set", overrides[0])
     process = subprocess.Popen(command(*arguments), stdout=subprocess.PIPE, text=True, cwd=tmp_path)
     deadline = time.time() + 120
-    while time.time() < deadline and not list((store / "stages" / "train").glob("*.partial/checkpoint.pt")):
-        time.sleep(0.05)
-    victims = _pids_of("ray::make_stage", process.pid)
+    victims: list[int] = []
+    while time.time() < deadline and not victims:
+        time.sleep(0.02)
+        if list((store / "stages" / "train").glob("*.partial/checkpoint.pt")):
+            victims = _pids_of("ray::make_stage", process.pid)
     assert victims
     os.kill(victims[0], signal.SIGKILL)
     output, _ = process.communicate(timeout=240)
