@@ -84,6 +84,7 @@ def start(context: RunContext, *, places: int = 1) -> None:
     together = processes(resources)
     slots = resources.trials_in_parallel * (1 if together == 1 else 1 + together)
     _init(
+        address="local",  # of its own: Ray would otherwise join any cluster that runs on this machine
         num_cpus=places * slots * resources.cpus_per_trial,
         include_dashboard=False,
         object_store_memory=OBJECT_STORE,
@@ -98,7 +99,7 @@ def _init(**options: Any) -> None:
     try:
         ray.init(**options)
     except Exception as error:  # of any kind: sockets, ports, disk, a cluster that does not answer
-        where = f"at RAY_ADDRESS={os.environ['RAY_ADDRESS']}" if "address" in options else "on this machine"
+        where = f"at RAY_ADDRESS={os.environ['RAY_ADDRESS']}" if options["address"] != "local" else "on this machine"
         remedy = "set RAY_TMPDIR to a short path of a folder that can be written"
         if "timed out" in str(error):
             remedy = "the machine is busy: run the same command again"
