@@ -46,7 +46,7 @@ class Judgement:
 
 def judged_by(results: Results) -> list[Metric]:
     """The metrics of the set that were measured, and the main one."""
-    found = [m for name in SET for m in results.metrics if _kind(m) == name and m.better is not None]
+    found = [m for name in SET for m in results.metrics if m.name == name and m.better is not None]
     main = results.main_metric
     return found if main is None or main in found or main.better is None else [main, *found]
 
@@ -67,8 +67,3 @@ def judge(results: Results, method: str, other: str, train: Resolution, test: Re
         else:
             words.append((metric, "level" if gap.level else "not separated"))
     return Judgement(tuple(words), claim) if words else None
-
-
-def _kind(metric: Metric) -> str:
-    """'kid_global' of 'kid_global_glyphnet'."""
-    return max((name for name in SET if metric.key == name or metric.key.startswith(name + "_")), key=len, default="")

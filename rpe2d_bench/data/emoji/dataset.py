@@ -72,7 +72,6 @@ class EmojiImages:
     """
 
     channels = 3
-    threadable = True
 
     def __init__(self, options: EmojiOptions) -> None:
         options.check()
