@@ -1,8 +1,7 @@
 """What an experiment file may say. Importing this imports neither torch nor ray.
 
 Models are frozen and reject unknown keys; a default is written once, at its field. Options of encodings, data sets,
-crops and metrics belong to their own tables and are checked there (see check.py). Over 250 lines, since every field of
-the file stands here.
+crops and metrics belong to their own tables and are checked there (resolve/).
 
 Longer than other files, because it is one table: every key of the file, once.
 """

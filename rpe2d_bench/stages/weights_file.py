@@ -2,6 +2,8 @@
 
 Weights mean something only under the encoding, base, path and grid of their training, and tensors say nothing of these.
 The header of a safetensors file is read without the tensors, so that `validate` and `plan` can look inside.
+
+Longer than other files, because what is written, read and compared of a recipe is one list of fields.
 """
 
 from __future__ import annotations

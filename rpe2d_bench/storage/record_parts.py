@@ -1,4 +1,7 @@
-"""The parts of a record, with a line under every field: `docs/records.md` is generated from them."""
+"""The parts of a record, with a line under every field: `docs/records.md` is generated from them.
+
+Longer than other files, because every field has its line of documentation.
+"""
 
 from __future__ import annotations
 

@@ -3,6 +3,8 @@
 A store (``runs/`` by default) holds ``records.jsonl``: one Record a line, appended, never edited.
 A later line with the same identity (run, stage, model, method, resolutions, seed) supersedes an earlier one when read.
 How lines are written, read and set aside is in `record_lines.py`; `append` and `read` are here, too.
+
+Longer than other files, because a field of a record has its line of documentation here, too.
 """
 
 from __future__ import annotations

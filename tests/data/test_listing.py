@@ -1,4 +1,7 @@
-"""Which files are images of a data set, of which class and split: each kind decided once, counted and said."""
+"""Which files are images of a data set, of which class and split: each kind decided once, counted and said.
+
+Longer than other files, because it has one case for every kind of odd folder and archive.
+"""
 
 from __future__ import annotations
 

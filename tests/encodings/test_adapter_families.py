@@ -1,4 +1,7 @@
-"""Every family of transformers with random weights: its own bits where rules change nothing, others where they do."""
+"""Every family of transformers with random weights: its own bits where rules change nothing, others where they do.
+
+Longer than other files, because it builds one small transformer of every family.
+"""
 
 import dataclasses
 from collections.abc import Callable

@@ -1,4 +1,7 @@
-"""Our rules inside a diffusers Flux transformer with random weights, and inside a plain attention layer."""
+"""Our rules inside a diffusers Flux transformer with random weights, and inside a plain attention layer.
+
+Longer than other files, because one small transformer serves all of its tests.
+"""
 
 import math
 from typing import Any

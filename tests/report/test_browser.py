@@ -1,4 +1,7 @@
-"""The report as a reader sees it, in a real browser."""
+"""The report as a reader sees it, in a real browser.
+
+Longer than other files, because one browser and one report serve all of its tests.
+"""
 
 from __future__ import annotations
 

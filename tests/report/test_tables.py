@@ -1,4 +1,7 @@
-"""Tables say what the records say: means, spreads, marks, gaps."""
+"""Tables say what the records say: means, spreads, marks, gaps.
+
+Longer than other files, because one set of records serves all of its tests.
+"""
 
 from __future__ import annotations
 

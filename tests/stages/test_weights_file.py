@@ -1,4 +1,7 @@
-"""Weights carry their recipe, and are used as they were trained, refused, or marked."""
+"""Weights carry their recipe, and are used as they were trained, refused, or marked.
+
+Longer than other files, because all of it starts from one training and one file of its weights.
+"""
 
 from __future__ import annotations
 

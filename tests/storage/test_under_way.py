@@ -1,4 +1,7 @@
-"""What is under way when a process ends: damage to it is found, said, and changes no bit of the result."""
+"""What is under way when a process ends: damage to it is found, said, and changes no bit of the result.
+
+Longer than other files, because every kind of state under way meets every kind of damage.
+"""
 
 from __future__ import annotations
 

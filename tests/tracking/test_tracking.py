@@ -1,4 +1,7 @@
-"""MLflow is a view of the records: complete, rebuilt without doubles, and never in the way of a run."""
+"""MLflow is a view of the records: complete, rebuilt without doubles, and never in the way of a run.
+
+Longer than other files, because one MLflow database serves most of its tests.
+"""
 
 from __future__ import annotations
 
