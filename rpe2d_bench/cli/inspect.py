@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import re
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from rpe2d_bench.cli.application import AsJson, app
-from rpe2d_bench.errors import UserError, unknown
+from rpe2d_bench.errors import unknown
 
 FORMATS = ("ours", "sit", "dit")
 
@@ -24,16 +23,13 @@ def inspect(
     as_json: AsJson = False,
 ) -> None:
     """What a model from outside is: size, train grid, encoding, prediction, and which methods apply."""
-    from rpe2d_bench.encodings import Grid
+    from rpe2d_bench.encodings.describe import parse_grid
     from rpe2d_bench.sampling.pipeline_folder import inspect_pipeline
     from rpe2d_bench.stages.inspection import inspect as inspected
 
     if layout not in (None, *FORMATS):
         raise unknown("format", str(layout), FORMATS)
-    sides = None if grid is None else re.fullmatch(r"([1-9]\d{0,4})x([1-9]\d{0,4})", grid)
-    if grid is not None and sides is None:
-        raise UserError(f"--grid is HEIGHTxWIDTH in tokens, for example 20x20; got {grid!r}")
-    at = None if sides is None else Grid(int(sides[1]), int(sides[2]))
+    at = None if grid is None else parse_grid(grid)
     if path.is_dir():
         rows = inspect_pipeline(str(path), at)
         document: dict[str, object] = dict(rows)
