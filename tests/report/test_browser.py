@@ -16,8 +16,10 @@ from helpers.chromium import browser, errors_of, needs_browser, requests_of, scr
 from helpers.synthetic_records import METHODS, make_records
 
 from rpe2d_bench.report import render, render_comparison
+from rpe2d_bench.storage.records import read
 
 pytestmark = [needs_browser, pytest.mark.slow]
+ROOT = Path(__file__).parents[2]
 EVIL = "<script>window.hacked = 1</script>"
 
 
@@ -139,6 +141,16 @@ def test_prints(shown: Any) -> None:
     pdf = base64.b64decode(shown.execute_cdp_cmd("Page.printToPDF", {"printBackground": False})["data"])
     assert pdf.startswith(b"%PDF")
     assert 1 <= pdf.count(b"/Type /Page\n") + pdf.count(b"/Type /Page ") <= 4  # abridged
+
+
+def test_the_head_of_the_main_experiment_shows_all_its_sizes(window: Any, tmp_path: Path) -> None:
+    published = read(ROOT / "reports" / "res_generalization")
+    window.set_window_size(1440, 900)
+    visit(window, render(published, tmp_path, tmp_path / "main").as_uri())
+    table = window.find_element("css selector", "#answer .table .scroll")
+    assert len(table.find_elements("css selector", "thead th")) == 2 + 5  # method, cost
+    wide, seen = (window.execute_script(f"return arguments[0].{side}Width", table) for side in ("scroll", "client"))
+    assert wide <= seen
 
 
 def test_the_head_fits_on_one_screen_and_all_else_is_folded(shown: Any, tmp_path: Path) -> None:
