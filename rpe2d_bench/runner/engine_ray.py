@@ -99,7 +99,7 @@ def _init(**options: Any) -> None:
     try:
         ray.init(**options)
     except Exception as error:  # of any kind: sockets, ports, disk, a cluster that does not answer
-        where = f"at RAY_ADDRESS={os.environ['RAY_ADDRESS']}" if options["address"] != "local" else "on this machine"
+        where = f"at RAY_ADDRESS={os.environ['RAY_ADDRESS']}" if options.get("address") == "auto" else "on this machine"
         remedy = "set RAY_TMPDIR to a short path of a folder that can be written"
         if "timed out" in str(error):
             remedy = "the machine is busy: run the same command again"
