@@ -148,6 +148,15 @@ def test_only_the_stages_that_were_asked_for(tiny: Path, tmp_path: Path) -> None
     assert worked(plan, tmp_path).sentences == ["0 stages made by this process, nothing is left; next: rpe2d-bench run"]
 
 
+def test_what_is_denoised_is_among_the_stages(tiny: Path, tmp_path: Path) -> None:
+    plan = planned(tiny, "evaluate.metrics=[denoising_error]", "report.main_metric=denoising_error")
+    store = Store(tmp_path / "runs", wait=False)
+    outcome = make_stages(plan, RunContext(store))
+    assert outcome.left == []
+    assert not plan.missing_measures(store)
+    assert outcome.made == len({trial.stage.key for trial in plan.trials}) + len(plan.measures())
+
+
 def test_a_stage_that_fails_is_named_and_the_rest_is_made(
     tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
