@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from rpe2d_bench.analysis.palette import COLOURS
 from rpe2d_bench.report.figures import FORMATS, files_of, svg_text
 from rpe2d_bench.report.templating import KINDS, data_uri
+from rpe2d_bench.report.values import value_marks
 
 
 @dataclass(frozen=True)
@@ -38,9 +39,9 @@ def drawing(
     figure: Figure, name: str, title: str, alternative: str, caption: str, formats: tuple[str, ...] = FORMATS
 ) -> Drawing:
     """Draw a figure once for the page and once per file format; equal records give equal files."""
-    return Drawing(
-        name, title, alternative, caption, themed(svg_text(figure), name, alternative), files_of(figure, formats)
-    )
+    svg = svg_text(figure)
+    svg = svg.replace("</svg>", value_marks(figure) + "</svg>")
+    return Drawing(name, title, alternative, caption, themed(svg, name, alternative), files_of(figure, formats))
 
 
 def themed(svg: str, name: str, alternative: str) -> Markup:
