@@ -11,7 +11,7 @@ from rpe2d_bench.analysis.vocabulary import scale_label, size_label
 from rpe2d_bench.report.chosen_images import REAL, classifier_of
 from rpe2d_bench.report.content import Block, Content
 from rpe2d_bench.report.sections.head import shown_at
-from rpe2d_bench.report.table import ABSENT, Cell, Row, Table
+from rpe2d_bench.report.table import ABSENT, UNDERTRAINED_MARK, Cell, Row, Table
 from rpe2d_bench.report.tables import at, method_row
 from rpe2d_bench.storage.records import Resolution
 
@@ -44,8 +44,9 @@ def by_class(results: Results, store: Path, train: Resolution, test: Resolution)
         f"Share of the images of each class in which {classifier_of(results)} sees it, mean over seeds{which}. Few"
         " images of a class make this rough."
     )
+    notes = [note, *([f"{UNDERTRAINED_MARK} undertrained."] if any(row.undertrained for row in rows) else [])]
     return Table(f"classes_{at(train)}_test_{size_label(test).replace('×', 'x')}", f"{title} {size_label(train)} px",
-                 [f"class {label}" for label in labels], rows, notes=[note])  # fmt: skip
+                 [f"class {label}" for label in labels], rows, notes=notes)  # fmt: skip
 
 
 def _cells(by_label: dict[int, Estimate], labels: list[int]) -> list[Cell]:

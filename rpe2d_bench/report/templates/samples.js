@@ -31,8 +31,8 @@
   dialog.setAttribute("aria-label", "One image, enlarged");
   dialog.innerHTML = `<form method="dialog"><label>Method <select name="row"></select></label><label>Size <select name="column"></select></label>
     <label>Seed <select name="seed"></select></label><label>Image <select name="place"></select></label><button>close</button></form>
-    <div class="view" tabindex="0" autofocus><div class="reel"><img alt=""></div></div><p aria-live="polite"></p><p class="quiet">Arrow keys: other images and methods.</p>`;
-  document.body.append(dialog);
+    <div class="view" tabindex="0" autofocus><div class="reel"></div></div><p aria-live="polite"></p><p class="quiet">Arrow keys: other images and methods.</p>`;
+  document.querySelector("main").append(dialog);
   const form = dialog.querySelector("form");
   const view = dialog.querySelector(".view");
   let table = null;
@@ -67,7 +67,7 @@
     const whose = chosen.dataset.seed === undefined ? "" : `, seed ${chosen.dataset.seed}`;
     const name = words(rows[row.value].cells[0]);
     const size = sizeOf(all("thead th[data-column]", table)[column.value]);
-    text.textContent = `${name} at ${size}${whose}: class ${labels[at]}${seen === undefined ? "" : `; ${table.dataset.classifier} sees class ${seen}`}.`;
+    text.textContent = `${name} at ${size}${whose}: ${whose && "asked for "}class ${labels[at]}${seen === undefined ? "" : `; ${table.dataset.classifier} sees class ${seen}`}.`;
     reel.querySelector("img").alt = text.textContent;
   };
 
