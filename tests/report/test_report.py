@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import re
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from helpers.synthetic_records import METHODS, make_records
+from PIL import Image
 
 from rpe2d_bench.analysis.palette import COLOURS
 from rpe2d_bench.analysis.quality import findings
@@ -18,7 +20,8 @@ from rpe2d_bench.analysis.vocabulary import describe
 from rpe2d_bench.errors import UserError
 from rpe2d_bench.report import load_frame, render, render_comparison
 from rpe2d_bench.report.chosen_images import choose, real_strips, rows_of, strips
-from rpe2d_bench.report.figures import metric_curve, svg_text
+from rpe2d_bench.report.drawing import with_palette
+from rpe2d_bench.report.figures import files_of, metric_curve, svg_text
 from rpe2d_bench.report.sections.encodings import ramps, realised
 from rpe2d_bench.report.sections.results import curve
 from rpe2d_bench.report.sections.training import read_curve, smooth
@@ -165,6 +168,18 @@ def test_figures_wear_the_page_s_colours_and_log_axes_only_where_needed() -> Non
     assert metric_curve(results, describe("accuracy_glyphjudge"), TRAIN).axes[0].get_yscale() == "linear"
     text = svg_text(figure)
     assert all(COLOURS[index][0] in text for index in range(len(METHODS)))
+
+
+def test_pngs_of_drawings_are_small_and_look_the_same() -> None:
+    figure = metric_curve(Results(small()), describe("kid_glyphnet"), TRAIN)
+    whole = files_of(figure, ("png",))["png"]
+    few = with_palette(whole)
+    assert len(few) < len(whole) / 2
+    before, after = (np.asarray(Image.open(io.BytesIO(png)).convert("RGB"), int) for png in (whole, few))
+    assert before.shape == after.shape
+    assert np.abs(before - after).mean() < 0.2  # of 255
+    lines = [(0x00, 0x72, 0xB2), (0xD5, 0x5E, 0x00)]
+    assert all((before == line).all(-1).sum() == (after == line).all(-1).sum() > 100 for line in lines)
 
 
 def test_colours_are_readable_on_their_ground() -> None:
