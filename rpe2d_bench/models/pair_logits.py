@@ -1,9 +1,9 @@
 """What happens to the logit of a pair of tokens besides q.k: a mask, a bias, and which kernel takes it.
 
-A bias is laid out once per forward pass and given to the stock kernel. On CUDA a rule that is elementwise and would take
-more than ROOM is evaluated inside FlexAttention instead, so that nothing of N x N stands in memory. The order is one of
-speed: with 1,024 tokens a table laid out took 1.5 times plain rotation, rules inside the kernel 2.5 to 4 times (DiT-B/2,
-float32, H200; LOG.md).
+A bias is laid out once per forward pass and given to the stock kernel. On CUDA a rule that is elementwise and would
+take more than ROOM is evaluated inside FlexAttention instead, so that nothing of N x N stands in memory. The order is
+one of speed: with 1,024 tokens a table laid out took 1.5 times plain rotation, rules inside the kernel 2.5 to 4 times
+(DiT-B/2, float32, H200; LOG.md).
 
 Shape suffixes: B batch, H heads, N tokens, M some of the queries, K head width.
 """
