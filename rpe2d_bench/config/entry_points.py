@@ -130,14 +130,14 @@ def modules(group: str) -> tuple[dict[str, ModuleType], tuple[str, ...]]:
 
 
 def _require_installed(kind: str, name: str) -> None:
-    """Raises UserError where this package lies on Python's path without being installed: then it has no entry points."""
+    """Raises UserError where this package is on Python's path without being installed: it has no entry points then."""
     try:
         distribution(OWN)
     except PackageNotFoundError:
         folder = Path(__file__).parents[2]
         raise UserError(
-            f"unknown {kind} {name!r}: {OWN} is read from {folder} without being installed, so what entry points add, the"
-            f" rivals in baselines too, is missing; pip install --no-deps {folder}"
+            f"unknown {kind} {name!r}: {OWN} is read from {folder} without being installed, so what entry points add,"
+            f" the rivals in baselines too, is missing; pip install --no-deps {folder}"
         ) from None
 
 

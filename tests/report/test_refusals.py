@@ -76,3 +76,28 @@ def test_a_floor_as_far_as_the_best_method_is_not_ranked() -> None:
 @pytest.mark.parametrize("value", [0.0, -0.01])
 def test_a_floor_at_or_below_zero_is_sound(value: float) -> None:
     assert not Results(with_metric(make_records(), "kid", value, stage="floor"), []).refusals
+
+
+@pytest.mark.parametrize(("noise", "ranked"), [(0.5, False), (2.0, True)])
+def test_samples_further_from_real_images_than_noise_are_not_ranked(noise: float, ranked: bool) -> None:
+    """At the size nearest to the train resolution, whatever happens at others."""
+    records = make_records()
+    sound = Results(records, [])
+    metric = sound.main_metric
+    assert metric is not None
+    means = {
+        test: sound.estimate(sound.best(TRAIN, test, metric)[0], TRAIN, test, metric)
+        for test in sound.resolutions[TRAIN]
+    }
+    floors = [record for record in records if record.stage == "floor"]
+    for floor in floors:
+        mean = means[floor.test_resolution].mean / metric.factor
+        share = noise if floor.test_resolution == TRAIN else 0.1
+        values = {name: share * mean if name.startswith("kid") else value for name, value in floor.metrics.items()}
+        records.append(floor.model_copy(update={"stage": "noise", "metrics": values}))
+    results = Results(records, [])
+    assert bool(results.refusals) != ranked
+    if not ranked:
+        assert set(results.refusals) == {(TRAIN, test) for test in results.resolutions[TRAIN]}
+        assert "has learned to generate: at 32 px" in results.refusals[TRAIN, (48, 48)]
+        assert head_of(results).answers == ("Above 1× nothing may be concluded.",)
