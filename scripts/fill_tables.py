@@ -6,8 +6,9 @@ A table stands between two comments; what is between them is replaced:
     <!-- end of table -->
 
 `train=` and `tests=` are pixels (32, or 32x64 with the height first). A cell is the mean ± the standard deviation over
-seeds; the best mean of a column is bold; `with=accuracy_glyphjudge` puts a second metric, a share, behind it, `times=`
-multiplies the first. --check changes nothing and fails where a table is not what its records say.
+seeds; the best mean of a column is bold where the report ranks it; `with=accuracy_glyphjudge` puts a second metric, a
+share, behind it, `times=` multiplies the first. --check changes nothing and fails where a table is not what its records
+say.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ import numpy as np
 import pandas as pd
 
 from rpe2d_bench import load_records
+from rpe2d_bench.analysis.results import Results
+from rpe2d_bench.storage.records import Record, latest_run, read
 
 TABLE = re.compile(r"(<!-- table (?P<source>\S+) (?P<options>[^>]*?) *-->\n).*?(<!-- end of table -->)", re.DOTALL)
 
@@ -49,6 +52,9 @@ def table(source: Path, metric: str, train: str = "", tests: str = "", methods: 
     behind = further.get("with")
     lines = [f"| {heading} |" for heading in [" | ".join(["method", *(f"{c} px" for c in columns)])]]
     lines.append("| --- |" + " --- |" * len(columns))
+    refused = {
+        size(*test) for (small, test) in Results(latest(source), []).refusals if size(*small) == cells["train"].iloc[0]
+    }
     means = {(m, c): values(cells, metric, m, c).mean() for m in rows for c in columns}
     for method in rows:
         words = []
@@ -57,7 +63,7 @@ def table(source: Path, metric: str, train: str = "", tests: str = "", methods: 
             if behind:
                 word += f", {100 * values(cells, behind, method, column).mean():.0f} %"
             best = min(means[m, column] for m in rows) == means[method, column]
-            words.append(f"**{word}**" if best else word)
+            words.append(f"**{word}**" if best and column not in refused else word)
         lines.append(" | ".join([f"| {method}", *words]) + " |")
     floors = frame[(frame["stage"] == "floor") & (frame["metric"] == metric)]
     floors = floors[floors["train"].isin(["", cells["train"].iloc[0]])]  # before 2026-11-23 they named none
@@ -73,6 +79,13 @@ def table(source: Path, metric: str, train: str = "", tests: str = "", methods: 
         f"cell; commit {commits}; records: `{source.as_posix()}/records.jsonl` (experiment {name}).\n"
     )
     return "\n".join(lines)
+
+
+def latest(source: Path) -> list[Record]:
+    """The records of the newest run."""
+    found = read(source / "records.jsonl")
+    run = latest_run(found)
+    return [record for record in found if record.run == run]
 
 
 def values(cells: pd.DataFrame, metric: str, method: str, test: str) -> pd.Series:

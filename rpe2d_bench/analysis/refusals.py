@@ -16,7 +16,9 @@ def refusals(results: Results) -> dict[tuple[Resolution, Resolution], str]:
     """(train, test resolution) -> why no method is called better there."""
     found: dict[tuple[Resolution, Resolution], str] = {}
     for train, tests in results.resolutions.items():
-        unlearned = _reference_unlearned(results, train) or _worse_than_noise(results, train)
+        unlearned = _reference_unlearned(results, train)
+        if results.main_metric is not None and results.main_metric.has_floor:
+            unlearned = unlearned or results.worse_than_noise.get(train)
         for test in tests:
             if why := unlearned or _floor_too_high(results, train, test):
                 found[train, test] = why
@@ -48,20 +50,24 @@ def _reference_unlearned(results: Results, train: Resolution) -> str | None:
     return f"{who} has not learned: {why}; nothing here says which method is better"
 
 
-def _worse_than_noise(results: Results, train: Resolution) -> str | None:
-    """At the size nearest to the train resolution, no sample is as near to real images as noisy ones."""
-    metric = results.main_metric
-    if metric is None or metric.better != "lower":
-        return None
+def worse_than_noise(results: Results, train: Resolution) -> str | None:
+    """Why samples say nothing: nearest to the train resolution none is as near to real images as noisy ones.
+
+    By the main metric, or the first other distance that has this ruler; None where they are nearer or nothing is known.
+    """
     nearest = min(results.resolutions[train], key=lambda test: abs(math.log(test[0] * test[1] / train[0] / train[1])))
-    noisy = results.real.ruler("noise", train, nearest, metric)
-    means = [e.mean for name in results.methods if (e := results.estimate(name, train, nearest, metric))]
-    if noisy is None or not means or min(means) <= noisy.mean:
-        return None
-    return (
-        f"no model here has learned to generate: at {size_label(nearest)} px the best method's {metric.label} is"
-        f" {min(means):.3g}, that of real images with noise of 8 grey levels {noisy.mean:.3g}"
-    )
+    for metric in filter(None, (results.main_metric, *results.metrics)):
+        noisy = results.real.ruler("noise", train, nearest, metric) if metric.better == "lower" else None
+        means = [e.mean for name in results.methods if (e := results.estimate(name, train, nearest, metric))]
+        if noisy is None or not means:
+            continue
+        if min(means) <= noisy.mean:
+            return None
+        return (
+            f"no model here has learned to generate: at {size_label(nearest)} px the best method's {metric.label} is"
+            f" {min(means):.3g}, that of real images with noise of 8 grey levels {noisy.mean:.3g}"
+        )
+    return None
 
 
 def _floor_too_high(results: Results, train: Resolution, test: Resolution) -> str | None:
