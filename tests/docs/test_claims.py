@@ -51,7 +51,7 @@ def mean(report: str, metric: str, method: str, pixels: int) -> float:
                 ("rpe2d_replay", 16),
                 ("rope_replay", 16),
             ],
-            "{:.2f}, RoPE {:.2f}; before it {:.2f} and {:.2f}; with a quarter of replay {:.2f} and {:.2f}",
+            "{:.2f}, RoPE {:.2f}; before it {:.3f} and {:.3f}; with a quarter of replay {:.2f} and {:.2f}",
         ),
         (
             "ablation",
