@@ -35,7 +35,7 @@ def test_biases_and_positions_agree_with_their_references(errors: Any, names: se
 
 
 def test_positions_and_channels_of_dinov3_are_ours_in_another_unit() -> None:
-    """DINOv3 measures in half sides and turns by 2 pi a period: 4 pi / n times tokens of a train grid of n, per axis."""
+    """DINOv3 measures in half sides, in turns: 4 pi / n times tokens of a train grid of n, per axis."""
     for case in parity.golden(GOLDEN / "dinov3_axes.json")[1]:
         grid, width = Grid(*case["grid"]), case["head_width"]
         spec = {"kind": "axial_rope", "theta": case["theta"], "positions": {"kind": case["method"]}}
