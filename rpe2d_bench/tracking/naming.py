@@ -20,6 +20,7 @@ NOBODYS = {  # images that no method made
     "enlarged": f"{REAL}, enlarged",
     "noise": f"{REAL} with noise",
 }
+GREY = "#808080"  # real images, as in figures
 MAX_VALUE = 500  # characters of a parameter's or tag's value; the whole configuration is an artifact
 
 
@@ -82,7 +83,7 @@ def tags(record: Record) -> dict[str, str]:
 def shown_as(record: Record) -> dict[str, str]:
     """MLflow's own tags: a method's colour in reports, where the result comes from."""
     if record.method is None:
-        return source(record)
+        return source(record) | ({"mlflow.runColor": GREY} if record.stage in NOBODYS else {})
     style = styles([*record.config.experiment.methods, record.method])[record.method]
     # reports tell methods that share a colour by their markers, which MLflow has not
     return source(record) | {"mlflow.runColor": style.colour if style.index < len(COLOURS) else style.dark_colour}
