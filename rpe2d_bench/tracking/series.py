@@ -64,7 +64,7 @@ def _log(tracker: Tracker, name: str, tags: dict[str, str], what: tuple[Any, ...
     }
     newest = max(record.created for record in found)
     tags = tags | {k: str(v) for k, v in known.items() if v} | naming.shown_as(first)
-    note = f"Means over {seeds} seed{'s' if seeds != 1 else ''}." if (seeds := tags.get("seeds")) else ""
+    note = f"Means over {seeds} seed{'' if seeds == '1' else 's'}." if (seeds := tags.get("seeds")) else ""
     run_id = tracker.child(name, tags, newest, 0.0, note, nested=what[0] != "mean")
     when, metrics = naming.milliseconds(newest), []
     main = resolve_metric(first.config.experiment.report.main_metric, {name for r in found for name in r.metrics})
