@@ -326,12 +326,13 @@ def _denoised(
 def _sample_stage(
     stage: TrainStage, method: ResolvedMethod, resolution: Resolution, count: int, begin: float = 1.0
 ) -> SampleStage:
-    from rpe2d_bench.diffusion import times
+    from rpe2d_bench.diffusion import SAMPLERS
     from rpe2d_bench.sampling.loop import shift_of
 
     shift = shift_of(method.sampler, stage.grid_of(resolution), stage.grid)
     sampler, encoding = method.sampler.model_copy(update={"shift": shift}), method.encoding
-    realised = _realised(stage, encoding, resolution, times(sampler.steps, float(sampler.shift), begin)[:-1])
+    asked = SAMPLERS[sampler.kind].asked(sampler.steps, float(sampler.shift), begin)
+    realised = _realised(stage, encoding, resolution, asked)
     conditioning = method.entry.conditioning
     return SampleStage(stage, encoding, realised, sampler, resolution, count, stage.seed, conditioning)
 
