@@ -11,14 +11,14 @@ from typing import IO
 import numpy as np
 
 from rpe2d_bench.errors import UserError
-from rpe2d_bench.metrics import frechet
+from rpe2d_bench.metrics import statistics_file
 from rpe2d_bench.metrics.image_source import ImageSource, open_images, random_subset
 from rpe2d_bench.metrics.nets.features import FeatureNet, Features
 from rpe2d_bench.metrics.nets.resize import Size
 from rpe2d_bench.metrics.nets.table import load_net
 from rpe2d_bench.metrics.observations import Observations
 from rpe2d_bench.metrics.scoring import Measurement, observe, score
-from rpe2d_bench.metrics.table import METRICS, validate, value_name
+from rpe2d_bench.metrics.table import METRICS, validate
 
 Progress = Callable[[str, int, int], None]  # which side, images done, images in all
 ANY_SIZE = ("whole", "global", "spatial", "judge")  # views that resize every image to one size
@@ -167,22 +167,11 @@ def measure_paths(
             observed["samples"], observed["reference"], labels, metrics=names, reference_labels=real_labels,
             training=observed.get("training"), seed=seed,
         )  # fmt: skip
-        if seeing.name == "inception-adm" and "fd" in names:
-            measured = _against_moments(measured, observed["samples"], sources["reference"], reference.name)
+        statistics = getattr(sources["reference"], "statistics", None)
+        if statistics is not None and seeing.name == statistics_file.NET and "fd" in names:
+            measured = statistics_file.against(measured, observed["samples"], statistics)
     warnings = {"warnings": [*measured.details["warnings"], *_sizes(sources)]}
     return replace(measured, details=measured.details | warnings | _account(sources, observed))
-
-
-def _against_moments(measured: Measurement, samples: Observations, reference: ImageSource, file: str) -> Measurement:
-    """FID against the statistics that an ADM reference batch holds: those of a larger set than its images."""
-    moments = getattr(reference, "moments", None)
-    if moments is None:
-        return measured
-    name, (mean_D, covariance_DD) = value_name("fd", samples.net, samples.judge), moments
-    ours = frechet.fit(samples.views["whole"].features_ND)
-    value = frechet.distance(ours, frechet.from_moments(mean_D, covariance_DD, 0))
-    notes = {**measured.details["notes"], name: f"{samples.count} images against mu and sigma of {file}"}
-    return replace(measured, values=measured.values | {name: value}, details=measured.details | {"notes": notes})
 
 
 def _check_views(names: Sequence[str], train_resolution: Size | None) -> None:
