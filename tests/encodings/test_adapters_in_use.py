@@ -29,8 +29,9 @@ def check_compiled(name: str, backend: str, most: float) -> None:
     """Compiled before the swap, which has to be seen, at several times and after it is undone."""
     torch._dynamo.reset()
     model = build(name)
-    for parameter in model.parameters():
-        parameter.mul_(0.5)  # as they are, a compiler's other order of sums alone is 2e-5 away
+    if backend == "inductor":  # whose other order of sums alone is 2e-5 away with numbers as they are
+        for parameter in model.parameters():
+            parameter.mul_(0.5)
     own = at_all_times(model, name)
     restore = swap_rotary(model, TRAIN, FREQUENCIES["dype_ntk"]())
     ruled = at_all_times(model, name)
