@@ -55,7 +55,7 @@ def labels_of(
 def shift_of(options: Sampler, grid: Grid, train_grid: Grid) -> float:
     """Timestep shift at a grid; sqrt_tokens: square root of the ratio of tokens, at least 1 (arXiv 2403.03206)."""
     if options.shift == "sqrt_tokens":
-        return max(1.0, (grid.tokens / train_grid.tokens) ** 0.5)
+        return max(1.0, float((grid.tokens / train_grid.tokens) ** 0.5))
     return float(options.shift)
 
 
@@ -112,7 +112,7 @@ def sample(
             twice_BCYX = torch.cat((x_BCYX, x_BCYX)) if with_guidance else x_BCYX
             realised = denoiser.encoding(Context(grid, train_grid, t_T))
             with autocast:
-                v_BCYX = denoiser(twice_BCYX, t_T.expand(len(labels_B)), labels_B, realised, crop_B3)
+                v_BCYX: Tensor = denoiser(twice_BCYX, t_T.expand(len(labels_B)), labels_B, realised, crop_B3)
             if not with_guidance:
                 return v_BCYX
             conditional_BCYX, unconditional_BCYX = v_BCYX.chunk(2)
