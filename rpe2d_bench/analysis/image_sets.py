@@ -162,7 +162,7 @@ def _spreads(
     views = names_of(metric.view, real.seen.views)
     known = labels is not None and real.labels is not None
     if kind := DISTANCES.get(metric.name):
-        if kind == "fd" and real.moments is not None:
+        if kind == "fd" and real.statistics is not None:
             return {}  # the statistics of a file have no images to draw from
         values: dict[str, list[np.ndarray]] = {name: [] for name in names}
         drawn: dict[str, list[np.ndarray]] = {name: [] for name in names}

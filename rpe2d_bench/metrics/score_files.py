@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from rpe2d_bench.errors import UserError, unknown
-from rpe2d_bench.metrics import frechet, objects, repetition
+from rpe2d_bench.metrics import objects, repetition, statistics_file
 from rpe2d_bench.metrics.image_source import ImageFiles, ImageSource, open_images, random_subset
 from rpe2d_bench.metrics.kept_features import FOLDER, Account, Kept, Taken
 from rpe2d_bench.metrics.look import Look
@@ -21,7 +21,8 @@ from rpe2d_bench.metrics.nets.table import load_net, net_version
 from rpe2d_bench.metrics.observations import Observations
 from rpe2d_bench.metrics.observe_files import ANY_SIZE, observe_source
 from rpe2d_bench.metrics.scoring import Measurement, score
-from rpe2d_bench.metrics.table import METRICS, validate, value_name
+from rpe2d_bench.metrics.statistics_file import StatisticsFile
+from rpe2d_bench.metrics.table import METRICS, validate
 
 Progress = Callable[[str, int, int], None]  # which side, images done, images in all
 DEVICES = ("cpu", "cuda", "mps")
@@ -37,7 +38,7 @@ class SeenSet:
     labels: np.ndarray | None
     names: tuple[str, ...] | None  # of its files; None: an array, whose images have no names
     account: Account
-    moments: tuple[np.ndarray, np.ndarray] | None  # of inception-adm: what the file itself holds
+    statistics: StatisticsFile | None  # of inception-adm: what the file itself holds
 
 
 @contextmanager
@@ -82,8 +83,8 @@ def seen_sets(
                 kept = Kept(store / FOLDER, _question(source, chosen[side], names, look))
                 seen, account = kept.read(say) or kept.take(fill)
             files = _names(source, chosen[side])
-            moments = getattr(source, "moments", None) if look.net == "inception-adm" else None
-            found[side] = SeenSet(paths[side], seen, labels[side], files, account, moments)
+            held = getattr(source, "statistics", None) if look.net == statistics_file.NET else None
+            found[side] = SeenSet(paths[side], seen, labels[side], files, account, held)
         yield found
 
 
@@ -195,22 +196,11 @@ def score_side(sides: Mapping[str, SeenSet], side: str, look: Look) -> Measureme
         observed[side], observed[REFERENCE], samples.labels, metrics=names, reference_labels=reference.labels,
         training=observed.get(TRAINING), seed=look.seed,
     )  # fmt: skip
-    if "fd" in names and reference.moments is not None:
-        measured = _against_moments(measured, samples.seen, reference)
+    if "fd" in names and reference.statistics is not None:
+        measured = statistics_file.against(measured, samples.seen, reference.statistics)
     accounts = {"samples" if name == side else name: one.account for name, one in used.items()}
     warnings = [*measured.details["warnings"], *_sizes(accounts)]
     return replace(measured, details={**measured.details, "warnings": warnings, "sources": accounts})
-
-
-def _against_moments(measured: Measurement, samples: Observations, reference: SeenSet) -> Measurement:
-    """FID against the statistics that an ADM reference batch holds: those of a larger set than its images."""
-    assert reference.moments is not None
-    name, (mean_D, covariance_DD) = value_name("fd", samples.net, samples.judge), reference.moments
-    ours = frechet.fit(samples.views["whole"].features_ND)
-    value = frechet.distance(ours, frechet.from_moments(mean_D, covariance_DD, 0))
-    note = f"{samples.count} images against mu and sigma of {reference.path.name}"
-    notes = {**measured.details["notes"], name: note}
-    return replace(measured, values=measured.values | {name: value}, details=measured.details | {"notes": notes})
 
 
 def _sizes(accounts: dict[str, Account]) -> list[str]:
