@@ -27,7 +27,7 @@ class Metric:
     blind_above: Resolution | None = None  # pixels at which the net sees whole images
     has_floor: bool = True  # whether real images have a value of it: what looks into a model says nothing of them
     net: str = ""  # which the label ends with
-    ratio: bool = False  # a distance, which seeds move by a factor, not by an amount
+    scale: Scale = "difference"  # on what trained models are compared
 
     @property
     def short(self) -> str:
@@ -37,13 +37,6 @@ class Metric:
     @property
     def arrow(self) -> str:
         return {"lower": "↓", "higher": "↑"}.get(self.better or "", "")
-
-    @property
-    def scale(self) -> Scale:
-        """On what trained models are compared: distances by ratio, shares by odds ratio, all else by difference."""
-        if self.ratio:
-            return "ratio"
-        return "odds ratio" if self.unit == "%" else "difference"
 
     @property
     def heading(self) -> str:
@@ -78,7 +71,7 @@ def describe(key: str) -> Metric:
         INPUTS.get(net) if known.view == "whole" else None,
         known.view not in INSIDE,
         net or "",
-        known.ratio,
+        known.compared,
     )
 
 

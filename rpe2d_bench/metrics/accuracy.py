@@ -44,5 +44,6 @@ ACCURACY = Metric(
     view="judge",
     compute=_accuracy,
     factor=100.0,
+    compared="odds ratio",
     logits=True,
 )

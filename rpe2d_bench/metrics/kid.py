@@ -27,7 +27,7 @@ KID = Metric(
     view="whole",
     compute=_kernel,
     factor=1000.0,
-    ratio=True,
+    compared="ratio",
 )
 KID_GLOBAL = replace(
     KID,

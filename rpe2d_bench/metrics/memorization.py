@@ -70,5 +70,6 @@ MEMORIZATION = Metric(
     view="whole",
     compute=_memorization,
     factor=100.0,
+    compared="odds ratio",
     training=True,
 )

@@ -93,6 +93,7 @@ PRECISION = Metric(
     view="whole",
     compute=_of_features(precision),
     factor=100.0,
+    compared="odds ratio",
 )
 RECALL = replace(
     PRECISION,
@@ -109,6 +110,7 @@ DENSITY = replace(
     citation="Naeem et al. 2020, arXiv 2002.09797",
     compute=_of_features(density),
     factor=1.0,
+    compared="difference",
 )
 COVERAGE = replace(
     DENSITY,
@@ -117,4 +119,5 @@ COVERAGE = replace(
     explanation="share of real images with a generated one nearby",
     compute=_of_features(coverage),
     factor=100.0,
+    compared="odds ratio",
 )

@@ -101,4 +101,5 @@ REPETITION = Metric(
     view="repetition",
     compute=_repetition,
     factor=100.0,
+    compared="odds ratio",
 )

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
 from rpe2d_bench.config.entry_points import Table
 from rpe2d_bench.errors import UserError
@@ -20,7 +20,7 @@ from rpe2d_bench.metrics.fd import FD, FD_GLOBAL, FD_LOCAL, FID, FID_ADM, SFID
 from rpe2d_bench.metrics.inception_score import INCEPTION_SCORE
 from rpe2d_bench.metrics.kid import KID, KID_GLOBAL, KID_LOCAL
 from rpe2d_bench.metrics.memorization import MEMORIZATION
-from rpe2d_bench.metrics.metric import INSIDE, Metric
+from rpe2d_bench.metrics.metric import INSIDE, Metric, View
 from rpe2d_bench.metrics.objects import OBJECT_COUNT, OBJECT_SIZE
 from rpe2d_bench.metrics.precision_recall import COVERAGE, DENSITY, PRECISION, RECALL
 from rpe2d_bench.metrics.repetition import REPETITION
@@ -58,6 +58,8 @@ def _complaint(entry: Any) -> str | None:
     """What is wrong with a metric of another package."""
     if not isinstance(entry, Metric):
         return f"{entry!r} is no rpe2d_bench.metrics.Metric"
+    if entry.view not in get_args(View):
+        return f"{entry.name!r} looks through {entry.view!r}; views are {', '.join(get_args(View))}"
     if entry.view in INSIDE or entry.compute is None:
         return f"{entry.name!r} computes nothing from images; give it compute and a view of images"
     return None

@@ -16,6 +16,7 @@ On an axis no longer than the train resolution a local crop takes the whole axis
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import get_args
 
 import numpy as np
 
@@ -70,6 +71,8 @@ def build(
     if view == "local":
         assert train_resolution is not None
         return _local(images, net, train_resolution, known, **options)
+    if view not in ("whole", "global", "spatial"):
+        raise UserError(f"no view {view!r} of images is built here; use one of {', '.join(get_args(View))}")
     via = train_resolution if view == "global" else None
     if via == (images.shape[2], images.shape[3]) and "whole" in known:
         return {view: known["whole"]}

@@ -99,8 +99,10 @@ class MeasureStage:
         )
         if self.reference.statistics is not None:
             measured = against(measured, seen, self.reference.statistics)
+        classes = 1 + int(max(labels.max(), real_labels.max()))
         details = measured.details | {
-            "labels": f"{self.labels}; images per class: {_counts(labels)} generated, {_counts(real_labels)} real"
+            "labels": f"{self.labels}; images per class: {_counts(labels, classes)} generated,"
+            f" {_counts(real_labels, classes)} real"
         }
         if broken := 0 if isinstance(self.generated, ReferenceStage) else read_result(made).get("not_finite", 0):
             text = f"at least {broken} of {len(labels)} images held numbers that are not finite; they count as mid-grey"
@@ -142,9 +144,9 @@ class MeasureStage:
         return {name: found[name] for name in self.inside}
 
 
-def _counts(labels: np.ndarray) -> str:
+def _counts(labels: np.ndarray, classes: int) -> str:
     """'25', or '18 to 31' where classes differ."""
-    counts = np.bincount(labels)
+    counts = np.bincount(labels, minlength=classes)
     low, high = int(counts.min()), int(counts.max())
     return str(low) if low == high else f"{low} to {high}"
 

@@ -4,7 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rpe2d_bench.errors import UserError
-from rpe2d_bench.metrics import concatenate, observe, score
+from rpe2d_bench.metrics import METRICS, concatenate, load_net, observe, score, views
+from rpe2d_bench.metrics.metric import INSIDE
 from rpe2d_bench.metrics.nets.features import extract
 from rpe2d_bench.metrics.views import places
 
@@ -109,3 +110,16 @@ def test_views_that_are_missing_are_stated(net, make_images) -> None:
     seen = observe(make_images(4, 0), metrics=["fd"], net=net)
     with pytest.raises(UserError, match="the global view was not observed"):
         score(seen, seen, metrics=["fd_global"])
+
+
+def test_a_view_that_nothing_builds_is_no_view_of_the_net() -> None:
+    with pytest.raises(UserError, match="no view 'saturation' of images is built here; use one of whole, global"):
+        views.build("saturation", np.zeros((2, 1, 16, 16), np.uint8), load_net("glyphnet"), None, None, {})  # type: ignore[arg-type]
+
+
+def test_every_metric_of_images_has_a_view_that_is_built() -> None:
+    """Through the path that measuring takes, on images of two sizes."""
+    net, judge = load_net("glyphnet"), load_net("glyphjudge")
+    images = np.zeros((2, 1, 32, 32), np.uint8)
+    for view in {metric.view for metric in METRICS.values() if metric.view not in (*INSIDE, "spatial")}:
+        assert views.build(view, images, net, judge, (16, 16), {})
