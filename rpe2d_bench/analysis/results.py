@@ -118,7 +118,9 @@ class Results:
     @cached_property
     def digest(self) -> str:
         """sha256 over the records, in an order that does not depend on when they were written."""
-        lines = sorted(record.model_dump_json() for record in self.records)
+        lines = sorted(record.model_dump_json(exclude={"configuration"}) for record in self.records)
+        shared = {id(record.configuration): record.configuration for record in self.records}.values()
+        lines += sorted({each.model_dump_json() for each in shared})
         lines += sorted(json.dumps(entry, sort_keys=True) for entry in self.comparisons)
         return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 

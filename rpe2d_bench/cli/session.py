@@ -124,8 +124,7 @@ def _searched(
 
 def _alone(record: Record) -> Record:
     """The record as of an experiment of its seed alone."""
-    experiment = record.config.experiment.model_copy(update={"seeds": (record.seed,)})
-    return record.model_copy(update={"config": record.config.model_copy(update={"experiment": experiment})})
+    return record.as_of(record.config.experiment.model_copy(update={"seeds": (record.seed,)}))
 
 
 def write_reports(sources: list[Path], store: Path, reports: Path) -> None:

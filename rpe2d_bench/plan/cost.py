@@ -182,11 +182,9 @@ def flops_of_passes(stage: SampleStage | DenoiseStage) -> float:
 
 def parameters(stage: TrainStage) -> int:
     """Weights of a stage's model."""
-    import torch
+    from rpe2d_bench.stages.denoiser import fresh_denoiser, without_values
 
-    from rpe2d_bench.stages.denoiser import fresh_denoiser
-
-    with torch.device("meta"):
+    with without_values():
         return sum(p.numel() for p in fresh_denoiser(stage).parameters())
 
 

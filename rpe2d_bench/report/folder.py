@@ -22,7 +22,7 @@ from rpe2d_bench.report.page import write_page
 from rpe2d_bench.report.sections import GROUP, contents
 from rpe2d_bench.report.table import Table
 from rpe2d_bench.storage.digests import Damaged, read_stamped, stamped
-from rpe2d_bench.storage.records import RECORDS_FILE, Record, line_of
+from rpe2d_bench.storage.records import RECORDS_FILE, Record, lines_of
 
 LOG = logging.getLogger("rpe2d_bench.report")
 MANIFEST = "report.json"
@@ -122,7 +122,7 @@ def _checksums(out: Path) -> dict[str, str]:
 def _write(results: Results, store: Path, out: Path, inputs: str) -> None:
     frame = formats.frame_csv(load_frame(results.records))
     _save(out / "results.csv", frame)
-    _save(out / RECORDS_FILE, b"".join(line_of(record) for record in results.records))
+    _save(out / RECORDS_FILE, b"".join(lines_of(results.records)))
     if results.comparisons:
         _save(out / "comparisons.json", json.dumps(results.comparisons, indent=1) + "\n")
     sections = contents(results, store)

@@ -67,11 +67,12 @@ def _within(before: Any, now: Any) -> bool:
 def test_both_versions_stand_in_one_file_and_the_last_line_counts(tmp_path: Path) -> None:
     older = version_1()
     (first,) = read(tmp_path, older)
-    assert first.schema_version == 2
+    assert first.schema_version == 3
     records.append(tmp_path, first.model_copy(update={"metrics": {"validation_loss": 0.5}}))
     records.append(tmp_path, first.model_copy(update={"seed": 1}))
     assert [record.metrics for record in records.read(tmp_path)] == [{"validation_loss": 0.5}, {}]
-    assert [document["schema_version"] for document in written(tmp_path / RECORDS_FILE)] == [1, 2, 2]
+    stages = [(document["schema_version"], document["stage"]) for document in written(tmp_path / RECORDS_FILE)]
+    assert stages == [(1, "train"), *[(3, "configuration"), (3, "train")] * 2]
 
 
 def test_the_grid_of_version_1_follows_from_tokens_and_patch(tmp_path: Path) -> None:
