@@ -27,6 +27,7 @@ import numpy as np
 from rpe2d_bench.storage import images_file, records
 from rpe2d_bench.storage.record_parts import Artifacts, Configuration
 from rpe2d_bench.storage.records import Record
+from rpe2d_bench.storage.store import Store
 
 SHAPES = {100: (10, 5, 2), 1_000: (20, 10, 5), 10_000: (50, 20, 10)}  # cells -> methods, test sizes, seeds
 SHOWN = 20  # images kept of a cell
@@ -56,7 +57,7 @@ def experiment(methods: int, sizes: int, seeds: int) -> dict[str, Any]:
     }
 
 
-def made(store: Path, written: dict[str, Any]) -> Iterator[Record]:
+def made(store: Store, written: dict[str, Any]) -> Iterator[Record]:
     """The records of a complete run; samples of the first seed are below the store."""
     draws = np.random.default_rng(0)
     shared = Configuration(config={"experiment": written}, written=written, provenance=records.provenance())
@@ -64,15 +65,15 @@ def made(store: Path, written: dict[str, Any]) -> Iterator[Record]:
     common = {"experiment": "growth", "run": "growth-0", "configuration": shared}
     for seed in written["seeds"]:
         about = {"steps": 1200, "parameters": 893_488, "heads": 3, "head_width": 32, "grid": (8, 8),
-                 "flops_per_step": 1.5e10, "flops": 1.8e13, "precision": "bf16", "data_revision": "glyphs-v2"}  # fmt: skip
+                 "flops_per_step": 1.5e10, "flops": 1.8e13, "precision": "bf16"}  # fmt: skip
         yield Record(stage="train", key=f"train-{seed}", model="rope", train_resolution=TRAIN, seed=seed,
                      metrics={"validation_loss": 0.11, "images_per_second": 600.0}, timings={"train": 125.0},
                      training=about, **common)  # fmt: skip
         for side in written["resolutions"][0]["test"]:
             test = (side, side)
             yield Record(stage="floor", key=f"floor-{side}-{seed}", train_resolution=TRAIN, test_resolution=test,
-                         seed=seed, num_samples=200, metrics=_values(draws, 0.1), artifacts=_samples(store, side, "real", seed),
-                         measurement=_measured(), **common)  # fmt: skip
+                         seed=seed, num_samples=200, metrics=_values(draws, 0.1), measurement=_measured(),
+                         artifacts=_samples(store, side, "real", seed), **common)  # fmt: skip
             for method in written["methods"]:
                 yield Record(stage="measure", key=f"{method}-{side}-{seed}", model="rope", method=method,
                              train_resolution=TRAIN, test_resolution=test, seed=seed, num_samples=200,
@@ -90,20 +91,23 @@ def _values(draws: np.random.Generator, scale: float) -> dict[str, float]:
 
 def _measured() -> dict[str, Any]:
     return {"counts": {"generated": 200, "reference": 200}, "resize": {"whole": "as they are"}, "labels": "20 a class",
-            "better": {name: "lower" for name in METRICS}, "data_revision": "glyphs-v2"}  # fmt: skip
+            "better": dict.fromkeys(METRICS, "lower"), "data_revision": "glyphs-v2"}  # fmt: skip
 
 
-def _samples(store: Path, side: int, name: str, seed: int) -> Artifacts:
+def _samples(store: Store, side: int, name: str, seed: int) -> Artifacts:
     """Of the first seed: grey discs in noise, since a page embeds what does not shrink to nothing."""
-    path = f"stages/sample/{name}-{side}-{seed}/samples.npz"
-    if seed == 0:
-        (store / path).parent.mkdir(parents=True)
-        draws = np.random.default_rng(side)
+    key = f"{name}-{side}-{seed}"
+    draws = np.random.default_rng(side)
+
+    def work(folder: Path) -> None:
         y, x = np.mgrid[0 : 1 : side * 1j, 0 : 1 : side * 1j]
         disc = 200.0 * (np.hypot(y - 0.5, x - 0.5) < 0.3)
         images = np.clip(disc + draws.normal(0, 8, (SHOWN, 1, side, side)), 0, 255).astype(np.uint8)
-        images_file.save(store / path, images, np.arange(SHOWN) % 10)
-    return Artifacts(samples=path)
+        images_file.save(folder / images_file.NAME, images, np.arange(SHOWN) % 10)
+
+    if seed == 0:
+        store.make("sample", key, work)
+    return Artifacts(samples=f"stages/sample/{key}/{images_file.NAME}")
 
 
 def measured(cells: int) -> dict[str, float]:
@@ -114,7 +118,7 @@ def measured(cells: int) -> dict[str, float]:
         store, reports = Path(folder) / "runs", Path(folder) / "reports"
         store.mkdir()
         file = store / records.RECORDS_FILE
-        file.write_bytes(b"".join(records.lines_of(made(store, experiment(*SHAPES[cells])))))
+        file.write_bytes(b"".join(records.lines_of(made(Store(store), experiment(*SHAPES[cells])))))
         began = time.perf_counter()
         records.read(store)
         read = time.perf_counter()

@@ -26,6 +26,7 @@ class Results:
     comparisons: list[dict[str, Any]] = field(default_factory=list)  # by images: analysis.by_images.ByImages
     order: tuple[str, ...] = ()  # methods in the order of their colours, where it is not that of the experiment
     _differences: dict[Any, dict[tuple[str, str], Gap]] = field(default_factory=dict, init=False, repr=False)
+    _estimates: dict[Any, Estimate | None] = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self) -> None:
         if not self.records:
@@ -130,9 +131,16 @@ class Results:
         """Records of a stage whose fields have the given values."""
         return [
             record
-            for record in self.records
-            if record.stage == stage and all(getattr(record, name) == value for name, value in fields.items())
+            for record in self._by_stage.get(stage, [])
+            if all(getattr(record, name) == value for name, value in fields.items())
         ]
+
+    @cached_property
+    def _by_stage(self) -> dict[str, list[Record]]:
+        stages: dict[str, list[Record]] = {}
+        for record in self.records:
+            stages.setdefault(record.stage, []).append(record)
+        return stages
 
     @cached_property
     def of_methods(self) -> list[Record]:
@@ -159,11 +167,14 @@ class Results:
         }
 
     def estimate(self, method: str, train: Resolution, test: Resolution, metric: Metric) -> Estimate | None:
-        return estimate(list(self.by_seed(method, train, test, metric).values()))
+        where = (method, train, test, metric.key, metric.factor)
+        if where not in self._estimates:
+            self._estimates[where] = estimate(list(self.by_seed(method, train, test, metric).values()))
+        return self._estimates[where]
 
     @cached_property
     def real(self) -> RealImages:
-        return RealImages(self.records, self.by_images)
+        return RealImages([r for r in self.records if not r.of_method and r.stage != "train"], self.by_images)
 
     def difference(self, method: str, other: str, train: Resolution, test: Resolution, metric: Metric) -> Gap | None:
         """method - other, paired over seeds, or by images with one seed; None where they coincide or share no seed."""
@@ -191,12 +202,20 @@ class Results:
         """'ok', 'partial' (seeds absent or failed), 'failed' or 'missing'; of what gives a metric, if one is named."""
         found = self.cell(method, train, test)
         if metric is not None:
-            stages = {record.stage for record in self.of_methods if metric.key in record.metrics}
-            found = [record for record in found if record.stage in stages]
+            found = [record for record in found if record.stage in self._stages_of.get(metric.key, ())]
         good = {record.seed for record in found if record.status == "ok"}
         if good:
             return "ok" if good >= set(self.seeds) else "partial"
         return "failed" if found else "missing"
+
+    @cached_property
+    def _stages_of(self) -> dict[str, set[str]]:
+        """Key of a metric -> stages that give it."""
+        stages: dict[str, set[str]] = {}
+        for record in self.of_methods:
+            for key in record.metrics:
+                stages.setdefault(key, set()).add(record.stage)
+        return stages
 
     def best(self, train: Resolution, test: Resolution, metric: Metric) -> list[str]:
         """The method with the best mean, first, and those that coincide with it.

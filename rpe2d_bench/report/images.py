@@ -26,6 +26,8 @@ from rpe2d_bench.storage.records import Record, Resolution
 # Legend: N images, C channels, H height, W width.
 REAL = "real images"
 IMAGES = 8  # in a strip
+MOST = 120  # strips in a page; of a run that has more a part is shown: so many methods, sizes and images of a strip
+FEW = (10, 6, 4)
 FIGURE_IMAGES = 2  # per method and resolution, in the figure for papers
 LOSSLESS_UP_TO = 96  # pixels; larger images are embedded as JPEG
 WIDTH = 6.75  # inches: the text width of a page
@@ -123,13 +125,45 @@ class Strips:
         return [(row, [row.cell(test) for test in self.tests]) for row in self.rows]
 
 
-def rows_of(results: Results, store: Path, train: Resolution, tests: list[Resolution] | None = None) -> list[StripRow]:
+@dataclass(frozen=True)
+class Shown:
+    """What of a train resolution a page has room for."""
+
+    methods: list[str]
+    tests: list[Resolution]
+    images: int = IMAGES
+
+
+def shown(results: Results, train: Resolution) -> Shown:
+    """Everything while that is `MOST` strips; else the first methods of the file, and sizes from first to last.
+
+    The reference method and the train resolution are among them.
+    """
+    methods, tests = list(results.methods), results.resolutions[train]
+    if len(methods) * len(tests) <= MOST:
+        return Shown(methods, tests)
+    many, sizes, images = FEW
+    first = [name for name in methods if name != results.reference][: many - 1]
+    step = max(1.0, (len(tests) - 1) / (sizes - 1))
+    spread = {tests[min(round(number * step), len(tests) - 1)] for number in range(sizes)}
+    kept = {*first, results.reference} if results.reference else set(methods[:many])
+    return Shown([m for m in methods if m in kept], [t for t in tests if t in spread or t == train], images)
+
+
+def rows_of(
+    results: Results,
+    store: Path,
+    train: Resolution,
+    tests: list[Resolution] | None = None,
+    methods: list[str] | None = None,
+    images: int = IMAGES,
+) -> list[StripRow]:
     """Real images, then the methods, in the experiment's order; empty where no sample of a method can be read."""
-    tests = tests or results.resolutions[train]
-    found = strips(results, store, train, tests)
-    real = real_strips(results, store, train, tests) if found else {}
+    tests, methods = tests or results.resolutions[train], methods or list(results.methods)
+    found = strips(results, store, train, tests, methods, images)
+    real = real_strips(results, store, train, tests, images) if found else {}
     rows = [StripRow(REAL, real)] if real else []
-    for method in results.methods:
+    for method in methods:
         if own := {test: strip for (name, test), strip in found.items() if name == method}:
             rows.append(StripRow(method, own, method))
     return rows
@@ -214,17 +248,19 @@ def choose(labels_N: np.ndarray, count: int = IMAGES) -> list[int]:
     return [index for *_, index in heapq.nsmallest(count, order)]
 
 
-def read_samples(record: Record, store: Path, chosen: list[int] | None = None) -> tuple[Strip, list[int]] | None:
+def read_samples(
+    record: Record, store: Path, chosen: list[int] | None = None, count: int = IMAGES
+) -> tuple[Strip, list[int]] | None:
     """Images of a measured cell and their indices; None where they cannot be read.
 
-    Without `chosen`, those that `choose` takes.
+    Without `chosen`, the `count` that `choose` takes.
     """
     path = record.artifacts.samples
     if path is None:
         return None
     try:
         labels_N = images_file.labels(store / path)
-        chosen = [index for index in chosen or choose(labels_N) if index < len(labels_N)]
+        chosen = [index for index in chosen or choose(labels_N, count) if index < len(labels_N)]
         images_NCHW = images_file.first(store / path, max(chosen, default=-1) + 1)
         return Strip(labels_N[chosen].tolist(), images_NCHW[chosen]), chosen
     except images_file.UNREADABLE:
@@ -232,16 +268,21 @@ def read_samples(record: Record, store: Path, chosen: list[int] | None = None) -
 
 
 def strips(
-    results: Results, store: Path, train: Resolution, tests: list[Resolution]
+    results: Results,
+    store: Path,
+    train: Resolution,
+    tests: list[Resolution],
+    methods: list[str] | None = None,
+    images: int = IMAGES,
 ) -> dict[tuple[str, Resolution], Strip]:
     """(method, test resolution) -> strip, all of the first seed that has samples, the same indices everywhere."""
     found: dict[tuple[str, Resolution], Strip] = {}
     chosen: list[int] | None = None
     for seed in results.seeds:
         for test in tests:
-            for method in results.methods:
+            for method in methods or results.methods:
                 cell = [r for r in results.cell(method, train, test) if r.seed == seed and r.status == "ok"]
-                samples = read_samples(cell[0], store, chosen) if cell else None
+                samples = read_samples(cell[0], store, chosen, images) if cell else None
                 if samples is not None:
                     found[method, test], indices = samples
                     chosen = chosen or indices
@@ -250,11 +291,13 @@ def strips(
     return found
 
 
-def real_strips(results: Results, store: Path, train: Resolution, tests: list[Resolution]) -> dict[Resolution, Strip]:
+def real_strips(
+    results: Results, store: Path, train: Resolution, tests: list[Resolution], images: int = IMAGES
+) -> dict[Resolution, Strip]:
     """Test resolution -> real images, the first of each class; what a perfect method's rows would look like."""
     found: dict[Resolution, Strip] = {}
     for test in tests:
-        samples = (read_samples(record, store) for record in results.real.found(train, test))
+        samples = (read_samples(record, store, count=images) for record in results.real.found(train, test))
         if (strip := next((s for s in samples if s is not None), None)) is not None:
             found[test] = strip[0]
     return found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import gzip
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -24,6 +25,11 @@ def environment() -> Environment:
     made.globals["style"] = Markup((FOLDER / "page.css").read_text(encoding="utf-8"))
     made.globals["script"] = Markup((FOLDER / "page.js").read_text(encoding="utf-8"))
     return made
+
+
+def packed(content: str) -> str:
+    """A long text inside the page, compressed; equal texts give equal pages."""
+    return data_uri(gzip.compress(content.encode(), mtime=0), "application/gzip")
 
 
 def data_uri(content: str | bytes, kind: str) -> str:
