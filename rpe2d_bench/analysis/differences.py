@@ -23,7 +23,7 @@ Group = tuple[str, ...]  # methods that coincide
 
 
 def differences(results: Results, train: Resolution, test: Resolution, metric: Metric) -> Pairs:
-    """(method, other) -> method - other, for all that do not coincide and share a seed; in both directions."""
+    """(method, other) -> method - other, for all that do not coincide and share a seed; in one direction of the two."""
     columns = distinct(results, train, test, metric)
     groups = list(columns)
     scale = common_scale(
@@ -46,14 +46,15 @@ def differences(results: Results, train: Resolution, test: Resolution, metric: M
     anchors = {name for name in (results.reference, results.resizing) if name is not None}
     stated = [pair for pair in raw if anchors & {*pair[0], *pair[1]}]
     found: Pairs = {}
-    for family, members in ((list(raw), [pair for pair in raw if pair not in stated]), (stated, stated)):
+    protocol = set(stated)
+    for family, is_stated in ((list(raw), False), (stated, True)):
         corrected = zip(family, *(holm([p_values[pair][k] for pair in family]) for k in (0, 1)), strict=True)
         for pair, p, p_level in corrected:
-            if pair in members:
-                gap = replace(raw[pair], separated=p <= ALPHA, level=p_level <= ALPHA, stated=pair in stated)
+            if (pair in protocol) == is_stated:
+                gap = replace(raw[pair], separated=p <= ALPHA, level=p_level <= ALPHA, stated=is_stated)
                 for one in pair[0]:
                     for other in pair[1]:
-                        found[one, other], found[other, one] = gap, gap.reversed()
+                        found[one, other] = gap
     return found
 
 

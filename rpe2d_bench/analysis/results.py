@@ -1,4 +1,7 @@
-"""One run's records, seen as the experiment that was asked for: what is there, what is missing, what failed."""
+"""One run's records, seen as the experiment that was asked for: what is there, what is missing, what failed.
+
+Longer than other files, because what is worked out of the records once is remembered in the one place that has them.
+"""
 
 from __future__ import annotations
 
@@ -183,7 +186,10 @@ class Results:
             from rpe2d_bench.analysis.differences import differences
 
             self._differences[where] = differences(self, train, test, metric)
-        return self._differences[where].get((method, other))
+        found = self._differences[where]
+        if (method, other) in found:
+            return found[method, other]
+        return found[other, method].reversed() if (other, method) in found else None
 
     def coincide(self, method: str, other: str, train: Resolution, test: Resolution) -> bool:
         """Whether two methods came to the same stages there, in every seed: they realise the same encoding."""
@@ -251,3 +257,8 @@ class Results:
 
     def is_undertrained(self, method: str, train: Resolution) -> bool:
         return (self.methods[method].model, train) in self.undertrained
+
+
+def results_of(records: list[Record] | Results, comparisons: list[dict[str, Any]] | None = None) -> Results:
+    """Records as results; results as they are."""
+    return records if isinstance(records, Results) else Results(records, list(comparisons or []))

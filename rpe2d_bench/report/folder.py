@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from rpe2d_bench.analysis.frame import load_frame
-from rpe2d_bench.analysis.results import Results
+from rpe2d_bench.analysis.results import Results, results_of
 from rpe2d_bench.report import formats
 from rpe2d_bench.report.content import Content
 from rpe2d_bench.report.drawing import Drawing
@@ -30,13 +30,13 @@ WITH_IMAGES = ("answer",)  # sections whose figures a repository keeps and repor
 
 
 def write_report(
-    records: list[Record], store: Path, out: Path, comparisons: list[dict[str, Any]] | None = None
+    records: list[Record] | Results, store: Path, out: Path, comparisons: list[dict[str, Any]] | None = None
 ) -> Path:
     """Everything about one run in the folder `out`; an older report there is replaced as a whole.
 
     Nothing is drawn again when a report of the same records, artifacts and code is there already, as it was written.
     """
-    results, store, out = Results(records, list(comparisons or [])), Path(store), Path(out)
+    results, store, out = results_of(records, comparisons), Path(store), Path(out)
     inputs = fingerprint(results, store)
     if _inputs_of(out) == inputs:
         changed = changed_file(out)

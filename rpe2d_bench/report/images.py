@@ -19,7 +19,7 @@ from PIL import Image
 from rpe2d_bench.analysis.results import Results
 from rpe2d_bench.analysis.vocabulary import scale_label, size_label
 from rpe2d_bench.report.figures import files_of, paper_style
-from rpe2d_bench.report.templating import KINDS, data_uri
+from rpe2d_bench.report.templating import data_uri, embedded
 from rpe2d_bench.storage import images_file
 from rpe2d_bench.storage.records import Record, Resolution
 
@@ -27,7 +27,7 @@ from rpe2d_bench.storage.records import Record, Resolution
 REAL = "real images"
 IMAGES = 8  # in a strip
 MOST = 120  # strips in a page; of a run that has more a part is shown: so many methods, sizes and images of a strip
-FEW = (10, 6, 4)
+FEW = (8, 5, 4)
 FIGURE_IMAGES = 2  # per method and resolution, in the figure for papers
 LOSSLESS_UP_TO = 96  # pixels; larger images are embedded as JPEG
 WIDTH = 6.75  # inches: the text width of a page
@@ -95,7 +95,7 @@ class Strips:
 
     @property
     def downloads(self) -> dict[str, str]:
-        return {kind: data_uri(content, KINDS[kind]) for kind, content in self.files.items()}
+        return embedded(self.files)
 
     @property
     def alternative(self) -> str:

@@ -10,6 +10,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 KINDS = {"svg": "image/svg+xml", "png": "image/png", "pdf": "application/pdf"}  # of files of figures
+LARGEST = 2**18  # bytes of a figure's file that a page holds
 FOLDER = Path(__file__).with_name("templates")
 
 
@@ -25,6 +26,11 @@ def environment() -> Environment:
     made.globals["style"] = Markup((FOLDER / "page.css").read_text(encoding="utf-8"))
     made.globals["script"] = Markup((FOLDER / "page.js").read_text(encoding="utf-8"))
     return made
+
+
+def embedded(files: dict[str, bytes]) -> dict[str, str]:
+    """Format -> a figure's file inside the page, of those that are not too large; the others lie beside it."""
+    return {kind: data_uri(content, KINDS[kind]) for kind, content in files.items() if len(content) <= LARGEST}
 
 
 def packed(content: str) -> str:

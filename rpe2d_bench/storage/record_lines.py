@@ -39,7 +39,10 @@ class Line:
 
 def line_of(document: dict[str, Any]) -> bytes:
     """A line: ASCII, so that no reader takes a character of a text for the end of a line."""
-    plain = json.loads(json.dumps(_finite(document)))
+    try:
+        plain = json.loads(json.dumps(document, allow_nan=False))
+    except ValueError:
+        plain = json.loads(json.dumps(_finite(document)))
     return json.dumps(stamped(plain), separators=(",", ":")).encode("ascii") + b"\n"
 
 
