@@ -36,7 +36,8 @@ class ShiftScaleJitter:
         trained=True,
         aliases=("CAPE",),
         code="gcambara/cape@058df08 cape/cape.py; facebookresearch/dinov3@6876159 layers/rope_position_encoding.py",
-        differs="positions in tokens of the train grid, not in [-1, 1]; jitter per row and column, not per token",
+        differs="positions in tokens of the train grid n, not in [-1, 1]: DINOv3's angles are 4 pi / n times ours;"
+        " jitter per row and column, not per token",
         clamp="none",
     )
     identity_at_train_grid: ClassVar[bool] = True  # at inference; the draws are never the identity

@@ -3,7 +3,8 @@
 python benchmarks/bias_cost.py [--out FILE.json] [--device cpu|cuda] [--batch N] [--repeats N]
 
 The encoding is computed in every pass, as a sampler does. `kernel` says whether the rule was evaluated inside attention
-or laid out as [heads, N, N]; positions are drawn in one of two rows, so that every image has a bias of its own.
+or laid out as [heads, N, N]; on CUDA elementwise rules are measured both ways, whatever a model would choose. Positions
+are drawn in one of two rows, so that every image has a bias of its own.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import argparse
 import json
 import platform
 import statistics
+import sys
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -21,8 +23,7 @@ from typing import Any
 import torch
 
 from rpe2d_bench.encodings import LOGIT_BIASES, Context, Grid, PositionalEncoding, build
-from rpe2d_bench.models import DiT, preset
-from rpe2d_bench.models.pair_logits import kernel_takes
+from rpe2d_bench.models import DiT, pair_logits, preset
 
 GRIDS = (Grid(16, 16), Grid(32, 32))
 RANDOM = {"kind": "random", "max_grid": [64, 64]}
@@ -71,19 +72,21 @@ def measure(batch: int, repeats: int, device: str) -> list[dict[str, Any]]:
             encoding = build(spec, width=options.width, heads=options.heads).to(device)
             drawn = torch.Generator(device).manual_seed(0) if "drawn" in label else None
             ctx = Context(grid, Grid(16, 16), t, drawn, batch)
-            with torch.inference_mode():
-                bias = encoding(ctx).bias
-                seconds = seconds_of(partial(forward, model, x, labels, encoding, ctx), repeats, device)
-            plain = plain or seconds
-            inside = None if bias is None else kernel_takes(bias, x.device)
-            row = {
-                "bias": label,
-                "tokens": grid.tokens,
-                "ms": seconds * 1e3,
-                "ratio": seconds / plain,
-                "kernel": inside,
-            }
-            rows.append(row)
+            rule = getattr(encoding, "bias", None)
+            both = device == "cuda" and rule is not None and rule.elementwise
+            for in_kernel in (False, True) if both else (False,):
+                pair_logits.ROOM = 0 if in_kernel else sys.maxsize
+                with torch.inference_mode():
+                    seconds = seconds_of(partial(forward, model, x, labels, encoding, ctx), repeats, device)
+                plain = plain or seconds
+                row = {
+                    "bias": label,
+                    "tokens": grid.tokens,
+                    "ms": seconds * 1e3,
+                    "ratio": seconds / plain,
+                    "kernel": None if rule is None else in_kernel,
+                }
+                rows.append(row)
     return rows
 
 

@@ -2,12 +2,13 @@
 
 A table stands between two comments; what is between them is replaced:
 
-    <!-- table reports/NAME metric=kid_glyphnet [train=32] [tests=32,48] [methods=a,b] [with=accuracy_glyphjudge] -->
+    <!-- table reports/NAME metric=kid_glyphnet [train=32] [tests=32,48] [methods=a,b] [with=...] [times=1000] -->
     <!-- end of table -->
 
 `train=` and `tests=` are pixels (32, or 32x64 with the height first). A cell is the mean ± the standard deviation over
-seeds; the best mean of a column is bold; `with=` puts a second metric, a share, behind it. --check changes nothing and
-fails where a table is not what its records say.
+seeds, with the report's marks: bold for the best mean of a column that is ranked, ≈ for what is not separated from it,
+† for the undertrained. `with=accuracy_glyphjudge` puts a second metric, a share, behind it, `times=` multiplies the
+first. --check changes nothing and fails where a table is not what its records say.
 """
 
 from __future__ import annotations
@@ -16,70 +17,88 @@ import re
 import sys
 from pathlib import Path
 
-import pandas as pd
-
-from rpe2d_bench import load_records
+from rpe2d_bench.analysis.results import Results
+from rpe2d_bench.analysis.statistics import Estimate
+from rpe2d_bench.analysis.vocabulary import Metric, describe
+from rpe2d_bench.report.table import TIED_MARK, UNDERTRAINED_MARK
+from rpe2d_bench.resolution import Resolution
+from rpe2d_bench.storage.records import latest_run, read
 
 TABLE = re.compile(r"(<!-- table (?P<source>\S+) (?P<options>[^>]*?) *-->\n).*?(<!-- end of table -->)", re.DOTALL)
 
 
-def size(height: float, width: float) -> str:
-    return f"{int(height)}" if height == width else f"{int(height)}x{int(width)}"
+def size(resolution: Resolution) -> str:
+    height, width = resolution
+    return f"{height}" if height == width else f"{height}x{width}"
 
 
-def _squares_first(column: str) -> tuple[bool, list[int]]:
-    """Squares by size, then the others."""
-    return "x" in column, [int(side) for side in column.split("x")]
+def resolution(text: str) -> Resolution:
+    sides = [int(side) for side in text.split("x")]
+    return sides[0], sides[-1]
 
 
 def table(source: Path, metric: str, train: str = "", tests: str = "", methods: str = "", **further: str) -> str:
     """The table in Markdown, floor last."""
-    frame = load_records(source / "records.jsonl", run="latest")
-    frame = frame[frame["status"] == "ok"].assign(
-        train=lambda f: [size(h, w) if pd.notna(h) else "" for h, w in zip(f.train_height, f.train_width, strict=True)],
-        test=lambda f: [size(h, w) if pd.notna(h) else "" for h, w in zip(f.test_height, f.test_width, strict=True)],
-    )
-    cells = frame[frame["stage"] == "measure"]
-    cells = cells[cells["train"] == (train or cells["train"].iloc[0])]
-    columns = tests.split(",") if tests else sorted(dict.fromkeys(cells["test"]), key=_squares_first)
-    rows = methods.split(",") if methods else list(dict.fromkeys(cells["method"]))
-    behind = further.get("with")
-    lines = [f"| {heading} |" for heading in [" | ".join(["method", *(f"{c} px" for c in columns)])]]
+    found = read(source / "records.jsonl")
+    run = latest_run(found)
+    results = Results([record for record in found if record.run == run], [])
+    shown, factor = describe(metric), float(further.get("times", 1))
+    small = resolution(train) if train else next(iter(results.resolutions))
+    every = sorted(results.resolutions[small], key=lambda test: (test[0] != test[1], test))
+    columns = [resolution(test) for test in tests.split(",")] if tests else every
+    names = methods.split(",") if methods else list(results.methods)
+    lines = [" | ".join(["| method", *(f"{size(column)} px" for column in columns)]) + " |"]
     lines.append("| --- |" + " --- |" * len(columns))
-    means = {(m, c): values(cells, metric, m, c).mean() for m in rows for c in columns}
-    for method in rows:
-        words = []
-        for column in columns:
-            word = cell(values(cells, metric, method, column))
-            if behind:
-                word += f", {100 * values(cells, behind, method, column).mean():.0f} %"
-            best = min(means[m, column] for m in rows) == means[method, column]
-            words.append(f"**{word}**" if best else word)
-        lines.append(" | ".join([f"| {method}", *words]) + " |")
-    floors = frame[(frame["stage"] == "floor") & (frame["metric"] == metric)]
-    floors = floors[floors["train"].isin(["", cells["train"].iloc[0]])]  # before 2026-11-23 they named none
-    real = [cell(floors[floors["test"] == column]["value"]) for column in columns]
-    lines.append(" | ".join(["| real against real", *real]) + " |")
-    seeds, counts = sorted(set(cells["seed"])), sorted(set(cells["num_samples"]))
-    commits = ", ".join(sorted({str(commit)[:7] for commit in cells["commit"]}))
-    name = source.name
+    for name in names:
+        cells = [_cell(results, name, (small, test), shown, factor, further.get("with")) for test in columns]
+        mark = f" {UNDERTRAINED_MARK}" if results.is_undertrained(name, small) else ""
+        lines.append(" | ".join([f"| {name}{mark}", *cells]) + " |")
+    floors = [results.real.floor(small, test, shown) for test in columns]
+    if all(floors):
+        real = [number(floor, factor / shown.factor) for floor in floors if floor]
+        lines.append(" | ".join(["| real against real", *real]) + " |")
+    cells_of = [r for r in results.of_methods if metric in r.metrics and r.train_resolution == small]
+    seeds, counts = sorted({r.seed for r in cells_of}), sorted({r.num_samples for r in cells_of})
+    commits = ", ".join(sorted({str(r.provenance.commit)[:7] for r in cells_of}))
+    label = metric if factor == 1 else f"{metric} × {factor:g}"
     lines.append(
-        f"\n{metric}, {len(seeds)} {'seed' if len(seeds) == 1 else 'seeds'}, {'/'.join(map(str, counts))} images a "
-        f"cell; commit {commits}; records: `{source.as_posix()}/records.jsonl` (experiment {name}).\n"
+        f"\n{label}, {len(seeds)} {'seed' if len(seeds) == 1 else 'seeds'}, {'/'.join(map(str, counts))} images a "
+        f"cell; commit {commits}; records: `{source.as_posix()}/records.jsonl` (experiment {source.name}).\n"
     )
     return "\n".join(lines)
 
 
-def values(cells: pd.DataFrame, metric: str, method: str, test: str) -> pd.Series:
-    found = cells[(cells["metric"] == metric) & (cells["method"] == method) & (cells["test"] == test)]["value"]
-    if found.empty:
-        raise SystemExit(f"no {metric} of {method!r} at {test} px")
+def _cell(
+    results: Results,
+    method: str,
+    where: tuple[Resolution, Resolution],
+    metric: Metric,
+    factor: float,
+    behind: str | None,
+) -> str:
+    value = _estimate(results, method, where, metric)
+    words, best = number(value, factor / metric.factor), results.best(*where, metric)
+    if behind:
+        share = _estimate(results, method, where, describe(behind))
+        words += f", {share.mean:.0f} %"
+    if method in best:
+        return f"**{words}**"
+    gap = results.difference(method, best[0], *where, metric) if best else None
+    return f"{words} {TIED_MARK}" if gap is not None and gap.low is not None and not gap.separated else words
+
+
+def _estimate(results: Results, method: str, where: tuple[Resolution, Resolution], metric: Metric) -> Estimate:
+    found = results.estimate(method, *where, metric)
+    if found is None:
+        raise SystemExit(f"no {metric.key} of {method!r} at {size(where[1])} px")
     return found
 
 
-def cell(found: pd.Series) -> str:
-    mean = f"{found.mean():.2f}" if abs(found.mean()) >= 0.095 else f"{found.mean():.3f}"
-    return f"{mean} ± {found.std():.2f}" if len(found) > 1 else mean
+def number(value: Estimate, factor: float) -> str:
+    """'0.55 ± 0.02', in units of what was recorded times the table's factor."""
+    mean = value.mean * factor
+    places = 1 if abs(mean) >= 20 else 2 if abs(mean) >= 0.095 else 3
+    return f"{mean:.{places}f}" + (f" ± {value.spread * factor:.{min(places, 2)}f}" if value.n > 1 else "")
 
 
 def filled(text: str) -> str:

@@ -7,6 +7,8 @@
 # Then every FILE=WORKERS at once: so many `rpe2d-bench work` processes each on one store, until LIMIT; small models leave a
 # GPU idle between kernels, which other processes fill. Then each file's records and report, in OUT, and what a report
 # reads of the store in OUT/store.tar.* (weights and the samples of all seeds but the first stay).
+# Before the first long run on a new machine, the whole path at four steps, in a store of its own:
+#   STORE=rehearsal SET="--set train.steps=4 --set seeds=[0] --set evaluate.num_samples=24" scripts/gpu_session.sh FILE=4
 # What was not finished is continued by the same command. SET holds further --set arguments, SET_NAME those of NAME.yaml.
 # Where images are slow to draw, `python -m scripts.draw_pools FILE --store runs` before it uses all cores.
 set -uo pipefail
@@ -14,6 +16,8 @@ OUT=${OUT:-out} STORE=${STORE:-runs} LIMIT=${LIMIT:-30m} PYTHON=${PYTHON:-python
 export OMP_NUM_THREADS=1 PYTHONUNBUFFERED=1
 mkdir -p "$OUT" "$STORE"
 bench() { "$PYTHON" -m rpe2d_bench.cli "$@"; }
+"$PYTHON" -c 'from importlib.metadata import version; version("rpe2d-bench")' 2>/dev/null ||
+  { echo "rpe2d-bench is not installed for $PYTHON, and the rivals with it: $PYTHON -m pip install --no-deps ." >&2; exit 2; }
 
 nvidia-smi --query-gpu=name,driver_version --format=csv,noheader
 git rev-parse HEAD 2>/dev/null || echo "no repository here: records will not name a commit"
@@ -60,6 +64,6 @@ for entry in "${files[@]}"; do finish "${entry%=*}" & done
 wait
 cat "$OUT"/*.[0-9]*.log >"$OUT/workers.log" && rm -f "$OUT"/*.[0-9]*.log
 "$PYTHON" -m scripts.pack_store "$STORE" "$OUT"
-tar -C "$OUT" -cJf "$OUT/reports.tar.xz" reports && rm -rf "$OUT/reports"
+tar -C "$OUT" -cJ reports | split -b 15m - "$OUT/reports.tar." && rm -rf "$OUT/reports"
 cat "$OUT"/*.left "$OUT"/*.run >"$OUT/finish.log"; rm -f "$OUT"/*.left "$OUT"/*.run
 date +%T

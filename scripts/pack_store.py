@@ -1,7 +1,7 @@
 """What a report reads of a store, as parts of a tar: `python scripts/pack_store.py STORE OUT`.
 
-`cat OUT/store.tar.* | tar xJ` unpacks them. Left out: weights, unfinished stages, pools of images, and samples of every
-seed but the first.
+`cat OUT/store.tar.* | tar xJ` unpacks them. Left out: weights, unfinished stages, pools of images, samples of every
+seed but the first, and the features of images where several seeds were trained: intervals are over seeds there.
 """
 
 from __future__ import annotations
@@ -19,13 +19,16 @@ PART = 15 * 2**20  # bytes
 def paths(store: Path) -> list[Path]:
     """Files to take along, below the store."""
     found = records.read(store)
-    first = {
-        name: min(r.seed for r in found if r.experiment == name and r.seed is not None)
+    seeds = {
+        name: sorted({r.seed for r in found if r.experiment == name and r.seed is not None})
         for name in {r.experiment for r in found}
     }
-    shown = {str(r.artifacts.samples) for r in found if r.artifacts.samples and r.seed == first[r.experiment]}
+    first = {name: of_name[0] for name, of_name in seeds.items() if of_name}
+    by_images = any(len(of_name) == 1 for of_name in seeds.values())
+    shown = {str(r.artifacts.samples) for r in found if r.artifacts.samples and r.seed == first.get(r.experiment)}
     stages = [path for path in sorted((store / "stages").rglob("*")) if path.is_file() and ".partial" not in str(path)]
     wanted = [path for path in stages if path.name != "weights.safetensors" and path.parts[-3] != "search"]
+    wanted = [path for path in wanted if by_images or path.name != "observations.npz"]
     wanted = [path for path in wanted if path.name != "samples.npz" or path.relative_to(store).as_posix() in shown]
     return [store / records.RECORDS_FILE, *(path for path in store.glob("machine.json")), *wanted]
 

@@ -45,8 +45,10 @@ class Judgement:
 
 
 def judged_by(results: Results) -> list[Metric]:
-    """The metrics of the set that were measured, and the main one."""
+    """The metrics of the set that were measured, and the main one; none of samples that say nothing."""
     found = [m for name in SET for m in results.metrics if m.name == name and m.better is not None]
+    if results.worse_than_noise:
+        found = [m for m in found if not m.has_floor]
     main = results.main_metric
     return found if main is None or main in found or main.better is None else [main, *found]
 

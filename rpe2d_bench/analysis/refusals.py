@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from rpe2d_bench.analysis.results import Results
 from rpe2d_bench.analysis.vocabulary import size_label
 from rpe2d_bench.storage.records import Resolution
@@ -15,6 +17,8 @@ def refusals(results: Results) -> dict[tuple[Resolution, Resolution], str]:
     found: dict[tuple[Resolution, Resolution], str] = {}
     for train, tests in results.resolutions.items():
         unlearned = _reference_unlearned(results, train)
+        if results.main_metric is not None and results.main_metric.has_floor:
+            unlearned = unlearned or results.worse_than_noise.get(train)
         for test in tests:
             if why := unlearned or _floor_too_high(results, train, test):
                 found[train, test] = why
@@ -44,6 +48,26 @@ def _reference_unlearned(results: Results, train: Resolution) -> str | None:
         return None
     who = results.reference or "the best of the models"
     return f"{who} has not learned: {why}; nothing here says which method is better"
+
+
+def worse_than_noise(results: Results, train: Resolution) -> str | None:
+    """Why samples say nothing: nearest to the train resolution none is as near to real images as noisy ones.
+
+    By the main metric, or the first other distance that has this ruler; None where they are nearer or nothing is known.
+    """
+    nearest = min(results.resolutions[train], key=lambda test: abs(math.log(test[0] * test[1] / train[0] / train[1])))
+    for metric in filter(None, (results.main_metric, *results.metrics)):
+        noisy = results.real.ruler("noise", train, nearest, metric) if metric.better == "lower" else None
+        means = [e.mean for name in results.methods if (e := results.estimate(name, train, nearest, metric))]
+        if noisy is None or not means:
+            continue
+        if min(means) <= noisy.mean:
+            return None
+        return (
+            f"no model here has learned to generate: at {size_label(nearest)} px the best method's {metric.label} is"
+            f" {min(means):.3g}, that of real images with noise of 8 grey levels {noisy.mean:.3g}"
+        )
+    return None
 
 
 def _floor_too_high(results: Results, train: Resolution, test: Resolution) -> str | None:

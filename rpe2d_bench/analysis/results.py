@@ -205,13 +205,18 @@ class Results:
         return "samples" if len(self.seeds) == 1 and metric.key in self.by_images.metrics else "seeds"
 
     def state(self, method: str, train: Resolution, test: Resolution, metric: Metric | None = None) -> str:
-        """'ok', 'partial' (seeds absent or failed), 'failed' or 'missing'; of what gives a metric, if one is named."""
+        """'ok', 'partial' (seeds absent or failed), 'failed' or 'missing'; of what gives a metric, if one is named.
+
+        'none' where there can be no value: resizing has samples, and no model at that size to look into.
+        """
         found = self.cell(method, train, test)
         if metric is not None:
             found = [record for record in found if record.stage in self._stages_of.get(metric.key, ())]
         good = {record.seed for record in found if record.status == "ok"}
         if good:
             return "ok" if good >= set(self.seeds) else "partial"
+        if metric is not None and not metric.has_floor and self.methods[method].upscale:
+            return "none"
         return "failed" if found else "missing"
 
     @cached_property
@@ -247,6 +252,13 @@ class Results:
         from rpe2d_bench.analysis.refusals import refusals
 
         return refusals(self)
+
+    @cached_property
+    def worse_than_noise(self) -> dict[Resolution, str]:
+        """Train resolution -> why samples from there say nothing; no entry where they do."""
+        from rpe2d_bench.analysis.refusals import worse_than_noise
+
+        return {train: why for train in self.resolutions if (why := worse_than_noise(self, train))}
 
     @cached_property
     def undertrained(self) -> dict[tuple[str, Resolution], str]:

@@ -27,6 +27,7 @@ class Metric:
     blind_above: Resolution | None = None  # pixels at which the net sees whole images
     has_floor: bool = True  # whether real images have a value of it: what looks into a model says nothing of them
     net: str = ""  # which the label ends with
+    ratio: bool = False  # a distance, which seeds move by a factor, not by an amount
 
     @property
     def short(self) -> str:
@@ -40,7 +41,7 @@ class Metric:
     @property
     def scale(self) -> Scale:
         """On what trained models are compared: distances by ratio, shares by odds ratio, all else by difference."""
-        if self.key.split("_")[0] in DISTANCES:
+        if self.ratio:
             return "ratio"
         return "odds ratio" if self.unit == "%" else "difference"
 
@@ -51,7 +52,6 @@ class Metric:
         return f"{self.label}{scale} {self.arrow}".rstrip()
 
 
-DISTANCES = ("kid", "fd", "fid", "sfid")  # seeds move them by a factor, not by an amount
 TRAINING = {  # what trainings record, which no metric of images is
     "loss": ("Loss", "lower", "training loss"),
     "validation_loss": ("Validation loss", "lower", "loss on the validation split"),
@@ -78,6 +78,7 @@ def describe(key: str) -> Metric:
         INPUTS.get(net) if known.view == "whole" else None,
         known.view not in INSIDE,
         net or "",
+        known.ratio,
     )
 
 

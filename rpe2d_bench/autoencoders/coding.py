@@ -48,4 +48,5 @@ def psnr(first: np.ndarray, second: np.ndarray) -> float:
 
 def _batches(tensor: Tensor, downsampling: int) -> tuple[Tensor, ...]:
     pixels = tensor.shape[-2] * tensor.shape[-1] * downsampling**2
-    return tensor.split(max(1, PIXELS // pixels))
+    batches: tuple[Tensor, ...] = tensor.split(max(1, PIXELS // pixels))
+    return batches

@@ -11,7 +11,8 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from rpe2d_bench.plan.expand import Cell, Plan, Resolution, Trial, size
+from rpe2d_bench.plan.expand import Cell, Plan, Trial, size
+from rpe2d_bench.resolution import Resolution
 from rpe2d_bench.stages.pipeline import PipelineStage
 from rpe2d_bench.storage.store import Store
 

@@ -7,8 +7,8 @@ from typing import Any
 
 from rich.console import Console
 
-from rpe2d_bench.cli.live_display import duration
 from rpe2d_bench.cli.plan_table import PlanTable
+from rpe2d_bench.cli.view import duration
 from rpe2d_bench.plan.cost import Cost, estimate, in_bytes, in_flops
 from rpe2d_bench.plan.expand import Plan, size
 from rpe2d_bench.plan.precision_notes import notes, warnings

@@ -11,7 +11,7 @@ import logging
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import is_dataclass
 from functools import cache, cached_property
-from importlib.metadata import entry_points
+from importlib.metadata import PackageNotFoundError, distribution, entry_points
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Generic, TypeVar
@@ -83,7 +83,10 @@ class Table(Mapping[str, T], Generic[T]):
         entries, refused, _ = self._merged
         if name in entries:
             return entries[name]
-        raise UserError(refused[name]) if name in refused else unknown(self.kind, str(name), entries)
+        if name in refused:
+            raise UserError(refused[name])
+        _require_installed(self.kind, str(name))
+        raise unknown(self.kind, str(name), entries)
 
     def __contains__(self, name: object) -> bool:
         return name in self._merged[0]
@@ -124,6 +127,18 @@ def modules(group: str) -> tuple[dict[str, ModuleType], tuple[str, ...]]:
         if point.dist is not None and point.dist.name == OWN:
             _require_own(found[point.value])
     return found, tuple(broken)
+
+
+def _require_installed(kind: str, name: str) -> None:
+    """Raises UserError where this package is on Python's path without being installed: it has no entry points then."""
+    try:
+        distribution(OWN)
+    except PackageNotFoundError:
+        folder = Path(__file__).parents[2]
+        raise UserError(
+            f"unknown {kind} {name!r}: {OWN} is read from {folder} without being installed, so what entry points add,"
+            f" the rivals in baselines too, is missing; pip install --no-deps {folder}"
+        ) from None
 
 
 def _require_own(module: ModuleType) -> None:

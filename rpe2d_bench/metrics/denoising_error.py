@@ -42,4 +42,5 @@ DENOISING_ERROR = Metric(
     citation="this package",
     view="denoising",
     compute=None,
+    factor=1000.0,
 )

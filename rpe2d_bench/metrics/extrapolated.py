@@ -47,4 +47,5 @@ FD_INFINITY = Metric(
     citation="Chong & Forsyth 2020, arXiv 1911.07023",
     view="whole",
     compute=_infinity,
+    ratio=True,
 )

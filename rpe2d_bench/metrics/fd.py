@@ -29,6 +29,7 @@ FD = Metric(
     citation="Heusel et al. 2017, arXiv 1706.08500",
     view="whole",
     compute=_frechet,
+    ratio=True,
 )
 FID = replace(
     FD,

@@ -27,6 +27,7 @@ KID = Metric(
     view="whole",
     compute=_kernel,
     factor=1000.0,
+    ratio=True,
 )
 KID_GLOBAL = replace(
     KID,

@@ -49,6 +49,7 @@ class Metric:
     compute: Callable[[Inputs], Score] | None  # None: the stage that looks at the model computes it
     version: str = "1"  # part of content keys: raised with every change that can move a number
     factor: float = 1.0  # what is shown = factor x what is recorded; 100: per cent
+    ratio: bool = False  # a distance: seeds move it by a factor, so that models are compared by their ratio
     training: bool = False  # looks at training images too
     logits: bool = False  # looks at the net's classes
     only: str | None = None  # the one net that it is defined on

@@ -1,7 +1,9 @@
 """What happens to the logit of a pair of tokens besides q.k: a mask, a bias, and which kernel takes it.
 
-On CUDA a rule that is elementwise is evaluated inside FlexAttention, so that nothing of N x N stands in memory; where
-that cannot be compiled, and on CPUs, the bias is laid out once per forward pass and given to the stock kernel.
+A bias is laid out once per forward pass and given to the stock kernel. On CUDA a rule that is elementwise and would
+take more than ROOM is evaluated inside FlexAttention instead, so that nothing of N x N stands in memory. The order is
+one of speed: with 1,024 tokens a table laid out took 1.5 times plain rotation, rules inside the kernel 2.5 to 4 times
+(DiT-B/2, float32, H200; LOG.md).
 
 Shape suffixes: B batch, H heads, N tokens, M some of the queries, K head width.
 """
@@ -21,6 +23,10 @@ from torch import Tensor
 
 from rpe2d_bench.encodings.bias import Bias
 from rpe2d_bench.encodings.interface import Encoding, Grid
+
+ROOM = 2**30  # bytes that a bias may take laid out: 4,600 tokens of 12 heads in float32, where images share positions
+DEVICES = ("cuda",)  # whose FlexAttention is worth it
+PROGRAMS = 64  # every rule, mask and gradient is compiled for itself; past torch's own 8 it would run uncompiled
 
 
 @dataclass(frozen=True)
@@ -47,7 +53,7 @@ class BiasedPairs:
     def weighted(self, q_BHNK: Tensor, k_BHNK: Tensor, v_BHNK: Tensor) -> Tensor:
         """softmax(factor * q k^T + addition) v; q is already scaled."""
         if self.laid is None:
-            out: Tensor = _flex()(q_BHNK, k_BHNK, v_BHNK, score_mod=self._score, scale=1.0)
+            out: Tensor = _flex()(q_BHNK, k_BHNK, v_BHNK, score_mod=self._score(len(q_BHNK)), scale=1.0)
             return out
         if self.laid.factor_BHNN is None:
             added = self._added(slice(None)).to(q_BHNK.dtype)
@@ -69,15 +75,20 @@ class BiasedPairs:
             added_BHMN = added_BHMN * self.weight
         return added_BHMN if self.mask_NN is None else added_BHMN.masked_fill(~self.mask_NN[queries], -math.inf)
 
-    def _score(self, score: Tensor, b: Tensor, h: Tensor, query: Tensor, key: Tensor) -> Tensor:
+    def _score(self, batch: int) -> Callable[..., Tensor]:
         """The same of one pair, as FlexAttention asks for it."""
-        y_BN, x_BN, pair = self.bias.y_BN, self.bias.x_BN, self.bias.pair
-        row = b % len(y_BN)  # one row serves all images where positions are shared
-        dy, dx = y_BN[row, query] - y_BN[row, key], x_BN[row, query] - x_BN[row, key]
-        factor = pair.factor(dy, dx, h)
-        score = score if factor is None else score * factor
-        score = score + self.weight_1[h * 0] * pair.addition(dy, dx, h)
-        return score if self.mask_NN is None else torch.where(self.mask_NN[query, key], score, -math.inf)
+        pair, weight_1, mask_NN = self.bias.pair, self.weight_1, self.mask_NN
+        # a row for every image, also where one serves all: a batch of one would be another program
+        y_BN, x_BN = (p.expand(batch, -1).contiguous() for p in (self.bias.y_BN, self.bias.x_BN))
+
+        def score_of(score: Tensor, b: Tensor, h: Tensor, query: Tensor, key: Tensor) -> Tensor:
+            dy, dx = y_BN[b, query] - y_BN[b, key], x_BN[b, query] - x_BN[b, key]
+            factor = pair.factor(dy, dx, h)
+            score = score if factor is None else score * factor
+            score = score + weight_1[h * 0] * pair.addition(dy, dx, h)
+            return score if mask_NN is None else torch.where(mask_NN[query, key], score, -math.inf)
+
+        return score_of
 
 
 Pairs = Tensor | BiasedPairs  # a tensor is a mask [N, N], True where a query may look
@@ -96,7 +107,7 @@ def by_layer(
         return list(masks)
     first, last = bias.pair.layers
     weights = [first + (last - first) * layer / max(depth - 1, 1) for layer in range(depth)]
-    laid = None if in_kernel and kernel_takes(bias, like.device) else _laid(bias, like)
+    laid = None if in_kernel and kernel_takes(bias, like) else _laid(bias, like)
     return [
         BiasedPairs(bias, weight, torch.full((1,), weight, device=like.device), laid, mask)
         for weight, mask in zip(weights, masks, strict=True)
@@ -109,9 +120,14 @@ def _laid(bias: Bias, like: Tensor) -> Laid:
     return Laid(addition_BHNN.to(like.dtype), None if factor_BHNN is None else factor_BHNN.to(like.dtype))
 
 
-def kernel_takes(bias: Bias, device: torch.device) -> bool:
-    """Whether the rule is evaluated inside the attention kernel: elementwise, on CUDA, and FlexAttention compiles."""
-    return bias.pair.elementwise and device.type == "cuda" and flex_compiles(device.type)
+def kernel_takes(bias: Bias, like: Tensor) -> bool:
+    """Whether the rule is evaluated inside the attention kernel: it has no room laid out and can be.
+
+    like: a tensor of the device and dtype of q.
+    """
+    rows, tokens = bias.y_BN.shape
+    takes = rows * bias.heads * tokens**2 * like.element_size()
+    return takes > ROOM and bias.pair.elementwise and like.device.type in DEVICES and flex_compiles(like.device.type)
 
 
 @functools.cache
@@ -133,6 +149,8 @@ def flex_compiles(device: str) -> bool:
 def _flex() -> Callable[..., Any]:
     from torch.nn.attention.flex_attention import flex_attention
 
+    limits = torch._dynamo.config
+    limits.recompile_limit = max(limits.recompile_limit, PROGRAMS)
     compiled: Callable[..., Any] = torch.compile(flex_attention)
     return compiled
 

@@ -23,6 +23,7 @@ from rpe2d_bench.errors import UserError
 from rpe2d_bench.plan import speed
 from rpe2d_bench.plan.pace import Pace, Stage, observe_name, pass_name, passes, render_name, shares, step_name
 from rpe2d_bench.plan.precision import Precisions, sampling_shape, training_shape
+from rpe2d_bench.plan.speed_work import Shape
 from rpe2d_bench.resolution import Resolution
 from rpe2d_bench.stages import DenoiseStage, MeasureStage, ReferenceStage, SampleStage, TrainStage, read_result
 from rpe2d_bench.stages.pipeline import PipelineSampleStage, PipelineStage
@@ -167,7 +168,7 @@ class _Calibration:
         threads, workers = resources.cpus_per_trial, resources.trials_in_parallel
         return speed.pass_seconds(shape, precision, resources.device, threads, workers)
 
-    def _block(self, shape: speed.Shape, precision: str) -> float:
+    def _block(self, shape: Shape, precision: str) -> float:
         """Seconds of a block for one image."""
         compared = self._precisions.compare(shape)
         assert compared is not None
@@ -208,7 +209,7 @@ def between(measured: dict[int, float], tokens: int) -> float:
     sizes = sorted(measured, key=lambda size: abs(math.log(size / tokens)))[:2]
     low, high = sorted(sizes)
     power = math.log(measured[high] / measured[low]) / math.log(high / low)
-    return measured[low] * (tokens / low) ** power
+    return float(measured[low] * (tokens / low) ** power)
 
 
 def _pass_name(stage: SampleStage | DenoiseStage) -> str:

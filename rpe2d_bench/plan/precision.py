@@ -17,13 +17,14 @@ from rpe2d_bench.models import preset
 from rpe2d_bench.plan.precision_notes import GAIN, Choice, Precision, Work
 from rpe2d_bench.resolve.resolve import Resolved
 from rpe2d_bench.stages import MeasureStage, SampleStage, TrainStage
-from rpe2d_bench.stages.train import CHECKPOINT
+from rpe2d_bench.stages.checkpoint import CHECKPOINT
 from rpe2d_bench.storage.machine import Kept, machine
 from rpe2d_bench.storage.resumable_array import DONE
 from rpe2d_bench.storage.store import Store
 
 if TYPE_CHECKING:
-    from rpe2d_bench.plan.speed import Comparison, Shape
+    from rpe2d_bench.plan.speed import Comparison
+    from rpe2d_bench.plan.speed_work import Shape
 
 PRECISIONS: tuple[Precision, ...] = ("float32", "bf16")
 NOWHERE, BEGUN, FINISHED = 0, 1, 2
@@ -171,7 +172,7 @@ def faster(ratio: float) -> Precision:
 
 def training_shape(stage: TrainStage) -> Shape:
     """What a training computes with, at its train resolution."""
-    from rpe2d_bench.plan.speed import Shape
+    from rpe2d_bench.plan.speed_work import Shape
 
     batch = -(-stage.recipe.batch_size // stage.recipe.accumulate)
     return Shape(preset(stage.model.preset), stage.grid.tokens, stage.model_channels, batch, True)
@@ -179,7 +180,7 @@ def training_shape(stage: TrainStage) -> Shape:
 
 def sampling_shape(stage: TrainStage, tokens: int, resources: Resources, *, guided: bool) -> Shape:
     """What a sampling of a trained model computes with, at a number of tokens."""
-    from rpe2d_bench.plan.speed import Shape
+    from rpe2d_bench.plan.speed_work import Shape
 
     batch = max(1, round(resources.sample_batch * stage.grid.tokens / tokens)) * (2 if guided else 1)
     return Shape(preset(stage.model.preset), tokens, stage.model_channels, batch, False)

@@ -8,7 +8,7 @@ from rpe2d_bench.analysis.real_images import RULERS
 from rpe2d_bench.analysis.results import Results
 from rpe2d_bench.analysis.statistics import BASES, Estimate, Scale
 from rpe2d_bench.analysis.vocabulary import Metric, blind_spot, scale_label, size_label
-from rpe2d_bench.report.table import TIED_MARK, UNDERTRAINED_MARK, Cell, Row, Table, difference_cell, value_cell
+from rpe2d_bench.report.table import ABSENT, TIED_MARK, UNDERTRAINED_MARK, Cell, Row, Table, difference_cell, value_cell
 from rpe2d_bench.storage.records import Resolution
 
 FLOOR = "real images (floor)"
@@ -117,6 +117,8 @@ def method_row(results: Results, method: str, train: Resolution, cells: list[Cel
 
 
 def _absent(state: str) -> Cell:
+    if state == "none":
+        return Cell(ABSENT, "quiet")
     state = state if state == "failed" else "missing"
     return Cell(state, state)
 

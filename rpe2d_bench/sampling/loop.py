@@ -52,7 +52,7 @@ def labels_of(
 def shift_of(options: Sampler, grid: Grid, train_grid: Grid) -> float:
     """Timestep shift at a grid; sqrt_tokens: square root of the ratio of tokens, at least 1 (arXiv 2403.03206)."""
     if options.shift == "sqrt_tokens":
-        return max(1.0, (grid.tokens / train_grid.tokens) ** 0.5)
+        return max(1.0, float((grid.tokens / train_grid.tokens) ** 0.5))
     return float(options.shift)
 
 
@@ -106,7 +106,7 @@ def sample(
             realised = denoiser.encoding(Context(grid, train_grid, t_1))
             twice_BCYX = torch.cat((x_BCYX, x_BCYX)) if with_guidance else x_BCYX
             with autocast:
-                v_BCYX = denoiser(twice_BCYX, t_1.expand(len(labels_B)), labels_B, realised, crop_B3)
+                v_BCYX: Tensor = denoiser(twice_BCYX, t_1.expand(len(labels_B)), labels_B, realised, crop_B3)
             if not with_guidance:
                 return v_BCYX
             conditional_BCYX, unconditional_BCYX = v_BCYX.chunk(2)

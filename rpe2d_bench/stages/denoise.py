@@ -28,7 +28,7 @@ from rpe2d_bench.storage.store import content_key
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from rpe2d_bench.training.loop import Denoiser
+    from rpe2d_bench.models import Denoiser
 
 UNDER_WAY = "under_way.json"
 

@@ -166,7 +166,8 @@ def resized(images: np.ndarray, resolution: Resolution, *, pad: bool = False) ->
 def with_noise(images: np.ndarray, indices: np.ndarray, deviation: float = NOISE) -> np.ndarray:
     """uint8 images plus normal noise of so many grey levels, of an image's index alone."""
     rows = [np.random.default_rng([int(index), 8]).normal(0.0, deviation, images.shape[1:]) for index in indices]
-    return np.clip(np.rint(images + np.stack(rows)), 0, 255).astype(np.uint8)
+    noisy: np.ndarray = np.rint(images + np.stack(rows))
+    return noisy.clip(0, 255).astype(np.uint8)
 
 
 def _versions(names: tuple[str, ...], net: str, judge: str | None, weights: str | None) -> dict[str, str]:

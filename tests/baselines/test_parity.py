@@ -34,6 +34,20 @@ def test_biases_and_positions_agree_with_their_references(errors: Any, names: se
     assert max(error for _, error in found) < LIMIT
 
 
+def test_positions_and_channels_of_dinov3_are_ours_in_another_unit() -> None:
+    """DINOv3 measures in half sides, in turns: 4 pi / n times tokens of a train grid of n, per axis."""
+    for case in parity.golden(GOLDEN / "dinov3_axes.json")[1]:
+        grid, width = Grid(*case["grid"]), case["head_width"]
+        spec = {"kind": "axial_rope", "theta": case["theta"], "positions": {"kind": case["method"]}}
+        angles_NF = build(spec, width=width, heads=1)(Context(grid, grid)).angles_BHNF[0, 0].double()
+        unit_F = torch.tensor(
+            [4 * torch.pi / side for side in case["grid"] for _ in range(width // 4)], dtype=torch.float64
+        )
+        turned_NF = angles_NF * unit_F
+        for values, key in ((turned_NF.cos(), "cos"), (turned_NF.sin(), "sin")):
+            assert values.flatten().tolist() == pytest.approx(case[key], abs=LIMIT)
+
+
 def test_a_wrong_bias_is_noticed() -> None:
     case = next(c for c in parity.golden(GOLDEN / "lookhere_biases.json")[1] if c["options"]["view"] == 90)
     assert parity.bias_error(case) < LIMIT

@@ -78,3 +78,10 @@ def test_a_name_claimed_twice_is_refused_and_disturbs_no_other(install: Install)
     assert dict(things()) == {"two": 2}
     with pytest.raises(UserError, match="thing 'one' is defined by both rpe2d_bench and plugged_taken"):
         things()["one"]
+
+
+def test_a_package_that_is_not_installed_says_so_instead_of_not_knowing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(entry_points, "OWN", "rpe2d-bench-that-nobody-installed")
+    assert things()["one"] == 1
+    with pytest.raises(UserError, match=r"unknown thing 'two': .* without being installed.*pip install --no-deps"):
+        things()["two"]

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 from pathlib import Path
 
 import pytest
+from helpers.synthetic_records import make_records
+
+from rpe2d_bench.storage.records import line_of, read
 
 ROOT = Path(__file__).parents[2]
 WRITTEN = "written before the first run"
@@ -35,7 +37,7 @@ def after_the_fact(root: Path, name: str) -> str | None:
         return None
     if header(git(root, "show", f"{added[-1]}^:{experiment}")) != promised:
         return f"{experiment} was not judged so before {records} was committed"
-    made = {json.loads(line).get("commit") for line in (root / records).read_text().splitlines()}
+    made = {record.provenance.commit for record in read(root / records)}
     for commit in sorted(str(commit) for commit in made if commit):
         known = git(root, "cat-file", "-t", commit).strip() == "commit"
         if known and header(git(root, "show", f"{commit}:{experiment}")) != promised:
@@ -72,6 +74,14 @@ def repository(tmp_path: Path) -> Path:
     return tmp_path
 
 
+def record_of(commit: str) -> str:
+    """A line of records that this commit made."""
+    record = make_records()[0]
+    return line_of(
+        record.model_copy(update={"provenance": record.provenance.model_copy(update={"commit": commit})})
+    ).decode()
+
+
 def committed(root: Path, path: str, text: str) -> str:
     (root / path).write_text(text)
     git(root, "add", "--all")
@@ -82,7 +92,7 @@ def committed(root: Path, path: str, text: str) -> str:
 def test_a_header_before_the_records_is_fine_and_other_lines_may_change(repository: Path) -> None:
     commit = committed(repository, "experiments/small.yaml", JUDGED)
     assert after_the_fact(repository, "small") is None  # nothing is published yet
-    committed(repository, "reports/small/records.jsonl", json.dumps({"commit": commit}) + "\n")
+    committed(repository, "reports/small/records.jsonl", record_of(commit))
     assert after_the_fact(repository, "small") is None
     committed(repository, "experiments/small.yaml", JUDGED.replace("# Run: it", "# Expect: 0.3\n# Run: it"))
     assert after_the_fact(repository, "small") is None
@@ -105,5 +115,5 @@ def test_an_endpoint_that_moved_is_found(repository: Path) -> None:
 def test_records_made_before_the_header_are_found(repository: Path) -> None:
     early = committed(repository, "experiments/small.yaml", "# Question: which?\nname: small\n")
     committed(repository, "experiments/small.yaml", JUDGED)
-    committed(repository, "reports/small/records.jsonl", json.dumps({"commit": early}) + "\n")
+    committed(repository, "reports/small/records.jsonl", record_of(early))
     assert f"at {early[:8]}, which made some" in str(after_the_fact(repository, "small"))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -50,7 +52,7 @@ def test_both_kernels_are_the_definition(
     mask = lower_right_mask(GRID, torch.device("cpu")) if masked else None
     q, k, v = torch.randn(3, BATCH, HEADS, GRID.tokens, 16)
     for in_kernel in (False, True) if encoding.bias.pair.elementwise else (False,):
-        monkeypatch.setattr(pair_logits, "kernel_takes", lambda bias, device, answer=in_kernel: answer)
+        monkeypatch.setattr(pair_logits, "kernel_takes", lambda bias, like, answer=in_kernel: answer)
         layers = by_layer(encoding, 4, mask, q)
         for layer, pairs in enumerate(layers):
             assert isinstance(pairs, BiasedPairs)
@@ -60,13 +62,20 @@ def test_both_kernels_are_the_definition(
             torch.testing.assert_close(pairs.weighted(q, k, v), expected, rtol=1e-4, atol=1e-5)
 
 
-def test_the_kernel_is_taken_on_cuda_where_it_compiles(monkeypatch: pytest.MonkeyPatch) -> None:
-    alibi, table = realised("alibi").bias, realised("relative_table").bias
-    cuda, cpu = torch.device("cuda"), torch.device("cpu")
+def test_the_kernel_is_taken_where_nothing_else_has_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    alibi, table = realised("alibi", random=True).bias, realised("relative_table").bias
+    cuda, cpu = torch.empty(0, device="meta"), torch.empty(0)
+    monkeypatch.setattr(pair_logits, "DEVICES", ("meta",))
     monkeypatch.setattr(pair_logits, "flex_compiles", lambda device: True)
+    laid = BATCH * HEADS * GRID.tokens**2 * 4
+    monkeypatch.setattr(pair_logits, "ROOM", laid)
+    assert not pair_logits.kernel_takes(alibi, cuda)
+    monkeypatch.setattr(pair_logits, "ROOM", laid - 1)
     assert pair_logits.kernel_takes(alibi, cuda)
-    assert not pair_logits.kernel_takes(table, cuda)  # a net is no score of a pair
+    assert not pair_logits.kernel_takes(alibi, cuda.half())
     assert not pair_logits.kernel_takes(alibi, cpu)
+    monkeypatch.setattr(pair_logits, "ROOM", 0)
+    assert not pair_logits.kernel_takes(table, cuda)  # a net is no score of a pair
     monkeypatch.setattr(pair_logits, "flex_compiles", lambda device: False)
     assert not pair_logits.kernel_takes(alibi, cuda)
 
@@ -89,8 +98,43 @@ def test_whether_it_compiles_is_tried_once_with_a_warning(monkeypatch: pytest.Mo
         pair_logits.flex_compiles.cache_clear()
 
 
+COMPILED = """
+import torch
+from torch._dynamo.utils import counters
+from rpe2d_bench.encodings import Context, Grid, build
+from rpe2d_bench.models import pair_logits
+
+if not pair_logits.flex_compiles("cpu"):
+    print("does not compile")
+    raise SystemExit
+pair_logits.kernel_takes = lambda bias, like: True
+grid, programs = Grid(8, 8), []
+for positions in ({"kind": "grid"}, {"kind": "random", "max_grid": [32, 32]}):
+    encoding = build({"kind": "axial_rope", "bias": {"kind": "alibi"}, "positions": positions}, width=48, heads=3)
+    realised = encoding(Context(grid, grid, rng=torch.Generator().manual_seed(0), batch=4))
+    q, k, v = torch.randn(3, 4, 3, grid.tokens, 16)
+    with torch.no_grad():
+        inside, laid = (
+            pair_logits.by_layer(realised, 2, None, q, in_kernel=way)[1].weighted(q, k, v) for way in (True, False)
+        )
+    torch.testing.assert_close(inside, laid, rtol=1e-4, atol=1e-5)
+    programs.append(counters["stats"]["unique_graphs"])
+print("programs", *programs)
+"""
+
+
+@pytest.mark.slow
+def test_compiled_it_is_one_program_for_shared_and_drawn_positions() -> None:
+    """In a process of its own: what checks shapes in these tests is no code for a compiler."""
+    done = subprocess.run([sys.executable, "-c", COMPILED], capture_output=True, text=True, check=True)
+    if "does not compile" in done.stdout:
+        pytest.skip("FlexAttention does not compile here")
+    shared, drawn = done.stdout.split()[-2:]
+    assert shared == drawn
+
+
 def test_the_probe_asks_for_what_is_laid_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pair_logits, "kernel_takes", lambda bias, device: True)
+    monkeypatch.setattr(pair_logits, "kernel_takes", lambda bias, like: True)
     assert all(
         pairs.laid is not None for pairs in by_layer(realised("alibi"), 2, None, torch.zeros(1), in_kernel=False)
     )

@@ -114,7 +114,8 @@ class EmojiImages:
 
     def labels(self, split: Split, indices: np.ndarray) -> np.ndarray:
         """Class labels, int64 [B]."""
-        return self._labels[split][self._places(split, indices)]
+        labels: np.ndarray = self._labels[split][self._places(split, indices)]
+        return labels
 
     def emoji(self, split: Split, indices: np.ndarray) -> list[Emoji]:
         """What the images show."""

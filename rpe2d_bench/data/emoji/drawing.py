@@ -70,7 +70,8 @@ def draw(emoji: Emoji, view: View, resolution: Resolution) -> np.ndarray:
 
 def _hue_turn(angle: float) -> np.ndarray:
     """A matrix on RGB that turns the hue and keeps greys and luma (before clipping), float32 [3, 3]."""
-    return (_LUMA + math.cos(angle) * (np.eye(3) - _LUMA) + math.sin(angle) * _SINE).astype(np.float32)
+    turn: np.ndarray = _LUMA + math.cos(angle) * (np.eye(3) - _LUMA) + math.sin(angle) * _SINE
+    return turn.astype(np.float32)
 
 
 def _resvg() -> ModuleType:

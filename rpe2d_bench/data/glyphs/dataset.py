@@ -204,7 +204,8 @@ def _supersampling(resolution: Resolution, leaves: bool = False) -> int:
     their product folds back must stay above the image's n / 2, so (k - 1) n / 2 >= 10.3.
     """
     if leaves:  # a sample for each of the smallest leaves at least
-        return max(2, math.ceil(1 / (min(resolution) * SMALLEST)))
+        samples: int = math.ceil(1 / (min(resolution) * SMALLEST))
+        return max(2, samples)
     return 2 if min(resolution) >= 21 else 4
 
 

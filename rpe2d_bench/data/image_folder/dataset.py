@@ -162,7 +162,8 @@ class ImageFolder:
 
     def labels(self, split: Split, indices: np.ndarray) -> np.ndarray:
         """Class labels, int64 [B]."""
-        return self._labels[split][self._files_of(split, indices)]
+        labels: np.ndarray = self._labels[split][self._files_of(split, indices)]
+        return labels
 
     def files(self, split: Split, indices: np.ndarray) -> list[str]:
         """Names of the files that the images come from."""

@@ -157,7 +157,8 @@ def _levels(opened: Image.Image, content: bytes, where: str) -> np.ndarray:
     if raw <= {f"{mode};16{order}" for mode in ("RGB", "RGBA") for order in "BLN"} and len(raw) == 1:
         name = raw.pop()
         lower = _read_as(content, name[:-1] + _SWAPPED[name[-1]])
-        return np.asarray(upper).astype(np.uint16) * 256 + np.asarray(lower)
+        both: np.ndarray = np.asarray(upper).astype(np.uint16) * 256 + np.asarray(lower)
+        return both
     raise UserError(f"{where} has 16 bits a channel in a layout that cannot be read ({opened.mode}); save it with 8")
 
 
@@ -197,4 +198,5 @@ def _rounded(levels: np.ndarray, where: str, bits: int | None) -> np.ndarray:
         )
     if brightest > most:
         raise UserError(f"{where} has the level {brightest}, more than data.bits: {bits} have; write 16")
-    return ((levels.astype(np.uint32) * 510 + most) // (2 * most)).astype(np.uint8)
+    rounded: np.ndarray = (levels.astype(np.uint32) * 510 + most) // (2 * most)
+    return rounded.astype(np.uint8)

@@ -159,6 +159,8 @@ def _cautions(results: Results) -> list[str]:
     """What a reader must know before believing any of it."""
     found = findings(results)
     out = [f"No winner is named: {why}." for why in dict.fromkeys(results.refusals.values())]
+    unseen = [why for why in results.worse_than_noise.values() if why not in results.refusals.values()]
+    out += [f"Nothing is judged by samples: {why}." for why in dict.fromkeys(unseen)]
     if len(results.seeds) == 1:
         out.append("A first look: one training seed, from which no conclusion can be drawn.")
     behind = [f for f in found if f.kind == "undertrained"]

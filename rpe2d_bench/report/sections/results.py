@@ -16,11 +16,13 @@ WORDS = (
     "Each number compares generated images with real ones of the same size. The floor is what real images score against"
     " other real images: no method can be expected below it."
 )
+OF_MODELS = "Each number is measured inside the models, on real images of that size; nothing is sampled."
 
 
 def build(results: Results, store: Path) -> Content:
     """The main metric's values in the open (its curve is in the head), all else folded."""
-    blocks: list[Block] = [Text(WORDS)]
+    sampled = any(metric.has_floor for metric in results.metrics)
+    blocks: list[Block] = [Text(WORDS if sampled else OF_MODELS)]
     for train in results.resolutions if results.metrics else ():
         if len(results.resolutions) > 1:
             blocks.append(Text(f"Trained at {size_label(train)} px", "heading"))
