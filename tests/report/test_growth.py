@@ -14,9 +14,9 @@ from helpers.synthetic_records import METHODS, make_records
 
 from rpe2d_bench.analysis.results import Results
 from rpe2d_bench.report import images, page, render, table
-from rpe2d_bench.report.sections import samples
 from rpe2d_bench.report.content import Text
 from rpe2d_bench.report.images import FEW, Strips, shown
+from rpe2d_bench.report.sections import samples
 from rpe2d_bench.report.table import Cell, Row, Table
 
 TRAIN = (32, 32)
@@ -38,7 +38,7 @@ def test_a_large_table_is_cells_and_a_packed_csv_and_says_where_the_rest_is(
     out = render(records, tmp_path, tmp_path / "large").parent
     large = (out / "index.html").read_text()
     assert "95 % interval" in re.sub(r"<p>.*?</p>", "", small)
-    assert ', 95 % interval' not in re.sub(r"<p>.*?</p>", "", large)
+    assert ", 95 % interval" not in re.sub(r"<p>.*?</p>", "", large)
     assert "LaTeX and Markdown beside this page: tables/kid_glyphnet_train_32.*" in large
     for name in ("tables/kid_glyphnet_train_32.csv", "results.csv"):
         inside = "synthetic-results.csv" if name == "results.csv" else "kid_glyphnet_train_32.csv"
@@ -50,7 +50,7 @@ def test_a_large_table_is_cells_and_a_packed_csv_and_says_where_the_rest_is(
 def test_equal_texts_are_packed_alike() -> None:
     long = Table("t", "t", ["a"], [Row("x", [Cell("1")])] * (table.LARGE + 1))
     assert page._files_of_table(long) == page._files_of_table(long)
-    assert list(csv.reader(io.StringIO(page.formats.csv_text(long))))[0] == ["method", "a"]
+    assert next(csv.reader(io.StringIO(page.formats.csv_text(long)))) == ["method", "a"]
 
 
 def test_of_many_samples_a_stated_part_is_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -135,7 +135,9 @@ def test_no_one_damaged_line_costs_another(tmp_path: Path) -> None:
     path = many(tmp_path, 4)
     whole = path.read_bytes().splitlines(keepends=True)
     for number, line in enumerate(whole):
-        path.write_bytes(b"".join([*whole[:number], line.replace(b'"experiment"', b'"expriment"'), *whole[number + 1 :]]))
+        path.write_bytes(
+            b"".join([*whole[:number], line.replace(b'"experiment"', b'"expriment"'), *whole[number + 1 :]])
+        )
         output: list[str] = []
         lost = 0 if b'"stage":"configuration"' in line else 1
         assert len(records.read(tmp_path, output.append)) == 4 - lost
