@@ -1,6 +1,6 @@
 """What a queue makes of many GPUs: hours of paper_256 on 1, 8 and 64, and the share of the ideal that is.
 
-python -m benchmarks.queue [--out FILE.json]
+python -m benchmarks.gpu_queue [--out FILE.json]
 
 The runner's own jobs and order under a clock that nobody waits for (rpe2d_bench.plan.wall), one GPU a slot, on an empty
 store. Training and sampling are as fast as the DiT-B/2 of benchmarks/results/gpu_training.json was; the autoencoder,
