@@ -156,11 +156,12 @@ def _show_search(searching: Searching, store: Store, console: Console) -> None:
 def _words(cost: Cost) -> str:
     if not cost.train_flops + cost.sample_flops + cost.denoise_flops:
         return "nothing to train or to sample"
-    per = "per worker" if cost.device == "cpu" else "per GPU"
+    per, bound = "per worker" if cost.device == "cpu" else "per GPU", "at most " if cost.at_most else ""
+    hours = f"{bound or 'about '}{duration(cost.seconds)}{_slots(cost)}"
     return (
-        f"about {duration(cost.seconds)}{_slots(cost)}, {in_bytes(cost.memory)} {per}, {in_bytes(cost.disk)} of disk"
+        f"{hours}, {in_bytes(cost.memory)} {per}, {in_bytes(cost.disk)} of disk"
         f"\n                train {in_flops(cost.train_flops)}"
-        + (f", sample {in_flops(cost.sample_flops)}" if cost.sample_flops else "")
+        + (f", sample {bound}{in_flops(cost.sample_flops)}" if cost.sample_flops else "")
         + (f", denoise {in_flops(cost.denoise_flops)}" if cost.denoise_flops else "")
         + (f", autoencoder {in_flops(cost.coding_flops)}" if cost.coding_flops else "")
         + (f"\n                {_busy(cost)}" if cost.device != "cpu" or cost.coding_flops else "")

@@ -30,8 +30,10 @@ from rpe2d_bench.config.values import (
     Name,
     Seed,
     Shift,
+    StatisticsPaths,
     WrittenSize,
 )
+from rpe2d_bench.resolution import Resolution
 
 Options = dict[str, Any]  # {kind: ..., option: value}: the schema lives with the table that knows the kind
 
@@ -259,6 +261,18 @@ class Pair(_Part):
     test: tuple[WrittenSize, ...] = Field(min_length=1)
 
 
+class ReferenceStatistics(_Part):
+    """What fid_adm is the distance from, instead of the reference's images: as published FIDs are taken."""
+
+    statistics: (
+        StatisticsPaths  # an .npz with mu and sigma, for every size, or for each: {'256': a.npz, 224x448: b.npz}
+    )
+
+    def of(self, size: Resolution) -> str | None:
+        """The file for a test size, if there is one."""
+        return self.statistics if isinstance(self.statistics, str) else self.statistics.get(str(size))
+
+
 class Evaluate(_Renamed):
     sampler: Sampler = Sampler()
     num_samples: int = Field(500, gt=1, le=10_000_000)  # images per cell, and in its reference
@@ -269,6 +283,7 @@ class Evaluate(_Renamed):
     labels: Literal["reference", "balanced", "iid"] = "reference"  # classes as in the reference, even in both, or drawn
     judge: str | None = "glyphjudge"  # independent net behind the accuracy; also classifier
     split: Literal["test", "validation"] = "test"  # tuning uses validation and never sees test
+    reference: ReferenceStatistics | None = None  # published statistics, for fid_adm
 
 
 class Resources(_Part):

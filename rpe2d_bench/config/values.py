@@ -13,6 +13,7 @@ from pydantic_core import core_schema
 
 from rpe2d_bench.config.options import short
 from rpe2d_bench.config.printable import shown, unprintable
+from rpe2d_bench.errors import UserError
 from rpe2d_bench.resolution import Resolution
 
 
@@ -40,6 +41,16 @@ def shift(value: Any) -> Any:
     return number
 
 
+def by_size(value: Any) -> Any:
+    """Sizes as keys, 256 or 224x448, as they are printed."""
+    if not isinstance(value, dict):
+        return value
+    try:
+        return {str(Resolution.parse(str(size))): path for size, path in value.items()}
+    except UserError as error:
+        raise ValueError(f"statistics: {error}") from None
+
+
 Side = Annotated[int, Field(gt=0, le=100_000)]  # pixels
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
 Guidance = Annotated[float, Field(ge=0, le=1000)]
@@ -54,5 +65,8 @@ WrittenSize = Annotated[  # [height, width]; a single number is a square
         )
     ),
     BeforeValidator(square),
+]
+StatisticsPaths = Annotated[
+    Annotated[str, Field(min_length=1)] | Annotated[dict[str, str], Field(min_length=1)], BeforeValidator(by_size)
 ]
 Shift = Annotated[float | Literal["sqrt_tokens"], BeforeValidator(shift)]

@@ -1,5 +1,6 @@
 """Diffusion without a model: paths, what is learned, samplers."""
 
+from rpe2d_bench.diffusion.flow import Flow
 from rpe2d_bench.diffusion.objectives import Objective, Prediction, clean_image, draw_times, noised
 from rpe2d_bench.diffusion.paths import PATHS, Path, path
 from rpe2d_bench.diffusion.samplers import SAMPLERS, Solver, guided, steps_from, times
@@ -7,6 +8,7 @@ from rpe2d_bench.diffusion.samplers import SAMPLERS, Solver, guided, steps_from,
 __all__ = [
     "PATHS",
     "SAMPLERS",
+    "Flow",
     "Objective",
     "Path",
     "Prediction",

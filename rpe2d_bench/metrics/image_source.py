@@ -10,13 +10,13 @@ Shapes: N images, C channels, H and W pixels.
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Protocol
-from zipfile import BadZipFile, ZipFile
-from zlib import error as ZlibError
+from zipfile import ZipFile
 
 import numpy as np
 
@@ -24,10 +24,11 @@ from rpe2d_bench.data.image_folder.decoding import MAX_PIXELS, read_image
 from rpe2d_bench.data.image_folder.files import Files, open_files
 from rpe2d_bench.data.image_folder.listing import SPLIT_NAMES, sift
 from rpe2d_bench.errors import UserError
+from rpe2d_bench.metrics.statistics_file import DAMAGED, StatisticsFile
+from rpe2d_bench.storage.files import sha256_of_unchanged
 from rpe2d_bench.storage.npz import header, held_bytes, rows
 
 BATCH_BYTES = 2**28  # of one batch: of large images it holds fewer than were asked for
-_DAMAGED = (OSError, EOFError, ValueError, RuntimeError, NotImplementedError, BadZipFile, ZlibError)
 
 
 class ImageSource(Protocol):
@@ -36,6 +37,11 @@ class ImageSource(Protocol):
     count: int
     notes: Counter[str]  # what was converted or left out, in words, and how often
     sizes: Counter[tuple[int, int]]  # filled while reading
+
+    @property
+    def digest(self) -> str:
+        """sha256 of the content: equal where every image is, and its name or place."""
+        ...
 
     def batches(self, batch_size: int, chosen: np.ndarray | None = None) -> Iterator[np.ndarray]:
         """uint8 [N, C, H, W] of one size each, N <= batch_size, in order; of the images `chosen`, ascending, or all."""
@@ -77,6 +83,13 @@ class ImageFiles:
         self.names = names
         self.count = len(names)
         self.sizes: Counter[tuple[int, int]] = Counter()
+
+    @property
+    def digest(self) -> str:
+        found = hashlib.sha256()
+        for name, content in zip(self.names, self._files.read(self.names), strict=True):
+            found.update(f"{name}\0{hashlib.sha256(content).hexdigest()}\0".encode())
+        return found.hexdigest()
 
     def chosen(self, names: list[str]) -> ImageFiles:
         """Some of the images, in the order given."""
@@ -136,7 +149,7 @@ class ImageArray:
                 )
             shape, fortran, dtype = header(self._archive, self._key)
             bytes_held = held_bytes(self._archive, self._key)
-        except _DAMAGED as error:
+        except DAMAGED as error:
             raise UserError(f"{path} is not a readable .npz ({error}); write it again") from error
         self._first = self._key != "arr_0"  # whether channels come first
         layout = "[N, C, H, W]" if self._first else "[N, H, W, C]"
@@ -161,21 +174,14 @@ class ImageArray:
             )
 
     @property
-    def moments(self) -> tuple[np.ndarray, np.ndarray] | None:
-        """Mean [D] and covariance [D, D] of Inception's features as ADM's reference batches hold them, if this does."""
-        if not {"mu.npy", "sigma.npy"} <= set(self._archive.namelist()):
-            return None
-        try:
-            with np.load(self.path, allow_pickle=False) as held:
-                mean, covariance = held["mu"], held["sigma"]
-        except _DAMAGED as error:
-            raise UserError(f"the statistics of {self.path} are damaged ({error}); fetch the file again") from error
-        if mean.ndim != 1 or covariance.shape != mean.shape * 2 or mean.dtype.kind != "f":
-            raise UserError(
-                f"mu and sigma of {self.path} are {mean.dtype} {mean.shape} and {covariance.shape}; expected a mean "
-                "and the covariance that belongs to it"
-            )
-        return mean, covariance
+    def digest(self) -> str:
+        return sha256_of_unchanged(self.path)
+
+    @property
+    def statistics(self) -> StatisticsFile | None:
+        """Those of Inception's features that ADM's reference batches hold beside their images, if this does."""
+        held = {"mu.npy", "sigma.npy"} <= set(self._archive.namelist())
+        return StatisticsFile(str(self.path)) if held else None
 
     @property
     def labels(self) -> np.ndarray | None:
@@ -189,7 +195,7 @@ class ImageArray:
             if dtype.kind not in "iu" or shape != (self.count,):
                 raise UserError(f"{key} of {self.path} is {dtype} {shape}; {wanted}")
             labels = np.concatenate(list(rows(self._archive, key, 2**20)))
-        except _DAMAGED as error:
+        except DAMAGED as error:
             raise UserError(f"{key} of {self.path} cannot be read as labels ({error}); {wanted}") from error
         return labels.astype(np.int64)
 
@@ -202,7 +208,7 @@ class ImageArray:
         while True:
             try:
                 piece = next(pieces, None)
-            except _DAMAGED as error:
+            except DAMAGED as error:
                 raise UserError(f"{self.path} is damaged ({error}); write it again") from error
             if piece is None:
                 break

@@ -21,7 +21,17 @@ from rpe2d_bench.data.absent import ABSENT
 from rpe2d_bench.data.crops import ResizeAndCrop
 from rpe2d_bench.errors import UserError
 from rpe2d_bench.plan import speed
-from rpe2d_bench.plan.pace import Pace, Stage, observe_name, pass_name, passes, render_name, shares, step_name
+from rpe2d_bench.plan.pace import (
+    Pace,
+    Stage,
+    adaptive,
+    observe_name,
+    pass_name,
+    passes,
+    render_name,
+    shares,
+    step_name,
+)
 from rpe2d_bench.plan.precision import Precisions, sampling_shape, training_shape
 from rpe2d_bench.plan.speed_work import Shape
 from rpe2d_bench.resolution import Resolution
@@ -223,7 +233,8 @@ def _learned_from(stage: Stage, result: dict[str, Any]) -> dict[str, float]:
         steps = stage.recipe.steps
         return {step_name(stage, stage.resolution): seconds["train"] / steps} if steps and not stage.mixed else {}
     if isinstance(stage, SampleStage):
-        return {_pass_name(stage): seconds / stage.count / passes(stage)} if stage.train.latents is None else {}
+        counted = stage.train.latents is None and not adaptive(stage)
+        return {_pass_name(stage): seconds / stage.count / passes(stage)} if counted else {}
     if isinstance(stage, DenoiseStage):
         return {}  # with the images' rendering
     if isinstance(stage, MeasureStage):

@@ -14,6 +14,7 @@ from rpe2d_bench.plan.pace import (
     ASSUMED,
     Pace,
     Stage,
+    adaptive,
     forward_flops,
     passes,
     pool_seconds,
@@ -48,6 +49,7 @@ class Cost:
     device_hours: float  # of one CPU core or one GPU, all work added up
     device: str
     pace: float  # FLOP/s of a device that the times come to for training and sampling
+    at_most: bool = False  # whether FLOPs of sampling and times are bounds, since an adaptive sampler stops earlier
 
 
 def estimate(plan: Plan, store: Store, pace: Pace | None = None, say: Callable[[str], None] = lambda _: None) -> Cost:
@@ -96,6 +98,7 @@ def estimate(plan: Plan, store: Store, pace: Pace | None = None, say: Callable[[
         device_hours=time.work * gpus / 3600,
         device=resources.device,
         pace=flops / computing / gpus if computing else ASSUMED[resources.device],
+        at_most=any(map(adaptive, samples)),
     )
 
 

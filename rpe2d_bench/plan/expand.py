@@ -17,6 +17,7 @@ from rpe2d_bench import data
 from rpe2d_bench.config.experiment import Experiment, Pair
 from rpe2d_bench.data import Dataset
 from rpe2d_bench.data.class_labels import ClassLabels, class_labels
+from rpe2d_bench.metrics.statistics_file import StatisticsFile
 from rpe2d_bench.plan.precision import Precisions, sampling_shape
 from rpe2d_bench.plan.precision_notes import Choice, as_before_auto, decided
 from rpe2d_bench.resolution import Resolution
@@ -106,6 +107,12 @@ class Plan:
             from rpe2d_bench.metrics import net_version
 
             matters["evaluate"]["weights"] = net_version(self.experiment.evaluate.features, Path(weights))
+        if self.experiment.evaluate.reference is not None:
+            matters["evaluate"]["reference"] = [
+                floor.measure.reference.statistics.digest
+                for floor in self.floors
+                if floor.measure.reference.statistics is not None
+            ]
         for name, entry in self.experiment.models.items():
             if entry.pipeline is not None:
                 folder = self.resolved.models[name].pipeline
@@ -228,6 +235,7 @@ def _asked(experiment: Experiment) -> Asked:
 def _reference(resolved: Resolved, train: Resolution, resolution: Resolution) -> ReferenceStage:
     evaluate, dataset = resolved.experiment.evaluate, resolved.dataset
     limited = dataset.size(evaluate.split) is not None
+    file = None if evaluate.reference is None else evaluate.reference.of(resolution)
     return ReferenceStage(
         data=resolved.data,
         revision=dataset.revision,
@@ -242,6 +250,7 @@ def _reference(resolved: Resolved, train: Resolution, resolution: Resolution) ->
         train_resolution=train,
         classes=tuple(dataset.class_names),
         even=limited and evaluate.labels == "balanced",
+        statistics=None if file is None else StatisticsFile(file),
     )
 
 
@@ -326,12 +335,13 @@ def _denoised(
 def _sample_stage(
     stage: TrainStage, method: ResolvedMethod, resolution: Resolution, count: int, begin: float = 1.0
 ) -> SampleStage:
-    from rpe2d_bench.diffusion import times
+    from rpe2d_bench.diffusion import SAMPLERS
     from rpe2d_bench.sampling.loop import shift_of
 
     shift = shift_of(method.sampler, stage.grid_of(resolution), stage.grid)
     sampler, encoding = method.sampler.model_copy(update={"shift": shift}), method.encoding
-    realised = _realised(stage, encoding, resolution, times(sampler.steps, float(sampler.shift), begin)[:-1])
+    asked = SAMPLERS[sampler.kind].asked(sampler.steps, float(sampler.shift), begin)
+    realised = _realised(stage, encoding, resolution, asked)
     conditioning = method.entry.conditioning
     return SampleStage(stage, encoding, realised, sampler, resolution, count, stage.seed, conditioning)
 

@@ -119,7 +119,8 @@ def pass_seconds(stage: TrainStage, tokens: int, precision: str, pace: Pace) -> 
 
 
 def passes(stage: SampleStage | DenoiseStage) -> int:
-    """Evaluations of the model for one sample, guidance included, or for one image that is denoised."""
+    """Evaluations of the model for one sample, guidance included, or for one image that is denoised; at most so many
+    where the sampler is `adaptive`."""
     from rpe2d_bench.diffusion import SAMPLERS, steps_from
 
     if isinstance(stage, DenoiseStage):
@@ -128,6 +129,15 @@ def passes(stage: SampleStage | DenoiseStage) -> int:
         return stage.sampler.steps * (2 if stage.sampler.guidance != 1.0 else 1)
     steps = steps_from(stage.begin, stage.sampler.steps)
     return SAMPLERS[stage.sampler.kind].evaluations(steps) * (2 if stage.sampler.guidance != 1.0 else 1)
+
+
+def adaptive(stage: Stage) -> bool:
+    """Whether `passes` is a bound: the sampler stops earlier where its error allows."""
+    from rpe2d_bench.diffusion import SAMPLERS
+
+    if not isinstance(stage, SampleStage) or isinstance(stage, PipelineSampleStage):
+        return False
+    return SAMPLERS[stage.sampler.kind].adaptive
 
 
 def shares(stage: TrainStage) -> dict[Resolution, float]:

@@ -38,6 +38,7 @@ PARTS: tuple[tuple[str | None, str, str], ...] = (
     ("Range", "Ranges of a search", "A list of values is tried as it stands. "),
     ("Evaluate", "`evaluate`", ""),
     ("Sampler", "`evaluate.sampler`", "A method's `sampler` replaces parts of it. "),
+    ("ReferenceStatistics", "`evaluate.reference`", "Sizes are written `'256'`, in quotes, or `224x448`. "),
     ("Resources", "`resources`", ""),
     ("Report", "`report`", "What the report puts first. "),
 )

@@ -45,9 +45,7 @@ def schema() -> Schema:
         properties = parts[part_name]["properties"]
         properties |= {new: properties[old] | {"description": f"the same as {old}"} for new, old in names.items()}
     parts["ModelEntry"]["properties"]["checkpoint"]["anyOf"].insert(0, {"type": "string"})  # a path alone
-    # What a file of weights or a pipeline says itself
-    parts["ModelEntry"].pop("required", None)
-    made["required"] = [name for name in made["required"] if name not in ("model", "train")]
+    _what_models_say_themselves(made)
     for part in (Train, Model, Sampler):  # what an entry replaces: the same keys, none required
         parts[f"{part.__name__}Changes"] = {k: v for k, v in parts[part.__name__].items() if k != "required"}
     parts |= _tables()
@@ -59,6 +57,21 @@ def schema() -> Schema:
     dialect = {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "rpe2d-bench experiment"}
     made = _untitled(made)
     return dialect | made
+
+
+def _what_models_say_themselves(made: Schema) -> None:
+    """Size and recipe are required unless every entry is a pipeline, or every entry is weights in another's layout."""
+    from rpe2d_bench.models.foreign import LAYOUTS
+
+    layout = {"type": "object", "properties": {"format": {"enum": list(LAYOUTS)}}, "required": ["format"]}
+    saying: list[Schema] = [
+        {"required": ["pipeline"]},
+        {"properties": {"checkpoint": layout}, "required": ["checkpoint"]},
+    ]
+    made["$defs"]["ModelEntry"]["anyOf"] = [{"required": ["encoding"]}, *saying]
+    made["required"] = [name for name in made["required"] if name not in ("model", "train")]
+    made["if"] = {"properties": {"models": {"anyOf": [{"additionalProperties": each} for each in saying]}}}
+    made["else"] = {"required": ["model", "train"]}
 
 
 def comments(cls: type) -> dict[str, str]:
@@ -105,7 +118,7 @@ def _parts() -> Iterable[type]:
 
     return (experiment.Model, Train, ModelEntry, Sampler, MethodEntry, experiment.Pair, Evaluate, experiment.Resources,
             experiment.Report, experiment.Search, experiment.Range, experiment.Init, experiment.Checkpoint,
-            experiment.Mixed)  # fmt: skip
+            experiment.Mixed, experiment.ReferenceStatistics)  # fmt: skip
 
 
 def _each(table: Mapping[str, Any], build: Callable[[Any], Schema]) -> dict[str, Schema]:

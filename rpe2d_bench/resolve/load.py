@@ -58,7 +58,7 @@ def keep_methods(experiment: Experiment, only: Sequence[str]) -> Experiment:
 
 
 def located(experiment: Experiment, folder: Path) -> Experiment:
-    """Paths of weights as seen from the working directory.
+    """Paths of weights, prompts and statistics as seen from the working directory.
 
     What lies beside the experiment file comes first, what lies beside the shipped experiments last.
     """
@@ -74,6 +74,15 @@ def located(experiment: Experiment, folder: Path) -> Experiment:
     update: dict[str, Any] = {"models": models}
     if experiment.prompts is not None and (beside := folder / experiment.prompts.file).is_file():
         update["prompts"] = experiment.prompts.model_copy(update={"file": str(beside)})
+    if (reference := experiment.evaluate.reference) is not None:
+        written = reference.statistics
+        paths = (
+            str(found(written, folder))
+            if isinstance(written, str)
+            else {size: str(found(path, folder)) for size, path in written.items()}
+        )
+        there = reference.model_copy(update={"statistics": paths})
+        update["evaluate"] = experiment.evaluate.model_copy(update={"reference": there})
     return experiment.model_copy(update=update)
 
 

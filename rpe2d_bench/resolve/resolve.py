@@ -112,7 +112,7 @@ def resolve(experiment: Experiment, document: Document | None = None) -> Resolve
         place = ("methods", name, "sampler") if method.sampler else ("evaluate", "sampler", "kind")
         with at(document, *place):
             if (folder := models[method.model].pipeline) is None:
-                diffusion.SAMPLERS[sampler.kind]
+                diffusion.SAMPLERS[sampler.kind].check(sampler.kind, sampler.steps, sampler.shift)
             else:
                 sampler = sampler_of(experiment, name, folder)
         methods[name] = ResolvedMethod(method, encoding, sampler)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from rpe2d_bench.config.experiment import Experiment
 from rpe2d_bench.config.yaml_file import Document, Location, at
-from rpe2d_bench.errors import suggestion
+from rpe2d_bench.errors import UserError, suggestion
 from rpe2d_bench.resolution import Resolution
 from rpe2d_bench.resolve.resolve import Resolved, resolve
 
@@ -94,7 +94,8 @@ def _evaluation(resolved: Resolved, document: Document) -> None:
             metrics.load_net(evaluate.judge, classes=tuple(dataset.class_names))  # raises where it cannot judge these
     with at(document, "evaluate", "features" if evaluate.weights is None else "weights"):
         weights = None if evaluate.weights is None else Path(evaluate.weights)
-        metrics.load_net(evaluate.features, weights, classes=tuple(dataset.class_names))
+        net = metrics.load_net(evaluate.features, weights, classes=tuple(dataset.class_names))
+    _statistics(experiment, document, net.num_features)
     sampled = metrics.split(evaluate.metrics, evaluate.features, evaluate.judge).sampled
     size, sides = dataset.size(evaluate.split) if sampled else None, 1 + len(experiment.seeds)
     if size is not None and size < sides * evaluate.num_samples:
@@ -119,6 +120,23 @@ def _evaluation(resolved: Resolved, document: Document) -> None:
         raise document.error(
             ("report", "main_metric"), "the 'fd' of Inception's features is recorded as 'fid'; write fid"
         )
+
+
+def _statistics(experiment: Experiment, document: Document, width: int) -> None:
+    """Published statistics are looked at, are there for every test size, and fit the net."""
+    from rpe2d_bench.metrics.statistics_file import StatisticsFile, check_use
+
+    evaluate = experiment.evaluate
+    if evaluate.reference is None:
+        return
+    with at(document, "evaluate", "reference"):
+        check_use(evaluate.features, evaluate.metrics)
+        for test in dict.fromkeys(test for pair in experiment.resolutions for test in pair.test):
+            if (file := evaluate.reference.of(test)) is None:
+                raise UserError(
+                    f"statistics has no file for {test}; add '{test}': FILE, or write one FILE for all sizes"
+                )
+            StatisticsFile(file).moments(width)
 
 
 def _resolutions(resolved: Resolved, document: Document) -> None:

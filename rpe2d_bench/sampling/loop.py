@@ -16,19 +16,22 @@ from torch import Generator, Tensor
 
 from rpe2d_bench.config.experiment import Sampler
 from rpe2d_bench.data.subsets import labels_by_counts
-from rpe2d_bench.diffusion import SAMPLERS, guided, times
+from rpe2d_bench.diffusion import SAMPLERS, Flow, guided, path
 from rpe2d_bench.encodings.interface import Context, Grid
 from rpe2d_bench.models import Denoiser
 
 
+def draws(seed: int, indices: np.ndarray, shape: tuple[int, int, int]) -> Callable[[], Tensor]:
+    """[B, C, Y, X] normal noise, other at every call; an image's depends on (seed, index, shape) alone, not on its
+    batch."""
+    digests = (hashlib.blake2b(f"noise {seed} {index} {shape}".encode(), digest_size=7).digest() for index in indices)
+    rngs = [Generator().manual_seed(int.from_bytes(digest, "big")) for digest in digests]
+    return lambda: torch.stack([torch.randn(shape, generator=rng) for rng in rngs])
+
+
 def noise(seed: int, indices: np.ndarray, shape: tuple[int, int, int]) -> Tensor:
-    """[B, C, Y, X] normal noise; an image's depends on (seed, index, shape) alone, not on its batch."""
-    images = []
-    for index in indices:
-        digest = hashlib.blake2b(f"noise {seed} {index} {shape}".encode(), digest_size=7).digest()
-        rng = Generator().manual_seed(int.from_bytes(digest, "big"))
-        images.append(torch.randn(shape, generator=rng))
-    return torch.stack(images)
+    """The first of the draws, which samples start from."""
+    return draws(seed, indices, shape)()
 
 
 def labels_of(
@@ -90,7 +93,9 @@ def sample(
     dit = denoiser.dit
     inner = (resolution[0] // downsampling, resolution[1] // downsampling)
     grid = Grid(inner[0] // dit.options.patch_size, inner[1] // dit.options.patch_size)
-    ts = times(options.steps, shift_of(options, grid, train_grid), begin)
+    sampler = SAMPLERS[options.kind]
+    ts = sampler.times(options.steps, shift_of(options, grid, train_grid), begin)
+    along = path(denoiser.objective.path)
     crop_B3 = torch.tensor([conditioning], device=device)
     with_guidance = options.guidance != 1.0
     autocast = torch.autocast(device, torch.bfloat16, enabled=options.precision == "bf16")
@@ -101,18 +106,21 @@ def sample(
         if with_guidance:
             labels_B = torch.cat((labels_B, torch.full_like(labels_B, dit.no_class)))
 
-        def velocity(x_BCYX: Tensor, t: float, labels_B: Tensor = labels_B) -> Tensor:
-            t_1 = torch.full((1,), t, dtype=torch.float32, device=device)
-            realised = denoiser.encoding(Context(grid, train_grid, t_1))
+        def velocity(x_BCYX: Tensor, t: float | Tensor, labels_B: Tensor = labels_B) -> Tensor:
+            t_T = torch.as_tensor(t, dtype=torch.float32).view(-1).to(device)  # of all images, or of each
+            t_T = t_T if len(t_T) == 1 else t_T.repeat(len(labels_B) // len(t_T))
             twice_BCYX = torch.cat((x_BCYX, x_BCYX)) if with_guidance else x_BCYX
+            realised = denoiser.encoding(Context(grid, train_grid, t_T))
             with autocast:
-                v_BCYX: Tensor = denoiser(twice_BCYX, t_1.expand(len(labels_B)), labels_B, realised, crop_B3)
+                v_BCYX: Tensor = denoiser(twice_BCYX, t_T.expand(len(labels_B)), labels_B, realised, crop_B3)
             if not with_guidance:
                 return v_BCYX
             conditional_BCYX, unconditional_BCYX = v_BCYX.chunk(2)
             return guided(conditional_BCYX, unconditional_BCYX, options.guidance, options.guided_channels)
 
-        x_BCYX = noise(seed, chosen, (dit.channels, *inner))
+        drawn = draws(seed, chosen, (dit.channels, *inner))
+        x_BCYX = drawn()
         x_BCYX = (x_BCYX if begun is None else begun(chosen, x_BCYX)).to(device)
-        *_, x_BCYX = SAMPLERS[options.kind](velocity, x_BCYX, ts)
+        flow = Flow(velocity, along, lambda drawn=drawn: drawn().to(device))  # type: ignore[misc]
+        *_, x_BCYX = sampler(flow, x_BCYX, ts)
         yield decode(x_BCYX)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from rpe2d_bench.config.experiment import Experiment, Sampler
-from rpe2d_bench.diffusion import times
+from rpe2d_bench.diffusion import SAMPLERS
 from rpe2d_bench.encodings.interface import Grid
 from rpe2d_bench.sampling.loop import shift_of
 
@@ -42,6 +42,8 @@ class Schedule:
         return f"shift {self.shift:g} leaves {steps} below t = {EARLY:g}; write a smaller shift or more steps"
 
     def __str__(self) -> str:
+        if SAMPLERS[self.kind].adaptive:
+            return f"at most {len(self.starts)} steps of {self.kind}, whose error decides how many and where"
         shown = [f"{t:.3g}" for t in self.starts]
         places = " ".join(shown if len(shown) <= 6 else [*shown[:3], "...", *shown[-2:]])
         steps = f"{len(shown)} step{'s' * (len(shown) > 1)} of {self.kind}"
@@ -51,7 +53,7 @@ class Schedule:
 def schedule_of(options: Sampler, grid: Grid, train_grid: Grid) -> Schedule:
     """What a sampler does at a grid; a shift counts tokens, so that autoencoder and patch change nothing."""
     shift = shift_of(options, grid, train_grid)
-    return Schedule(options.kind, shift, tuple(times(options.steps, shift)[:-1]))
+    return Schedule(options.kind, shift, tuple(SAMPLERS[options.kind].times(options.steps, shift)[:-1]))
 
 
 def schedule_at(options: Sampler, resolution: Resolution, train: Resolution) -> Schedule:

@@ -49,6 +49,8 @@ class MeasureStage:
             matters["labels"] = self.labels
         if self.pad:
             matters["pad"] = True
+        if self.reference.statistics is not None:
+            matters["statistics"] = self.reference.statistics.digest
         return content_key(self.name, self.version, matters)
 
     @property
@@ -65,6 +67,7 @@ class MeasureStage:
 
     def _work(self, partial: Path, context: RunContext) -> None:
         from rpe2d_bench import metrics
+        from rpe2d_bench.metrics.statistics_file import against
 
         reference, known = self.reference.make(context), None
         real = metrics.load_observations(reference / "observations.npz")
@@ -94,6 +97,8 @@ class MeasureStage:
             training=known,
             drawn=self.labels == "iid",
         )
+        if self.reference.statistics is not None:
+            measured = against(measured, seen, self.reference.statistics)
         details = measured.details | {
             "labels": f"{self.labels}; images per class: {_counts(labels)} generated, {_counts(real_labels)} real"
         }

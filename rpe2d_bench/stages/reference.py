@@ -15,6 +15,7 @@ from rpe2d_bench.autoencoders import LatentSpace
 from rpe2d_bench.data import DatasetOptions, conversions
 from rpe2d_bench.data.subsets import even_subset
 from rpe2d_bench.errors import UserError
+from rpe2d_bench.metrics.statistics_file import StatisticsFile
 from rpe2d_bench.resolution import Resolution
 from rpe2d_bench.stages.latents import reconstruction
 from rpe2d_bench.stages.run_context import RunContext
@@ -52,6 +53,7 @@ class ReferenceStage:
     even: bool = False  # every class equally often, instead of as often as in the split
     latents: LatentSpace | None = None  # images pass through this autoencoder and back: the floor of models behind it
     ruler: Ruler = ""
+    statistics: StatisticsFile | None = None  # what a measurement's FID is taken from; these images are seen alike
 
     name = "reference"
     version = 1

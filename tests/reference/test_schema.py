@@ -128,6 +128,37 @@ def test_what_the_loader_takes_the_schema_takes(
     load_experiment(tiny)
 
 
+OUTSIDE = {
+    "pipelines": {"theirs": {"pipeline": {"path": "./no_such_folder"}}},
+    "weights": {"sit": {"checkpoint": {"path": "sit.pt", "format": "sit"}}},
+    "both": {
+        "theirs": {"pipeline": {"path": "./no_such_folder"}},
+        "sit": {"checkpoint": {"path": "sit.pt", "format": "sit"}},
+    },
+    "a file of ours": {"ours": {"checkpoint": "ours.safetensors"}},
+}
+
+
+@pytest.mark.parametrize("models", OUTSIDE)
+def test_what_is_not_trained_needs_no_size_and_no_recipe(
+    tiny: Path, validator: Draft202012Validator, models: str
+) -> None:
+    whole = yaml.safe_load(tiny.read_text()) | {"models": OUTSIDE[models]}
+    bare = {key: value for key, value in whole.items() if key not in ("model", "train")}
+    assert validator.is_valid(whole) is (models != "a file of ours")  # which has no encoding
+    assert validator.is_valid(bare) is (models in ("pipelines", "weights"))
+
+
+@pytest.mark.parametrize(
+    ("models", "complaint"), [("pipelines", "which does not exist"), ("a file of ours", "is missing")]
+)
+def test_the_loader_asks_for_size_and_recipe_where_the_schema_does(tiny: Path, models: str, complaint: str) -> None:
+    written = yaml.safe_load(tiny.read_text()) | {"models": OUTSIDE[models]}
+    tiny.write_text(yaml.safe_dump({key: value for key, value in written.items() if key not in ("model", "train")}))
+    with pytest.raises(UserError, match=complaint):
+        load_experiment(tiny)
+
+
 def test_every_kind_and_field_is_there(made: dict[str, Any]) -> None:
     parts = made["$defs"]
     tables = {

@@ -13,9 +13,10 @@ import pytest
 from helpers.synthetic_records import METHODS, make_records
 
 from rpe2d_bench.analysis.results import Results
-from rpe2d_bench.report import images, page, render, table
+from rpe2d_bench.report import chosen_images, page, render, table
+from rpe2d_bench.report.chosen_images import FEW, shown
 from rpe2d_bench.report.content import Text
-from rpe2d_bench.report.images import FEW, Strips, shown
+from rpe2d_bench.report.images import Strips
 from rpe2d_bench.report.sections import samples
 from rpe2d_bench.report.table import Cell, Row, Table
 
@@ -58,8 +59,8 @@ def test_of_many_samples_a_stated_part_is_shown(tmp_path: Path, monkeypatch: pyt
     results = Results(make_records(tmp_path, seeds=(0,), tests=sizes))
     assert shown(results, TRAIN).methods == list(METHODS)
     assert shown(results, TRAIN).tests == sizes
-    monkeypatch.setattr(images, "MOST", 10)
-    monkeypatch.setattr(images, "FEW", (3, 2, 4))
+    monkeypatch.setattr(chosen_images, "MOST", 10)
+    monkeypatch.setattr(chosen_images, "FEW", (3, 2, 4))
     part = shown(results, TRAIN)
     assert part.methods == ["extrapolation", "interpolation", "yarn"]  # the reference is yarn
     assert part.tests == [(16, 16), TRAIN, (48, 48)]
@@ -73,4 +74,4 @@ def test_of_many_samples_a_stated_part_is_shown(tmp_path: Path, monkeypatch: pyt
 
 def test_a_part_is_never_more_than_everything() -> None:
     many, sizes, _ = FEW
-    assert (many + 1) * (sizes + 1) <= images.MOST
+    assert (many + 1) * (sizes + 1) <= chosen_images.MOST

@@ -6,9 +6,12 @@ interpolation, and whether it adds positions, which leaves a logit scale no plac
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
+
+import torch
 
 from rpe2d_bench.encodings.adapters import flux, flux2, hunyuan_dit, lumina2, qwen_image, sincos_table, z_image
 from rpe2d_bench.encodings.adapters.rules import Clock, Rules, Spectrum
@@ -120,11 +123,20 @@ def put(transformer: Any, rules: Rules, image: Grid | None = None) -> Callable[[
     options = {} if image is None or family.install is not flux.install else {"image": image}
     handles = family.install(transformer, rules, clock, **options)
 
+    _forget_compiled()
+
     def restore() -> None:
         for handle in handles:
             handle.remove()
+        _forget_compiled()
         if vars(transformer).get("_restore_positions") is restore:
             del transformer._restore_positions
 
     transformer._restore_positions = restore
     return restore
+
+
+def _forget_compiled() -> None:
+    """What torch.compile made before goes: it guards no hooks, and would go on with the rules of before."""
+    if "torch._dynamo" in sys.modules:
+        torch.compiler.reset()

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from rpe2d_bench.encodings.adapters.rules import CPU, Clock, Rules, Spectrum, arguments, interleaved_turns
+from rpe2d_bench.encodings.adapters.rules import CPU, Clock, Rules, Spectrum, arguments, eager, interleaved_turns
 from rpe2d_bench.encodings.adapters.token_ids import image_of
 from rpe2d_bench.encodings.frequencies import geometric
 from rpe2d_bench.encodings.interface import Grid
@@ -101,6 +101,7 @@ def install(transformer: Any, rules: Rules, clock: Clock, image: Grid | None = N
     """The embedding's place taken, and a hook that tells it the time."""
     stock = transformer.pos_embed
     rotary = FluxRotary(float(stock.theta), tuple(stock.axes_dim), rules, stock, image, clock)
+    rotary.forward = eager(rotary.forward)  # type: ignore[method-assign]
     transformer.pos_embed = rotary
 
     class Restore:
@@ -108,4 +109,4 @@ def install(transformer: Any, rules: Rules, clock: Clock, image: Grid | None = N
             if transformer.pos_embed is rotary:
                 transformer.pos_embed = stock
 
-    return [transformer.register_forward_pre_hook(rotary.remember, with_kwargs=True), Restore()]
+    return [transformer.register_forward_pre_hook(eager(rotary.remember), with_kwargs=True), Restore()]

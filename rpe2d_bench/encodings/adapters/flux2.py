@@ -10,7 +10,7 @@ from typing import Any
 
 from torch import Tensor
 
-from rpe2d_bench.encodings.adapters.rules import CPU, Clock, Rules, Spectrum, arguments, interleaved_turns
+from rpe2d_bench.encodings.adapters.rules import CPU, Clock, Rules, Spectrum, arguments, eager, interleaved_turns
 from rpe2d_bench.encodings.adapters.token_ids import Raster, image_of
 
 
@@ -49,6 +49,6 @@ def install(transformer: Any, rules: Rules, clock: Clock) -> list[Any]:
         return (cos_SK, sin_SK) if root == 1 else (cos_SK * root, sin_SK * root)
 
     return [
-        transformer.register_forward_pre_hook(remember, with_kwargs=True),
-        transformer.pos_embed.register_forward_hook(turned),
+        transformer.register_forward_pre_hook(eager(remember), with_kwargs=True),
+        transformer.pos_embed.register_forward_hook(eager(turned)),
     ]

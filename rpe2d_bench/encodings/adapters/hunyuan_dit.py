@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from rpe2d_bench.encodings.adapters.rules import Clock, Rules, Spectrum, arguments, interleaved_turns, over_grid
+from rpe2d_bench.encodings.adapters.rules import Clock, Rules, Spectrum, arguments, eager, interleaved_turns, over_grid
 from rpe2d_bench.encodings.interface import Grid
 
 BASE = 32  # positions along the longer side of every image: 512 px in diffusers' pipeline, 16 px a token
@@ -43,4 +43,4 @@ def install(transformer: Any, rules: Rules, clock: Clock) -> list[Any]:
         device = given["hidden_states"].device
         return (), {**given, "image_rotary_emb": tuple((part * root).to(device) for part in turns)}
 
-    return [transformer.register_forward_pre_hook(exchange, with_kwargs=True)]
+    return [transformer.register_forward_pre_hook(eager(exchange), with_kwargs=True)]

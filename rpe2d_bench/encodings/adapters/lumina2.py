@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import Tensor
 
-from rpe2d_bench.encodings.adapters.rules import Clock, Rules, Spectrum, arguments, complex_turns, over_grid
+from rpe2d_bench.encodings.adapters.rules import Clock, Rules, Spectrum, arguments, complex_turns, eager, over_grid
 from rpe2d_bench.encodings.interface import Grid
 
 
@@ -42,6 +42,6 @@ def install(transformer: Any, rules: Rules, clock: Clock) -> list[Any]:
         return patches, text_BSF, image_BNF, joint_BSF, text_lengths, lengths
 
     return [
-        transformer.register_forward_pre_hook(remember, with_kwargs=True),
-        transformer.rope_embedder.register_forward_hook(turned),
+        transformer.register_forward_pre_hook(eager(remember), with_kwargs=True),
+        transformer.rope_embedder.register_forward_hook(eager(turned)),
     ]

@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import Tensor
 
-from rpe2d_bench.encodings.adapters.rules import Clock, Rules, Spectrum, arguments, complex_turns, over_grid
+from rpe2d_bench.encodings.adapters.rules import Clock, Rules, Spectrum, arguments, complex_turns, eager, over_grid
 from rpe2d_bench.encodings.interface import Grid
 from rpe2d_bench.errors import UserError
 
@@ -54,6 +54,6 @@ def install(transformer: Any, rules: Rules, clock: Clock) -> list[Any]:
         return (image_SF, text_SF) if root == 1 else (image_SF * root, text_SF * root)
 
     return [
-        transformer.register_forward_pre_hook(remember, with_kwargs=True),
-        transformer.pos_embed.register_forward_hook(turned, with_kwargs=True),
+        transformer.register_forward_pre_hook(eager(remember), with_kwargs=True),
+        transformer.pos_embed.register_forward_hook(eager(turned), with_kwargs=True),
     ]

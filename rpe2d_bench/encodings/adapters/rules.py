@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import inspect
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -162,6 +162,12 @@ def over_grid(rows_NF: Tensor, columns_NF: Tensor) -> tuple[Tensor, Tensor]:
 def arguments(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
     """What a module's forward is called with, by name."""
     return {**dict(zip(inspect.signature(module.forward).parameters, args, strict=False)), **kwargs}
+
+
+def eager(hook: Callable[..., Any]) -> Callable[..., Any]:
+    """A hook that torch.compile leaves to Python: rules read numbers, and a trace would keep those it has seen."""
+    left: Callable[..., Any] = torch.compiler.disable(hook)
+    return left
 
 
 def complex_turns(angles: Tensor) -> Tensor:

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from rpe2d_bench.encodings.adapters.rules import Clock, Rules, Spectrum, arguments, over_grid
+from rpe2d_bench.encodings.adapters.rules import Clock, Rules, Spectrum, arguments, eager, over_grid
 from rpe2d_bench.encodings.interface import Grid
 
 TABLE = ("pos_embed", "pos_embed_max_size", "height", "width")  # what of a PatchEmbed a call sees otherwise
@@ -76,7 +76,7 @@ def install(transformer: Any, rules: Rules, clock: Clock) -> list[Any]:
         own.clear()
 
     return [
-        transformer.register_forward_pre_hook(remember, with_kwargs=True),
-        embed.register_forward_pre_hook(exchange),
-        embed.register_forward_hook(put_back, always_call=True),
+        transformer.register_forward_pre_hook(eager(remember), with_kwargs=True),
+        embed.register_forward_pre_hook(eager(exchange)),
+        embed.register_forward_hook(eager(put_back), always_call=True),
     ]

@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import Tensor
 
-from rpe2d_bench.encodings.adapters.rules import CPU, Clock, Rules, Spectrum, arguments, complex_turns
+from rpe2d_bench.encodings.adapters.rules import CPU, Clock, Rules, Spectrum, arguments, complex_turns, eager
 from rpe2d_bench.encodings.interface import Grid
 from rpe2d_bench.errors import UserError
 
@@ -22,6 +22,7 @@ class Turned:
     def __init__(self, stock: Any, rules: Rules, clock: Clock, seen: Spectrum) -> None:
         self.stock, self.rules, self.clock, self.seen = stock, rules, clock, seen
         self.grid: Grid | None = None  # of the images in the transformer's latest call
+        self._outside_traces = eager(self._turned)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.__dict__["stock"], name)
@@ -36,6 +37,10 @@ class Turned:
         self.grid = grids.pop()
 
     def __call__(self, ids: Tensor) -> Tensor:
+        turns_SF: Tensor = self._outside_traces(ids)
+        return turns_SF
+
+    def _turned(self, ids: Tensor) -> Tensor:
         turns_SF: Tensor = self.stock(ids)
         assert self.grid is not None, "the transformer's hook comes first"
         ctx = self.rules.context(self.grid, self.clock.t)
@@ -65,4 +70,4 @@ def install(transformer: Any, rules: Rules, clock: Clock) -> list[Any]:
             if transformer.rope_embedder is ours:
                 transformer.rope_embedder = stock
 
-    return [transformer.register_forward_pre_hook(ours.remember, with_kwargs=True), Restore()]
+    return [transformer.register_forward_pre_hook(eager(ours.remember), with_kwargs=True), Restore()]

@@ -34,14 +34,15 @@ def look_inside(
     stage: SampleStage, reference: ReferenceStage, context: RunContext
 ) -> tuple[dict[str, float], dict[str, Any]]:
     """The attention-entropy deviation of a method from its model as trained on the train grid, and its details."""
-    from rpe2d_bench.diffusion import times
+    from rpe2d_bench.diffusion import SAMPLERS
     from rpe2d_bench.metrics import attention_entropy as measure
 
     device, train, folder = context.resources.device, stage.train, stage.train.make(context)
     dataset = reference.data.build()
     indices = reference.indices(dataset)[: measure.IMAGES]
     labels = dataset.labels(reference.split, indices)  # type: ignore[arg-type]
-    ts = measure.nearest(times(stage.sampler.steps, float(stage.sampler.shift), stage.begin)[:-1])
+    sampler = stage.sampler
+    ts = measure.nearest(SAMPLERS[sampler.kind].asked(sampler.steps, float(sampler.shift), stage.begin))
     seen = []
     for encoding, resolution in ((stage.encoding, stage.resolution), (train.encoding, train.resolution)):
         denoiser = load_denoiser(train, folder, encoding).to(device)
