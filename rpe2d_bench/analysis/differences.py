@@ -6,7 +6,7 @@ other pairs are corrected over all pairs, and never called more than a lead. Met
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import TYPE_CHECKING
 
@@ -23,16 +23,17 @@ Group = tuple[str, ...]  # methods that coincide
 
 
 def differences(results: Results, train: Resolution, test: Resolution, metric: Metric) -> Pairs:
-    """(method, other) -> method - other, for all that do not coincide and share a seed; in both directions."""
+    """(method, other) -> method - other, for all that do not coincide and share a seed; in one direction of the two."""
     columns = distinct(results, train, test, metric)
     groups = list(columns)
     scale = common_scale(
         metric, [record.metrics[metric.key] for column in columns.values() for record in column.values()]
     )
+    sides = {group: _side(column, metric, scale) for group, column in columns.items()}
     raw: dict[tuple[Group, Group], Gap] = {}
     p_values: dict[tuple[Group, Group], tuple[float, float]] = {}
     for pair in combinations(groups, 2):
-        tested = over_seeds(columns[pair[0]], columns[pair[1]], metric, scale)
+        tested = _over_seeds(sides[pair[0]], sides[pair[1]], scale)
         if tested is None:
             continue
         known = results.by_images.gap(pair[0][0], pair[1][0], train, test, metric) if tested.n == 1 else None
@@ -45,14 +46,15 @@ def differences(results: Results, train: Resolution, test: Resolution, metric: M
     anchors = {name for name in (results.reference, results.resizing) if name is not None}
     stated = [pair for pair in raw if anchors & {*pair[0], *pair[1]}]
     found: Pairs = {}
-    for family, members in ((list(raw), [pair for pair in raw if pair not in stated]), (stated, stated)):
+    protocol = set(stated)
+    for family, is_stated in ((list(raw), False), (stated, True)):
         corrected = zip(family, *(holm([p_values[pair][k] for pair in family]) for k in (0, 1)), strict=True)
         for pair, p, p_level in corrected:
-            if pair in members:
-                gap = replace(raw[pair], separated=p <= ALPHA, level=p_level <= ALPHA, stated=pair in stated)
+            if (pair in protocol) == is_stated:
+                gap = replace(raw[pair], separated=p <= ALPHA, level=p_level <= ALPHA, stated=is_stated)
                 for one in pair[0]:
                     for other in pair[1]:
-                        found[one, other], found[other, one] = gap, gap.reversed()
+                        found[one, other] = gap
     return found
 
 
@@ -81,23 +83,41 @@ def common_scale(metric: Metric, values: list[float]) -> Scale:
     return metric.scale if allowed is None or all(map(allowed, values)) else "difference"
 
 
+@dataclass(frozen=True)
+class _Seed:
+    """One seed of a column: its value on the scale of the test, and what it was measured with, where that is known."""
+
+    value: float
+    facts: tuple[object, ...]
+
+
+def _side(column: dict[int, Record], metric: Metric, scale: Scale) -> dict[int, _Seed]:
+    """The seeds of a column, in order."""
+    return {
+        seed: _Seed(transformed([r.metrics[metric.key]], scale, r.num_samples)[0], _facts(r, metric))
+        for seed, r in sorted(column.items())
+    }
+
+
 def over_seeds(ours: dict[int, Record], theirs: dict[int, Record], metric: Metric, scale: Scale) -> Tested | None:
     """ours - theirs over the seeds that both have, measured alike; None where there are none."""
-    seeds = [seed for seed in sorted(ours.keys() & theirs.keys()) if measured_alike(ours[seed], theirs[seed], metric)]
-    if not seeds:
-        return None
-    one, other = (
-        [transformed([side[seed].metrics[metric.key]], scale, side[seed].num_samples)[0] for seed in seeds]
-        for side in (ours, theirs)
-    )
-    margin = None if scale == "difference" else LEVEL
-    return paired_t([a - b for a, b in zip(one, other, strict=True)], margin)
+    return _over_seeds(_side(ours, metric, scale), _side(theirs, metric, scale), scale)
 
 
-def measured_alike(one: Record, other: Record, metric: Metric) -> bool:
-    """Whether two records are of one generation: the same reference images and version of the metric, where known."""
-    facts = [
-        (r.sampling and (r.sampling.reference_key or None), r.metric_versions.get(metric.key), r.num_samples)
-        for r in (one, other)
+def _over_seeds(ours: dict[int, _Seed], theirs: dict[int, _Seed], scale: Scale) -> Tested | None:
+    gaps = [
+        our.value - their.value
+        for seed, our in ours.items()
+        if (their := theirs.get(seed)) is not None and _alike(our.facts, their.facts)
     ]
-    return all(None in (ours, theirs) or ours == theirs for ours, theirs in zip(*facts, strict=True))
+    return paired_t(gaps, None if scale == "difference" else LEVEL) if gaps else None
+
+
+def _facts(record: Record, metric: Metric) -> tuple[object, ...]:
+    reference = record.sampling and (record.sampling.reference_key or None)
+    return reference, record.metric_versions.get(metric.key), record.num_samples
+
+
+def _alike(one: tuple[object, ...], other: tuple[object, ...]) -> bool:
+    """Whether two are of one generation: the same reference images, version and count, where both are known."""
+    return one == other or all(None in (a, b) or a == b for a, b in zip(one, other, strict=True))

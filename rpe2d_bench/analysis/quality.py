@@ -9,7 +9,7 @@ from statistics import fmean
 from rpe2d_bench.analysis.refusals import unlearned
 from rpe2d_bench.analysis.results import Results
 from rpe2d_bench.analysis.statistics import SEEDS_FOR_A_CLAIM
-from rpe2d_bench.analysis.vocabulary import Metric, describe, size_label
+from rpe2d_bench.analysis.vocabulary import Metric, size_label
 from rpe2d_bench.storage.records import Resolution
 
 # A model counts as undertrained when, at its train resolution, its excess over the floor is more than this multiple of
@@ -148,11 +148,12 @@ def checks(results: Results) -> list[tuple[str, str]]:
 
 def _memorized(results: Results) -> list[tuple[object, float, float]]:
     """(record, share of images nearer to training images, its standard error without memorization)."""
+    names = [metric.key for metric in results.metrics if metric.name == "memorization"]
     return [
-        (record, value, 0.5 / math.sqrt(record.num_samples or 1))
+        (record, record.metrics[name], 0.5 / math.sqrt(record.num_samples or 1))
         for record in results.find("measure", status="ok")
-        for name, value in record.metrics.items()
-        if describe(name).name == "memorization" and math.isfinite(value)
+        for name in names
+        if name in record.metrics and math.isfinite(record.metrics[name])
     ]
 
 

@@ -1,4 +1,7 @@
-"""One run's records, seen as the experiment that was asked for: what is there, what is missing, what failed."""
+"""One run's records, seen as the experiment that was asked for: what is there, what is missing, what failed.
+
+Longer than other files, because what is worked out of the records once is remembered in the one place that has them.
+"""
 
 from __future__ import annotations
 
@@ -26,6 +29,7 @@ class Results:
     comparisons: list[dict[str, Any]] = field(default_factory=list)  # by images: analysis.by_images.ByImages
     order: tuple[str, ...] = ()  # methods in the order of their colours, where it is not that of the experiment
     _differences: dict[Any, dict[tuple[str, str], Gap]] = field(default_factory=dict, init=False, repr=False)
+    _estimates: dict[Any, Estimate | None] = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self) -> None:
         if not self.records:
@@ -118,7 +122,9 @@ class Results:
     @cached_property
     def digest(self) -> str:
         """sha256 over the records, in an order that does not depend on when they were written."""
-        lines = sorted(record.model_dump_json() for record in self.records)
+        lines = sorted(record.model_dump_json(exclude={"configuration"}) for record in self.records)
+        shared = {id(record.configuration): record.configuration for record in self.records}.values()
+        lines += sorted({each.model_dump_json() for each in shared})
         lines += sorted(json.dumps(entry, sort_keys=True) for entry in self.comparisons)
         return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
@@ -128,9 +134,16 @@ class Results:
         """Records of a stage whose fields have the given values."""
         return [
             record
-            for record in self.records
-            if record.stage == stage and all(getattr(record, name) == value for name, value in fields.items())
+            for record in self._by_stage.get(stage, [])
+            if all(getattr(record, name) == value for name, value in fields.items())
         ]
+
+    @cached_property
+    def _by_stage(self) -> dict[str, list[Record]]:
+        stages: dict[str, list[Record]] = {}
+        for record in self.records:
+            stages.setdefault(record.stage, []).append(record)
+        return stages
 
     @cached_property
     def of_methods(self) -> list[Record]:
@@ -157,11 +170,14 @@ class Results:
         }
 
     def estimate(self, method: str, train: Resolution, test: Resolution, metric: Metric) -> Estimate | None:
-        return estimate(list(self.by_seed(method, train, test, metric).values()))
+        where = (method, train, test, metric.key, metric.factor)
+        if where not in self._estimates:
+            self._estimates[where] = estimate(list(self.by_seed(method, train, test, metric).values()))
+        return self._estimates[where]
 
     @cached_property
     def real(self) -> RealImages:
-        return RealImages(self.records, self.by_images)
+        return RealImages([r for r in self.records if not r.of_method and r.stage != "train"], self.by_images)
 
     def difference(self, method: str, other: str, train: Resolution, test: Resolution, metric: Metric) -> Gap | None:
         """method - other, paired over seeds, or by images with one seed; None where they coincide or share no seed."""
@@ -170,7 +186,10 @@ class Results:
             from rpe2d_bench.analysis.differences import differences
 
             self._differences[where] = differences(self, train, test, metric)
-        return self._differences[where].get((method, other))
+        found = self._differences[where]
+        if (method, other) in found:
+            return found[method, other]
+        return found[other, method].reversed() if (other, method) in found else None
 
     def coincide(self, method: str, other: str, train: Resolution, test: Resolution) -> bool:
         """Whether two methods came to the same stages there, in every seed: they realise the same encoding."""
@@ -192,14 +211,22 @@ class Results:
         """
         found = self.cell(method, train, test)
         if metric is not None:
-            stages = {record.stage for record in self.of_methods if metric.key in record.metrics}
-            found = [record for record in found if record.stage in stages]
+            found = [record for record in found if record.stage in self._stages_of.get(metric.key, ())]
         good = {record.seed for record in found if record.status == "ok"}
         if good:
             return "ok" if good >= set(self.seeds) else "partial"
         if metric is not None and not metric.has_floor and self.methods[method].upscale:
             return "none"
         return "failed" if found else "missing"
+
+    @cached_property
+    def _stages_of(self) -> dict[str, set[str]]:
+        """Key of a metric -> stages that give it."""
+        stages: dict[str, set[str]] = {}
+        for record in self.of_methods:
+            for key in record.metrics:
+                stages.setdefault(key, set()).add(record.stage)
+        return stages
 
     def best(self, train: Resolution, test: Resolution, metric: Metric) -> list[str]:
         """The method with the best mean, first, and those that coincide with it.
@@ -242,3 +269,8 @@ class Results:
 
     def is_undertrained(self, method: str, train: Resolution) -> bool:
         return (self.methods[method].model, train) in self.undertrained
+
+
+def results_of(records: list[Record] | Results, comparisons: list[dict[str, Any]] | None = None) -> Results:
+    """Records as results; results as they are."""
+    return records if isinstance(records, Results) else Results(records, list(comparisons or []))

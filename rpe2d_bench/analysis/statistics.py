@@ -9,7 +9,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from statistics import fmean, stdev
+from statistics import fmean
 from typing import Literal
 
 SEEDS_FOR_A_CLAIM = 5
@@ -175,9 +175,9 @@ def estimate(values: Sequence[float], confidence: float = 0.95) -> Estimate | No
     if not values:
         return None
     mean = fmean(values)
-    if len(values) < 2 or not all(math.isfinite(value) for value in values):
+    if len(values) < 2 or not math.isfinite(mean):
         return Estimate(mean, len(values))
-    spread = stdev(values)
+    spread = math.sqrt(math.fsum([(value - mean) ** 2 for value in values]) / (len(values) - 1))  # stdev adds fractions
     half = _student(confidence, len(values) - 1) * spread / math.sqrt(len(values))
     return Estimate(mean, len(values), spread, mean - half, mean + half)
 

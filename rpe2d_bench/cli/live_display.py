@@ -21,8 +21,8 @@ from rpe2d_bench.analysis.vocabulary import describe, resolve_metric
 from rpe2d_bench.cli.view import View, duration, worker
 from rpe2d_bench.errors import UserError
 from rpe2d_bench.plan.expand import Plan, size
-from rpe2d_bench.runner.jobs import Work
-from rpe2d_bench.runner.order import Job, Order, Part
+from rpe2d_bench.plan.order import Job, Order, Part
+from rpe2d_bench.plan.work import Work
 from rpe2d_bench.runner.time_left import Observed, TimeLeft
 from rpe2d_bench.storage.progress import Phase, Progress, ProgressFiles
 from rpe2d_bench.storage.records import Record

@@ -157,14 +157,20 @@ def _words(cost: Cost) -> str:
     if not cost.train_flops + cost.sample_flops + cost.denoise_flops:
         return "nothing to train or to sample"
     per, bound = "per worker" if cost.device == "cpu" else "per GPU", "at most " if cost.at_most else ""
+    hours = f"{bound or 'about '}{duration(cost.seconds)}{_slots(cost)}"
     return (
-        f"{bound or 'about '}{duration(cost.seconds)}, {in_bytes(cost.memory)} {per}, {in_bytes(cost.disk)} of disk"
+        f"{hours}, {in_bytes(cost.memory)} {per}, {in_bytes(cost.disk)} of disk"
         f"\n                train {in_flops(cost.train_flops)}"
         + (f", sample {bound}{in_flops(cost.sample_flops)}" if cost.sample_flops else "")
         + (f", denoise {in_flops(cost.denoise_flops)}" if cost.denoise_flops else "")
         + (f", autoencoder {in_flops(cost.coding_flops)}" if cost.coding_flops else "")
         + (f"\n                {_busy(cost)}" if cost.device != "cpu" or cost.coding_flops else "")
     )
+
+
+def _slots(cost: Cost) -> str:
+    """On how many at a time, and how well these are used: the last stages of a plan leave slots empty."""
+    return f" on {cost.slots} slots, {cost.busy:.0%} busy" if cost.slots > 1 else ""
 
 
 def _busy(cost: Cost) -> str:

@@ -124,13 +124,13 @@ def _searched(
 
 def _alone(record: Record) -> Record:
     """The record as of an experiment of its seed alone."""
-    experiment = record.config.experiment.model_copy(update={"seeds": (record.seed,)})
-    return record.model_copy(update={"config": record.config.model_copy(update={"experiment": experiment})})
+    return record.as_of(record.config.experiment.model_copy(update={"seeds": (record.seed,)}))
 
 
 def write_reports(sources: list[Path], store: Path, reports: Path) -> None:
     """The report of the latest run, an experiment's latest, a run by name, or a records file; two are compared."""
     from rpe2d_bench import report
+    from rpe2d_bench.analysis.results import results_of
     from rpe2d_bench.analysis.significance import separate
 
     console = open_console()
@@ -144,8 +144,9 @@ def write_reports(sources: list[Path], store: Path, reports: Path) -> None:
     else:
         compared = separate(runs[0], roots[0], say=partial(_say, console))
         run, experiment = runs[0][0].run, runs[0][0].experiment
-        page = report.render(runs[0], roots[0], reports / (run if run in map(str, sources) else experiment), compared)
-        console.print(report.terminal_table(runs[0], compared))
+        results = results_of(runs[0], compared)
+        page = report.render(results, roots[0], reports / (run if run in map(str, sources) else experiment))
+        console.print(report.terminal_table(results))
     console.print(f"report: {page}", highlight=False, markup=False, soft_wrap=True)
 
 

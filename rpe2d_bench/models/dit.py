@@ -49,7 +49,8 @@ class FourierFeatures(nn.Module):
 
     def __init__(self, num_features: int, *, scale: float, max_period: float = 10_000.0) -> None:
         super().__init__()
-        exponents = torch.arange(num_features // 2, dtype=torch.float32) / (num_features // 2)
+        # On the CPU also where a model is only counted: arange on the meta device imports seconds of torch's compiler.
+        exponents = torch.arange(num_features // 2, dtype=torch.float32, device="cpu") / (num_features // 2)
         self.register_buffer("frequencies", scale * max_period**-exponents, persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import dataclasses
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from rpe2d_bench.data.crops import ResizeAndCrop
 from rpe2d_bench.plan.calibration import pace_of, pool_resolutions
 from rpe2d_bench.plan.expand import Plan
+from rpe2d_bench.plan.order import Job, Part
 from rpe2d_bench.plan.pace import (
     ASSUMED,
     Pace,
     Stage,
-    Task,
     adaptive,
     forward_flops,
     passes,
     pool_seconds,
     seconds_of,
     shares,
-    wall_seconds,
 )
+from rpe2d_bench.plan.wall import wall
+from rpe2d_bench.plan.work import work_of
 from rpe2d_bench.stages import DenoiseStage, Evaluation, MeasureStage, ReferenceStage, SampleStage, TrainStage
 from rpe2d_bench.stages.pipeline import PipelineStage
 from rpe2d_bench.storage.store import Store
@@ -38,7 +40,9 @@ class Cost:
     train_flops: float
     sample_flops: float
     denoise_flops: float  # of real images, for the denoising error
-    seconds: float  # wall, of the whole run: start, stages on all slots, report
+    seconds: float  # wall, of the whole run: start, stages on all slots in the order of the runner, report
+    slots: int  # stages at a time: resources.trials_in_parallel
+    busy: float  # share of the slots' time in which they compute
     memory: float  # bytes per worker: weights, gradients, optimizer, average and activations of a training
     disk: float  # bytes that stay in the store, pools of training images or latents included
     coding_flops: float  # of the autoencoder: training pools, samples, the floor of reconstructions
@@ -72,7 +76,7 @@ def estimate(plan: Plan, store: Store, pace: Pace | None = None, say: Callable[[
     coded += encoding * sum(stage.count * stage.resolution.pixels for stage in denoised)
     coded += decoding * sum(stage.count * stage.resolution.pixels for stage in samples)
     coded += (encoding + decoding) * sum(floor.count * floor.resolution.pixels for floor in through)
-    tasks = tasks_of(plan, store, pace, size)
+    time = wall(jobs_of(plan, store, pace, size), resources.trials_in_parallel)
     gpus = max(1.0, resources.gpus_per_trial)
     passing = [stage for stage in stages if isinstance(stage, TrainStage | SampleStage | DenoiseStage)]
     computing = sum(seconds_of(stage, pace) for stage in passing)
@@ -85,11 +89,13 @@ def estimate(plan: Plan, store: Store, pace: Pace | None = None, say: Callable[[
         train_flops=train_flops,
         sample_flops=sample_flops,
         denoise_flops=denoise_flops,
-        seconds=context + wall_seconds(tasks, resources.trials_in_parallel) if stages else 0.0,
+        seconds=context + time.seconds if stages else 0.0,
+        slots=time.slots,
+        busy=time.busy,
         memory=WORKER + max((training_memory(stage, gpus) for stage in trainings), default=0.0) if stages else 0.0,
         disk=images + weights + kept,
         coding_flops=coded,
-        device_hours=sum(task.seconds for task in tasks) * gpus / 3600,
+        device_hours=time.work * gpus / 3600,
         device=resources.device,
         pace=flops / computing / gpus if computing else ASSUMED[resources.device],
         at_most=any(map(adaptive, samples)),
@@ -112,39 +118,29 @@ def missing_stages(plan: Plan, store: Store) -> list[Stage]:
     return list(found.values())
 
 
-def tasks_of(plan: Plan, store: Store, pace: Pace, pool: int = 0) -> list[Task]:
-    """What slots do for the missing part of a plan: trainings, and measurements with their samples and references.
+def jobs_of(plan: Plan, store: Store, pace: Pace, pool: int = 0) -> list[Job]:
+    """The runner's jobs for the missing part of a plan; trainings make their pools of images first, each once.
 
-    pool: images of the training split, which the first training of each size renders.
+    pool: images of the training split.
     """
-    tasks: list[Task] = []
-    done: set[str] = set()
-    rendered: set[str] = set()
-    numbers: dict[str, int] = {}  # of trainings
+    work = work_of(plan, store, lambda stage: seconds_of(stage, pace))
+    jobs = []
+    for job in work.jobs:
+        if job.key in work.trainings:
+            stage = work.trainings[job.key][0].stage
+            job = dataclasses.replace(job, parts=(*_pool_parts(stage, pace, pool), *job.parts))
+        jobs.append(job)
+    return jobs
 
-    def measured(measure: Evaluation, needs: int | None, urgent: bool) -> None:
-        parts = [p for p in _parts(measure) if p.key not in done and not store.has(p.name, p.key)]
-        done.update(part.key for part in parts)
-        if parts:
-            tasks.append(Task(sum(seconds_of(part, pace) for part in parts), needs, urgent))
 
-    for trial in plan.trials:
-        stage = trial.stage
-        if not store.has("train", stage.key) and not isinstance(stage, PipelineStage):
-            seconds = seconds_of(stage, pace)
-            count = stage.recipe.num_pictures or pool
-            for resolution in pool_resolutions(stage):
-                if (name := f"{stage.revision} {resolution} {count}") not in rendered:
-                    rendered.add(name)
-                    seconds += pool_seconds(stage, resolution, count, pace)
-            needs = numbers.get(stage.start.key) if stage.start is not None else None
-            numbers[stage.key] = len(tasks)
-            tasks.append(Task(seconds, needs))
-        for measure in trial.distinct():
-            measured(measure, numbers.get(stage.key), urgent=True)
-    for measure in plan.distinct_floors():
-        measured(measure, None, urgent=False)
-    return tasks
+def _pool_parts(stage: TrainStage, pace: Pace, pool: int) -> Iterator[Part]:
+    """Trainings that share a pool wait for the one that makes it."""
+    if isinstance(stage, PipelineStage):
+        return
+    count = stage.recipe.num_pictures or pool
+    for resolution in pool_resolutions(stage):
+        key = f"pool {stage.revision} {resolution} {count}"
+        yield Part(key, "data/pool", pool_seconds(stage, resolution, count, pace))
 
 
 def _parts(measure: Evaluation) -> list[Stage]:
@@ -185,11 +181,9 @@ def flops_of_passes(stage: SampleStage | DenoiseStage) -> float:
 
 def parameters(stage: TrainStage) -> int:
     """Weights of a stage's model."""
-    import torch
+    from rpe2d_bench.stages.denoiser import fresh_denoiser, without_values
 
-    from rpe2d_bench.stages.denoiser import fresh_denoiser
-
-    with torch.device("meta"):
+    with without_values():
         return sum(p.numel() for p in fresh_denoiser(stage).parameters())
 
 

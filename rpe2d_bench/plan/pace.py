@@ -1,4 +1,4 @@
-"""How long stages take: seconds from a `Pace`, and the wall time of many stages on a few slots. Pure, given a Pace.
+"""How long stages take: seconds from a `Pace`; of many on a few slots, see `wall.py`. Pure, given a Pace.
 
     pace = pace_of(stages, resources, store)        # rpe2d_bench.plan.calibration: measures what is missing
     left = sum(seconds_of(stage, pace) for stage in stages)
@@ -9,8 +9,7 @@ is `pool_seconds`, since trainings share pools.
 
 from __future__ import annotations
 
-import heapq
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from rpe2d_bench.metrics.denoising_error import TIMES
@@ -160,34 +159,6 @@ def coding_flops(stage: TrainStage, resolution: Resolution, *, decode: bool) -> 
     if stage.latents is None:
         return 0.0
     return stage.latents.flops[decode] * resolution.pixels
-
-
-@dataclass(frozen=True)
-class Task:
-    """Something that a slot does in one piece."""
-
-    seconds: float
-    needs: int | None = None  # number of the task that has to end before it
-    urgent: bool = False  # comes before what is not, as measurements before trainings
-
-
-def wall_seconds(tasks: Sequence[Task], slots: int) -> float:
-    """When the last task ends: slots that never wait where anything can be done, urgent tasks first, else in order."""
-    waiting = list(range(len(tasks)))
-    running: list[tuple[float, int]] = []
-    ended: set[int] = set()
-    now = 0.0
-    while waiting or running:
-        ready = [n for n in waiting if tasks[n].needs is None or tasks[n].needs in ended]
-        ready.sort(key=lambda number: (not tasks[number].urgent, number))
-        for number in ready[: slots - len(running)]:
-            waiting.remove(number)
-            heapq.heappush(running, (now + tasks[number].seconds, number))
-        if not running:
-            break  # the rest waits for what nobody does
-        now, number = heapq.heappop(running)
-        ended.add(number)
-    return now
 
 
 def total(stages: Iterable[Stage], pace: Pace) -> float:

@@ -24,9 +24,14 @@ A result is a line of `records.jsonl`, in the store and beside every report: a J
 its other members in canonical form (sorted, no spaces). Lines are appended, never edited; of lines with the same run,
 stage, model, method, resolutions and seed the last counts. `rpe2d_bench.load_records(...)` gives them as a data frame.
 
-Version 1 (before December 2026) had one open mapping `details` instead of `training`, `measurement` and `sampling`.
-Its lines are read as if they had been written today, and may stand in the same file. It recorded no grid; that follows
-from the number of tokens and from the patch.
+What all results of one command share is [a configuration](#configuration), tens of kilobytes for an experiment of many
+methods. It has lines of its own, whose `stage` is `configuration`: they hold its fields and, as `configuration`, its
+name, and records name it there. Two lines hold the same, so that one damaged line costs nothing else.
+
+In version 2 (November 2026) every record held the fields of its configuration itself.
+Version 1 (before that) had one open mapping `details` instead of `training`, `measurement` and `sampling`.
+It recorded no grid; that follows from the number of tokens and from the patch. Lines of both are read as if they had
+been written today, and may stand in the same file.
 """
 ELSEWHERE = {Experiment: "experiment_file.md", Sampler: "experiment_file.md#evaluatesampler",
              Range: "experiment_file.md#ranges-of-a-search"}  # fmt: skip

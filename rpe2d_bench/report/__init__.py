@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     import pandas as pd
     from rich.console import Group
 
+    from rpe2d_bench.analysis.results import Results
+
 _BLOCKS = {"Content": "content", "Text": "content", "Table": "table", "plain": "table", "Drawing": "drawing",
            "drawing": "drawing", "Strips": "images"}  # fmt: skip
 __all__ = ["Content", "Drawing", "Strips", "Table", "Text", "description", "drawing", "load_frame", "plain", "preload",
@@ -36,11 +38,14 @@ def preload() -> None:
     threading.Thread(target=importlib.import_module, args=("rpe2d_bench.report.folder",), daemon=True).start()
 
 
-def render(records: list[Record], store: Path, out: Path, comparisons: list[dict[str, Any]] | None = None) -> Path:
+def render(
+    records: list[Record] | Results, store: Path, out: Path, comparisons: list[dict[str, Any]] | None = None
+) -> Path:
     """Write the report of one run into the folder `out` and return the path of its index.html.
 
     A run may be partial: what is absent or failed is shown as such. Artifacts are read below `store`.
     `comparisons`: what rpe2d_bench.analysis.significance.separate found: the floor's intervals, and one seed's.
+    Results, which hold both, may stand for records: what was worked out of them is not worked out again.
     """
     from rpe2d_bench.report.folder import write_report
 
@@ -63,7 +68,7 @@ def render_comparison(
     return write_comparison(first, second, out, (first_store, second_store))
 
 
-def terminal_table(records: list[Record], comparisons: list[dict[str, Any]] | None = None) -> Group:
+def terminal_table(records: list[Record] | Results, comparisons: list[dict[str, Any]] | None = None) -> Group:
     """The head of a report and the main metric, as something rich can print; else as `render`."""
     from rpe2d_bench.report.terminal import terminal_table as table
 

@@ -12,7 +12,7 @@ from PIL import Image
 
 from rpe2d_bench.analysis.palette import COLOURS
 from rpe2d_bench.report.figures import FORMATS, files_of, svg_text
-from rpe2d_bench.report.templating import KINDS, data_uri
+from rpe2d_bench.report.templating import embedded
 from rpe2d_bench.report.values import value_marks
 
 
@@ -34,7 +34,7 @@ class Drawing:
 
     @property
     def downloads(self) -> dict[str, str]:
-        return {kind: data_uri(content, KINDS[kind]) for kind, content in self.files.items()}
+        return embedded(self.files)
 
 
 def drawing(
@@ -58,6 +58,7 @@ def with_palette(png: bytes) -> bytes:
 
 def themed(svg: str, name: str, alternative: str) -> Markup:
     """Colours become the page's variables, ids become unique, the size follows the column."""
+    svg = re.sub(r' (?:d|x|y)="[^"]*"', lambda place: re.sub(r"(\.\d\d)\d+", r"\1", place[0]), svg)  # of a point
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
     svg = re.sub(r'<g id="series-(\d+)-[^"]*"', r'<g data-series="\1"', svg)
     prefix = re.sub(r"[^\w-]", "-", name)

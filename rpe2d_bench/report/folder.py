@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from rpe2d_bench.analysis.frame import load_frame
-from rpe2d_bench.analysis.results import Results
+from rpe2d_bench.analysis.results import Results, results_of
 from rpe2d_bench.report import formats
 from rpe2d_bench.report.content import Content
 from rpe2d_bench.report.drawing import Drawing
@@ -22,7 +22,7 @@ from rpe2d_bench.report.page import write_page
 from rpe2d_bench.report.sections import GROUP, contents
 from rpe2d_bench.report.table import Table
 from rpe2d_bench.storage.digests import Damaged, read_stamped, stamped
-from rpe2d_bench.storage.records import RECORDS_FILE, Record, line_of
+from rpe2d_bench.storage.records import RECORDS_FILE, Record, lines_of
 
 LOG = logging.getLogger("rpe2d_bench.report")
 MANIFEST = "report.json"
@@ -30,13 +30,13 @@ WITH_IMAGES = ("answer",)  # sections whose figures a repository keeps and repor
 
 
 def write_report(
-    records: list[Record], store: Path, out: Path, comparisons: list[dict[str, Any]] | None = None
+    records: list[Record] | Results, store: Path, out: Path, comparisons: list[dict[str, Any]] | None = None
 ) -> Path:
     """Everything about one run in the folder `out`; an older report there is replaced as a whole.
 
     Nothing is drawn again when a report of the same records, artifacts and code is there already, as it was written.
     """
-    results, store, out = Results(records, list(comparisons or [])), Path(store), Path(out)
+    results, store, out = results_of(records, comparisons), Path(store), Path(out)
     inputs = fingerprint(results, store)
     if _inputs_of(out) == inputs:
         changed = changed_file(out)
@@ -122,7 +122,7 @@ def _checksums(out: Path) -> dict[str, str]:
 def _write(results: Results, store: Path, out: Path, inputs: str) -> None:
     frame = formats.frame_csv(load_frame(results.records))
     _save(out / "results.csv", frame)
-    _save(out / RECORDS_FILE, b"".join(line_of(record) for record in results.records))
+    _save(out / RECORDS_FILE, b"".join(lines_of(results.records)))
     if results.comparisons:
         _save(out / "comparisons.json", json.dumps(results.comparisons, indent=1) + "\n")
     sections = contents(results, store)

@@ -42,7 +42,12 @@ def safe_csv(text: str) -> str:
 
 def frame_csv(frame: pd.DataFrame) -> str:
     """A data frame as CSV that is safe to open in a spreadsheet."""
-    return frame.map(lambda value: safe_csv(value) if isinstance(value, str) else value).to_csv(index=False)
+    words = {
+        name: frame[name].map(lambda value: safe_csv(value) if isinstance(value, str) else value)
+        for name in frame.columns
+        if frame[name].dtype.kind not in "biuf"
+    }
+    return frame.assign(**words).to_csv(index=False)
 
 
 def csv_text(table: Table) -> str:

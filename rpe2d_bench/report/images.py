@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image
 
 from rpe2d_bench.analysis.vocabulary import scale_label, size_label
-from rpe2d_bench.report.templating import KINDS, data_uri
+from rpe2d_bench.report.templating import data_uri, embedded
 from rpe2d_bench.storage.records import Resolution
 
 # Legend: N images, C channels, H height, W width.
@@ -91,7 +91,7 @@ class Strips:
 
     @property
     def downloads(self) -> dict[str, str]:
-        return {kind: data_uri(content, KINDS[kind]) for kind, content in self.files.items()}
+        return embedded(self.files)
 
     @property
     def alternative(self) -> str:

@@ -13,8 +13,9 @@ from rpe2d_bench.report.content import Content
 from rpe2d_bench.report.drawing import Drawing
 from rpe2d_bench.report.images import Strips
 from rpe2d_bench.report.table import Table
-from rpe2d_bench.report.templating import data_uri, environment
+from rpe2d_bench.report.templating import data_uri, environment, packed
 
+EMBEDDED = 2**20  # characters of a file from which a page holds it compressed
 SYMBOLS = ("●", "■", "▲", "◆", "▼", "✚", "✖", "◀", "▶", "⬟")
 
 
@@ -25,7 +26,8 @@ def write_page(results: Results, sections: dict[str, Content], frame_csv: str, p
         {"name": name, "index": s.index, "colour": s.index % len(COLOURS), "symbol": SYMBOLS[s.index % len(SYMBOLS)]}
         for name, s in look.items()
     ]
-    everything = data_uri(frame_csv, "text/csv")
+    long = len(frame_csv) > EMBEDDED
+    everything = {"results.csv.gz": packed(frame_csv)} if long else {"results.csv": data_uri(frame_csv, "text/csv")}
     series = {name: style.index for name, style in look.items()}
     render(path, "report", results.name, sections, series, facts=_facts(results), legend=legend, everything=everything)
 
@@ -35,7 +37,7 @@ def render(
 ) -> None:
     """The template beside this file: sections by anchor, methods' colours by name."""
     template = environment().get_template("page.html.j2")
-    given = {"facts": [], "legend": [], "everything": ""} | more
+    given = {"facts": [], "legend": [], "everything": {}} | more
     text = template.render(
         kind=kind, title=title, sections=sections, series=series, colours=COLOURS, kind_of=_kind_of,
         files=_files_of_table, version=metadata.version("rpe2d-bench"), **given,
@@ -50,6 +52,8 @@ def _kind_of(block: object) -> str:
 
 
 def _files_of_table(table: Table) -> dict[str, str]:
+    if table.large:
+        return {"csv.gz": packed(formats.csv_text(table))}
     return {
         "csv": data_uri(formats.csv_text(table), "text/csv"),
         "tex": data_uri(formats.latex(table), "text/x-tex"),

@@ -10,6 +10,7 @@ from rpe2d_bench.analysis.statistics import Estimate
 
 UNDERTRAINED_MARK = "†"
 TIED_MARK = "≈"
+LARGE = 400  # cells from which a page shows a table without its intervals and its LaTeX
 ABSENT = "–"
 
 
@@ -67,6 +68,11 @@ class Table:
         if not self.subtitles:
             return self.columns
         return [f"{head} ({sub})" if sub else head for head, sub in zip(self.columns, self.subtitles, strict=True)]
+
+    @property
+    def large(self) -> bool:
+        """Whether a page shows the cells alone; the CSV has the rest."""
+        return len(self.rows) * len(self.columns) > LARGE
 
     @property
     def words(self) -> list[tuple[str, ...]]:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import base64
+import gzip
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 KINDS = {"svg": "image/svg+xml", "png": "image/png", "pdf": "application/pdf"}  # of files of figures
+LARGEST = 2**18  # bytes of a figure's file that a page holds
 FOLDER = Path(__file__).with_name("templates")
 SCRIPTS = ("page.js", "tables.js", "values.js", "samples.js")  # one module in a page; the first defines what all use
 
@@ -25,6 +27,16 @@ def environment() -> Environment:
     made.globals["style"] = Markup((FOLDER / "page.css").read_text(encoding="utf-8"))
     made.globals["script"] = Markup("".join((FOLDER / name).read_text(encoding="utf-8") for name in SCRIPTS))
     return made
+
+
+def embedded(files: dict[str, bytes]) -> dict[str, str]:
+    """Format -> a figure's file inside the page, of those that are not too large; the others lie beside it."""
+    return {kind: data_uri(content, KINDS[kind]) for kind, content in files.items() if len(content) <= LARGEST}
+
+
+def packed(content: str) -> str:
+    """A long text inside the page, compressed; equal texts give equal pages."""
+    return data_uri(gzip.compress(content.encode(), mtime=0), "application/gzip")
 
 
 def data_uri(content: str | bytes, kind: str) -> str:

@@ -12,7 +12,7 @@ from rich.markup import escape
 from rich.table import Table as RichTable
 from rich.text import Text as RichText
 
-from rpe2d_bench.analysis.results import Results
+from rpe2d_bench.analysis.results import Results, results_of
 from rpe2d_bench.report.content import Text
 from rpe2d_bench.report.sections.head import head_of
 from rpe2d_bench.report.table import TIED_MARK, Row, Table
@@ -25,9 +25,9 @@ STYLES = {"lead": "bold", "caution": "yellow", "question": "dim"}
 CELL_STYLES = {"failed": "red", "missing": "yellow", "better": "green", "worse": "red", "quiet": "dim"}
 
 
-def terminal_table(records: list[Record], comparisons: list[dict[str, Any]] | None = None) -> Group:
+def terminal_table(records: list[Record] | Results, comparisons: list[dict[str, Any]] | None = None) -> Group:
     """The head, then one table of the main metric per train resolution with the notes that a reader needs."""
-    results = Results(records, list(comparisons or []))
+    results = results_of(records, comparisons)
     parts: list[RenderableType] = []
     for block in head_of(results).words.blocks:
         if isinstance(block, Table):

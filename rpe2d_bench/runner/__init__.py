@@ -38,7 +38,8 @@ def run(
     """
     from rpe2d_bench.plan.cost import pace_for
     from rpe2d_bench.plan.pace import seconds_of
-    from rpe2d_bench.runner.jobs import Nobody, work_of
+    from rpe2d_bench.plan.work import work_of
+    from rpe2d_bench.runner.jobs import Nobody
     from rpe2d_bench.runner.queue import Queue
     from rpe2d_bench.runner.recorder import Recorder
     from rpe2d_bench.stages.run_context import RunContext

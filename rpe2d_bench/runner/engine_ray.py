@@ -1,6 +1,6 @@
 """Ray runs the stages: a task per training and per measurement, in workers that stay.
 
-A fixed number of slots is shared by both, in the order of runner.order, so that nothing that Ray starts competes with
+A fixed number of slots is shared by both, in the order of plan.order, so that nothing that Ray starts competes with
 a training. What a stage needs lies in the store; Ray only decides where.
 """
 
@@ -14,7 +14,7 @@ from typing import Any
 from rpe2d_bench.config.experiment import Resources
 from rpe2d_bench.errors import UserError
 from rpe2d_bench.models.cpu import ONE_HEAP, keep_freed_memory
-from rpe2d_bench.runner.order import Job
+from rpe2d_bench.plan.order import Job
 from rpe2d_bench.runner.preflight import check
 from rpe2d_bench.runner.queue import Queue
 from rpe2d_bench.runner.retries import Deaths

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from rpe2d_bench.plan.expand import Plan
-from rpe2d_bench.runner.jobs import Watch, Work
-from rpe2d_bench.runner.order import Job, Order
+from rpe2d_bench.plan.order import Job, Order
+from rpe2d_bench.plan.work import Work
+from rpe2d_bench.runner.jobs import Watch
 from rpe2d_bench.runner.recorder import Recorder
 from rpe2d_bench.stages import Evaluation, TrainStage
 from rpe2d_bench.stages.run_context import RunContext

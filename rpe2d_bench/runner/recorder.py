@@ -15,6 +15,7 @@ from rpe2d_bench.stages.weights_file import story_of
 from rpe2d_bench.storage import records
 from rpe2d_bench.storage.record_parts import (
     Artifacts,
+    Configuration,
     MeasurementDetails,
     ResolvedConfig,
     SamplingDetails,
@@ -44,14 +45,16 @@ class Recorder:
         self._common: dict[str, Any] = {
             "experiment": plan.experiment.name,
             "run": plan.run,
-            "config": ResolvedConfig(
-                experiment=plan.experiment,
-                search=SearchOutcome.model_validate(searched) if searched else None,
-                arithmetic=tuple(notes(plan.choices)) if plan.choices else (),
+            "configuration": Configuration(
+                config=ResolvedConfig(
+                    experiment=plan.experiment,
+                    search=SearchOutcome.model_validate(searched) if searched else None,
+                    arithmetic=tuple(notes(plan.choices)) if plan.choices else (),
+                ),
+                written=written,
+                overrides=list(plan.overrides),
+                provenance=records.provenance(device),
             ),
-            "written": written,
-            "overrides": list(plan.overrides),
-            "provenance": records.provenance(device),
         }
         self._known: dict[tuple[Any, ...], Record] = {}
         if (store.root / records.RECORDS_FILE).exists():

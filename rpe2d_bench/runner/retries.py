@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from rpe2d_bench.plan.pace import Stage
-from rpe2d_bench.runner.jobs import needs
+from rpe2d_bench.plan.work import needs
 from rpe2d_bench.stages.checkpoint import CHECKPOINT
 from rpe2d_bench.storage.resumable_array import DONE
 from rpe2d_bench.storage.store import Store

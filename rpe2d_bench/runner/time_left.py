@@ -12,7 +12,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from rpe2d_bench.runner.order import Job, Order, Part
+from rpe2d_bench.plan.order import Job, Order, Part
 
 TRUSTED = 2.0  # seconds of observation that weigh as much as what is known without them
 

@@ -14,10 +14,10 @@ import torch
 from rpe2d_bench.errors import UserError, unknown
 from rpe2d_bench.models.cpu import keep_freed_memory
 from rpe2d_bench.plan.expand import Plan, size
+from rpe2d_bench.plan.order import Job, Order
 from rpe2d_bench.plan.pace import Stage
 from rpe2d_bench.plan.speed import present
-from rpe2d_bench.runner.jobs import needs, work_of
-from rpe2d_bench.runner.order import Job, Order
+from rpe2d_bench.plan.work import needs, work_of
 from rpe2d_bench.runner.several_gpus import processes
 from rpe2d_bench.stages import ReferenceStage, TrainStage
 from rpe2d_bench.stages.run_context import OutOfTime, RunContext

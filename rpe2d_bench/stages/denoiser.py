@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -43,6 +44,23 @@ def fresh_denoiser(stage: TrainStage) -> Denoiser:
         )
         objective = Objective(stage.recipe.path, stage.recipe.prediction)
         return Denoiser(dit, stage.encoding.build(width=options.width, heads=options.heads), objective)
+
+
+@contextmanager
+def without_values() -> Iterator[None]:
+    """Models made here have shapes and nothing else; filling their weights would import seconds of torch's compiler."""
+    import torch
+    from torch.overrides import TorchFunctionMode
+
+    fills = (torch.Tensor.normal_, torch.Tensor.uniform_, torch.nn.init.normal_, torch.nn.init.uniform_)
+
+    class Unfilled(TorchFunctionMode):
+        def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            kwargs = kwargs or {}
+            return (args[0] if args else kwargs["tensor"]) if func in fills else func(*args, **kwargs)
+
+    with torch.device("meta"), Unfilled():
+        yield
 
 
 def draws_of_its_own(stage: TrainStage) -> bool:
@@ -91,12 +109,10 @@ def _prefixed(named: Mapping[str, Any]) -> dict[str, Any]:
 
 def fits(stage: TrainStage) -> None:
     """Raises UserError where the file that a training starts from holds the weights of another model."""
-    import torch
-
     assert stage.weights is not None
     if not stage.weights.present:
         return
-    with torch.device("meta"):
+    with without_values():
         own = {name: tuple(value.shape) for name, value in fresh_denoiser(stage).state_dict().items()}
     given = {name: tuple(value.shape) for name, value in _tensors(stage.weights, shapes_only=True).items()}
     _same_shapes(own, _prefixed(given), f"checkpoint {stage.weights.path}")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import mmap
 import os
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -19,6 +20,7 @@ from rpe2d_bench.storage.digests import DIGEST, Damaged, stamped, unstamped
 from rpe2d_bench.storage.files import locked, write_atomically
 
 REJECTED = ".rejected.jsonl"  # instead of .jsonl
+COPIES = 2  # of a line that others name, so that none costs them when it is damaged
 LONGEST = 2**26  # bytes of a line that is looked at; a record has some thousands
 _PIECE = 2**20
 
@@ -37,7 +39,10 @@ class Line:
 
 def line_of(document: dict[str, Any]) -> bytes:
     """A line: ASCII, so that no reader takes a character of a text for the end of a line."""
-    plain = json.loads(json.dumps(_finite(document)))
+    try:
+        plain = json.loads(json.dumps(document, allow_nan=False))
+    except ValueError:
+        plain = json.loads(json.dumps(_finite(document)))
     return json.dumps(stamped(plain), separators=(",", ":")).encode("ascii") + b"\n"
 
 
@@ -49,16 +54,17 @@ def read(path: Path) -> Iterator[Line]:
         yield from _lines(file)
 
 
-def append(path: Path, line: bytes) -> None:
+def append(path: Path, line: bytes, shared: bytes) -> None:
     """Add a line and sync it; safe with several writers on one machine, and after a kill in mid-line.
 
+    shared: a line that this one names, which is added before it unless `COPIES` of it, undamaged, are there.
     Raises OSError where the disk is full; then the file is as it was.
     """
     with locked(path) as file:
         _mend_end(file, path)
         size = file.seek(0, os.SEEK_END)
         try:
-            _write(file, line)
+            _write(file, line if _holds(file, size, shared) else shared + line)
             os.fsync(file.fileno())
         except OSError:
             with suppress(OSError):
@@ -66,21 +72,35 @@ def append(path: Path, line: bytes) -> None:
             raise
 
 
-def set_aside(path: Path, rejected: Callable[[Line], bool]) -> list[Line]:
+def _holds(file: IO[bytes], size: int, shared: bytes) -> bool:
+    """Whether enough copies of a line are there; they stand near the first line that names it."""
+    if not size:
+        return False
+    at = 0
+    with mmap.mmap(file.fileno(), size, access=mmap.ACCESS_READ) as content:
+        for _ in range(COPIES):
+            at = content.find(shared, at) + len(shared)
+            if at < len(shared):
+                return False
+    return True
+
+
+def set_aside(path: Path, rejected: Callable[[list[Line]], list[Line]]) -> list[Line]:
     """Move the lines that are rejected, as they are, into the file beside; returns them. Raises OSError."""
     if not path.exists():
         return []
     with locked(path) as file:
         file.seek(0)
         lines = list(_lines(file))
-        moved = [line for line in lines if rejected(line)]
+        moved = rejected(lines)
         if moved:
             with rejected_file(path).open("ab") as beside:
                 for line in moved:
                     _copy(file, beside, line)
                 beside.flush()
                 os.fsync(beside.fileno())
-            kept = [line for line in lines if line not in moved]
+            gone = {line.number for line in moved}
+            kept = [line for line in lines if line.number not in gone]
 
             def fill(temporary: Path) -> None:
                 with temporary.open("wb") as fresh:

@@ -110,6 +110,19 @@ class ResolvedConfig(Part):
     """what `precision: auto` became, and the measurement behind it"""
 
 
+class Configuration(Part):
+    """What all records of one command share."""
+
+    config: ResolvedConfig
+    """the experiment that produced them, as resolved"""
+    written: dict[str, Any] = {}
+    """the same, as the user wrote it"""
+    overrides: list[str] = []
+    """`--set` arguments"""
+    provenance: Provenance = Provenance()
+    """code, machine and command"""
+
+
 class WeightsOrigin(Part):
     """The file that a model's weights were taken from."""
 

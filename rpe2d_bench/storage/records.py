@@ -2,6 +2,7 @@
 
 A store (``runs/`` by default) holds ``records.jsonl``: one Record a line, appended, never edited.
 A later line with the same identity (run, stage, model, method, resolutions, seed) supersedes an earlier one when read.
+What all records of a command share has lines of its own (`configuration_lines.py`), which records name.
 How lines are written, read and set aside is in `record_lines.py`; `append` and `read` are here, too.
 
 Longer than other files, because a field of a record has its line of documentation here, too.
@@ -15,7 +16,8 @@ import os
 import platform
 import subprocess
 import sys
-from collections.abc import Callable, Iterable
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from datetime import UTC, datetime
 from functools import cache, lru_cache
@@ -25,11 +27,14 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, Field, ValidationError, model_validator
 
+from rpe2d_bench.config.experiment import Experiment
 from rpe2d_bench.errors import UserError
-from rpe2d_bench.storage import record_lines, records_v1
+from rpe2d_bench.storage import configuration_lines, record_lines, records_v1
+from rpe2d_bench.storage.configuration_lines import Configurations
 from rpe2d_bench.storage.machine import gpu_name
 from rpe2d_bench.storage.record_parts import (
     Artifacts,
+    Configuration,
     MeasurementDetails,
     Part,
     Provenance,
@@ -41,13 +46,14 @@ from rpe2d_bench.storage.record_parts import (
 from rpe2d_bench.storage.store import disk_errors
 
 __all__ = [
-    "RECORDS_FILE", "Provenance", "Record", "Resolution", "append", "latest_run", "line_of", "provenance", "read",
-    "set_aside",
+    "RECORDS_FILE", "Configuration", "Provenance", "Record", "Resolution", "append", "latest_run", "lines_of",
+    "provenance", "read", "set_aside",
 ]  # fmt: skip
 LOG = logging.getLogger("rpe2d_bench.storage.records")
 RECORDS_FILE = "records.jsonl"
 PACKAGES = ("rpe2d-bench", "torch", "numpy", "ray", "mlflow", "clean-fid")
 # The dirty flag looks at what can change a number, not at documents.
+MISTAKES = (ValueError, LookupError, TypeError, AttributeError)  # raised by what is no record of a known version
 ROOT = Path(__file__).resolve().parents[2]
 CODE = ("rpe2d_bench", "baselines", "experiments", "pyproject.toml")
 
@@ -57,8 +63,8 @@ class Record(BaseModel):
 
     model_config = Part.model_config
 
-    schema_version: Literal[2] = 2
-    """of this format; lines of version 1 are read as well"""
+    schema_version: Literal[3] = 3
+    """of this format; lines of versions 1 and 2 are read as well"""
     stage: Literal["train", "measure", "denoise", "floor", "reconstruction", "enlarged", "noise"]
     """train: one trained model; measure: a method at a test resolution, by its samples; denoise: by what it makes of
     noised real images; floor: real against real images; reconstruction: what an autoencoder leaves of real images;
@@ -101,16 +107,20 @@ class Record(BaseModel):
     """of what was measured"""
     sampling: SamplingDetails | None = None
     """of a cell"""
-    config: ResolvedConfig
-    """the experiment that produced it, as resolved"""
-    written: dict[str, Any] = {}
-    """the same, as the user wrote it"""
-    overrides: list[str] = []
-    """`--set` arguments"""
     artifacts: Artifacts = Artifacts()
     """files of the result below the store"""
-    provenance: Provenance = Provenance()
-    """code, machine and command"""
+    configuration: Configuration
+    """the experiment that produced it, code, machine and command; in a line, the name of a line that holds it"""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _gathered(cls, given: Any) -> Any:
+        """The parts of the configuration may stand beside the other fields, as they did in version 2."""
+        if not isinstance(given, dict) or "configuration" in given:
+            return given
+        parts = {name: given[name] for name in Configuration.model_fields if name in given}
+        rest = {name: value for name, value in given.items() if name not in parts}
+        return rest | {"configuration": parts}
 
     @model_validator(mode="before")
     @classmethod
@@ -129,6 +139,21 @@ class Record(BaseModel):
         kept = {name: value for name, value in given["metrics"].items() if name not in broken}
         error = given.get("error") or f"not a number: {', '.join(map(str, broken))}"
         return given | {"metrics": kept, "status": "failed", "error": error}
+
+    @property
+    def config(self) -> ResolvedConfig:
+        """The experiment that produced it, as resolved, and how that came about."""
+        return self.configuration.config
+
+    @property
+    def provenance(self) -> Provenance:
+        """Code, machine and command."""
+        return self.configuration.provenance
+
+    def as_of(self, experiment: Experiment) -> Record:
+        """The same result, as one of another experiment."""
+        config = self.config.model_copy(update={"experiment": experiment})
+        return self.model_copy(update={"configuration": self.configuration.model_copy(update={"config": config})})
 
     @property
     def of_method(self) -> bool:
@@ -153,17 +178,35 @@ class Record(BaseModel):
 
 
 def append(store: Path, record: Record) -> None:
-    """Append one record as one line; safe with several writers on one machine, and after a kill in mid-line.
+    """Append one record as one line, and before it what it shares with others where the file does not hold that yet.
 
+    Safe with several writers on one machine, and after a kill in mid-line.
     Raises Unwritable where the disk is full; then the file is as it was.
     """
+    name, shared = configuration_lines.line_of(record.configuration, record.experiment, record.run)
     with disk_errors(store):
-        record_lines.append(store / RECORDS_FILE, line_of(record))
+        record_lines.append(store / RECORDS_FILE, _line_of(record, name), shared)
 
 
-def line_of(record: Record) -> bytes:
-    """A record as a line of a file, with its digest."""
-    return record_lines.line_of(record.model_dump(mode="json"))
+def lines_of(records: Iterable[Record]) -> Iterator[bytes]:
+    """The lines of a file of these records: what they share stands before the first that names it, and again after."""
+    made: dict[tuple[object, ...], tuple[str, bytes, Configuration]] = {}  # with the object, which keeps its id
+    copies: Counter[str] = Counter()
+    for record in records:
+        which = (id(record.configuration), record.experiment, record.run)
+        if which not in made:
+            shared = record.configuration
+            made[which] = (*configuration_lines.line_of(shared, record.experiment, record.run), shared)
+        name, line, _ = made[which]
+        if copies[name] < record_lines.COPIES:
+            copies[name] += 1
+            yield line
+        yield _line_of(record, name)
+
+
+def _line_of(record: Record, configuration: str) -> bytes:
+    document = record.model_dump(mode="json", exclude={"configuration"})
+    return record_lines.line_of(document | {"configuration": configuration})
 
 
 def read(source: Path, say: Callable[[str], None] | None = None) -> list[Record]:
@@ -177,11 +220,10 @@ def read(source: Path, say: Callable[[str], None] | None = None) -> list[Record]
         raise UserError(f"no records at {path}; run an experiment first: rpe2d-bench run experiments/NAME.yaml")
     newest: dict[tuple[Any, ...], Record] = {}
     try:
-        for line in record_lines.read(path):
-            record, damage = _record_in(line)
-            if record is None:
+        for line, record, damage in _read(list(record_lines.read(path))):
+            if damage:
                 (say or _warn)(f"{path}:{line.number} {damage}; it is left out, and the next `run` sets it aside")
-            else:
+            elif record is not None:
                 newest[record.identity] = record
     except OSError as error:
         raise UserError(f"{path}: {os.strerror(error.errno or 0)}; records cannot be read") from error
@@ -191,24 +233,58 @@ def read(source: Path, say: Callable[[str], None] | None = None) -> list[Record]
 def set_aside(store: Path, say: Callable[[str], None]) -> None:
     """Move lines that can't be read out of the records, into a file beside; those of a later version stay."""
     path = store / RECORDS_FILE
+    reasons: dict[int, str] = {}
+
+    def rejected(lines: list[record_lines.Line]) -> list[record_lines.Line]:
+        damaged = [(line, damage) for line, _, damage in _read(lines) if damage]
+        reasons.update((line.number, damage) for line, damage in damaged)
+        return [line for line, damage in damaged if not line.vouched or damage == configuration_lines.ABSENT]
+
     with suppress(OSError):  # a store that can't be written: readers leave the lines out all the same
-        moved = record_lines.set_aside(path, lambda line: _record_in(line)[0] is None and not line.vouched)
+        moved = record_lines.set_aside(path, rejected)
         beside = record_lines.rejected_file(path).name
         for line in moved:
-            say(f"{path}:{line.number} {_record_in(line)[1]}; it is kept in {beside}, and what it said is made again")
+            say(f"{path}:{line.number} {reasons[line.number]}; it is kept in {beside}, and what it said is made again")
 
 
-def _record_in(line: record_lines.Line) -> tuple[Record | None, str]:
-    """The record of a line, or why there is none."""
-    if line.document is None:
-        return None, str(line.damage)
-    try:
-        older = line.document.get("schema_version") == 1
-        return Record.model_validate(records_v1.upgraded(line.document) if older else line.document), ""
-    except (ValueError, LookupError, TypeError, AttributeError) as error:
-        first = error.errors()[0] if isinstance(error, ValidationError) else {"loc": (), "msg": repr(error)}
-        where = ".".join(map(str, first["loc"]))
-        return None, f"is not a record of this version ({where}: {first['msg']})"
+def _read(lines: list[record_lines.Line]) -> Iterator[tuple[record_lines.Line, Record | None, str]]:
+    """Every line with its record, or why there is none; a line of a configuration has neither."""
+    shared = Configurations()
+    reasons: dict[int, str] = {}
+    for line in lines:  # first, wherever they stand: one that was damaged is written again behind its records
+        if line.document is not None and configuration_lines.is_one(line.document):
+            try:
+                shared.add(line.document)
+            except MISTAKES as error:
+                reasons[line.number] = _words(error)
+    for line in lines:
+        if line.document is None or line.number in reasons:
+            yield line, None, line.damage or reasons[line.number]
+        elif configuration_lines.is_one(line.document):
+            yield line, None, ""
+        else:
+            try:
+                yield line, _record_in(line.document, shared), ""
+            except configuration_lines.Absent as error:
+                yield line, None, str(error)
+            except MISTAKES as error:
+                yield line, None, _words(error)
+
+
+def _words(error: Exception) -> str:
+    """Why a line is not of this version."""
+    first = error.errors()[0] if isinstance(error, ValidationError) else {"loc": (), "msg": repr(error)}
+    return f"is not a record of this version ({'.'.join(map(str, first['loc']))}: {first['msg']})"
+
+
+def _record_in(document: dict[str, Any], shared: Configurations) -> Record:
+    """Raises what an object that is no record of a known version raises, and configuration_lines.Absent."""
+    configuration, rest = shared.of(document)
+    if rest.get("schema_version") == 1:
+        rest = records_v1.upgraded(rest, configuration.config.experiment)
+    if rest.get("schema_version") == 2:
+        rest = rest | {"schema_version": 3}
+    return Record.model_validate(rest | {"configuration": configuration})
 
 
 @lru_cache(maxsize=1000)

@@ -1,4 +1,4 @@
-"""Lines of schema version 1, in which details were one open mapping, as documents of the present version.
+"""Lines of schema version 1, in which details were one open mapping, as documents of version 2.
 
 Version 1 recorded no grid. That of a training follows from its number of tokens, since tokens are square; that of a
 cell from the patch that its model is named with, unless an autoencoder of unknown factor stands between.
@@ -20,13 +20,15 @@ from rpe2d_bench.storage.record_parts import (
 )
 
 
-def upgraded(document: dict[str, Any]) -> dict[str, Any]:
-    """The same result. Raises ValueError (also pydantic's) and KeyError for what is no record of version 1."""
+def upgraded(document: dict[str, Any], experiment: Experiment) -> dict[str, Any]:
+    """The same result, of that experiment, in version 2.
+
+    Raises ValueError (also pydantic's) and KeyError for what is no record of version 1.
+    """
     details = document.get("details", {})
     kept = {name: value for name, value in document.items() if name != "details"} | {"schema_version": 2}
     if not details:
         return kept
-    experiment = Experiment.model_validate(document["config"]["experiment"])
     if document["stage"] == "train":
         return kept | {"training": _training(document, details, experiment)}
     kept["measurement"] = _only(MeasurementDetails, details)

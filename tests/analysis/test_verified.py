@@ -86,13 +86,14 @@ def test_a_damaged_line_is_made_again_by_a_run(done: tuple[Path, Store]) -> None
     true = metrics(records.read(store.root))
     path = store.root / RECORDS_FILE
     lines = path.read_bytes().splitlines(keepends=True)
-    lines[2] = lines[2].replace(b'"metrics":{"', b'"metrics":{"x')
+    assert b'"stage":"configuration"' not in lines[3]
+    lines[3] = lines[3].replace(b'"metrics":{"', b'"metrics":{"x')
     path.write_bytes(b"".join(lines))
     assert len(records.read(store.root, lambda _: None)) == len(true) - 1
     again(experiment, store)
     assert metrics(records.read(store.root)) == true
-    assert record_lines.rejected_file(path).read_bytes() == lines[2]
-    assert f"{path}:3 does not match its digest" in (store.root / "progress" / "notices.log").read_text()
+    assert record_lines.rejected_file(path).read_bytes() == lines[3]
+    assert f"{path}:4 does not match its digest" in (store.root / "progress" / "notices.log").read_text()
 
 
 def test_damaged_samples_are_left_out_of_a_report_and_made_again_by_a_run(done: tuple[Path, Store]) -> None:

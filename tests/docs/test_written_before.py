@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from helpers.synthetic_records import make_records
 
-from rpe2d_bench.storage.records import line_of, read
+from rpe2d_bench.storage.records import lines_of, read
 
 ROOT = Path(__file__).parents[2]
 WRITTEN = "written before the first run"
@@ -77,9 +77,9 @@ def repository(tmp_path: Path) -> Path:
 def record_of(commit: str) -> str:
     """A line of records that this commit made."""
     record = make_records()[0]
-    return line_of(
-        record.model_copy(update={"provenance": record.provenance.model_copy(update={"commit": commit})})
-    ).decode()
+    source = record.provenance.model_copy(update={"commit": commit})
+    shared = record.configuration.model_copy(update={"provenance": source})
+    return b"".join(lines_of([record.model_copy(update={"configuration": shared})])).decode()
 
 
 def committed(root: Path, path: str, text: str) -> str:

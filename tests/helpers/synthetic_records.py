@@ -164,7 +164,7 @@ def with_classifier(records: list[Record], store: Path) -> list[Record]:
 def asking(record: Record, **parts: Any) -> Record:
     """The record as of an experiment in which these parts are others."""
     experiment = Experiment.model_validate(record.config.experiment.model_dump(mode="json") | parts)
-    return record.model_copy(update={"config": record.config.model_copy(update={"experiment": experiment})})
+    return record.as_of(experiment)
 
 
 def _write_curve(path: Path, rng: np.random.Generator) -> None:

@@ -10,9 +10,11 @@ import pytest
 from rpe2d_bench.data.absent import ABSENT
 from rpe2d_bench.plan import calibration, speed
 from rpe2d_bench.plan.calibration import between, pace_of
-from rpe2d_bench.plan.cost import END, END_OF_CELL, START, estimate, missing_stages, tasks_of
+from rpe2d_bench.plan.cost import END, END_OF_CELL, START, estimate, jobs_of, missing_stages
 from rpe2d_bench.plan.expand import Plan, make_plan
-from rpe2d_bench.plan.pace import Pace, Task, pass_name, render_name, seconds_of, step_name, wall_seconds
+from rpe2d_bench.plan.order import Job, Part
+from rpe2d_bench.plan.pace import Pace, pass_name, render_name, seconds_of, step_name
+from rpe2d_bench.plan.wall import wall
 from rpe2d_bench.resolution import Resolution
 from rpe2d_bench.resolve.load import load_experiment
 from rpe2d_bench.stages import SampleStage, TrainStage
@@ -98,33 +100,45 @@ def test_images_that_are_not_here_are_no_obstacle(plan: Plan, tmp_path: Path) ->
     assert seconds_of(absent, found) > 0
 
 
+def training(key: str, seconds: float, after: str | None = None) -> Job:
+    return Job(key, key, "training", 0, after, (Part(key, "compute/train", seconds),))
+
+
+def cell(key: str, after: str | None, *parts: tuple[str, float]) -> Job:
+    return Job(key, key, "cell", 0, after, tuple(Part(name, "compute/sample", seconds) for name, seconds in parts))
+
+
 @pytest.mark.parametrize(
-    ("tasks", "slots", "seconds"),
+    ("jobs", "slots", "seconds", "work"),
     [
-        ([], 2, 0.0),
-        ([Task(3.0), Task(1.0), Task(2.0)], 1, 6.0),
-        ([Task(3.0), Task(1.0), Task(2.0)], 2, 3.0),
-        ([Task(10.0), Task(1.0, needs=0), Task(1.0, needs=0)], 2, 11.0),  # nobody can begin before it
-        ([Task(10.0), Task(10.0), Task(10.0)], 2, 20.0),  # a third training waits: not 15
-        ([Task(1.0), Task(1.0), Task(5.0), Task(1.0, needs=0, urgent=True)], 2, 6.0),
-        ([Task(1.0, needs=1), Task(1.0)], 4, 2.0),
+        ([], 2, 0.0, 0.0),
+        ([training("a", 3.0), training("b", 1.0), training("c", 2.0)], 1, 6.0, 6.0),
+        ([training("a", 3.0), training("b", 1.0), training("c", 2.0)], 2, 3.0, 6.0),
+        ([training("a", 10.0), cell("x", "a", ("x", 1.0)), cell("y", "a", ("y", 1.0))], 2, 11.0, 12.0),
+        ([training(name, 10.0) for name in "abc"], 2, 20.0, 30.0),  # a third training waits: not 15
+        ([training("a", 1.0), training("b", 1.0), training("c", 5.0), cell("x", "a", ("x", 1.0))], 2, 6.0, 8.0),
+        ([training("a", 1.0, "b"), training("b", 1.0)], 4, 2.0, 2.0),
+        # what two jobs share is made once, and the second holds its slot until it is there
+        ([cell("x", None, ("both", 5.0), ("x", 1.0)), cell("y", None, ("both", 5.0), ("y", 1.0))], 2, 6.0, 7.0),
     ],
 )
-def test_slots_share_the_work(tasks: list[Task], slots: int, seconds: float) -> None:
-    assert wall_seconds(tasks, slots) == seconds
+def test_slots_share_the_work(jobs: list[Job], slots: int, seconds: float, work: float) -> None:
+    found = wall(jobs, slots)
+    assert (found.seconds, found.work) == (seconds, work)
+    assert found.busy == (work / (slots * seconds) if seconds else 1.0)
 
 
-def test_tasks_hold_every_stage_once(plan: Plan, tmp_path: Path) -> None:
+def test_jobs_hold_every_stage_once(plan: Plan, tmp_path: Path) -> None:
     store, pace = Store(tmp_path), Pace()
-    tasks = tasks_of(plan, store, pace)
+    jobs = jobs_of(plan, store, pace)
     stages = missing_stages(plan, store)
-    rendering = sum(task.seconds for task in tasks) - sum(seconds_of(stage, pace) for stage in stages)
+    rendering = wall(jobs, 1).work - sum(seconds_of(stage, pace) for stage in stages)
     assert rendering == pytest.approx(64 * 1e-3 * 2)  # once for both trainings, and what crops are cut from
     cost = estimate(plan, store, pace)
     context = START + END + END_OF_CELL * sum(len(trial.cells) for trial in plan.trials)
-    assert cost.seconds == pytest.approx(context + wall_seconds(tasks, 2))
+    assert cost.seconds == pytest.approx(context + wall(jobs, 2).seconds)
     slow = dataclasses.replace(pace, python=3.0)
-    assert estimate(plan, store, slow).seconds == pytest.approx(3 * context + wall_seconds(tasks, 2))
+    assert estimate(plan, store, slow).seconds == pytest.approx(3 * context + wall(jobs, 2).seconds)
 
 
 def test_sizes_between_those_that_were_measured_follow_a_power() -> None:

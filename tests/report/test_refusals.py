@@ -120,8 +120,8 @@ def test_where_samples_say_nothing_models_are_judged_by_what_they_know() -> None
     others = [record for record in records if record.stage != "measure"]
     experiment = known[0].config.experiment
     report = experiment.report.model_copy(update={"main_metric": "denoising_error"})
-    config = known[0].config.model_copy(update={"experiment": experiment.model_copy(update={"report": report})})
-    everything = [record.model_copy(update={"config": config}) for record in (*known, *others, *noisy)]
+    judged = experiment.model_copy(update={"report": report})
+    everything = [record.as_of(judged) for record in (*known, *others, *noisy)]
     results = Results(everything, [])
     assert results.main_metric is not None
     assert results.main_metric.name == "denoising_error"

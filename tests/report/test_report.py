@@ -208,10 +208,12 @@ def test_quality_control_names_what_went_wrong() -> None:
     records[target] = records[target].model_copy(update={"metrics": {"kid_glyphnet": float("nan")}})
     failed = next(i for i, r in enumerate(records) if r.method == "rpe2d" and r.test_resolution == (32, 64))
     records[failed] = records[failed].model_copy(
-        update={"status": "failed", "error": "out of memory", "metrics": {}, "provenance": records[0].provenance}
+        update={"status": "failed", "error": "out of memory", "metrics": {}, "configuration": records[0].configuration}
     )
     dirty = records[0].provenance.model_copy(update={"dirty": True, "commit": "f" * 40})
-    records[0] = records[0].model_copy(update={"provenance": dirty})
+    records[0] = records[0].model_copy(
+        update={"configuration": records[0].configuration.model_copy(update={"provenance": dirty})}
+    )
     found = {finding.kind: finding for finding in findings(Results(records))}
     assert found["failed"].why == "out of memory"
     assert "yarn 32 → 16 px" in found["diverged"].what

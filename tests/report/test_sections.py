@@ -12,7 +12,7 @@ import pytest
 from helpers.synthetic_records import METHODS, make_records
 
 from rpe2d_bench.config.header import question
-from rpe2d_bench.storage.records import line_of
+from rpe2d_bench.storage.records import lines_of
 
 SECTION = """
 from rpe2d_bench.report import Content, Text, plain
@@ -45,7 +45,7 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: report-{name}\nVersion: 1.0\n")
         (info / "entry_points.txt").write_text(f"[rpe2d_bench.report_sections]\n{name} = report_{name}\n")
     records = make_records(seeds=(0, 1), tests=[(32, 32), (48, 48)], methods=SMALL)
-    (place / "records.jsonl").write_bytes(b"".join(line_of(record) for record in records))
+    (place / "records.jsonl").write_bytes(b"".join(lines_of(records)))
     command = [
         sys.executable,
         "-c",

@@ -35,7 +35,7 @@ def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_run_is_the_one_that_the_command_knows(published: Path) -> None:
     (record, *_) = chosen(records.read(published), None)
     assert record.config.experiment.evaluate.sampler.steps == 3
-    assert sorted(record.overrides) == ["evaluate.sampler.steps=3", "seeds=[4]"]
+    assert sorted(record.configuration.overrides) == ["evaluate.sampler.steps=3", "seeds=[4]"]
 
 
 def test_a_cell_computed_again_is_the_same(published: Path, tmp_path: Path) -> None:

@@ -16,8 +16,8 @@ from rich.console import Console
 from rpe2d_bench.cli.live_display import Display
 from rpe2d_bench.cli.view import View, worker
 from rpe2d_bench.plan.expand import make_plan
+from rpe2d_bench.plan.work import work_of
 from rpe2d_bench.resolve.load import load_experiment
-from rpe2d_bench.runner.jobs import work_of
 from rpe2d_bench.storage import progress
 from rpe2d_bench.storage.progress import ProgressFiles
 from rpe2d_bench.storage.store import Store

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from rpe2d_bench.runner.order import Job, Order, Part
+from rpe2d_bench.plan.order import Job, Order, Part
 
 
 def sweep(models: int, cells: int, seeds: int, *, train: float = 10.0, cell: float = 1.0) -> list[Job]:

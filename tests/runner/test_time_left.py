@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rpe2d_bench.runner.order import Job, Order, Part
+from rpe2d_bench.plan.order import Job, Order, Part
 from rpe2d_bench.runner.time_left import Observed, TimeLeft
 
 SIZES = ("16px", "32px", "48px", "64px")

@@ -23,7 +23,7 @@ from rpe2d_bench.resolve.load import load_experiment
 from rpe2d_bench.runner import run
 from rpe2d_bench.runner.search import search
 from rpe2d_bench.storage import records
-from rpe2d_bench.storage.record_parts import ResolvedConfig, SearchOutcome
+from rpe2d_bench.storage.record_parts import Configuration, SearchOutcome
 from rpe2d_bench.storage.records import Record
 from rpe2d_bench.storage.store import Store
 from rpe2d_bench.tracking import naming
@@ -202,7 +202,8 @@ def test_the_report_says_how_values_were_chosen(
     lines = (tmp_path / "report" / "tables" / "search_trials.csv").read_text().splitlines()
     assert len(lines) == 1 + 9
     plain = [
-        record.model_copy(update={"config": ResolvedConfig(experiment=record.config.experiment)}) for record in found
+        record.model_copy(update={"configuration": Configuration(config={"experiment": record.config.experiment})})
+        for record in found
     ]
     assert "How values were chosen" not in report.render(plain, store.root, tmp_path / "plain").read_text()
 

@@ -1,4 +1,4 @@
-"""Published records of version 1 read as today's, lose nothing, and stand in one file with lines of today."""
+"""Records of versions 1 and 2 read as today's, lose nothing, and stand in one file with lines of today."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from helpers.tiny_experiment import CONFIG
 
 from rpe2d_bench.reference.records_page import page
-from rpe2d_bench.storage import records
+from rpe2d_bench.storage import record_lines, records
 from rpe2d_bench.storage.record_lines import line_of
 from rpe2d_bench.storage.records import RECORDS_FILE, Record
 
@@ -67,11 +67,12 @@ def _within(before: Any, now: Any) -> bool:
 def test_both_versions_stand_in_one_file_and_the_last_line_counts(tmp_path: Path) -> None:
     older = version_1()
     (first,) = read(tmp_path, older)
-    assert first.schema_version == 2
+    assert first.schema_version == 3
     records.append(tmp_path, first.model_copy(update={"metrics": {"validation_loss": 0.5}}))
     records.append(tmp_path, first.model_copy(update={"seed": 1}))
     assert [record.metrics for record in records.read(tmp_path)] == [{"validation_loss": 0.5}, {}]
-    assert [document["schema_version"] for document in written(tmp_path / RECORDS_FILE)] == [1, 2, 2]
+    stages = [(document["schema_version"], document["stage"]) for document in written(tmp_path / RECORDS_FILE)]
+    assert stages == [(1, "train"), *[(3, "configuration"), (3, "train")] * 2]
 
 
 def test_the_grid_of_version_1_follows_from_tokens_and_patch(tmp_path: Path) -> None:
@@ -99,6 +100,64 @@ def test_a_line_that_is_no_record_of_version_1_costs_only_itself(tmp_path: Path,
     assert [record.seed for record in records.read(tmp_path, output.append)] == [1, 2]
     assert len(output) == 1
     assert "records.jsonl:2 is not a record of this version" in output[0]
+
+
+def version_2(**changes: Any) -> dict[str, Any]:
+    names = {"schema_version": 2, "stage": "measure", "experiment": "e", "run": "r", "key": "k", "method": "m"}
+    parts = {"written": {"name": "e"}, "overrides": ["seeds=[0]"], "provenance": {"commit": "c"}}
+    return names | {"seed": 0, "config": CONFIG} | parts | changes
+
+
+def test_a_record_of_version_2_holds_its_configuration_itself(tmp_path: Path) -> None:
+    first, second = read(tmp_path, version_2(), version_2(seed=1))
+    shared = first.configuration
+    assert (shared.written, shared.overrides, shared.provenance.commit) == ({"name": "e"}, ["seeds=[0]"], "c")
+    assert second.configuration is shared  # 10,000 of them are one
+
+
+def many(store: Path, count: int) -> Path:
+    (first,) = read(store, version_2())
+    (store / RECORDS_FILE).unlink()
+    for seed in range(count):
+        records.append(store, first.model_copy(update={"seed": seed}))
+    return store / RECORDS_FILE
+
+
+def test_a_configuration_is_written_twice_however_many_records_name_it(tmp_path: Path) -> None:
+    path = many(tmp_path, 6)
+    found = records.read(tmp_path)
+    assert [document["stage"] for document in written(path)].count("configuration") == record_lines.COPIES == 2
+    assert len({id(record.configuration) for record in found}) == 1
+    assert b"".join(records.lines_of(found)) == path.read_bytes()
+
+
+def test_no_one_damaged_line_costs_another(tmp_path: Path) -> None:
+    path = many(tmp_path, 4)
+    whole = path.read_bytes().splitlines(keepends=True)
+    for number, line in enumerate(whole):
+        path.write_bytes(
+            b"".join([*whole[:number], line.replace(b'"experiment"', b'"expriment"'), *whole[number + 1 :]])
+        )
+        output: list[str] = []
+        lost = 0 if b'"stage":"configuration"' in line else 1
+        assert len(records.read(tmp_path, output.append)) == 4 - lost
+        assert len(output) == 1
+        assert f"records.jsonl:{number + 1} does not match its digest" in output[0]
+
+
+def test_a_lost_configuration_is_named_set_aside_and_written_again(tmp_path: Path) -> None:
+    path = many(tmp_path, 2)
+    record = records.read(tmp_path)[0]
+    kept = [line for line in path.read_bytes().splitlines(keepends=True) if b'"stage":"configuration"' not in line]
+    path.write_bytes(b"".join(kept))
+    output: list[str] = []
+    assert records.read(tmp_path, output.append) == []
+    assert "records.jsonl:1 names a configuration that no line of the file holds" in output[0]
+    records.append(tmp_path, record.model_copy(update={"seed": 7}))  # by then it is there again, for all
+    assert [found.seed for found in records.read(tmp_path, pytest.fail)] == [0, 1, 7]
+    path.write_bytes(b"".join(kept))
+    records.set_aside(tmp_path, output.append)
+    assert path.read_bytes() == b""
 
 
 def test_the_page_is_current_and_describes_every_field() -> None:

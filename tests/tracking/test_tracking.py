@@ -86,14 +86,13 @@ def test_no_two_methods_share_a_colour_and_means_have_short_names(logged: tuple[
     record = next(record for record in records if record.method == "yarn")
     experiment = record.config.experiment
     many = experiment.model_copy(update={"methods": {f"m{n}": experiment.methods["yarn"] for n in range(20)}})
-    config = record.config.model_copy(update={"experiment": many})
-    shown = [record.model_copy(update={"config": config, "method": name}) for name in many.methods]
+    shown = [record.as_of(many).model_copy(update={"method": name}) for name in many.methods]
     assert len({naming.shown_as(one)["mlflow.runColor"] for one in shown}) == 20
     names = {run.info.run_name for run in runs_of(store, "tags.stage = 'mean'")}
     assert names == {"yarn", "rpe2d", "real images"}
     pairs = (experiment.resolutions[0], experiment.resolutions[0].model_copy(update={"train": (16, 16)}))
-    wide = config.model_copy(update={"experiment": experiment.model_copy(update={"resolutions": pairs})})
-    sized = record.model_copy(update={"config": wide, "test_resolution": (48, 48)})
+    wide = experiment.model_copy(update={"resolutions": pairs})
+    sized = record.as_of(wide).model_copy(update={"test_resolution": (48, 48)})
     assert naming.name(sized) == f"yarn 32->48 seed {record.seed}"
     assert naming.trained_at("yarn", sized) == "yarn 32px"
 

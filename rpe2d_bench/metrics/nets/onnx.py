@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import tempfile
 import warnings
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +48,23 @@ class OnnxNet:
         found = self._session.run(None, {"images": images_NCHW.contiguous().numpy()})
         features_ND, *logits = (torch.from_numpy(array) for array in found)
         return features_ND, logits[0] if logits else None
+
+
+class AcceleratedOnUse:
+    """A feature net that is exported when it first sees images: a plan asks for its version alone."""
+
+    def __init__(self, net: FeatureNet, module: nn.Module) -> None:
+        self._net, self._module = net, module
+        self.name, self.version, self.input_size = net.name, net.version, net.input_size
+        self.channels, self.num_features = net.channels, net.num_features
+
+    @cached_property
+    def _fastest(self) -> FeatureNet:
+        return accelerated(self._net, self._module)
+
+    def features_and_logits(self, images_NCHW: Tensor) -> tuple[Tensor, Tensor | None]:
+        """As the eager net's."""
+        return self._fastest.features_and_logits(images_NCHW)
 
 
 def accelerated(net: FeatureNet, module: nn.Module) -> FeatureNet:

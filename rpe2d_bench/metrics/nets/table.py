@@ -35,10 +35,10 @@ def _glyph(name: str) -> Callable[[Path | None, Classes | None], FeatureNet]:
 
 def _efficientnet(weights: Path | None, classes: Classes | None) -> FeatureNet:
     from rpe2d_bench.metrics.nets.efficientnet import EfficientNetLite0
-    from rpe2d_bench.metrics.nets.onnx import accelerated
+    from rpe2d_bench.metrics.nets.onnx import AcceleratedOnUse
 
     net = EfficientNetLite0()
-    return accelerated(net, net.module)
+    return AcceleratedOnUse(net, net.module)
 
 
 def _inception(weights: Path | None, classes: Classes | None) -> FeatureNet:

@@ -40,8 +40,9 @@ def milliseconds(results: Results, method: str, train: Resolution | None, test: 
     """Of sampling one image, mean over seeds (and train resolutions, without one); None where it was not timed."""
     found = [
         1000 * record.timings["sample"] / record.num_samples
-        for record in results.find("measure", method=method, test_resolution=test, status="ok")
-        if record.num_samples and "sample" in record.timings and train in (None, record.train_resolution)
+        for trained in (results.resolutions if train is None else [train])
+        for record in results.cell(method, trained, test)
+        if record.status == "ok" and record.num_samples and "sample" in record.timings
     ]
     return fmean(found) if found else None
 

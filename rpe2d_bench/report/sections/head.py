@@ -75,7 +75,7 @@ def build(results: Results, store: Path) -> Content:
 
 def head_of(results: Results) -> Head:
     """The words and the grids."""
-    question, metric = question_of(results.name, results.newest.written), results.main_metric
+    question, metric = question_of(results.name, results.newest.configuration.written), results.main_metric
     if metric is None:
         trained = len(results.find("train", status="ok"))
         return Head(question, (f"Nothing has been measured yet; {trained} models are trained.",), (), {}, ())

@@ -35,7 +35,7 @@ def build(results: Results, store: Path) -> Content:
         ("platform", ", ".join(sorted({r.provenance.platform for r in records}))),
         ("device", ", ".join(sorted({r.provenance.device for r in records}))),
         ("arithmetic", "; ".join(_arithmetic(results))),
-        ("overrides", ", ".join(dict.fromkeys(o for r in records for o in r.overrides)) or "none"),
+        ("overrides", ", ".join(dict.fromkeys(o for r in records for o in r.configuration.overrides)) or "none"),
     ]
     these = "This command made" if len(commands) == 1 else "These commands made"
     config = yaml.safe_dump(

@@ -48,5 +48,5 @@ def curve(results: Results, metric: Metric, train: Resolution) -> Drawing:
         f"{metric.label}: {metric.explanation}. Mean over seeds; {bar_words(results)}. {direction}"
         "Dashed grey: real against real images. Marks are shifted sideways a little so that they do not hide each"
         " other; line styles tell the trained models apart.",
-        FORMATS if metric == results.main_metric else ("svg", "png"),
+        FORMATS if metric == results.main_metric else ("svg",),
     )

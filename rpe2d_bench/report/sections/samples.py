@@ -6,7 +6,7 @@ from pathlib import Path
 
 from rpe2d_bench.analysis.results import Results
 from rpe2d_bench.analysis.vocabulary import size_label
-from rpe2d_bench.report.chosen_images import block, rows_of
+from rpe2d_bench.report.chosen_images import block, rows_of, shown
 from rpe2d_bench.report.content import Block, Content, Text
 from rpe2d_bench.report.tables import at
 
@@ -17,14 +17,20 @@ def build(results: Results, store: Path) -> Content:
     """Strips of each train resolution that has any."""
     blocks: list[Block] = []
     for train in results.resolutions:
-        if rows := rows_of(results, store, train, seeds=len(results.seeds)):
-            shown = block(results, train, f"samples_{at(train)}", rows)
-            classes = ", ".join(map(str, shown.labels))
+        part = shown(results, train)
+        if rows := rows_of(results, store, train, seeds=len(results.seeds), part=part):
+            strips = block(results, train, f"samples_{at(train)}", rows)
+            classes = ", ".join(map(str, strips.labels))
+            methods, tests = results.methods, results.resolutions[train]
+            if len(part.methods) < len(methods) or len(part.tests) < len(tests):
+                blocks.append(Text(f"Shown are {len(part.methods)} of {len(methods)} methods, the first of the file and"
+                                   f" the reference, at {len(part.tests)} of {len(tests)} sizes; the images of all are"
+                                   " in the store.", "quiet"))  # fmt: skip
             blocks += [
                 Text(f"Trained at {size_label(train)} px. In each column every method starts from the same noise and is"
                      f" asked for the same class (classes {classes}). One pixel is as large at every size. The images"
-                     f" are the first of each class, not chosen.{_seeds(results, shown.seeds)}"),
-                shown,
+                     f" are the first of each class, not chosen.{_seeds(results, strips.seeds)}"),
+                strips,
             ]  # fmt: skip
     return Content("Samples", tuple(blocks) or (Text(ABSENT, "missing"),))
 

@@ -1,0 +1,44 @@
+"""How long jobs take on a number of slots: the runner's own order, under a clock that nobody waits for. Pure."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from rpe2d_bench.plan.order import Job, Order
+
+
+@dataclass(frozen=True)
+class Wall:
+    """From the start of the first job to the end of the last."""
+
+    seconds: float
+    work: float  # seconds of all parts, each once
+    slots: int
+
+    @property
+    def busy(self) -> float:
+        """Share of the slots' time in which they compute: of the ideal, in which no slot ever waits."""
+        return self.work / (self.slots * self.seconds) if self.seconds else 1.0
+
+
+def wall(jobs: Iterable[Job], slots: int) -> Wall:
+    """Slots take jobs as the runner gives them; a job whose part another one is making holds its slot and waits."""
+    order, now, work = Order(jobs), 0.0, 0.0
+    made: dict[str, float] = {}  # part -> when it is there
+    ends: list[tuple[float, str]] = []
+    while True:
+        while len(ends) < slots and (job := order.next()) is not None:
+            end = now
+            for part in job.parts:
+                if part.key in made:
+                    end = max(end, made[part.key])
+                else:
+                    work += part.seconds
+                    end = made[part.key] = end + part.seconds
+            heapq.heappush(ends, (end, job.key))
+        if not ends:
+            return Wall(now, work, slots)
+        now, key = heapq.heappop(ends)
+        order.ended(key)
