@@ -30,7 +30,7 @@ PYTEST = $(BIN)/python -m pytest -n 2 --dist worksteal
 NARROW := ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 MKL_ENABLE_INSTRUCTIONS=AVX2
 NUMERIC := tests/encodings tests/models tests/diffusion tests/metrics tests/training tests/test_narrow.py
 
-.PHONY: quick run test test-slow test-avx2 test-lowest test-newest lock install install-dev lint bench docs clean
+.PHONY: quick run test test-slow test-avx2 test-lowest test-newest test-wheel lock install install-dev lint bench docs clean
 
 quick: $(VENV)/installed
 	$(BIN)/rpe2d-bench run experiments/quick.yaml
@@ -58,6 +58,12 @@ test-newest:
 test-versions: $(VENV)/installed-dev
 	$(BIN)/python -c "import sys, torch; print('Python', sys.version.split()[0], 'torch', torch.__version__)"
 	$(PYTEST) -m "not slow"
+
+# The wheel in fresh environments outside the tree, by the oldest and the newest Python that pyproject.toml allows, or by
+# those named: `make test-wheel PYTHONS=python3.13`
+PYTHONS ?=
+test-wheel:
+	$(PYTHON) scripts/check_wheel.py $(PYTHONS) -- $(FROM)
 
 lint: $(VENV)/installed-dev
 	$(BIN)/ruff check .

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rpe2d_bench.analysis.frame import load_records
+    from rpe2d_bench.analysis.measured_frame import measure
     from rpe2d_bench.encodings import (
         AxialRoPE,
         AxialSinCos,
@@ -28,6 +29,7 @@ _HOMES = {
     "PositionalEncoding": "encodings",
     "rotate": "encodings",
     "load_records": "analysis.frame",
+    "measure": "analysis.measured_frame",
     "run": "runner.from_python",
 }
 
@@ -39,6 +41,7 @@ __all__ = [
     "Grid",
     "PositionalEncoding",
     "load_records",
+    "measure",
     "rotate",
     "run",
 ]

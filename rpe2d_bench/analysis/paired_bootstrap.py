@@ -176,10 +176,16 @@ def against_zero(
 def _comparison(
     metric: Distance, one: str, other: str, values_S: np.ndarray, drawn_SB: np.ndarray, images: int
 ) -> Comparison:
+    difference, low, high, p = tested(values_S, drawn_SB)
+    return Comparison(metric, one, other, difference, low, high, p, 1.0, len(values_S), images)
+
+
+def tested(values_S: np.ndarray, drawn_SB: np.ndarray) -> tuple[float, float, float, float]:
+    """A difference over seeds [S] with its resamples [S, B]: its mean, the ends of the 95 % interval, two-sided p."""
     difference, spread_B = float(values_S.mean()), drawn_SB.mean(axis=0)
     low, high = np.quantile(spread_B, [0.025, 0.975])
     # how often chance alone, the resamples moved to a difference of zero, is at least as far away
     beyond = int((np.abs(spread_B - spread_B.mean()) >= abs(difference)).sum())
     identical = not spread_B.any() and difference == 0.0
     p = 1.0 if identical else (1 + beyond) / (1 + len(spread_B))
-    return Comparison(metric, one, other, difference, float(low), float(high), p, 1.0, len(values_S), images)
+    return difference, float(low), float(high), p

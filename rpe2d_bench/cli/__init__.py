@@ -15,7 +15,6 @@ from rpe2d_bench.cli import (  # noqa: F401 - commands register themselves
     check,
     compare_encodings,
     export,
-    export_weights,
     inspect,
     ls,
     measure,

@@ -1,34 +1,100 @@
-"""The command `export`: our weights in the layout of another repository, so that its code gives our outputs."""
+"""The command `export`: trained weights as one file with their recipe, or in the layout of another repository."""
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from rpe2d_bench.cli.application import app
+from rpe2d_bench.cli.application import DEFAULT_STORE, Overrides, StoreFolder, app
+from rpe2d_bench.errors import UserError, unknown
 
+DTYPES = ("float32", "float16", "bfloat16")
 SUFFIXES = (".pt", ".safetensors")
+OURS = "ours"
 
 
+@app.command("export-weights", hidden=True)  # its name while there were two commands
 @app.command()
 def export(
-    checkpoint: Annotated[Path, typer.Argument(metavar="CHECKPOINT", help="A file that export-weights wrote.")],
-    layout: Annotated[str, typer.Option("--format", help="sit, or dit.")],
-    out: Annotated[Path, typer.Option(metavar="FILE", help="A .pt or .safetensors file.")],
+    source: Annotated[Path, typer.Argument(metavar="SOURCE", help="An experiment, or a file that export wrote.")],
+    out: Annotated[Path, typer.Option(metavar="FILE", help="A .safetensors file; of sit and dit a .pt, too.")],
+    model: Annotated[str | None, typer.Option(help="Of an experiment: an entry of models.")] = None,
+    layout: Annotated[str, typer.Option("--format", help="ours, which `checkpoint:` takes; sit; dit.")] = OURS,
+    seed: Annotated[int | None, typer.Option(help="A seed of the experiment; by default its first.")] = None,
+    dtype: Annotated[str, typer.Option(help=f"Of ours: {', '.join(DTYPES)}.")] = "float32",
+    overrides: Overrides = [],  # noqa: B006
+    store: StoreFolder = DEFAULT_STORE,
 ) -> None:
-    """Write our weights in the layout of SiT or DiT; see export-weights for taking them out of a store."""
-    from rpe2d_bench.errors import UserError, unknown
+    """Write trained weights as one file that says what they were trained under, or for the code of SiT or DiT."""
+    from rpe2d_bench.config import shipped
+    from rpe2d_bench.models.foreign import LAYOUTS
+
+    if layout not in (OURS, *LAYOUTS):
+        raise unknown("format", layout, (OURS, *LAYOUTS))
+    if dtype not in DTYPES:
+        raise unknown("type of numbers", dtype, DTYPES)
+    endings = (".safetensors",) if layout == OURS else SUFFIXES
+    if out.suffix not in endings:
+        raise UserError(f"--out {out}: the name ends with {' or '.join(endings)}")
+    if source.suffix in SUFFIXES:
+        if layout == OURS:
+            raise UserError(f"{source} is in our format already; name another: --format {' or '.join(LAYOUTS)}")
+        _translate(source, layout, out)
+        return
+    if model is None:
+        raise UserError(f"--model is missing: which model of {source}? a file of weights ends with .safetensors")
+    experiment = shipped.find(source)
+    if layout == OURS:
+        typer.echo(_take_out(experiment, model, out, seed, dtype, overrides, store))
+        return
+    with tempfile.TemporaryDirectory(prefix="rpe2d-export-") as folder:
+        ours = Path(folder) / "ours.safetensors"
+        _take_out(experiment, model, ours, seed, "float32", overrides, store)
+        _translate(ours, layout, out)
+
+
+def _take_out(
+    experiment: Path, model: str, out: Path, seed: int | None, dtype: str, overrides: list[str], store: Path
+) -> str:
+    """Weights of a store, with their recipe; says what was written."""
+    import torch
+    from safetensors.torch import load_file, save_file
+
+    from rpe2d_bench.plan.expand import make_plan
+    from rpe2d_bench.resolve.load import load_experiment
+    from rpe2d_bench.stages.denoiser import WEIGHTS, WeightsFile
+    from rpe2d_bench.stages.weights_file import metadata_of
+    from rpe2d_bench.storage.files import sha256_of_file
+    from rpe2d_bench.storage.store import Store
+
+    loaded = load_experiment(experiment, overrides)
+    if model not in loaded.models:
+        raise unknown("model", model, loaded.models)
+    trials = [trial for trial in make_plan(loaded, tuple(overrides)).trials if trial.model == model]
+    trial = next((trial for trial in trials if seed in (None, trial.seed)), None)
+    if trial is None:
+        raise UserError(f"--seed {seed}: {model} is trained with the seeds {', '.join(map(str, loaded.seeds))}")
+    folder = Store(store).fetch("train", trial.stage.key, typer.echo)
+    if folder is None or not (folder / WEIGHTS).is_file():
+        raise UserError(f"{trial.label} is not trained in the store {store}; run: rpe2d-bench run {experiment}")
+    recipe = WeightsFile.at(str(folder / WEIGHTS)).recipe
+    weights = {name: value.to(getattr(torch, dtype)) for name, value in load_file(folder / WEIGHTS).items()}
+    out.parent.mkdir(parents=True, exist_ok=True)
+    save_file(weights, out, metadata=metadata_of(recipe))
+    text = "recipe unknown: they were trained before weights carried it" if recipe is None else "with their recipe"
+    return f"{trial.label}: {out}, {out.stat().st_size / 2**20:.2f} MiB, {text}; sha256 {sha256_of_file(out)}"
+
+
+def _translate(ours: Path, layout: str, out: Path) -> None:
+    """Our weights so that the code of another repository gives our outputs."""
     from rpe2d_bench.models.foreign import LAYOUTS
     from rpe2d_bench.stages.foreign_file import exported
     from rpe2d_bench.stages.weights_file import WeightsFile
 
-    if layout not in LAYOUTS:
-        raise unknown("format", layout, LAYOUTS)
-    if out.suffix not in SUFFIXES:
-        raise UserError(f"--out {out}: the name ends with {' or '.join(SUFFIXES)}")
-    weights = exported(checkpoint, WeightsFile.at(str(checkpoint)).recipe, layout)
+    weights = exported(ours, WeightsFile.at(str(ours)).recipe, layout)
     out.parent.mkdir(parents=True, exist_ok=True)
     if out.suffix == ".pt":
         import torch

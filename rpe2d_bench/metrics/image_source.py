@@ -10,6 +10,7 @@ Shapes: N images, C channels, H and W pixels.
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections import Counter
 from collections.abc import Iterator
@@ -24,6 +25,7 @@ from rpe2d_bench.data.image_folder.files import Files, open_files
 from rpe2d_bench.data.image_folder.listing import SPLIT_NAMES, sift
 from rpe2d_bench.errors import UserError
 from rpe2d_bench.metrics.statistics_file import DAMAGED, StatisticsFile
+from rpe2d_bench.storage.files import sha256_of_unchanged
 from rpe2d_bench.storage.npz import header, held_bytes, rows
 
 BATCH_BYTES = 2**28  # of one batch: of large images it holds fewer than were asked for
@@ -35,6 +37,11 @@ class ImageSource(Protocol):
     count: int
     notes: Counter[str]  # what was converted or left out, in words, and how often
     sizes: Counter[tuple[int, int]]  # filled while reading
+
+    @property
+    def digest(self) -> str:
+        """sha256 of the content: equal where every image is, and its name or place."""
+        ...
 
     def batches(self, batch_size: int, chosen: np.ndarray | None = None) -> Iterator[np.ndarray]:
         """uint8 [N, C, H, W] of one size each, N <= batch_size, in order; of the images `chosen`, ascending, or all."""
@@ -76,6 +83,13 @@ class ImageFiles:
         self.names = names
         self.count = len(names)
         self.sizes: Counter[tuple[int, int]] = Counter()
+
+    @property
+    def digest(self) -> str:
+        found = hashlib.sha256()
+        for name, content in zip(self.names, self._files.read(self.names), strict=True):
+            found.update(f"{name}\0{hashlib.sha256(content).hexdigest()}\0".encode())
+        return found.hexdigest()
 
     def chosen(self, names: list[str]) -> ImageFiles:
         """Some of the images, in the order given."""
@@ -158,6 +172,10 @@ class ImageArray:
                 f"{path} holds images of {self._size[0]}x{self._size[1]}, more pixels than the {MAX_PIXELS:,} that are "
                 "read; make them smaller"
             )
+
+    @property
+    def digest(self) -> str:
+        return sha256_of_unchanged(self.path)
 
     @property
     def statistics(self) -> StatisticsFile | None:

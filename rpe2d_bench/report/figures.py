@@ -20,6 +20,7 @@ from rpe2d_bench.analysis.palette import styles_of
 from rpe2d_bench.analysis.results import Results
 from rpe2d_bench.analysis.statistics import Estimate
 from rpe2d_bench.analysis.vocabulary import Metric, legend_label, scale_label, side, size_label
+from rpe2d_bench.report.values import put_value, spoken
 from rpe2d_bench.storage.records import Resolution
 
 STYLE_FILE = Path(__file__).with_name("paper.mplstyle")
@@ -124,13 +125,17 @@ def _panel(
         for x, found, test in points:
             low, high = bar(found, list(results.by_seed(method, train, test, metric).values()))
             ends.append((x, low, high))
+            where = f"{size_label(test)} px ({scale_label(test, train)})"
+            put_value(axes, x, found.mean, f"{method}{mark}, {where}: {spoken(found)}", number)
         whiskers = axes.vlines(*zip(*ends, strict=True), color=style.colour, linewidth=1.0, alpha=0.8)
         whiskers.set_gid(f"series-{number}-bars-{int(line)}")
-    real = [(place, found.mean) for place, test in zip(places, tests, strict=True)
+    real = [(place, found, test) for place, test in zip(places, tests, strict=True)
             if (found := results.real.floor(train, test, metric))]  # fmt: skip
     if real:
-        axes.plot([r[0] for r in real], [r[1] for r in real], color="#808080", linestyle="--" if line else "none",
+        axes.plot([r[0] for r in real], [r[1].mean for r in real], color="#808080", linestyle="--" if line else "none",
                   marker="_", linewidth=1.0, label=FLOOR_LABEL)  # fmt: skip
+    for place, found, test in real:
+        put_value(axes, place, found.mean, f"{FLOOR_LABEL}, {size_label(test)} px: {spoken(found)}")
     axes.xaxis.set_major_locator(FixedLocator(places))
     axes.set_xticks(places, [f"{size_label(test)}\n{scale_label(test, train)}" for test in tests])
     axes.xaxis.set_minor_formatter(NullFormatter())

@@ -10,6 +10,7 @@ from markupsafe import Markup
 
 KINDS = {"svg": "image/svg+xml", "png": "image/png", "pdf": "application/pdf"}  # of files of figures
 FOLDER = Path(__file__).with_name("templates")
+SCRIPTS = ("page.js", "tables.js", "values.js", "samples.js")  # one module in a page; the first defines what all use
 
 
 def environment() -> Environment:
@@ -22,7 +23,7 @@ def environment() -> Environment:
         lstrip_blocks=True,
     )
     made.globals["style"] = Markup((FOLDER / "page.css").read_text(encoding="utf-8"))
-    made.globals["script"] = Markup((FOLDER / "page.js").read_text(encoding="utf-8"))
+    made.globals["script"] = Markup("".join((FOLDER / name).read_text(encoding="utf-8") for name in SCRIPTS))
     return made
 
 

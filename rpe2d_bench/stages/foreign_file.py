@@ -109,7 +109,7 @@ def exported(path: Path, recipe: Mapping[str, Any] | None, layout: str) -> dict[
     from rpe2d_bench.models.foreign import LAYOUTS, to_layout
 
     if recipe is None:
-        raise UserError(f"{path} does not say what it was trained under; export-weights writes files that do")
+        raise UserError(f"{path} does not say what it was trained under; export writes files that do")
     size, theirs = recipe["model"], LAYOUTS[layout]
     dit = preset(size["preset"])
     grid = Grid(*recipe["train_grid"])

@@ -12,9 +12,12 @@ from urllib.parse import quote, unquote
 
 from rpe2d_bench.errors import UserError
 from rpe2d_bench.storage.files import locked
+from rpe2d_bench.tracking import naming
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+
+    from rpe2d_bench.config.experiment import Experiment
 
 DATABASE = "mlflow.db"
 ARTIFACTS = "mlflow-artifacts"
@@ -26,10 +29,10 @@ SETTINGS = {
     "MLFLOW_LOGGING_LEVEL": "ERROR",
 }
 # What the UI shows above the runs of an experiment; folded, only the first paragraph is seen.
-NOTE = """To compare methods: filter `tags.stage = "mean"`, chart view; `curves`: metrics over the side in pixels.
+NOTE = """To compare methods: filter `tags.stage = "mean"`, chart view; `answer`: {metric} over the side in pixels.
 
-- *Which method is best at a size?* The same view, section `size 48px`; or the list view with the column
-  `size 48px/{metric}`, sorted.
+- *Which method is best at a size?* The same view, section `size {size}px`; or the list view with the column
+  `size {size}px/{metric}`, sorted.
 - *Loss curves*: filter `tags.stage = "train"`, chart view, `loss` over step.
 - *Images*: a cell (`tags.stage = "measure"`), Artifacts, `samples.png`; same class and noise for every method.
 - Each `rpe2d-bench run` is one parent run; below it are its trained models, method curves per seed, and cells. The
@@ -128,7 +131,7 @@ def sqlite_path(uri: str) -> Path | None:
     return Path(unquote(uri.removeprefix("sqlite:///"))) if uri.startswith("sqlite:///") else None
 
 
-def experiment_id(client: MlflowClient, uri: str, name: str, store: Path, metric: str) -> str:
+def experiment_id(client: MlflowClient, uri: str, name: str, store: Path, experiment: Experiment) -> str:
     """The experiment of that name, made when absent; with SQLite its artifacts lie in the store."""
     found = client.get_experiment_by_name(name)
     if found is not None:
@@ -139,7 +142,17 @@ def experiment_id(client: MlflowClient, uri: str, name: str, store: Path, metric
     if sqlite_path(uri) is not None:
         place = (Path(store).resolve() / ARTIFACTS).as_uri()
     made = str(client.create_experiment(name, artifact_location=place))
-    client.set_experiment_tag(made, "mlflow.note.content", NOTE.format(metric=metric))
+    metric, where = _main_metric(experiment), experiment.resolutions[0].test[-1]
+    client.set_experiment_tag(made, "mlflow.note.content", NOTE.format(metric=metric, size=naming.size(where)))
+    client.set_experiment_tag(made, "mlflow.experiment.primaryMetric.name", f"answer/{metric}")
     # Without this the UI guesses what kind of experiment it shows, and may open on an empty page about traces.
     client.set_experiment_tag(made, "mlflow.experimentKind", "custom_model_development")
     return made
+
+
+def _main_metric(experiment: Experiment) -> str:
+    """As its values will be recorded."""
+    from rpe2d_bench.metrics.table import METRICS, value_name  # numpy
+
+    name, evaluate = experiment.report.main_metric, experiment.evaluate
+    return value_name(name, evaluate.features, evaluate.judge) if name in METRICS else name

@@ -7,12 +7,12 @@ import math
 from datetime import datetime
 from typing import Any
 
-from rpe2d_bench.analysis.palette import styles
+from rpe2d_bench.analysis.palette import COLOURS, styles
 from rpe2d_bench.storage.records import Record, Resolution
 
 IDENTITY = "rpe2d.identity"  # which record (or series, or sweep) a run shows; at most one run each
 DIGEST = "rpe2d.digest"  # of the record's content: equal digest, nothing to do
-VIEW = "3"  # raised when a run shows more of the same record: `sync` then logs it anew
+VIEW = "4"  # raised when a run shows more of the same record: `sync` then logs it anew
 REAL = "real images"  # the method name of the floor
 NOBODYS = {  # images that no method made
     "floor": REAL,
@@ -20,6 +20,7 @@ NOBODYS = {  # images that no method made
     "enlarged": f"{REAL}, enlarged",
     "noise": f"{REAL} with noise",
 }
+GREY = "#808080"  # real images, as in figures
 MAX_VALUE = 500  # characters of a parameter's or tag's value; the whole configuration is an artifact
 
 
@@ -37,13 +38,25 @@ def side(resolution: Resolution) -> int:
 
 
 def name(record: Record) -> str:
-    """'rope 32px seed 0', 'yarn 32->48 seed 0', 'real images 32->48 seed 0'."""
+    """'rope seed 0', 'yarn 48 seed 0', 'real images 48 seed 0': charts cut what is longer than two words or three.
+
+    Where an experiment trains at several resolutions, with the one: 'rope 32px seed 0', 'yarn 32->48 seed 0'.
+    """
     if record.stage == "train":
-        return f"{record.model} {size(record.train_resolution)}px seed {record.seed}"
-    method = NOBODYS.get(record.stage, record.method)
-    if record.train_resolution is None:  # floors of before 2026-11-23
-        return f"{method} {size(record.test_resolution)}px seed {record.seed}"
-    return f"{method} {size(record.train_resolution)}->{size(record.test_resolution)} seed {record.seed}"
+        return f"{trained_at(record.model or '', record)} seed {record.seed}"
+    method, where = NOBODYS.get(record.stage, record.method), size(record.test_resolution)
+    if record.train_resolution is not None and _several(record):  # floors of before 2026-11-23 have none
+        where = f"{size(record.train_resolution)}->{where}"
+    return f"{method} {where} seed {record.seed}"
+
+
+def trained_at(what: str, record: Record) -> str:
+    """'yarn', or 'yarn 32px' where an experiment trains at several resolutions."""
+    return f"{what} {size(record.train_resolution)}px" if record.train_resolution and _several(record) else what
+
+
+def _several(record: Record) -> bool:
+    return len({pair.train for pair in record.config.experiment.resolutions}) > 1
 
 
 def tags(record: Record) -> dict[str, str]:
@@ -69,13 +82,20 @@ def tags(record: Record) -> dict[str, str]:
 
 def shown_as(record: Record) -> dict[str, str]:
     """MLflow's own tags: a method's colour in reports, where the result comes from."""
+    if record.method is None:
+        return source(record) | ({"mlflow.runColor": GREY} if record.stage in NOBODYS else {})
+    style = styles([*record.config.experiment.methods, record.method])[record.method]
+    # reports tell methods that share a colour by their markers, which MLflow has not
+    return source(record) | {"mlflow.runColor": style.colour if style.index < len(COLOURS) else style.dark_colour}
+
+
+def source(record: Record) -> dict[str, str]:
+    """Which command at which commit gave a result."""
     known = {
         "mlflow.source.type": "LOCAL",
         "mlflow.source.name": record.provenance.command,
         "mlflow.source.git.commit": record.provenance.commit,
     }
-    if record.method is not None:
-        known["mlflow.runColor"] = styles([*record.config.experiment.methods, record.method])[record.method].colour
     return {key: value[:MAX_VALUE] for key, value in known.items() if value}
 
 

@@ -1,6 +1,7 @@
 """Metrics over test resolution, per method and seed and as means over seeds, as curves the UI draws.
 
-A curve has the square test resolutions; its step is the side in pixels.
+A curve has the square test resolutions; its step is the side in pixels. The UI makes a section of charts from what
+precedes the slash of a name and sorts them: the main metric, then all curves, then sizes.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ import math
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
+from rpe2d_bench.analysis.vocabulary import resolve_metric
 from rpe2d_bench.storage.records import Record, Resolution
 from rpe2d_bench.tracking import naming
 
@@ -24,7 +26,7 @@ def log_series(tracker: Tracker, records: list[Record]) -> None:
     for record in _measured(records):
         groups.setdefault((record.method, record.model, record.train_resolution, record.seed), []).append(record)
     for (method, model, train, seed), found in groups.items():
-        name = f"{method or naming.REAL} {naming.size(train)}px seed {seed}" if train else f"{naming.REAL} seed {seed}"
+        name = f"{naming.trained_at(method or naming.REAL, found[0])} seed {seed}"
         tags = {"stage": "method", "seed": str(seed)}
         _log(tracker, name, tags, ("series", method, model, train, seed), found)
 
@@ -36,8 +38,7 @@ def log_means(tracker: Tracker, records: list[Record]) -> None:
         groups.setdefault((record.method, record.model, record.train_resolution), []).append(record)
     for (method, model, train), found in groups.items():
         seeds = len({record.seed for record in found})
-        plural = "s" if seeds != 1 else ""
-        name = f"{method or naming.REAL}{f' {naming.size(train)}px' if train else ''} ({seeds} seed{plural})"
+        name = naming.trained_at(method or naming.REAL, found[0])
         _log(tracker, name, {"stage": "mean", "seeds": str(seeds)}, ("mean", method, model, train), found)
 
 
@@ -63,15 +64,17 @@ def _log(tracker: Tracker, name: str, tags: dict[str, str], what: tuple[Any, ...
     }
     newest = max(record.created for record in found)
     tags = tags | {k: str(v) for k, v in known.items() if v} | naming.shown_as(first)
-    run_id = tracker.child(name, tags, newest, 0.0, nested=what[0] != "mean")
+    note = f"Means over {seeds} seed{'' if seeds == '1' else 's'}." if (seeds := tags.get("seeds")) else ""
+    run_id = tracker.child(name, tags, newest, 0.0, note, nested=what[0] != "mean")
     when, metrics = naming.milliseconds(newest), []
+    main = resolve_metric(first.config.experiment.report.main_metric, {name for r in found for name in r.metrics})
     for metric, sizes in _values(found).items():
         for test, values in sizes.items():
-            # The UI makes a section of charts from what precedes the slash, in this order: curves, then sizes.
             mean = fmean(values)
             metrics.append(Metric(f"size {naming.size(test)}px/{naming.clean(metric)}", mean, when, 0))
             if test[0] == test[1]:
-                metrics.append(Metric(f"curves/{naming.clean(metric)}", mean, when, naming.side(test)))
+                sections = ("answer", "curves") if metric == main else ("curves",)
+                metrics += [Metric(f"{s}/{naming.clean(metric)}", mean, when, naming.side(test)) for s in sections]
     tracker.batch(run_id, metrics, {})
     tracker.client.set_terminated(run_id, "FINISHED", when)
 

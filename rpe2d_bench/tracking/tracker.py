@@ -88,8 +88,7 @@ class Tracker:
 
     def _start(self, name: str, run: str, experiment: Experiment, command: str) -> None:
         self._run = run
-        metric = experiment.report.main_metric
-        self._experiment = experiment_id(self.client, self.uri, name, self.store, metric)
+        self._experiment = experiment_id(self.client, self.uri, name, self.store, experiment)
         token = None
         while True:
             page = self.client.search_runs(
@@ -214,6 +213,9 @@ class Tracker:
                 lineage.forget(self.client, stale)
         if report is not None and Path(report).is_dir():
             self.client.log_artifacts(self._parent, str(report), "report")
+        source = next((naming.source(record) for record in records if record.provenance.command), {})
+        for name, value in source.items():
+            self.client.set_tag(self._parent, name, value)
         if head:
             command = next((f"\n\n`{r.provenance.command}`" for r in records if r.provenance.command), "")
             self.client.set_tag(self._parent, "mlflow.note.content", head + command)
@@ -222,10 +224,15 @@ class Tracker:
 
 
 def sync(
-    store: Path, uri: str | None, records: Iterable[Record], warn: Callable[[str], None] = LOG.warning
+    store: Path,
+    uri: str | None,
+    records: Iterable[Record],
+    warn: Callable[[str], None] = LOG.warning,
+    describe: Callable[[list[Record]], str] = lambda _: "",
 ) -> dict[str, int]:
     """Rebuild the view of every run in the records; doing it again changes nothing.
 
+    describe: gives the head of a run's report as Markdown.
     Returns how many MLflow runs were logged, left as they were, and replaced.
     """
     runs: dict[tuple[str, str], list[Record]] = {}
@@ -239,7 +246,7 @@ def sync(
         tracker._synced = True
         for record in sorted(found, key=lambda r: r.stage != "train"):
             tracker.log(record)
-        tracker.finish()
+        tracker.finish(head=describe(found))
         total = {name: count + tracker.counts[name] for name, count in total.items()}
         if not tracker.alive:
             break

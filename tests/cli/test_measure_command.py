@@ -24,7 +24,7 @@ def sample_images(count: int, size: tuple[int, int] = (16, 16), channels: int = 
 
 @pytest.fixture
 def measure(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Measure:
-    """The command's JSON, or the sentence with which it refuses; in a folder with a reference of 40 images."""
+    """The command's JSON of the first set, or its sentence; in a folder with a reference of 40 images."""
     monkeypatch.chdir(tmp_path)
     np.savez("real.npz", sample_images(40), np.arange(40) % 10)
     np.savez("fake.npz", sample_images(30), np.arange(30) % 10)
@@ -36,7 +36,7 @@ def measure(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
             cli.main()
         output = capsys.readouterr()
         if not ended.value.code:
-            return json.loads(output.out)
+            return json.loads(output.out)[0]
         assert (ended.value.code, output.err.count("\n")) == (2, 1)
         assert output.err.startswith("error: ")
         return output.err
@@ -135,7 +135,7 @@ def test_too_few_images_for_a_metric(measure: Measure) -> None:
 
 def test_what_is_missing_is_stated_before_features_are_computed(measure: Measure, monkeypatch: Any) -> None:
     monkeypatch.setattr(
-        "rpe2d_bench.metrics.score_files.observe", lambda *_, **__: pytest.fail("features were computed")
+        "rpe2d_bench.metrics.observe_files.observe", lambda *_, **__: pytest.fail("features were computed")
     )
     for arguments, sentence in (
         (("--metrics", "kid_global"), "give --train-resolution"),
@@ -152,3 +152,59 @@ def test_what_is_missing_is_stated_before_features_are_computed(measure: Measure
         np.savez(file, sample_images(30))
     refused = measure("fake.npz", "--metrics", "accuracy", "--judge", "glyphjudge")
     assert "write it as arr_1 of an .npz; fake.npz has none" in refused
+
+
+@pytest.fixture
+def table(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], measure: Measure) -> Measure:
+    """What the command prints, in the same folder as `measure`."""
+
+    def call(*arguments: str) -> str:
+        line = ["rpe2d-bench", "measure", *arguments, "--reference", "real.npz", "--features", "glyphnet"]
+        monkeypatch.setattr(sys, "argv", line)
+        with pytest.raises(SystemExit):
+            cli.main()
+        output = capsys.readouterr()
+        return output.out + output.err
+
+    return call
+
+
+def test_several_sets_are_one_table_with_paired_differences(table: Measure) -> None:
+    labels = np.arange(40) % 10
+    for name in ("one", "other"):
+        np.savez(f"{name}.npz", sample_images(40), labels)
+    np.savez("dark.npz", sample_images(40) // 4, labels)
+    np.savez("turned.npz", sample_images(40), labels[::-1])
+    printed = table("one.npz", "other.npz", "dark.npz", "turned.npz", "--metrics", "fd")
+    lines = {line.split()[0]: line for line in printed.splitlines() if line.strip()}
+    assert "minus one" in lines["set"]
+    assert "not separated" in lines["other"]
+    assert lines["dark"].endswith("worse")
+    assert "turned is not paired: its labels are not those of one; no difference." in printed
+    assert "{" not in printed  # Python's dictionaries stay inside
+    assert "minus dark" in table("one.npz", "dark.npz", "--metrics", "fd", "--against", "dark")
+
+
+def test_sets_that_cannot_be_compared_have_their_sentence(table: Measure) -> None:
+    Path("empty").mkdir()
+    np.savez("large.npz", sample_images(30, (24, 24)))
+    for arguments, sentence in (
+        (("fake.npz", "real.npz"), "real.npz holds 40 images, fake.npz 30: metrics depend on the number"),
+        (("fake.npz", "large.npz", "--metrics", "kid"), "images of fake.npz have 16x16 pixels, of large.npz 24x24;"),
+        (("fake.npz", "fake.npz"), "fake.npz is given twice"),
+        (("fake.npz", "--against", "fakes"), "unknown set to compare against 'fakes' (did you mean 'fake'?)"),
+        (("empty",), "empty has no images"),
+    ):
+        printed = table(*arguments)
+        assert printed.count("error: ") == printed.count("\n") == 1
+        assert sentence in printed
+
+
+def test_the_next_call_takes_no_features(table: Measure, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = table("fake.npz")
+    monkeypatch.setattr(
+        "rpe2d_bench.metrics.observe_files.observe", lambda *_, **__: pytest.fail("features were taken")
+    )
+    assert table("fake.npz") == first
+    Path("fake.npz").rename("renamed.npz")  # content decides, not the name
+    assert "renamed" in table("renamed.npz")

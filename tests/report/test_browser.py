@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from helpers.chromium import browser, errors_of, needs_browser, requests_of, screenshot, violations, visit
-from helpers.synthetic_records import METHODS, make_records
+from helpers.synthetic_records import METHODS, make_records, with_classifier
 
 from rpe2d_bench.report import render, render_comparison
 from rpe2d_bench.storage.records import read
@@ -35,6 +35,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for r in records
         if not (r.method == "rpe2d" and r.test_resolution == (16, 16))
     ]
+    records = with_classifier(records, store)
     return render(records, store, tmp_path_factory.mktemp("reports") / "synthetic")
 
 
@@ -78,7 +79,8 @@ def test_headline_table_is_filled(shown: Any) -> None:
 
 def test_every_image_is_loaded_and_described(shown: Any) -> None:
     images = shown.execute_script("return [...document.images].map(image => [image.naturalWidth, image.alt])")
-    assert len(images) == 5 * 4 - 1 + 4 + 4  # a strip per cell, but for the missing one; real images; in the head
+    # A strip per cell and seed, but for the missing cell; real images; in the head
+    assert len(images) == 2 * (5 * 4 - 1) + 4 + 4
     assert all(width > 0 and alt for width, alt in images)
     drawn = shown.execute_script(
         "return [...document.querySelectorAll('svg.figure')].map(f => [f.getAttribute('aria-label'),"
@@ -97,7 +99,8 @@ def test_strips_switch_between_all_sizes_and_one(shown: Any, tmp_path: Path) -> 
     unfold(shown)
     count = "return [...document.querySelectorAll('#samples thead th[data-column]')].filter(x => x.offsetWidth).length"
     assert shown.execute_script(count) == 4
-    width = "return document.querySelectorAll('#samples tbody tr:nth-child(2) .window')[arguments[0]].offsetWidth"
+    width = "return document.querySelectorAll('#samples tbody tr:nth-child(2) .window:not([hidden])')[arguments[0]]"
+    width += ".offsetWidth"
     assert [shown.execute_script(width, i) for i in range(4)] == [32, 64, 128, 128]  # zoom 2: true relative sizes
     shown.execute_script("document.querySelector('input[value=one]').click()")
     assert shown.execute_script(count) == 1
@@ -106,6 +109,148 @@ def test_strips_switch_between_all_sizes_and_one(shown: Any, tmp_path: Path) -> 
     assert shown.execute_script(slide, ".size", 2) == "64 px (2×)"
     assert shown.execute_script("return document.querySelector('#samples th.shown').innerText").startswith("64")
     screenshot(shown, "report-one-size", tmp_path, "#samples")
+
+
+MAIN = "#table-kid_glyphnet_train_32"
+COLUMN = "return [...document.querySelectorAll(arguments[0] + ' tbody tr')].map(r => r.cells[arguments[1]].innerText)"
+
+
+def test_a_header_sorts_by_numbers_and_keeps_every_word(shown: Any) -> None:
+    unfold(shown)
+    names, cells = (shown.execute_script(COLUMN, MAIN, column) for column in (0, 1))
+    header = shown.find_element("css selector", f"{MAIN} thead th:nth-child(2)")
+    button = header.find_element("css selector", ".sort")
+    values = {name: float(cell.split(" ±")[0]) for name, cell in zip(names, cells, strict=True) if cell != "missing"}
+    for direction, reverse in (("ascending", False), ("descending", True)):
+        shown.execute_script("arguments[0].click()", button)
+        assert header.get_attribute("aria-sort") == direction
+        expected = sorted(values, key=values.__getitem__, reverse=reverse)
+        assert shown.execute_script(COLUMN, MAIN, 0) == [*expected, "rpe2d"]  # what is missing comes last
+        assert sorted(shown.execute_script(COLUMN, MAIN, 1)) == sorted(cells)
+    shown.execute_script("arguments[0].click()", button)
+    assert header.get_attribute("aria-sort") is None
+    assert shown.execute_script(COLUMN, MAIN, 0) == names
+    assert "floor" in shown.execute_script(f"return document.querySelector('{MAIN}').tFoot.rows[0].innerText")
+
+
+@pytest.mark.parametrize(
+    ("cells", "expected"),
+    [
+        (["3.2 h", "–", "45 s"], ["45 s", "3.2 h", "–"]),
+        (["1.2 TFLOP, 9 ms", "missing", "18.3 GFLOP"], ["18.3 GFLOP", "1.2 TFLOP, 9 ms", "missing"]),
+        (["−0.02 [−1, 3]", "−0.3 ≈", "0.1 ± 3"], ["−0.3 ≈", "−0.02 [−1, 3]", "0.1 ± 3"]),
+        (["worse", "better", "seed 10"], ["better", "seed 10", "worse"]),
+        (["seed 10", "seed 9", ""], ["seed 9", "seed 10", ""]),
+    ],
+)
+def test_cells_sort_as_they_are_meant(shown: Any, cells: list[str], expected: list[str]) -> None:
+    unfold(shown)
+    write = "[...document.querySelector('#table-training_cost').tBodies[0].rows].forEach("
+    shown.execute_script(write + "(row, i) => { row.cells[2].textContent = arguments[0][i]; })", cells)
+    shown.execute_script("document.querySelector('#table-training_cost thead th:nth-child(3) .sort').click()")
+    assert shown.execute_script(COLUMN, "#table-training_cost", 2) == expected
+
+
+@pytest.mark.parametrize("clipboard", [True, False])
+def test_every_table_can_be_copied_and_linked_to(shown: Any, page: Path, clipboard: bool) -> None:
+    unfold(shown)
+    allowed = {"permissions": ["clipboardReadWrite", "clipboardSanitizedWrite"]}
+    shown.execute_cdp_cmd("Browser.grantPermissions", allowed)
+    missing = """return [...document.querySelectorAll("table:not(.images)")].filter(table => !(
+        table.caption.querySelector(`a[href="#${table.id}"]`) && table.closest(".table").querySelector("button.copy"))
+        ).map(table => table.id)"""
+    assert shown.execute_script(missing) == []
+    shown.execute_script("window.kept = navigator.clipboard; kept.writeText('nothing')")
+    if not clipboard:
+        shown.execute_script("Object.defineProperty(navigator, 'clipboard', {value: undefined})")
+    button = shown.find_element("css selector", f".table:has({MAIN}) button.copy")
+    shown.execute_script("arguments[0].scrollIntoView({block: 'center', behavior: 'instant'})", button)
+    button.click()
+    text = shown.execute_async_script("const done = arguments[0]; setTimeout(() => kept.readText().then(done), 100)")
+    lines = [line.split("\t") for line in text.rstrip("\n").split("\n")]
+    assert lines[0] == ["method", "16 (0.5×)", "32 (1×)", "64 (2×)", "32×64 (1×·2×)"]
+    assert {len(line) for line in lines} == {5}
+    assert [line[0] for line in lines[1:6]] == ["extrapolation", "interpolation", "yarn (reference)", "rpe2d", EVIL]
+    assert lines[4][1] == "missing"
+    assert "±" in lines[1][1]
+    assert set(requests_of(shown)) == {page.as_uri()}
+
+
+def test_pointing_at_a_figure_says_the_value(shown: Any, tmp_path: Path) -> None:
+    from selenium.webdriver import ActionChains
+
+    marks = shown.find_elements("css selector", "#answer svg.figure circle.value")
+    assert len(marks) == 5 * 4 - 1 + 4  # methods by sizes, but for the missing one; the floor
+    tip = shown.find_element("css selector", ".tip")
+    assert not tip.is_displayed()
+    ActionChains(shown).move_to_element(marks[0]).perform()
+    assert tip.is_displayed()
+    cell = shown.execute_script(f"return document.querySelector('{MAIN} td').textContent")
+    assert tip.text == f"extrapolation, 16 px (0.5×): {cell.removesuffix(' ≈')}, n = 2"
+    screenshot(shown, "report-hover", tmp_path)
+    ActionChains(shown).move_to_element(shown.find_element("css selector", "h1")).perform()
+    assert not tip.is_displayed()
+
+
+def test_without_scripts_everything_is_there(page: Path, tmp_path: Path) -> None:
+    with browser(tmp_path / "profile") as plain:
+        plain.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": True})
+        plain.get(page.as_uri())
+        count = "return document.querySelectorAll(arguments[0]).length"
+        assert plain.execute_script(count, "button.copy, button.sort, dialog") == 0
+        assert plain.execute_script(count, "circle.value > title") > 20
+        assert plain.execute_script(count, "a.anchor") > 10
+        assert not plain.execute_script("return document.querySelector('.controls').checkVisibility()")
+        hidden = "return [...document.querySelectorAll('.window[hidden]')].every(w => w.dataset.seed === '1')"
+        assert plain.execute_script(hidden)
+
+
+def test_another_seed_swaps_the_samples_and_leaves_real_images(shown: Any) -> None:
+    unfold(shown)
+    images = "return [...document.querySelectorAll('#samples tbody tr')].map(r => [...r.querySelectorAll("
+    images += "'.window:not([hidden]) img')].map(i => i.src))"
+    before = shown.execute_script(images)
+    choose = "const s = document.querySelector('#samples .seed'); s.value = '1';"
+    shown.execute_script(choose + "s.dispatchEvent(new Event('input', {bubbles: true}))")
+    after = shown.execute_script(images)
+    assert before[0] == after[0]
+    assert [len(row) for row in before[1:]] == [len(row) for row in after[1:]] == [4, 4, 4, 3, 4]
+    assert not {image for row in before[1:] for image in row} & {image for row in after[1:] for image in row}
+
+
+def test_images_are_enlarged_with_what_the_classifier_sees(shown: Any, tmp_path: Path) -> None:
+    from selenium.webdriver import ActionChains, Keys
+
+    unfold(shown)
+    framed = "return [...document.querySelectorAll('#samples tr:nth-child(4) .window:not([hidden]) i')]"
+    framed += ".map(i => i.style.getPropertyValue('--at'))"
+    assert shown.execute_script(framed) == ["0", "4"] * 4  # with seed 0 classes 0 and 4 are taken for the next
+    assert shown.execute_script("return document.querySelectorAll('#samples tr:nth-child(1) i').length") == 0
+    assert "Framed: glyphjudge sees another class" in shown.find_element("id", "samples").text
+    view = shown.find_elements("css selector", "#samples tr:nth-child(4) .window:not([hidden])")[2]
+    shown.execute_script("arguments[0].scrollIntoView({block: 'center', behavior: 'instant'})", view)
+    view.click()
+    words = shown.find_element("css selector", "dialog p")
+    assert words.text.startswith("yarn at 64 px (2×), seed 0: asked for class ")
+    keys = ActionChains(shown)
+    keys.send_keys(*[Keys.ARROW_LEFT] * 8).perform()
+    assert words.text == "yarn at 64 px (2×), seed 0: asked for class 0; glyphjudge sees class 1."
+    large = shown.find_element("css selector", "dialog .view")
+    assert large.size["width"] == large.size["height"] > 64 * 4
+    screenshot(shown, "report-enlarged", tmp_path, "#samples")
+    keys.send_keys(Keys.ARROW_RIGHT).perform()
+    assert words.text == "yarn at 64 px (2×), seed 0: asked for class 1; glyphjudge sees class 1."
+    change = "const s = document.querySelector(`dialog select[name=${arguments[0]}]`); s.value = arguments[1];"
+    change += "s.dispatchEvent(new Event('input', {bubbles: true}))"
+    shown.execute_script(change, "column", "1")
+    shown.execute_script(change, "seed", "1")
+    shown.execute_script(change, "place", "3")
+    assert words.text == "yarn at 32 px (1×), seed 1: asked for class 3; glyphjudge sees class 4."
+    keys.send_keys(Keys.ARROW_UP * 4).perform()
+    assert words.text == "real images at 32 px (1×): class 3; glyphjudge sees class 3."
+    assert violations(shown) == []
+    keys.send_keys(Keys.ESCAPE).perform()
+    assert not words.is_displayed()
 
 
 def test_picking_a_method_highlights_it_everywhere(shown: Any) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import re
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from helpers.synthetic_records import METHODS, make_records
+from PIL import Image
 
 from rpe2d_bench.analysis.palette import COLOURS
 from rpe2d_bench.analysis.quality import findings
@@ -17,9 +19,11 @@ from rpe2d_bench.analysis.results import Results
 from rpe2d_bench.analysis.vocabulary import describe
 from rpe2d_bench.errors import UserError
 from rpe2d_bench.report import load_frame, render, render_comparison
-from rpe2d_bench.report.figures import metric_curve, svg_text
-from rpe2d_bench.report.images import choose, real_strips, strips
+from rpe2d_bench.report.chosen_images import choose, real_strips, rows_of, strips
+from rpe2d_bench.report.drawing import with_palette
+from rpe2d_bench.report.figures import files_of, metric_curve, svg_text
 from rpe2d_bench.report.sections.encodings import ramps, realised
+from rpe2d_bench.report.sections.results import curve
 from rpe2d_bench.report.sections.training import read_curve, smooth
 from rpe2d_bench.storage.record_parts import Artifacts
 from rpe2d_bench.storage.records import Record, read
@@ -98,7 +102,7 @@ def test_a_run_that_only_trained_has_a_report(tmp_path: Path) -> None:
 
 def test_strips_show_the_same_images_of_every_method(tmp_path: Path) -> None:
     results = Results(small(tmp_path))
-    found = strips(results, tmp_path, TRAIN, SIZES)
+    found = strips(results, tmp_path, TRAIN, SIZES)[0]
     assert set(found) == {(method, test) for method in SOME for test in SIZES}
     for (method, test), strip in found.items():
         record = next(r for r in results.cell(method, TRAIN, test) if r.seed == 0)
@@ -110,7 +114,39 @@ def test_strips_show_the_same_images_of_every_method(tmp_path: Path) -> None:
     assert set(real_strips(results, tmp_path, TRAIN, SIZES)) == set(SIZES)
     broken = tmp_path / results.cell("yarn", TRAIN, (16, 16))[0].artifacts.samples
     broken.write_bytes(b"PK torn")
-    assert ("yarn", (16, 16)) not in strips(results, tmp_path, TRAIN, SIZES)
+    assert ("yarn", (16, 16)) not in strips(results, tmp_path, TRAIN, SIZES)[0]
+
+
+def test_further_seeds_are_shown_as_far_as_a_page_can_carry_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    results = Results(small(tmp_path))
+    assert list(strips(results, tmp_path, TRAIN, SIZES, 2)) == [0, 1]
+    row = rows_of(results, tmp_path, TRAIN, SIZES, seeds=2)[1]
+    assert [strip[32, 32].seed for strip in (row.strips, *row.more)] == [0, 1]
+    assert not np.array_equal(row.strips[32, 32].images_NCHW, row.more[0][32, 32].images_NCHW)
+    monkeypatch.setattr("rpe2d_bench.report.chosen_images.PIXELS", 1000)
+    assert list(strips(results, tmp_path, TRAIN, SIZES, 2)) == [0]
+
+
+def test_values_lie_on_the_points_that_are_drawn_and_in_no_file() -> None:
+    results = Results(small())
+    metric = results.main_metric
+    assert metric is not None
+    drawn = curve(results, metric, TRAIN)
+    number, text = r"[\d.]+", str(drawn.svg)
+    marks = re.findall(rf'cx="({number})" cy="({number})" r="5" data-series="0"><title>([^<]+)<', text)
+    words = [mark[2].split(": ") for mark in marks]
+    assert [where for where, _ in words] == ["yarn, 16 px (0.5×)", "yarn, 32 px (1×)", "yarn, 32×64 px (1×·2×)"]
+    found = results.estimate("yarn", TRAIN, (16, 16), metric)
+    assert found is not None
+    assert float(words[0][1].split(" ± ")[0]) == pytest.approx(found.mean, rel=0.01)
+    of_yarn = [part for part in text.split(' data-series="') if part.startswith("0")]
+    points = [use for part in of_yarn for use in re.findall(rf'<use [^>]*x="({number})" y="({number})"', part)]
+    assert len(points) == len(marks) == 3
+    for (x, y, _), (drawn_x, drawn_y) in zip(marks, points, strict=True):
+        assert (float(x), float(y)) == pytest.approx((float(drawn_x), float(drawn_y)), abs=0.06)
+    assert all(b"yarn, 16" not in content and b"<circle" not in content for content in drawn.files.values())
 
 
 def test_chosen_images_are_the_first_of_each_class() -> None:
@@ -132,6 +168,18 @@ def test_figures_wear_the_page_s_colours_and_log_axes_only_where_needed() -> Non
     assert metric_curve(results, describe("accuracy_glyphjudge"), TRAIN).axes[0].get_yscale() == "linear"
     text = svg_text(figure)
     assert all(COLOURS[index][0] in text for index in range(len(METHODS)))
+
+
+def test_pngs_of_drawings_are_small_and_look_the_same() -> None:
+    figure = metric_curve(Results(small()), describe("kid_glyphnet"), TRAIN)
+    whole = files_of(figure, ("png",))["png"]
+    few = with_palette(whole)
+    assert len(few) < len(whole) / 2
+    before, after = (np.asarray(Image.open(io.BytesIO(png)).convert("RGB"), int) for png in (whole, few))
+    assert before.shape == after.shape
+    assert np.abs(before - after).mean() < 0.2  # of 255
+    lines = [(0x00, 0x72, 0xB2), (0xD5, 0x5E, 0x00)]
+    assert all((before == line).all(-1).sum() == (after == line).all(-1).sum() > 100 for line in lines)
 
 
 def test_colours_are_readable_on_their_ground() -> None:

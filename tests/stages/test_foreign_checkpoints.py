@@ -214,7 +214,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     found = run(make_plan(load_experiment(root / "ours.yaml")), Store(root / "runs"), engine="local")
     assert {record.status for record in found} == {"ok"}
     for command in (
-        ["export-weights", str(root / "ours.yaml"), "--model", "m", "--out", str(root / "ours.safetensors"),
+        ["export", str(root / "ours.yaml"), "--model", "m", "--out", str(root / "ours.safetensors"),
          "--store", str(root / "runs")],
         ["export", str(root / "ours.safetensors"), "--format", "sit", "--out", str(root / "sit.pt")],
         ["export", str(root / "ours.safetensors"), "--format", "sit", "--out", str(root / "sit.safetensors")],
@@ -232,6 +232,23 @@ def test_our_weights_in_their_layout_come_back_as_they_were(trained: Path) -> No
         back = weights_of(path, "sit")
         assert set(back) == set(before)
         assert max(float((back[name] - value).abs().max()) for name, value in before.items()) < 1e-6
+
+
+def test_a_store_gives_their_layout_in_one_step(trained: Path) -> None:
+    out = trained / "direct.safetensors"
+    command = ["export", str(trained / "ours.yaml"), "--model", "m", "--format", "sit", "--out", str(out)]
+    result = CliRunner().invoke(app, [*command, "--store", str(trained / "runs")])
+    assert result.exit_code == 0, result.output
+    assert result.output.startswith(str(out))  # not the file in between
+    by_way, direct = load_file(trained / "sit.safetensors"), load_file(out)
+    assert by_way.keys() == direct.keys()
+    assert all((by_way[name] == direct[name]).all() for name in by_way)
+    for wrong, sentence in (
+        (["export", str(trained / "ours.yaml"), "--out", str(out)], "--model is missing"),
+        (["export", str(trained / "ours.safetensors"), "--out", str(out)], "is in our format already"),
+        ([*command[:4], "--out", "weights.pt"], "the name ends with .safetensors"),
+    ):
+        assert sentence in str(CliRunner().invoke(app, wrong).exception)
 
 
 def test_a_retrofit_is_compared_with_training_free_rules_in_one_report(trained: Path, tmp_path: Path) -> None:

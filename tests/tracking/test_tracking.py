@@ -5,6 +5,7 @@ Longer than other files, because one MLflow database serves most of its tests.
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import time
@@ -14,10 +15,11 @@ import pytest
 from helpers.synthetic_records import asking, make_records
 from helpers.tracked import SMALL, TWO
 
+from rpe2d_bench import report
 from rpe2d_bench.analysis.palette import styles
 from rpe2d_bench.errors import UserError
 from rpe2d_bench.storage.records import Record, append
-from rpe2d_bench.tracking import BackgroundTracker, Tracker, default_uri, sync, ui_address, ui_command
+from rpe2d_bench.tracking import BackgroundTracker, Tracker, default_uri, naming, sync, ui_address, ui_command
 
 
 def client_of(store: Path):  # type: ignore[no-untyped-def]
@@ -47,11 +49,11 @@ def test_every_record_is_a_named_tagged_child(logged: tuple[Path, list[Record]])
     names = {run.info.run_name: run for run in runs_of(store)}
     cells = [run for run in names.values() if run.data.tags["stage"] in ("train", "measure", "floor")]
     assert len(cells) == len(records)
-    cell = names["yarn 32->48 seed 0"]
+    cell = names["yarn 48 seed 0"]
     wanted = {"method": "yarn", "model": "rope", "train_resolution": "32", "test_resolution": "48", "seed": "0"}
     assert wanted.items() <= cell.data.tags.items()
-    assert "rope 32px seed 1" in names
-    assert "rpe2d 32->32x64 seed 0" in names
+    assert "rope seed 1" in names
+    assert "rpe2d 32x64 seed 0" in names
     parents = {run.data.tags.get("mlflow.parentRunId") for run in names.values()} - {None}
     assert all("mlflow.parentRunId" not in r.data.tags for r in names.values() if r.data.tags["stage"] == "mean")
     assert parents == {run.info.run_id for run in names.values() if run.data.tags["stage"] == "sweep"}
@@ -59,7 +61,7 @@ def test_every_record_is_a_named_tagged_child(logged: tuple[Path, list[Record]])
     for metric, value in record.metrics.items():
         assert cell.data.metrics[metric] == pytest.approx(value)
     assert cell.data.params["method.frequencies.kind"] == "yarn"
-    trained = names["rope 32px seed 0"].info.run_id
+    trained = names["rope seed 0"].info.run_id
     assert trained in cell.data.tags["mlflow.note.content"]
 
 
@@ -73,18 +75,63 @@ def test_a_method_has_its_colour_of_the_report_and_a_result_its_source(logged: t
         assert run.data.tags["mlflow.runColor"] == wanted[run.data.tags["method"]]
         assert run.data.tags["mlflow.source.type"] == "LOCAL"
     assert len(set(wanted.values())) == len(wanted)
+    (sweep,) = runs_of(store, "tags.stage = 'sweep'")
+    assert sweep.data.tags["mlflow.source.type"] == "LOCAL"
+    assert sweep.data.tags["mlflow.source.name"] == records[0].provenance.command
+    assert sweep.data.tags["mlflow.source.git.commit"] == records[0].provenance.commit
+
+
+def test_no_two_methods_share_a_colour_and_means_have_short_names(logged: tuple[Path, list[Record]]) -> None:
+    store, records = logged
+    record = next(record for record in records if record.method == "yarn")
+    experiment = record.config.experiment
+    many = experiment.model_copy(update={"methods": {f"m{n}": experiment.methods["yarn"] for n in range(20)}})
+    config = record.config.model_copy(update={"experiment": many})
+    shown = [record.model_copy(update={"config": config, "method": name}) for name in many.methods]
+    assert len({naming.shown_as(one)["mlflow.runColor"] for one in shown}) == 20
+    names = {run.info.run_name for run in runs_of(store, "tags.stage = 'mean'")}
+    assert names == {"yarn", "rpe2d", "real images"}
+    pairs = (experiment.resolutions[0], experiment.resolutions[0].model_copy(update={"train": (16, 16)}))
+    wide = config.model_copy(update={"experiment": experiment.model_copy(update={"resolutions": pairs})})
+    sized = record.model_copy(update={"config": wide, "test_resolution": (48, 48)})
+    assert naming.name(sized) == f"yarn 32->48 seed {record.seed}"
+    assert naming.trained_at("yarn", sized) == "yarn 32px"
+
+
+def test_the_main_metric_is_the_first_chart_and_the_notes_names_exist(logged: tuple[Path, list[Record]]) -> None:
+    store, _ = logged
+    client = client_of(store)
+    run = next(r for r in runs_of(store, "tags.stage = 'mean'") if r.data.tags["method"] == "yarn")
+    assert min(run.data.metrics) == "answer/kid_glyphnet"  # the UI sorts sections and charts by name
+    assert run.data.tags["mlflow.note.content"] == "Means over 2 seeds."
+    tags = client.get_experiment_by_name("synthetic").tags
+    assert tags["mlflow.experiment.primaryMetric.name"] == "answer/kid_glyphnet"
+    columns = re.findall(r"`(size [^`]*/[^`]*)`", tags["mlflow.note.content"])
+    assert columns
+    assert set(columns) <= set(run.data.metrics)
+
+
+def test_sync_gives_a_sweep_the_head_of_its_report(logged: tuple[Path, list[Record]]) -> None:
+    store, everything = logged
+    records = [record.model_copy(update={"experiment": "described", "run": "described0"}) for record in everything]
+    sync(store, None, records, describe=report.description)
+    client = client_of(store)
+    found = client.search_runs([client.get_experiment_by_name("described").experiment_id], "tags.stage = 'sweep'")
+    note = found[0].data.tags["mlflow.note.content"]
+    assert note.startswith(report.description(records)[:40])
+    assert note.endswith("`rpe2d-bench run synthetic.yaml`")
 
 
 def test_a_cell_links_to_its_data_and_to_the_model_it_samples(logged: tuple[Path, list[Record]]) -> None:
     store, records = logged
     client = client_of(store)
     names = {run.info.run_name: run for run in runs_of(store)}
-    trained, cell = names["rpe2d 32px seed 1"], names["rpe2d 32->48 seed 1"]
+    trained, cell = names["rpe2d seed 1"], names["rpe2d 48 seed 1"]
     experiment = trained.info.experiment_id
     models = {m.source_run_id: m for m in client.search_logged_models([experiment])}
     assert len(models) == sum(r.stage == "train" for r in records)
     model = models[trained.info.run_id]
-    assert model.name == "rpe2d 32px seed 1"
+    assert model.name == "rpe2d seed 1"
     assert model.params["checkpoint"] == "stages/train/rpe2d1/weights.safetensors"
     assert model.status.value == "READY"
     assert [(m.key, m.value) for m in model.metrics if m.key == "validation_loss"] == [("validation_loss", 0.21)]
@@ -117,7 +164,7 @@ def test_a_replaced_training_leaves_one_model(logged: tuple[Path, list[Record]])
 
 def test_loss_curve_is_complete(logged: tuple[Path, list[Record]]) -> None:
     store, _ = logged
-    run = next(run for run in runs_of(store, "tags.stage = 'train'") if run.info.run_name == "rope 32px seed 0")
+    run = next(run for run in runs_of(store, "tags.stage = 'train'") if run.info.run_name == "rope seed 0")
     history = client_of(store).get_metric_history(run.info.run_id, "loss")
     assert [point.step for point in sorted(history, key=lambda p: p.step)] == list(range(1, 101))
 
@@ -161,7 +208,7 @@ def test_sync_again_changes_nothing_and_a_new_record_replaces_its_old_run(logged
     assert (counts["logged"], counts["replaced"]) == (3, 3)
     runs = runs_of(store)
     assert len(runs) == len(before)
-    assert [r.data.metrics["kid_glyphnet"] for r in runs if r.info.run_name == "yarn 32->48 seed 0"] == [0.5]
+    assert [r.data.metrics["kid_glyphnet"] for r in runs if r.info.run_name == "yarn 48 seed 0"] == [0.5]
     sync(store, None, records)
 
 

@@ -12,6 +12,7 @@ from rpe2d_bench.analysis.results import Results
 from rpe2d_bench.config.entry_points import Table
 from rpe2d_bench.report.content import Content, Section, Text
 from rpe2d_bench.report.sections import (
+    classes,
     compute,
     cost,
     denoising,
@@ -41,6 +42,7 @@ SECTIONS: Table[Section] = Table(  # anchor -> section
         "compute": compute.build,
         "stability": stability.build,
         "samples": samples.build,
+        "classes": classes.build,
         "methods": methods.build,
         "encodings": encodings.build,
         "search": search.build,

@@ -14,8 +14,9 @@ from rpe2d_bench.report.content import Content
 from rpe2d_bench.report.drawing import Drawing, drawing
 from rpe2d_bench.report.figures import LOG_FROM, bar, bar_words, logarithmic, paper_style
 from rpe2d_bench.report.sections.cost import training_flops
-from rpe2d_bench.report.table import Table, plain
+from rpe2d_bench.report.table import Table, count, plain
 from rpe2d_bench.report.tables import at
+from rpe2d_bench.report.values import put_value, spoken
 from rpe2d_bench.storage.records import Resolution
 
 MARKERS = "osD^vPX<>p"
@@ -66,6 +67,7 @@ def compute_curve(results: Results, metric: Metric | None, train: Resolution) ->
                 means.append(estimate.mean)
                 lows.append(low)
                 highs.append(high)
+                put_value(axes, flops / 1e12, estimate.mean, f"{method}, {count(flops)}FLOP: {spoken(estimate)}")
             axes.plot(
                 xs,
                 means,

@@ -14,7 +14,9 @@ from rpe2d_bench.analysis.vocabulary import legend_label, scale_label, size_labe
 from rpe2d_bench.report.content import Content
 from rpe2d_bench.report.drawing import Drawing, drawing
 from rpe2d_bench.report.figures import paper_style
+from rpe2d_bench.report.table import number
 from rpe2d_bench.report.tables import at
+from rpe2d_bench.report.values import put_value
 from rpe2d_bench.storage.records import Resolution
 
 ACROSS = 3  # panels in a row at most
@@ -84,4 +86,6 @@ def _panel(axes: Axes, results: Results, found: dict[str, dict[float, float]]) -
         (line,) = axes.plot(times if errors else [], ys, color=style.colour, marker=style.marker, markersize=3,
                             label=legend_label(method))  # fmt: skip
         line.set_gid(f"series-{style.index}-times")
+        for t, y in zip(times, ys, strict=False):
+            put_value(axes, t, y, f"{method}, t = {t:g}: {number(y)} %", style.index)
     axes.axhline(0, color="#808080", linewidth=0.8, linestyle="--", zorder=0)

@@ -15,6 +15,7 @@ from rpe2d_bench.report.content import Content
 from rpe2d_bench.report.drawing import Drawing, drawing
 from rpe2d_bench.report.figures import paper_style
 from rpe2d_bench.report.tables import at
+from rpe2d_bench.report.values import put_value
 from rpe2d_bench.storage.records import Resolution
 
 if TYPE_CHECKING:
@@ -47,6 +48,8 @@ def ramps(results: Results, train: Resolution) -> Drawing | None:
             if ratios:
                 (line,) = left.plot(range(len(ratios)), ratios, color=style.colour, marker=style.marker)
                 line.set_gid(f"series-{style.index}-ramp")
+            for pair, ratio in enumerate(ratios):
+                put_value(left, pair, ratio, f"{method}, channel pair {pair}: {ratio - aside:.3g}", style.index)
         for level in (1.0, 1 / scale):
             left.axhline(level, color="#808080", linewidth=0.8, linestyle="--", zorder=0)
         left.set(xlabel="channel pair, fast to slow", ylabel="frequency / trained base", ylim=(0, None))

@@ -17,10 +17,12 @@ from rpe2d_bench.analysis.results import Results
 from rpe2d_bench.analysis.statistics import BASES, SEEDS_FOR_A_CLAIM
 from rpe2d_bench.analysis.vocabulary import Metric, side, size_label
 from rpe2d_bench.config.header import question_of
+from rpe2d_bench.report.chosen_images import IMAGES, classifier_of, rows_of
 from rpe2d_bench.report.content import Block, Content, Text
 from rpe2d_bench.report.drawing import Drawing
 from rpe2d_bench.report.figures import files_of
-from rpe2d_bench.report.images import IMAGES, Strips, image_grid, rows_of
+from rpe2d_bench.report.image_grid import image_grid
+from rpe2d_bench.report.images import Strips
 from rpe2d_bench.report.sections.cost import milliseconds, training_flops
 from rpe2d_bench.report.sections.results import curve
 from rpe2d_bench.report.sentence import answer, is_control, join, verdict
@@ -197,4 +199,5 @@ def _samples(results: Results, store: Path, train: Resolution) -> Strips | Drawi
     methods = [m for m in dict.fromkeys(wanted) if any(row.method == m for row in rows)][:SHOWN]
     chosen = [row for row in rows if row.method is None or row.method in methods]
     png = files_of(image_grid(chosen, train, [test], IMAGES), ("png",))
-    return Strips(f"answer_samples_{at(train)}", train, [test], chosen, png, zoom=2 if max(test) <= 36 else 1)
+    zoom, name = 2 if max(test) <= 36 else 1, f"answer_samples_{at(train)}"
+    return Strips(name, train, [test], chosen, png, zoom=zoom, classifier=classifier_of(results))

@@ -14,7 +14,9 @@ from rpe2d_bench.analysis.vocabulary import Metric, legend_label, scale_label, s
 from rpe2d_bench.report.content import Content
 from rpe2d_bench.report.drawing import Drawing, drawing
 from rpe2d_bench.report.figures import LOG_FROM, logarithmic, paper_style
+from rpe2d_bench.report.table import number
 from rpe2d_bench.report.tables import at
+from rpe2d_bench.report.values import put_value
 from rpe2d_bench.storage.records import Resolution
 
 ACROSS = 4  # panels in a row at most
@@ -98,6 +100,9 @@ def _panel(axes: Axes, results: Results, train: Resolution, test: Resolution, pa
         (drawn,) = axes.plot([x], [y], color=style.colour, marker=style.marker, linestyle="none", markersize=6,
                              markeredgecolor="none", label=legend_label(method + mark))  # fmt: skip
         drawn.set_gid(f"series-{style.index}-plane-{size_label(test)}")
+        if method in points:
+            words = f"{pair[0].short} {number(x)}, {pair[1].short} {number(y)}"
+            put_value(axes, x, y, f"{method}{mark}, {size_label(test)} px: {words}", style.index)
     for metric, line in ((pair[0], axes.axvline), (pair[1], axes.axhline)):
         if real := results.real.floor(train, test, metric):
             line(real.mean, color="#808080", linestyle="--", linewidth=0.8, zorder=0)

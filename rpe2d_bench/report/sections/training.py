@@ -14,9 +14,11 @@ from rpe2d_bench.analysis.vocabulary import legend_label, size_label
 from rpe2d_bench.report.content import Content, Text
 from rpe2d_bench.report.drawing import Drawing, drawing
 from rpe2d_bench.report.figures import logarithmic, paper_style
+from rpe2d_bench.report.values import put_value
 from rpe2d_bench.storage.records import Record
 
 WINDOWS = 120  # points of a drawn curve; each is the mean of its window
+VALUES = 12  # of these say their number on hover
 
 
 def build(results: Results, store: Path) -> Content:
@@ -73,12 +75,14 @@ def training_curves(results: Results, store: Path) -> Drawing | None:
         figure = Figure(layout="constrained")
         axes = figure.subplots()
         labelled: set[str] = set()
-        for name, _, points in lines:
+        for name, seed, points in lines:
             index = names.index(name)
             axes.plot([p[0] for p in points], [p[1] for p in points], linewidth=0.9, alpha=0.8,
                       color=colours.get(models[name], COLOURS[-1][0]), linestyle=DASHES[index % len(DASHES)],
                       label=legend_label(name) if name not in labelled else None)  # fmt: skip
             labelled.add(name)
+            for step, loss in points[:: -(-len(points) // VALUES)] + points[-1:]:
+                put_value(axes, step, loss, f"{name} seed {seed}, step {step:.0f}: {loss:.4g}")
         axes.set_xlabel("training step")
         axes.set_ylabel("training loss (mean over windows)")
         losses = [value for _, _, points in lines for _, value in points]

@@ -9,15 +9,17 @@ from matplotlib.figure import Figure
 from rpe2d_bench.analysis.palette import styles, styles_of
 from rpe2d_bench.analysis.results import Results
 from rpe2d_bench.analysis.vocabulary import Metric, legend_label, scale_label, size_label
+from rpe2d_bench.report.chosen_images import classifier_of, rows_of
 from rpe2d_bench.report.content import Block, Content, Text
 from rpe2d_bench.report.drawing import Drawing, drawing
 from rpe2d_bench.report.figures import metric_curve, paper_style
 from rpe2d_bench.report.folder import replace_folder, save_files
-from rpe2d_bench.report.images import StripRow, Strips, rows_of
+from rpe2d_bench.report.images import StripRow, Strips
 from rpe2d_bench.report.page import render
-from rpe2d_bench.report.table import plain
+from rpe2d_bench.report.table import difference_cell, plain
 from rpe2d_bench.report.tables import at
 from rpe2d_bench.report.two_runs.changes import Changes
+from rpe2d_bench.report.values import put_value
 from rpe2d_bench.storage.records import Record, Resolution
 
 
@@ -106,7 +108,7 @@ def _samples(changes: Changes, stores: tuple[Path, Path] | None) -> Content:
         shown = [test for test in tests if any(test in row.strips for row in rows)]
         if not shown:
             continue
-        strips = Strips(f"samples_{at(train)}", train, shown, rows)
+        strips = Strips(f"samples_{at(train)}", train, shown, rows, classifier=classifier_of(changes.second))
         classes = ", ".join(map(str, strips.labels))
         blocks += [
             Text(f"Trained at {size_label(train)} px. Both runs, method by method, of the same classes (classes"
@@ -132,6 +134,10 @@ def change_figure(changes: Changes, metric: Metric, train: Resolution) -> Drawin
             (drawn,) = axes.plot(list(shown), [found.mean for found in shown.values()], linestyle="none",
                                  color=style.colour, marker=style.marker, label=legend_label(method))  # fmt: skip
             drawn.set_gid(f"series-{style.index}-change")
+            for x, found in shown.items():
+                words = difference_cell(found, "", significant=False).text
+                where = size_label(tests[round(x - shift)])
+                put_value(axes, x, found.mean, f"{method}, {where} px: {words}", style.index)
             ends = [(x, found.low, found.high) for x, found in shown.items() if found.low is not None]
             if ends:
                 bars = axes.vlines(*zip(*ends, strict=True), color=style.colour, linewidth=1.0)
