@@ -69,15 +69,3 @@ def test_a_plan_says_where_its_cost_is_a_bound(tiny: Path, tmp_path: Path, kind:
     assert {passes(cell.measure.generated) for cell in plan.trials[0].cells} == {2 * evaluations}  # type: ignore[union-attr, arg-type]
     (line,) = in_words(schedules(experiment))
     assert line.startswith("at most 5 steps of dopri5" if cost.at_most else f"shift 1, 5 steps of {kind} at t 1 ")
-
-
-def test_a_rule_that_depends_on_time_is_told_apart_whatever_the_steps_of_dopri5(tiny: Path) -> None:
-    """At t = 1, the one time of one even step, dype_ntk is ntk; the solver asks at others, too."""
-    methods = "methods.gated={model: rope, frequencies: {kind: dype_ntk}}"
-    plans = {
-        kind: make_plan(load_experiment(tiny, (methods, f"evaluate.sampler.kind={kind}", "evaluate.sampler.steps=1")))
-        for kind in ("euler", "dopri5")
-    }
-    for kind, plan in plans.items():
-        keys = {c.method: c.measure.key for c in plan.trials[0].cells if c.test_resolution == (24, 24)}
-        assert (keys["gated"] == keys["ntk"]) is (kind == "euler")
