@@ -83,8 +83,8 @@ def seen_sets(
                 kept = Kept(store / FOLDER, _question(source, chosen[side], names, look))
                 seen, account = kept.read(say) or kept.take(fill)
             files = _names(source, chosen[side])
-            statistics = getattr(source, "statistics", None) if look.net == statistics_file.NET else None
-            found[side] = SeenSet(paths[side], seen, labels[side], files, account, statistics)
+            held = getattr(source, "statistics", None) if look.net == statistics_file.NET else None
+            found[side] = SeenSet(paths[side], seen, labels[side], files, account, held)
         yield found
 
 
