@@ -11,8 +11,12 @@ from hypothesis import strategies as st
 from rpe2d_bench.config.experiment import Sampler
 from rpe2d_bench.diffusion import times
 from rpe2d_bench.encodings import Grid
+from rpe2d_bench.plan.cost import estimate
+from rpe2d_bench.plan.expand import make_plan
+from rpe2d_bench.plan.pace import Pace, passes
 from rpe2d_bench.resolve.load import load_experiment
 from rpe2d_bench.sampling.schedule import in_words, places_in_words, schedule_at, schedule_of, schedules, warnings
+from rpe2d_bench.storage.store import Store
 
 
 def shifted(t: float, s: float) -> float:
@@ -54,3 +58,14 @@ def test_a_plan_names_schedules_where_they_differ(tiny: Path) -> None:
     assert places_in_words([("a", (8, 8)), ("b", (8, 8)), ("b", (8, 16))]) == "a, b at 8x8; b at 8x16"
     steep = load_experiment(tiny, ("evaluate.sampler.shift=1000",))
     assert warnings(schedules(steep))[0].startswith("sampler: shift 1000 leaves ")
+
+
+@pytest.mark.parametrize(("kind", "evaluations"), [("euler", 5), ("sde", 5), ("dopri5", 32)])
+def test_a_plan_says_where_its_cost_is_a_bound(tiny: Path, tmp_path: Path, kind: str, evaluations: int) -> None:
+    experiment = load_experiment(tiny, (f"evaluate.sampler.kind={kind}", "evaluate.sampler.steps=5"))
+    plan = make_plan(experiment)
+    cost = estimate(plan, Store(tmp_path), Pace())
+    assert cost.at_most is (kind == "dopri5")
+    assert {passes(cell.measure.generated) for cell in plan.trials[0].cells} == {2 * evaluations}  # type: ignore[union-attr, arg-type]
+    (line,) = in_words(schedules(experiment))
+    assert line.startswith("at most 5 steps of dopri5" if cost.at_most else f"shift 1, 5 steps of {kind} at t 1 ")
