@@ -36,7 +36,8 @@ def measure_sets(
 
         found = compare_sets(sets, reference, look, against=against, store=store, progress=progress, say=notes.print)
     if as_json:
-        typer.echo(json.dumps([_as_json(one) for one in found], indent=1))
+        objects = [_as_json(one) for one in found]
+        typer.echo(json.dumps(objects if len(objects) > 1 else objects[0], indent=1))
         return
     console = open_console()
     console.print(Blocks(_table(found)))

@@ -159,7 +159,8 @@ def _words(cost: Cost) -> str:
     per, bound = "per worker" if cost.device == "cpu" else "per GPU", "at most " if cost.at_most else ""
     hours = f"{bound or 'about '}{duration(cost.seconds)}{_slots(cost)}"
     return (
-        f"{hours}, {in_bytes(cost.memory)} {per}, {in_bytes(cost.disk)} of disk"
+        f"{hours}"
+        f"\n                {in_bytes(cost.memory)} {per}, {in_bytes(cost.disk)} of disk"
         f"\n                train {in_flops(cost.train_flops)}"
         + (f", sample {bound}{in_flops(cost.sample_flops)}" if cost.sample_flops else "")
         + (f", denoise {in_flops(cost.denoise_flops)}" if cost.denoise_flops else "")

@@ -51,7 +51,8 @@ class FourierFeatures(nn.Module):
         super().__init__()
         # On the CPU also where a model is only counted: arange on the meta device imports seconds of torch's compiler.
         exponents = torch.arange(num_features // 2, dtype=torch.float32, device="cpu") / (num_features // 2)
-        self.register_buffer("frequencies", scale * max_period**-exponents, persistent=False)
+        frequencies = (scale * max_period**-exponents).to(torch.get_default_device())
+        self.register_buffer("frequencies", frequencies, persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
         """x [..., n] -> [..., n * num_features], float32 whatever the autocast."""

@@ -36,7 +36,7 @@ def measure(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
             cli.main()
         output = capsys.readouterr()
         if not ended.value.code:
-            return json.loads(output.out)[0]
+            return json.loads(output.out)
         assert (ended.value.code, output.err.count("\n")) == (2, 1)
         assert output.err.startswith("error: ")
         return output.err

@@ -88,8 +88,8 @@ def test_a_broken_one_is_named_and_left_out(
 
 
 def test_one_that_computes_nothing_is_named(install: Callable[[str, str], None], tiny: Path) -> None:
-    install("plugged_empty", MEAN_SHIFT.replace("compute=shift", "compute=None"))
-    with pytest.raises(UserError, match=r"'mean_shift' of plugged_empty cannot be used: .* computes nothing"):
+    install("plugged_idle", MEAN_SHIFT.replace("compute=shift", "compute=None"))
+    with pytest.raises(UserError, match=r"'mean_shift' of plugged_idle cannot be used: .* computes nothing"):
         load_experiment(tiny, ("evaluate.metrics=[kid, mean_shift]",))
 
 

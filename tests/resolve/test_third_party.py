@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from rpe2d_bench.storage.records import read
+
 PACKAGE = Path(__file__).parents[1] / "third_party_parts"
 EXPERIMENT = """
 schema_version: 1
@@ -68,9 +70,9 @@ def test_an_experiment_of_a_strangers_parts_is_planned_and_run(installed: Path, 
     assert cost["coding_flops"] == 3.0 * 24 * 24 * (8 + 8)
     ran = bench(installed, tmp_path, "run", "stranger.yaml", "--engine", "local", "--no-mlflow")
     assert ran.returncode == 0, ran.stdout + ran.stderr
-    records = [json.loads(line) for line in (tmp_path / "runs" / "records.jsonl").read_text().splitlines()]
-    assert {record["status"] for record in records} == {"ok"}
-    assert {record["stage"] for record in records} == {
+    records = read(tmp_path / "runs")
+    assert {record.status for record in records} == {"ok"}
+    assert {record.stage for record in records} == {
         "train",
         "measure",
         "floor",
@@ -78,8 +80,10 @@ def test_an_experiment_of_a_strangers_parts_is_planned_and_run(installed: Path, 
         "noise",
         "reconstruction",
     }
-    through = next(record for record in records if record["stage"] == "reconstruction")
-    assert through["measurement"]["psnr"] > 50  # lossless but for float16
+    through = next(record for record in records if record.stage == "reconstruction")
+    assert through.measurement is not None
+    assert through.measurement.psnr is not None
+    assert through.measurement.psnr > 50  # lossless but for float16
 
 
 def test_mistakes_in_a_strangers_options_have_their_line(installed: Path, tmp_path: Path) -> None:

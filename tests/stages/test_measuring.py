@@ -118,15 +118,18 @@ def test_generated_images_that_are_not_finite_are_counted(
 ) -> None:
     import rpe2d_bench.sampling.loop as module
 
-    store, noise = Store(tmp_path / "runs"), module.noise
+    store, draws = Store(tmp_path / "runs"), module.draws
     run(planned(tiny, "resolutions.0.test=[16]"), store, engine="local")  # trains
 
     def broken(seed: int, indices: np.ndarray, shape: tuple[int, int, int]) -> object:
-        made = noise(seed, indices, shape)
-        made[indices == 3, 0, 0, 0] = float("nan")
+        def made() -> object:
+            noise = draws(seed, indices, shape)()
+            noise[indices == 3, 0, 0, 0] = float("nan")
+            return noise
+
         return made
 
-    monkeypatch.setattr(module, "noise", broken)
+    monkeypatch.setattr(module, "draws", broken)
     found = run(planned(tiny, "resolutions.0.test=[24]"), store, engine="local")
     warnings = [record.measurement.warnings for record in found if record.stage == "measure"]
     assert warnings == [("at least 1 of 12 images held numbers that are not finite; they count as mid-grey",)] * 3
