@@ -20,7 +20,7 @@ def realised_digest(encoding: PositionalEncoding, grid: Grid, train_grid: Grid, 
     """
     digest = hashlib.sha256()
     try:  # 250 steps of a rule that never looks at the time are one evaluation
-        always = _bytes(encoding, grid, train_grid, _Unread(torch.zeros(1)))
+        always = _bytes(encoding, grid, train_grid, torch.zeros(1).as_subclass(_Unread))
     except _Read:
         for t in ts:
             digest.update(_bytes(encoding, grid, train_grid, torch.tensor([float(t)])))
