@@ -12,6 +12,7 @@ from rpe2d_bench.report.figures import FORMATS, bar_words, metric_curve
 from rpe2d_bench.report.tables import at, tables_of
 from rpe2d_bench.storage.records import Resolution
 
+MANY = 2_000  # records: in a report of more the curves of metrics beside the main one are vectors alone
 WORDS = (
     "Each number compares generated images with real ones of the same size. The floor is what real images score against"
     " other real images: no method can be expected below it."
@@ -48,5 +49,5 @@ def curve(results: Results, metric: Metric, train: Resolution) -> Drawing:
         f"{metric.label}: {metric.explanation}. Mean over seeds; {bar_words(results)}. {direction}"
         "Dashed grey: real against real images. Marks are shifted sideways a little so that they do not hide each"
         " other; line styles tell the trained models apart.",
-        FORMATS if metric == results.main_metric else ("svg",),
+        FORMATS if metric == results.main_metric else ("svg", "png") if len(results.records) <= MANY else ("svg",),
     )
