@@ -78,6 +78,8 @@ def make_stages(plan: Plan, context: RunContext, names: tuple[str, ...] = NAMES)
 
 def _ended(label: str, stage: Stage, context: RunContext, outcome: Outcome, failed: dict[str, str]) -> bool:
     """Whether this process worked on the stage until it was there, had failed or was out of time; no if it is taken."""
+    if context.store.has(stage.name, stage.key):  # another process has made it since the list was written
+        return True
     began = time.monotonic()
     try:
         stage.make(context)
