@@ -85,17 +85,3 @@ def sample_method(
     else:
         Image.fromarray(images_file.grid(images, 10)).save(out)
     Console().print(f"{len(images)} images of {method} at {size(test)}: {out}", highlight=False, soft_wrap=True)
-
-
-def _grid(images: np.ndarray):  # type: ignore[no-untyped-def]
-    """A Pillow image of the images, ten in a row, one pixel apart."""
-    from PIL import Image
-
-    columns = min(10, len(images))
-    rows = -(-len(images) // columns)
-    channels, height, width = images.shape[1:]
-    sheet = np.full((rows * (height + 1) - 1, columns * (width + 1) - 1, channels), 128, np.uint8)
-    for number, image in enumerate(images):
-        y, x = (number // columns) * (height + 1), (number % columns) * (width + 1)
-        sheet[y : y + height, x : x + width] = image.transpose(1, 2, 0)
-    return Image.fromarray(sheet.squeeze(-1) if channels == 1 else sheet)
