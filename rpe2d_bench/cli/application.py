@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
+import click
 import typer
 
-from rpe2d_bench.storage.folder import folder_of_store
+from rpe2d_bench.storage.folder import copies_in, folder_of_store
 
 app = typer.Typer(
     help="Which positional encoding lets a diffusion transformer generate at resolutions it never trained on?",
@@ -31,10 +32,23 @@ Overrides = Annotated[
     list[str], typer.Option("--set", metavar="PATH.TO.KEY=VALUE", help="Override a value of the file; VALUE is YAML.")
 ]
 Only = Annotated[list[str], typer.Option("--only", metavar="METHOD", help="Keep this method; may be repeated.")]
-StoreFolder = Annotated[
-    Path, typer.Option("--store", metavar="DIR", help="Where results live.", parser=folder_of_store)
-]
-StoreArgument = Annotated[Path, typer.Argument(metavar="[STORE]", help="Where results live.", parser=folder_of_store)]
+
+
+def _opened(name: str) -> Path:
+    """The folder of a store; what others told of one elsewhere is brought, and told in turn when the command ends."""
+    folder = folder_of_store(name)
+    if copies_in(folder) is not None:
+        from rpe2d_bench.storage.store import Store
+        from rpe2d_bench.storage.told import bring, send
+
+        bring(store := Store(folder))
+        click.get_current_context().call_on_close(lambda: send(store))
+    return folder
+
+
+WHERE = "Where results live: a folder, or an address such as s3://bucket/runs."
+StoreFolder = Annotated[Path, typer.Option("--store", metavar="DIR", help=WHERE, parser=_opened)]
+StoreArgument = Annotated[Path, typer.Argument(metavar="[STORE]", help=WHERE, parser=_opened)]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
 DEFAULT_STORE = Path("runs")
 

@@ -14,7 +14,8 @@ from rpe2d_bench.errors import UserError
 from rpe2d_bench.search import Asked, Searching
 from rpe2d_bench.stages.run_context import RunContext
 from rpe2d_bench.storage.progress import ProgressFiles
-from rpe2d_bench.storage.store import Store, Unwritable
+from rpe2d_bench.storage.store import Store
+from rpe2d_bench.storage.unwritable import Unwritable
 
 TUNE = {
     "RAY_AIR_NEW_OUTPUT": "0",
