@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-import click
 import typer
 
 from rpe2d_bench.storage.folder import copies_in, folder_of_store
@@ -34,21 +33,24 @@ Overrides = Annotated[
 Only = Annotated[list[str], typer.Option("--only", metavar="METHOD", help="Keep this method; may be repeated.")]
 
 
-def _opened(name: str) -> Path:
-    """The folder of a store; what others told of one elsewhere is brought, and told in turn when the command ends."""
-    folder = folder_of_store(name)
+def _opened(context: typer.Context, folder: Path) -> Path:
+    """A store elsewhere: what others told is brought, and what this command has to tell goes when it ends."""
     if copies_in(folder) is not None:
         from rpe2d_bench.storage.store import Store
         from rpe2d_bench.storage.told import bring, send
 
         bring(store := Store(folder))
-        click.get_current_context().call_on_close(lambda: send(store))
+        context.call_on_close(lambda: send(store))
     return folder
 
 
 WHERE = "Where results live: a folder, or an address such as s3://bucket/runs."
-StoreFolder = Annotated[Path, typer.Option("--store", metavar="DIR", help=WHERE, parser=_opened)]
-StoreArgument = Annotated[Path, typer.Argument(metavar="[STORE]", help=WHERE, parser=_opened)]
+StoreFolder = Annotated[
+    Path, typer.Option("--store", metavar="DIR", help=WHERE, parser=folder_of_store, callback=_opened)
+]
+StoreArgument = Annotated[
+    Path, typer.Argument(metavar="[STORE]", help=WHERE, parser=folder_of_store, callback=_opened)
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
 DEFAULT_STORE = Path("runs")
 

@@ -24,7 +24,7 @@ def run(
     """Finish an experiment and return the records of its run, a row per result and metric, as `load_records` does.
 
     file: an experiment file, or the name of a shipped experiment. store: folder or address of results; what is there
-    already is not made again. only: methods to keep. engine: `ray`, or `local`, one stage after the other in this process.
+    is not made again. only: methods to keep. engine: `ray`, or `local`, one stage after the other in this process.
     overrides: values of the file by their path, `run("quick", seeds=[0], **{"evaluate.num_samples": 50})`. Writes
     neither a report nor MLflow's view: `rpe2d-bench report` and `sync` do, from the same store. Raises UserError with
     file and line for whatever is wrong.

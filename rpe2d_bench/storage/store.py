@@ -9,14 +9,15 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
 from rpe2d_bench.storage.files import held, locked, sha256_of_file, sha256_of_json, sync, write_json
 from rpe2d_bench.storage.folder import copies_in, folder_of_store
-from rpe2d_bench.storage.mirror import MANIFEST, Mirror, sums_in
+from rpe2d_bench.storage.mirror import MANIFEST, SMALL, Mirror, sums_in
 from rpe2d_bench.storage.unwritable import disk_errors
 
 HASH_VERSION = 1  # raise it whenever the way keys are computed changes
@@ -95,7 +96,19 @@ class Store:
         if self.mirror is None:
             return self.fetch(stage, key, say) is not None
         folder = self._path(stage, key)
-        return self.has(stage, key) and self.mirror.pull(stage, key, folder, small=True)
+        sums = {name: sum for name, sum in (sums_in(folder) or {}).items() if name.endswith(SMALL)}
+        if sums and all((folder / n).is_file() and sha256_of_file(folder / n) == s for n, s in sums.items()):
+            return True
+        return self.mirror.pull(stage, key, folder, small=True)
+
+    def bring(self, paths: Iterable[str]) -> None:
+        """Let files that records name be here, with what lies beside them; nothing for a store that is a folder."""
+        mirror = self.mirror
+        if mirror is None:
+            return
+        parts = {(*Path(path).parts[1:3], path.endswith(SMALL)) for path in paths if not (self.root / path).exists()}
+        with ThreadPoolExecutor(8) as pool:
+            list(pool.map(lambda p: mirror.pull(p[0], p[1], self._path(p[0], p[1]), small=p[2]), sorted(parts)))
 
     def damage_of(self, path: Path) -> str | None:
         """What is wrong with one file of a finished stage, or None; nothing is removed.
