@@ -33,7 +33,7 @@ Overrides = Annotated[
 Only = Annotated[list[str], typer.Option("--only", metavar="METHOD", help="Keep this method; may be repeated.")]
 
 
-def _opened(context: typer.Context, folder: Path) -> Path:
+def opened(context: typer.Context, folder: Path) -> Path:
     """A store elsewhere: what others told is brought, and what this command has to tell goes when it ends."""
     if copies_in(folder) is not None:
         from rpe2d_bench.storage.store import Store
@@ -46,11 +46,9 @@ def _opened(context: typer.Context, folder: Path) -> Path:
 
 WHERE = "Where results live: a folder, or an address such as s3://bucket/runs."
 StoreFolder = Annotated[
-    Path, typer.Option("--store", metavar="DIR", help=WHERE, parser=folder_of_store, callback=_opened)
+    Path, typer.Option("--store", metavar="DIR", help=WHERE, parser=folder_of_store, callback=opened)
 ]
-StoreArgument = Annotated[
-    Path, typer.Argument(metavar="[STORE]", help=WHERE, parser=folder_of_store, callback=_opened)
-]
+StoreArgument = Annotated[Path, typer.Argument(metavar="[STORE]", help=WHERE, parser=folder_of_store, callback=opened)]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
 DEFAULT_STORE = Path("runs")
 

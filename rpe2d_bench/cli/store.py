@@ -28,10 +28,12 @@ def show_store(store: StoreArgument = DEFAULT_STORE, as_json: AsJson = False) ->
     from rpe2d_bench.plan.cost import in_bytes
 
     table = Table(box=None, pad_edge=False)
-    for column in ("what", "state", "number", "size"):
+    where = ("where",) if any("where" in row for row in rows) else ()
+    for column in ("what", "state", "number", "size", *where):
         table.add_column(column, justify="right" if column in ("number", "size") else "left")
     for row in rows:
-        table.add_row(row["what"], row["state"], f"{row['number']:,}", in_bytes(row["bytes"]))
+        place = ("here" if row["where"] == str(store.resolve()) else "there",) if where else ()
+        table.add_row(row["what"], row["state"], f"{row['number']:,}", in_bytes(row["bytes"]), *place)
     console, totals = open_console(), Counter[str]({str(store.resolve()): 0})
     for row in rows:
         totals[row.get("where", str(store.resolve()))] += row["bytes"]
@@ -51,11 +53,11 @@ def _rows(folder: Path) -> list[dict[str, Any]]:
     place = Store(folder)
     for item in usage.items(place):
         state = "being worked on" if item.busy else item.state.replace("other", "")
-        row = rows.setdefault((item.kind, state, item.elsewhere is not None), {"what": item.kind, "state": state, "number": 0, "bytes": 0})
+        row = rows.setdefault((item.kind, state, item.elsewhere is not None), {"what": item.kind, "state": state})
         if place.mirror is not None:
             row["where"] = place.mirror.address if item.elsewhere else str(place.root)
-        row["number"] += 1
-        row["bytes"] += item.size
+        row["number"] = row.get("number", 0) + 1
+        row["bytes"] = row.get("bytes", 0) + item.size
     return list(rows.values())
 
 
@@ -68,7 +70,7 @@ def gc(
     ] = [],  # noqa: B006 - typer wants a list
     delete: Annotated[bool, typer.Option("--delete", help="Free it; otherwise it is only listed.")] = False,
 ) -> None:
-    """Free stages that no record names or that were never finished, pools, and kept features; lists without --delete."""
+    """Free stages that no record names or never finished, pools and kept features; without --delete only list them."""
     from rpe2d_bench.plan.cost import in_bytes
     from rpe2d_bench.storage import usage
     from rpe2d_bench.storage.store import Store

@@ -16,12 +16,11 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from functools import partial as with_first
 from pathlib import Path
 from typing import Any
 
 from rpe2d_bench.storage.bucket import Bucket, bucket_at
-from rpe2d_bench.storage.files import sha256_of_file, write_atomically
+from rpe2d_bench.storage.files import sha256_of_file, write_bytes
 from rpe2d_bench.storage.folder import Copies
 from rpe2d_bench.storage.unwritable import Unwritable
 
@@ -79,7 +78,7 @@ class Mirror:
                 return False
         if not (folder / MANIFEST).exists() or (folder / MANIFEST).read_bytes() != manifest:
             folder.mkdir(parents=True, exist_ok=True)
-            write_atomically(folder / MANIFEST, with_first(_put, manifest))
+            write_bytes(folder / MANIFEST, manifest)
         return True
 
     def push(self, stage: str, key: str, folder: Path) -> None:
@@ -220,10 +219,6 @@ class _Keeper(threading.Thread):
                 with suppress(OSError):
                     found[path.name] = path.stat().st_mtime_ns
         return found
-
-
-def _put(content: bytes, path: Path) -> None:
-    path.write_bytes(content)
 
 
 def sums_in(folder: Path) -> dict[str, str] | None:

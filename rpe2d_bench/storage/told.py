@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from rpe2d_bench.storage import machine, records
-from rpe2d_bench.storage.files import locked, write_atomically, write_json
+from rpe2d_bench.storage.files import locked, write_bytes, write_json
 from rpe2d_bench.storage.mirror import TICK, Mirror
 from rpe2d_bench.storage.store import Store
 from rpe2d_bench.storage.unwritable import Unwritable
@@ -125,7 +125,7 @@ def _upload(mirror: Mirror, copy: Path, content: bytes) -> None:
     if content and (not copy.exists() or copy.read_bytes() != content):
         mirror.bucket.write(f"{copy.parent.name}/{copy.name}", content)
         copy.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(copy, lambda temporary: temporary.write_bytes(content) and None)
+        write_bytes(copy, content)
 
 
 def _lines(path: Path) -> list[bytes]:
@@ -148,8 +148,7 @@ def _merge_lines(path: Path, others: list[Path]) -> None:
             fresh += list((lines - have).elements())
             have |= lines
         if fresh:
-            everything = sorted(mine + fresh, key=_created)
-            write_atomically(path, lambda temporary: temporary.write_bytes(b"".join(everything)) and None)
+            write_bytes(path, b"".join(sorted(mine + fresh, key=_created)))
 
 
 def _created(line: bytes) -> str:

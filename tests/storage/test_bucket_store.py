@@ -21,7 +21,6 @@ from rpe2d_bench.storage.folder import folder_of_store
 from rpe2d_bench.storage.store import Busy, Store, _seal
 
 Machine = Callable[..., Store]
-PLAIN = {"Content-Type": "text/plain"}
 
 
 @pytest.fixture(scope="module")
@@ -79,9 +78,11 @@ def test_without_its_manifest_a_stage_is_not_there(machine: Machine, monkeypatch
             raise KeyboardInterrupt
         put(self, path, content)
 
-    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+    first = machine("a")
+    with monkeypatch.context() as patched:
         patched.setattr(Bucket, "write", killed)
-        machine("a").make("train", "k", write)
+        with pytest.raises(KeyboardInterrupt):
+            first.make("train", "k", write)
     other = machine("b")
     assert other.mirror is not None
     assert other.mirror.bucket.files("stages/train/k")  # the files are
@@ -229,14 +230,19 @@ def test_wrong_credentials_are_one_sentence(server: str, tmp_path: Path, monkeyp
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "wrong")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wrong")
     monkeypatch.setenv("AWS_ENDPOINT_URL", server)
-    reset = urllib.request.Request(f"{server}/moto-api/reset-auth", data=b"0", headers=PLAIN, method="POST")
-    before = json.loads(urllib.request.urlopen(reset).read())
+    before = json.loads(_refusing_after(server, "0"))
     try:
         with pytest.raises(UserError, match="refuses access; give credentials"):
             Store("s3://bucket/runs").has("train", "k")
     finally:
-        back = str(before.get("PREVIOUS_INITIAL_NO_AUTH_ACTION_COUNT", "inf")).encode()
-        urllib.request.urlopen(urllib.request.Request(f"{server}/moto-api/reset-auth", data=back, headers=PLAIN, method="POST"))
+        _refusing_after(server, str(before.get("PREVIOUS_INITIAL_NO_AUTH_ACTION_COUNT", "inf")))
+
+
+def _refusing_after(server: str, requests: str) -> bytes:
+    """Let the server look at credentials after so many requests."""
+    url, plain = f"{server}/moto-api/reset-auth", {"Content-Type": "text/plain"}
+    answer: bytes = urllib.request.urlopen(urllib.request.Request(url, requests.encode(), plain, method="POST")).read()
+    return answer
 
 
 def test_a_path_is_no_address(tmp_path: Path) -> None:
