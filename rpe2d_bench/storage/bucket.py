@@ -13,12 +13,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
+from textwrap import shorten
 from typing import Any
 
 from rpe2d_bench.errors import UserError
 from rpe2d_bench.storage.files import write_atomically
 from rpe2d_bench.storage.unwritable import Unwritable
 
+PATIENCE = 30  # seconds
 _PIECE = 8 * 2**20
 _DENIED = re.compile("ACCESS_DENIED|INVALID_ACCESS_KEY|SIGNATURE|CREDENTIALS|AccessDenied|HTTP status 40[13]|FORBIDDEN")
 _WITH_FOLDERS = ("local", "hdfs", "mock")  # where a file needs its folder, and half a file can be seen
@@ -35,9 +37,9 @@ class Bucket:
             raise UserError(f"the store {address}: addresses need pyarrow; write: pip install pyarrow") from None
         self.address = address
         try:
-            self._fs, path = fs.FileSystem.from_uri(address)
-        except Exception as error:  # of the address, or of what a file system needs to be installed
-            raise UserError(f"the store {address}: {_first_line(error)}") from None
+            self._fs, path = fs.FileSystem.from_uri(_impatient(address))
+        except Exception as error:  # of the address, of what a file system needs to be installed, or of the network
+            raise UserError(f"the store {address} {_reason(error)}") from None
         self._selector, self._missing, self._is_file = fs.FileSelector, fs.FileType.NotFound, fs.FileType.File
         self._root = path.rstrip("/")
         self._folders = self._fs.type_name in _WITH_FOLDERS
@@ -139,9 +141,16 @@ class Bucket:
 
 
 @lru_cache(maxsize=4)
-def bucket_at(address: str, _process: int) -> Bucket:
-    """One connection a process. Raises as Bucket does."""
+def bucket_at(address: str, _folder: Path, _process: int) -> Bucket:
+    """One connection a process and folder of copies, which tells endpoints apart. Raises as Bucket does."""
     return Bucket(address)
+
+
+def _impatient(address: str) -> str:
+    """Google's client tries for 15 minutes where nobody says otherwise."""
+    if not re.match("(gs|gcs)://", address) or "retry_limit_seconds" in address:
+        return address
+    return f"{address}{'&' if '?' in address else '?'}retry_limit_seconds={PATIENCE}"
 
 
 def _reason(error: Exception) -> str:
@@ -151,11 +160,11 @@ def _reason(error: Exception) -> str:
             "refuses access; give credentials that may read and write it, by AWS_ACCESS_KEY_ID and"
             " AWS_SECRET_ACCESS_KEY, AWS_PROFILE or the file that GOOGLE_APPLICATION_CREDENTIALS names"
         )
-    if "NETWORK_CONNECTION" in text or "imeout" in text or "curlCode" in text:
-        details = text.rpartition("Details: ")[2]
+    if any(word in text for word in ("NETWORK_CONNECTION", "imeout", "curlCode", "Could not resolve")):
+        details = shorten(text.rpartition("Details: ")[2], 120, placeholder=" ...")
         return f"can't be reached ({details}); look at the network, AWS_ENDPOINT_URL and endpoint_override"
     return f"can't be used ({_first_line(error)})"
 
 
 def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+    return shorten((str(error).strip().splitlines() or [type(error).__name__])[0], 200, placeholder=" ...")

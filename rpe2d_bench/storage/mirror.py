@@ -44,7 +44,7 @@ class Mirror:
 
     @property
     def bucket(self) -> Bucket:
-        return bucket_at(self.address, os.getpid())
+        return bucket_at(self.address, self.folder, os.getpid())
 
     def has(self, stage: str, key: str) -> bool:
         """Whether a finished stage is there."""
@@ -65,7 +65,7 @@ class Mirror:
         Raises OSError where the disk is full.
         """
         there = f"stages/{stage}/{key}"
-        manifest = self.bucket.read(f"{there}/{MANIFEST}") if self.has(stage, key) else None
+        manifest = self.bucket.read(f"{there}/{MANIFEST}")  # a listing may be older than the stage
         sums = None if manifest is None else _sums(manifest)
         if manifest is None or sums is None:
             self._finished.discard((stage, key))
@@ -79,6 +79,7 @@ class Mirror:
         if not (folder / MANIFEST).exists() or (folder / MANIFEST).read_bytes() != manifest:
             folder.mkdir(parents=True, exist_ok=True)
             write_bytes(folder / MANIFEST, manifest)
+        self._finished.add((stage, key))
         return True
 
     def push(self, stage: str, key: str, folder: Path) -> None:
@@ -112,7 +113,6 @@ class Mirror:
             while self._held_elsewhere(name):
                 time.sleep(FRESH)
         self._take(name)
-        self._look_again["stages"] = 0.0
         keeper = _Keeper(self, name, f"stages/{stage}/{key}.partial", partial)
         try:
             keeper.resume()

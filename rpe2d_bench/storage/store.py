@@ -99,7 +99,7 @@ class Store:
         sums = {name: sum for name, sum in (sums_in(folder) or {}).items() if name.endswith(SMALL)}
         if sums and all((folder / n).is_file() and sha256_of_file(folder / n) == s for n, s in sums.items()):
             return True
-        return self.mirror.pull(stage, key, folder, small=True)
+        return self.has(stage, key) and self.mirror.pull(stage, key, folder, small=True)
 
     def bring(self, paths: Iterable[str]) -> None:
         """Let files that records name be here, with what lies beside them; nothing for a store that is a folder."""

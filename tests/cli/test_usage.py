@@ -102,7 +102,7 @@ def test_addresses_that_nothing_understands_are_refused(
     monkeypatch.setenv("RPE2D_BENCH_CACHE", str(tmp_path))
     output = bench(*line.replace("tiny.yaml", str(tiny)).split(), "nosuch://bucket/runs")
     assert output.code == 2
-    assert output.err.startswith("error: the store nosuch://bucket/runs: Unrecognized filesystem type")
+    assert output.err.startswith("error: the store nosuch://bucket/runs can't be used (Unrecognized filesystem type")
     assert not Path("nosuch:").exists()
 
 

@@ -96,21 +96,17 @@ def test_without_its_manifest_a_stage_is_not_there(machine: Machine, monkeypatch
 def test_of_two_writers_of_a_key_the_last_counts_and_every_file_matches(machine: Machine) -> None:
     stores = [machine("a"), machine("b")]
     for number, store in enumerate(stores):  # as if the lease had been ignored, and the contents differed a little
-        folder = store.folder("train", "k")
-        folder.mkdir(parents=True)
         mine = store.partial("train", "k")
-        mine.mkdir()
+        mine.mkdir(parents=True)
         (mine / "result.json").write_text(str(number))
         _seal(mine)
-        folder.rmdir()
-        mine.rename(folder)
+        mine.rename(store._path("train", "k"))
     first, second = (store.mirror for store in stores)
     assert first is not None
     assert second is not None
-    listed = second.has("train", "k")  # before the other is there
-    first.push("train", "k", stores[0].folder("train", "k"))
-    assert not listed
-    second.push("train", "k", stores[1].folder("train", "k"))
+    assert not second.has("train", "k")  # what it believes for a while
+    first.push("train", "k", stores[0]._path("train", "k"))
+    second.push("train", "k", stores[1]._path("train", "k"))
     third = machine("c")
     assert (third.make("train", "k", never) / "result.json").read_text() == "1"
 
