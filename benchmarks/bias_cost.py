@@ -102,9 +102,8 @@ def main() -> None:
     rows = measure(arguments.batch, arguments.repeats, arguments.device, arguments.bf16)
     machine = torch.cuda.get_device_name() if arguments.device == "cuda" else platform.processor() or platform.machine()
     precision = "bfloat16" if arguments.bf16 else "float32"
-    print(
-        f"DiT-B/2, batch {arguments.batch}, {precision}, {arguments.device} ({machine}), torch {torch.__version__}, one thread"
-    )
+    on = f"{precision}, {arguments.device} ({machine}), torch {torch.__version__}"
+    print(f"DiT-B/2, batch {arguments.batch}, {on}, one thread")
     print(f"{'bias':28}{'tokens':>7}{'ms':>10}{'x plain':>9}  where")
     for row in rows:
         where = {None: "no bias", True: "in the kernel", False: "laid out"}[row["kernel"]]
