@@ -32,8 +32,8 @@ def show_store(store: StoreArgument = DEFAULT_STORE, as_json: AsJson = False) ->
     for column in ("what", "state", "number", "size", *where):
         table.add_column(column, justify="right" if column in ("number", "size") else "left")
     for row in rows:
-        place = ("here" if row["where"] == str(store.resolve()) else "there",) if where else ()
-        table.add_row(row["what"], row["state"], f"{row['number']:,}", in_bytes(row["bytes"]), *place)
+        side = ("here" if row["where"] == str(store.resolve()) else "there",) if where else ()
+        table.add_row(row["what"], row["state"], f"{row['number']:,}", in_bytes(row["bytes"]), *side)
     console, totals = open_console(), Counter[str]({str(store.resolve()): 0})
     for row in rows:
         totals[row.get("where", str(store.resolve()))] += row["bytes"]

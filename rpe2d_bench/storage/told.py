@@ -142,13 +142,14 @@ def _merge_lines(path: Path, others: list[Path]) -> None:
         return
     with locked(path):
         mine = _lines(path)
-        have, fresh = Counter(mine), []
+        have, fresh = Counter(mine), list[bytes]()
         for other in others:
             lines = Counter(_lines(other))
             fresh += list((lines - have).elements())
             have |= lines
         if fresh:
-            write_bytes(path, b"".join(sorted(mine + fresh, key=_created)))
+            everything = sorted(mine + fresh, key=_created)
+            write_bytes(path, b"".join(everything))
 
 
 def _created(line: bytes) -> str:
