@@ -38,8 +38,8 @@ def show_store(store: StoreArgument = DEFAULT_STORE, as_json: AsJson = False) ->
     for row in rows:
         totals[row.get("where", str(store.resolve()))] += row["bytes"]
     console.print(table)
-    for where, total in totals.items():
-        console.print(f"{where}: {in_bytes(total)}", highlight=False, markup=False, soft_wrap=True)
+    for root, total in totals.items():
+        console.print(f"{root}: {in_bytes(total)}", highlight=False, markup=False, soft_wrap=True)
 
 
 def _rows(folder: Path) -> list[dict[str, Any]]:
