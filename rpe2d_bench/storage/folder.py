@@ -70,7 +70,7 @@ def copies_in(folder: Path) -> Copies | None:
     try:
         found = json.loads((folder / _NOTE).read_bytes())
         return Copies(folder, found["address"], found["holder"])
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
     except (ValueError, KeyError, TypeError) as error:
         raise UserError(f"{folder / _NOTE} can't be read; remove it and name the store by its address") from error
