@@ -36,8 +36,8 @@ Only = Annotated[list[str], typer.Option("--only", metavar="METHOD", help="Keep 
 def opened(context: typer.Context, folder: Path) -> Path:
     """A store elsewhere: what others told is brought, and what this command has to tell goes when it ends."""
     if copies_in(folder) is not None:
+        from rpe2d_bench.storage.exchange import bring, send
         from rpe2d_bench.storage.store import Store
-        from rpe2d_bench.storage.told import bring, send
 
         bring(store := Store(folder))
         context.call_on_close(lambda: send(store))

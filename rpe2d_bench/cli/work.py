@@ -41,8 +41,8 @@ def work(
     from rpe2d_bench.resolve.load import load_experiment
     from rpe2d_bench.runner.work import NAMES, make_stages, names_of
     from rpe2d_bench.stages.run_context import RunContext
+    from rpe2d_bench.storage.exchange import send
     from rpe2d_bench.storage.store import Store
-    from rpe2d_bench.storage.told import send
 
     names = NAMES if stages is None else names_of(stages)
     loaded = load_experiment(experiment, overrides, only)

@@ -43,8 +43,8 @@ def run(
     from rpe2d_bench.runner.queue import Queue
     from rpe2d_bench.runner.recorder import Recorder
     from rpe2d_bench.stages.run_context import RunContext
+    from rpe2d_bench.storage.exchange import followed
     from rpe2d_bench.storage.progress import ProgressFiles
-    from rpe2d_bench.storage.told import followed
 
     watch = watch or Nobody()
     for trial in plan.trials:

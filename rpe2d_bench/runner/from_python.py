@@ -38,8 +38,8 @@ def run(
     from rpe2d_bench.resolve.load import keep_methods, load
     from rpe2d_bench.resolve.resolve import resolve
     from rpe2d_bench.runner.search import search
+    from rpe2d_bench.storage.exchange import bring
     from rpe2d_bench.storage.store import Store
-    from rpe2d_bench.storage.told import bring
 
     path, place = shipped.find(Path(file)), Store(store)
     assigned = tuple(f"{key}={_as_yaml(value)}" for key, value in overrides.items())

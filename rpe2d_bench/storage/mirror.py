@@ -161,7 +161,7 @@ class _Keeper(threading.Thread):
         self._mirror, self._name, self._there, self._partial = mirror, name, there, partial
         self._ended = threading.Event()
         self._seen, self._due = self._state(), 0.0
-        self._told: dict[str, int] = {}  # files of progress that were uploaded, and when they had been changed
+        self._uploaded: dict[str, int] = {}  # files of progress that were uploaded, and when they had been changed
 
     def run(self) -> None:
         while not self._ended.wait(TICK):
@@ -175,14 +175,14 @@ class _Keeper(threading.Thread):
         self._ended.set()
         self.join()
         with suppress(Unwritable):
-            for name in self._told:
+            for name in self._uploaded:
                 self._mirror.bucket.remove(f"progress/{name}")
 
     def _tell(self) -> None:
         """Whoever shows the run elsewhere, how far this process is."""
         for path in (self._mirror.folder / "progress").glob("*.json"):
-            if (changed := path.stat().st_mtime_ns) != self._told.get(path.name):
-                self._told[path.name] = changed
+            if (changed := path.stat().st_mtime_ns) != self._uploaded.get(path.name):
+                self._uploaded[path.name] = changed
                 self._mirror.bucket.upload(path, f"progress/{path.name}")
 
     def keep(self) -> None:

@@ -19,7 +19,7 @@ from rpe2d_bench.plan.expand import make_plan
 from rpe2d_bench.resolve.load import load_experiment
 from rpe2d_bench.runner import engine_ray, run
 from rpe2d_bench.stages.run_context import RunContext
-from rpe2d_bench.storage import records, told
+from rpe2d_bench.storage import exchange, records
 from rpe2d_bench.storage.store import Store
 
 COMMAND = [sys.executable, str(Path(__file__).parents[1] / "helpers" / "without_ray.py")]
@@ -52,11 +52,11 @@ def test_a_second_machine_repeats_nothing_and_knows_the_records(
     before = contents(stores[0])
     assert {path.split("/")[1] for path in before} == {"train", "sample", "reference", "measure"}
     assert contents(stores[0], "progress") == contents(stores[0], "locks") == {}
-    told.bring(stores[1])
-    heard = []
-    again = run(plan, stores[1], engine="local", listeners=(heard.append,))
+    exchange.bring(stores[1])
+    fresh = []
+    again = run(plan, stores[1], engine="local", listeners=(fresh.append,))
     assert [record.identity for record in again] == [record.identity for record in made]
-    assert heard == []  # none is written twice
+    assert fresh == []  # none is written twice
     assert contents(stores[1]) == before
     assert [len(list(contents(store, "records"))) for store in stores] == [1, 1]
 
@@ -70,11 +70,11 @@ def test_records_of_several_machines_are_merged_in_the_order_in_which_they_were_
         stores.append(Store(f"file://{tmp_path}/elsewhere"))
         line = f'{{"created": "2026-01-0{3 - number}", "machine": "{machine}"}}\n'
         (stores[-1].root / records.RECORDS_FILE).write_text(line)
-        told.send(stores[-1])
+        exchange.send(stores[-1])
     for _ in range(2):
         for store in stores:
-            told.bring(store)
-            told.send(store)
+            exchange.bring(store)
+            exchange.send(store)
     for store in stores:
         text = (store.root / records.RECORDS_FILE).read_text()
         assert re.findall('"machine": "(.)"', text) == ["c", "b", "a"]
@@ -147,7 +147,7 @@ def test_the_driver_sees_how_far_another_machine_is(tmp_path: Path, monkeypatch:
     from rpe2d_bench.storage.progress import ProgressFiles
 
     monkeypatch.setattr(mirror, "TICK", 0.05)
-    monkeypatch.setattr(told, "TICK", 0.05)
+    monkeypatch.setattr(exchange, "TICK", 0.05)
     stores = []
     for machine in ("a", "b"):
         monkeypatch.setenv("RPE2D_BENCH_CACHE", str(tmp_path / machine))
@@ -164,6 +164,6 @@ def test_the_driver_sees_how_far_another_machine_is(tmp_path: Path, monkeypatch:
             time.sleep(0.05)
         raise AssertionError("the driver never saw it")
 
-    with told.followed(stores[0], "run"):
+    with exchange.followed(stores[0], "run"):
         stores[1].make("train", "k", work)
     assert contents(stores[0], "progress") == {}
