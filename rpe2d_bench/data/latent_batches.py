@@ -22,7 +22,7 @@ from rpe2d_bench.data.counter_rng import uniform
 from rpe2d_bench.data.crops import DRAWS, CropOptions, NoCrops, ResizeAndCrop
 from rpe2d_bench.data.device_pool import placed, rows
 from rpe2d_bench.data.image_batches import crop, pool_size
-from rpe2d_bench.data.image_pool import Between, cached_array
+from rpe2d_bench.data.image_pool import Between, cached_array, drawn
 from rpe2d_bench.data.interface import Dataset, Resolution
 
 _VERSION = 1
@@ -113,7 +113,7 @@ class TrainingLatents:
         return rows(torch.from_numpy(pool), None, self.device)
 
     def _complete(self, start: int, stop: int) -> np.ndarray:
-        return self.encoder.encode(self._dataset.images("train", np.arange(start, stop), self.resolution))
+        return self.encoder.encode(drawn(self._dataset, "train", np.arange(start, stop), self.resolution))
 
     def _draw_windows(self, number: int) -> Tensor:
         """crop_B3 of every window: row i * windows + k is the k-th of image i; cropped always."""
@@ -127,7 +127,7 @@ class TrainingLatents:
         native = self.resolution
         if isinstance(self.crops, ResizeAndCrop) and self.crops.source == "native":
             native = (round(native[0] * self.crops.max_zoom), round(native[1] * self.crops.max_zoom))
-        source_NCHW = torch.from_numpy(self._dataset.images("train", distinct, native))
+        source_NCHW = torch.from_numpy(drawn(self._dataset, "train", distinct, native))
         cut = []
         for part in torch.arange(stop - start).split(16):
             window_BCHW = crop(
