@@ -201,7 +201,7 @@ def training_memory(stage: TrainStage, devices: float = 1.0) -> float:
 def _pools(trainings: list[TrainStage], size: int) -> dict[str, tuple[int, int, float]]:
     """Pools of training images that share nothing: rows, pixels of a row, bytes of a row."""
     pools: dict[str, tuple[int, int, float]] = {}
-    for stage in trainings:
+    for stage in (training for training in trainings if training.recipe.steps):
         count = min(stage.recipe.num_pictures or size, size) if size else stage.recipe.num_pictures or 0
         for resolution in (stage.resolution, *(r for r, _ in stage.mixed)):
             pixels, space, crops = resolution.pixels, stage.latents, stage.crops

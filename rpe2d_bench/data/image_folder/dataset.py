@@ -35,7 +35,7 @@ VERSION = 2  # of splitting, order, decoding and resizing; raise it when a pixel
 class ImageFolderOptions:
     """Options of `data: {name: image_folder, path: ...}`."""
 
-    path: str
+    path: str  # a folder, a zip, or .tar or .parquet shards: a file, a folder of them, `shards/{00000..00099}.tar`
     labels: str | None = None  # a CSV file in the folder, with a column `image` of file names or stems
     split_by: str | None = None  # its column that says what must not be on two sides; without it the file's stem
     validation_share: float = 0.1  # of the sources (not exactly of the images)
