@@ -170,6 +170,11 @@ class ImageFolder:
         """Names of the files that the images come from."""
         return [self._names[split][i] for i in self._files_of(split, indices)]
 
+    def mirrored(self, split: Split, indices: np.ndarray) -> np.ndarray:
+        """Whether images are their files' mirrored, bool [B]."""
+        mirrored: np.ndarray = np.asarray(indices) >= len(self._names[split])
+        return mirrored
+
     def images(self, split: Split, indices: np.ndarray, resolution: Resolution) -> np.ndarray:
         """Decoded and resized images, uint8 [B, channels, height, width]."""
         names = self.files(split, indices)
@@ -181,7 +186,7 @@ class ImageFolder:
             image = decoded.image.convert("RGB")
             result[at] = fit(image, resolution, self.channels, name, upscale=self.options.upscale)
         if self._mirrors(split):
-            mirrored = np.asarray(indices) >= len(self._names[split])
+            mirrored = self.mirrored(split, indices)
             result[mirrored] = result[mirrored, :, :, ::-1]
         return result
 
