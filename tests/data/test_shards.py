@@ -182,7 +182,7 @@ def test_splits_stand_in_the_names_of_files(tmp_path: Path, samples: list[Sample
         built(tmp_path / "wds")
 
 
-def test_samples_that_shards_call_alike_are_told_apart(tmp_path: Path, samples: list[Sample]) -> None:
+def test_samples_of_one_name_in_several_shards_are_distinct(tmp_path: Path, samples: list[Sample]) -> None:
     for number in range(2):
         part = [("cat", key, png) for _, key, png in samples[number * 30 : number * 30 + 30]]
         tar(tmp_path / "t" / f"{number}.tar", webdataset([(c, f"{i:03}", png) for i, (c, _, png) in enumerate(part)]))
