@@ -8,9 +8,10 @@ from statistics import fmean
 from rpe2d_bench.analysis.results import Results
 from rpe2d_bench.analysis.vocabulary import size_label
 from rpe2d_bench.config.experiment import Sampler
+from rpe2d_bench.diffusion import Schedule
 from rpe2d_bench.report.content import Content, Text
 from rpe2d_bench.report.table import ABSENT, Table, count, duration, number, plain
-from rpe2d_bench.sampling.schedule import Place, Schedule, places_in_words, schedule_at
+from rpe2d_bench.sampling.schedule import Place, places_in_words, schedule_at
 from rpe2d_bench.storage.records import Resolution
 
 TRAINING = (
