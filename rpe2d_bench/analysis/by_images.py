@@ -7,8 +7,8 @@ from functools import cached_property
 from typing import Any
 
 from rpe2d_bench.analysis.statistics import Gap
-from rpe2d_bench.analysis.vocabulary import Metric
-from rpe2d_bench.storage.records import Resolution
+from rpe2d_bench.analysis.vocabulary import Quantity
+from rpe2d_bench.resolution import Size
 
 FLOOR, REFERENCE = "real images", "reference"  # the sides of a comparison that is the floor
 
@@ -32,9 +32,7 @@ class ByImages:
         """By which methods are compared."""
         return {metric for metric, *_, method, _ in self._found if method != FLOOR}
 
-    def gap(
-        self, method: str, other: str, train: Resolution, test: Resolution, metric: Metric
-    ) -> tuple[Gap, float] | None:
+    def gap(self, method: str, other: str, train: Size, test: Size, metric: Quantity) -> tuple[Gap, float] | None:
         """method - other as recorded, and p before any correction; None where it was not worked out."""
         for one, against in ((method, other), (other, method)):
             if entry := self._found.get((metric.key, train, test, one, against)):

@@ -18,9 +18,10 @@ from threadpoolctl import threadpool_limits
 
 from rpe2d_bench.analysis.by_images import FLOOR, REFERENCE
 from rpe2d_bench.analysis.kept_comparison import Comparison
+from rpe2d_bench.resolution import Size
 from rpe2d_bench.storage import images_file
 from rpe2d_bench.storage.record_parts import Artifacts
-from rpe2d_bench.storage.records import Record, Resolution
+from rpe2d_bench.storage.records import Record
 from rpe2d_bench.storage.store import Store
 
 VERSION = "3"
@@ -40,8 +41,8 @@ def separate(
     Each entry: metric (recorded name), train_resolution, test_resolution and the fields of
     analysis.paired_bootstrap.Comparison.
     """
-    cells: dict[tuple[Resolution, Resolution], Cell] = {}
-    floors: dict[tuple[Resolution, Resolution], dict[int, Record]] = {}
+    cells: dict[tuple[Size, Size], Cell] = {}
+    floors: dict[tuple[Size, Size], dict[int, Record]] = {}
     for record in records:
         whole = record.status == "ok" and record.seed is not None
         if not (whole and record.train_resolution and record.test_resolution):
@@ -51,7 +52,7 @@ def separate(
             floors.setdefault(where, {})[int(record.seed or 0)] = record
         elif record.stage == "measure" and record.method and record.artifacts.observations:
             cells.setdefault(where, {}).setdefault(record.method, {})[int(record.seed or 0)] = record
-    questions: list[tuple[tuple[Resolution, Resolution], Cell]] = []
+    questions: list[tuple[tuple[Size, Size], Cell]] = []
     for where, cell in cells.items():
         if len({seed for by_seed in cell.values() for seed in by_seed}) == 1:
             questions.append((where, cell))

@@ -23,7 +23,8 @@ from rpe2d_bench.data.crops import DRAWS, CropOptions, NoCrops, ResizeAndCrop
 from rpe2d_bench.data.device_pool import placed, rows
 from rpe2d_bench.data.image_batches import crop, pool_size
 from rpe2d_bench.data.image_pool import Between, cached_array
-from rpe2d_bench.data.interface import Dataset, Resolution
+from rpe2d_bench.data.interface import Dataset
+from rpe2d_bench.resolution import Size
 
 _VERSION = 1
 _CHUNK = 256  # latents between two places where an interrupted encoding continues
@@ -47,7 +48,7 @@ class TrainingLatents:
     def __init__(
         self,
         dataset: Dataset,
-        resolution: Resolution,
+        resolution: Size,
         crops: CropOptions,
         encoder: Encoder,
         *,

@@ -24,7 +24,7 @@ from rpe2d_bench.errors import UserError
 from rpe2d_bench.metrics import objects, repetition
 from rpe2d_bench.metrics.metric import View
 from rpe2d_bench.metrics.nets.features import FeatureNet, Features, extract
-from rpe2d_bench.metrics.nets.resize import Size
+from rpe2d_bench.resolution import Size
 
 PLACE = "local@"  # local views are named local@row,column
 

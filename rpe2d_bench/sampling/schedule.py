@@ -6,12 +6,12 @@ from math import prod
 
 from rpe2d_bench.config.experiment import Experiment, Sampler
 from rpe2d_bench.diffusion import SAMPLERS, Schedule, shift_at
+from rpe2d_bench.resolution import Size
 
-Resolution = tuple[int, int]
-Place = tuple[str, Resolution]  # method, test resolution
+Place = tuple[str, Size]  # method, test resolution
 
 
-def schedule_at(options: Sampler, resolution: Resolution, train: Resolution) -> Schedule:
+def schedule_at(options: Sampler, resolution: Size, train: Size) -> Schedule:
     """What a sampler does at a size; sides are whole tokens, so that ratios of pixels are those of tokens."""
     solver, shift = SAMPLERS[options.kind], shift_at(options.shift, prod(resolution), prod(train))
     return Schedule(options.kind, shift, tuple(solver.times(options.steps, shift)[:-1]), solver.adaptive)
@@ -46,7 +46,7 @@ def warnings(found: dict[Schedule, list[Place]]) -> list[str]:
 
 def places_in_words(places: list[Place]) -> str:
     """'yarn, ntk at 48x48, 64x64; upscaled at 32x32': sizes with the methods that are there."""
-    methods: dict[Resolution, list[str]] = {}
+    methods: dict[Size, list[str]] = {}
     for method, resolution in places:
         methods.setdefault(resolution, []).append(method)
     sizes: dict[str, list[str]] = {}

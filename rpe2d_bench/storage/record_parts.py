@@ -11,8 +11,8 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict
 
 from rpe2d_bench.config.experiment import Choices, Experiment, Options, Sampler
+from rpe2d_bench.resolution import Size
 
-Resolution = tuple[int, int]  # height, width in pixels
 Tokens = tuple[int, int]  # height, width in tokens
 Number = Annotated[float | None, BeforeValidator(lambda value: value if value is None or value - value == 0 else None)]
 
@@ -87,7 +87,7 @@ class SearchOutcome(Part):
     """of values, trainings and noise of the search"""
     num_samples: int
     """images per trial and resolution"""
-    resolutions: tuple[Resolution, ...]
+    resolutions: tuple[Size, ...]
     """pixels; a trial is judged by its mean over these"""
     split: str
     """of the data that trials were scored on; never the comparison's"""
@@ -216,7 +216,7 @@ class MeasurementDetails(Part):
 
     counts: Counts | None = None
     """images on each side; null where nothing was sampled"""
-    resolution: Resolution | None = None
+    resolution: Size | None = None
     """pixels of the images that were scored; null where they differ"""
     resize: dict[str, str] = {}
     """view -> how images reached the size that its net sees"""
@@ -255,7 +255,7 @@ class SamplingDetails(Part):
     """the encoding that the model was trained with"""
     crops: Options = {"kind": "none"}
     """the crops that it was trained with"""
-    generated_resolution: Resolution
+    generated_resolution: Size
     """pixels as generated; what is enlarged afterwards has fewer than the test resolution"""
     refined_from: float | None = None
     """t to which the enlarged images were renoised; null where sampling began with noise"""

@@ -8,7 +8,8 @@ from datetime import datetime
 from typing import Any
 
 from rpe2d_bench.analysis.palette import COLOURS, styles
-from rpe2d_bench.storage.records import Record, Resolution
+from rpe2d_bench.resolution import Size
+from rpe2d_bench.storage.records import Record
 
 IDENTITY = "rpe2d.identity"  # which record (or series, or sweep) a run shows; at most one run each
 DIGEST = "rpe2d.digest"  # of the record's content: equal digest, nothing to do
@@ -24,7 +25,7 @@ GREY = "#808080"  # real images, as in figures
 MAX_VALUE = 500  # characters of a parameter's or tag's value; the whole configuration is an artifact
 
 
-def size(resolution: Resolution | None) -> str:
+def size(resolution: Size | None) -> str:
     """'48' or '32x64', height first."""
     if resolution is None:
         return ""
@@ -32,7 +33,7 @@ def size(resolution: Resolution | None) -> str:
     return str(height) if height == width else f"{height}x{width}"
 
 
-def side(resolution: Resolution) -> int:
+def side(resolution: Size) -> int:
     """The side of the square with the same area: the step of a metric over resolution."""
     return round(math.sqrt(resolution[0] * resolution[1]))
 

@@ -11,13 +11,14 @@ from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 from rpe2d_bench.analysis.vocabulary import resolve_metric
-from rpe2d_bench.storage.records import Record, Resolution
+from rpe2d_bench.resolution import Size
+from rpe2d_bench.storage.records import Record
 from rpe2d_bench.tracking import naming
 
 if TYPE_CHECKING:
     from rpe2d_bench.tracking.tracker import Tracker
 
-Values = dict[str, dict[Resolution, list[float]]]  # metric -> test resolution -> one value per seed
+Values = dict[str, dict[Size, list[float]]]  # metric -> test resolution -> one value per seed
 
 
 def log_series(tracker: Tracker, records: list[Record]) -> None:

@@ -13,7 +13,7 @@ from rpe2d_bench.report.content import Block, Content
 from rpe2d_bench.report.sections.head import shown_at
 from rpe2d_bench.report.table import ABSENT, UNDERTRAINED_MARK, Cell, Row, Table
 from rpe2d_bench.report.tables import at, method_row
-from rpe2d_bench.storage.records import Resolution
+from rpe2d_bench.resolution import Size
 
 SHOWN = 12  # classes in a table at most
 
@@ -28,7 +28,7 @@ def build(results: Results, store: Path) -> Content:
     return Content("Accuracy by class", tuple(blocks))
 
 
-def by_class(results: Results, store: Path, train: Resolution, test: Resolution) -> Table | None:
+def by_class(results: Results, store: Path, train: Size, test: Size) -> Table | None:
     """Methods x classes in percent; None where nothing is kept of what a classifier saw."""
     found = accuracy_by_class(results, store, train, test)
     labels = hardest(found, SHOWN)
