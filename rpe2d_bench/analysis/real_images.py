@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from rpe2d_bench.analysis.by_images import FLOOR, REFERENCE, ByImages
+from rpe2d_bench.analysis.by_images import REFERENCE, ByImages
+from rpe2d_bench.analysis.real_names import REAL
 from rpe2d_bench.analysis.statistics import Estimate, Gap, estimate
 from rpe2d_bench.analysis.vocabulary import Quantity
 from rpe2d_bench.resolution import Size
 from rpe2d_bench.storage.records import Record
-
-RULERS = {"enlarged": "a perfect model, enlarged", "noise": "noise of 8 grey levels"}  # stage of records -> row
 
 
 @dataclass(frozen=True)
@@ -31,7 +30,7 @@ class RealImages:
 
     def floor_interval(self, train: Size, test: Size, metric: Quantity) -> Gap | None:
         """The floor with an interval by images, where that was worked out."""
-        found = self.by_images.gap(FLOOR, REFERENCE, train, test, metric)
+        found = self.by_images.gap(REAL, REFERENCE, train, test, metric)
         return None if found is None else found[0].times(metric.factor)
 
     def reconstruction(self, train: Size, test: Size, metric: Quantity) -> Estimate | None:
@@ -39,7 +38,7 @@ class RealImages:
         return self._estimate("reconstruction", train, test, metric)
 
     def ruler(self, kind: str, train: Size, test: Size, metric: Quantity) -> Estimate | None:
-        """Changed in a way that a reader knows (`RULERS`).
+        """Of one of the `RULERS`.
 
         A perfect model that is enlarged by nothing scores what the floor does.
         """

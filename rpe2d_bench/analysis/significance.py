@@ -16,8 +16,9 @@ from typing import Any
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from rpe2d_bench.analysis.by_images import FLOOR, REFERENCE
+from rpe2d_bench.analysis.by_images import REFERENCE
 from rpe2d_bench.analysis.kept_comparison import Comparison
+from rpe2d_bench.analysis.real_names import REAL
 from rpe2d_bench.resolution import Size
 from rpe2d_bench.storage import images_file
 from rpe2d_bench.storage.record_parts import Artifacts
@@ -57,7 +58,7 @@ def separate(
         if len({seed for by_seed in cell.values() for seed in by_seed}) == 1:
             questions.append((where, cell))
         if floor := _floor(floors.get(where, {}), cell):
-            questions.append((where, {FLOOR: floor}))
+            questions.append((where, {REAL: floor}))
     gone: list[str] = []
     found = _at_once(lambda question: _cached(question[1], Path(store), resamples, say, gone), questions)
     if gone:
@@ -136,7 +137,7 @@ def _cached(
 
 def _comparable(paths: dict[str, tuple[str, ...]]) -> bool:
     """Two sets of images, or real ones, which are compared with their reference."""
-    return FLOOR in paths or len(set(paths.values())) > 1
+    return REAL in paths or len(set(paths.values())) > 1
 
 
 def _compare(
@@ -161,9 +162,9 @@ def _compare(
     options: dict[str, Any] = {"labels": labels, "reference_labels": real_labels, "resamples": resamples}
     reference_MD = real.views["whole"].features_ND
     found: list[dict[str, Any]] = []
-    if FLOOR in features:
+    if REAL in features:
         if (name := f"kid_{real.net}") in recorded:
-            floor = against_zero(FLOOR, REFERENCE, features[FLOOR], reference_MD, "kid", **options)
+            floor = against_zero(REAL, REFERENCE, features[REAL], reference_MD, "kid", **options)
             found.append(dataclasses.asdict(floor) | {"metric": name, "compared": 1})
         return found
     for kind in KINDS:

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from rpe2d_bench.analysis.classified import classified
+from rpe2d_bench.analysis.real_names import REAL
 from rpe2d_bench.analysis.results import Results
 from rpe2d_bench.analysis.vocabulary import size_label
 from rpe2d_bench.report.figures import files_of
@@ -19,7 +20,6 @@ from rpe2d_bench.resolution import Size
 from rpe2d_bench.storage import images_file
 from rpe2d_bench.storage.records import Record
 
-REAL = "real images"
 IMAGES = 8  # in a strip
 PIXELS = 2**22  # times channels: about 3 MB of images in a page; a first seed may be more
 MOST = 120  # strips of a seed; of a run that has more a part is shown: so many methods, sizes and images of a strip

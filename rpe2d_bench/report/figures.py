@@ -17,6 +17,7 @@ from matplotlib.layout_engine import PlaceHolderLayoutEngine
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullFormatter
 
 from rpe2d_bench.analysis.palette import styles_of
+from rpe2d_bench.analysis.real_names import NAMES
 from rpe2d_bench.analysis.results import Results
 from rpe2d_bench.analysis.statistics import Estimate
 from rpe2d_bench.analysis.vocabulary import Quantity, legend_label, scale_label, side, size_label
@@ -25,7 +26,7 @@ from rpe2d_bench.resolution import Size
 
 STYLE_FILE = Path(__file__).with_name("paper.mplstyle")
 FORMATS = ("svg", "pdf", "png")
-FLOOR_LABEL = "real images (floor)"
+FLOOR_LABEL = NAMES["floor"].row
 LOG_FROM = 15.0  # a wider range of means than this is drawn on a logarithmic axis
 
 

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from rpe2d_bench.analysis.real_images import RULERS
+from rpe2d_bench.analysis.real_names import NAMES, RULERS
 from rpe2d_bench.analysis.results import Results
 from rpe2d_bench.analysis.statistics import BASES, Estimate, Scale
 from rpe2d_bench.analysis.vocabulary import Quantity, blind_spot, scale_label, size_label
 from rpe2d_bench.report.table import ABSENT, TIED_MARK, UNDERTRAINED_MARK, Cell, Row, Table, difference_cell, value_cell
 from rpe2d_bench.resolution import Size
 
-FLOOR = "real images (floor)"
-THROUGH = "real images through the autoencoder"
 SAME = Cell("the same", "quiet")  # of methods that coincide at a size
 
 
@@ -36,9 +34,9 @@ def value_table(results: Results, metric: Quantity, train: Size) -> Table:
     ]
     notes = _notes(results, metric, train, rows)
     if metric.has_floor:
-        rows.append(_real(FLOOR, [results.real.floor(train, test, metric) for test in tests]))
-    beside = {RULERS[kind]: [results.real.ruler(kind, train, test, metric) for test in tests] for kind in RULERS}
-    beside[THROUGH] = [results.real.reconstruction(train, test, metric) for test in tests]
+        rows.append(_real(NAMES["floor"].row, [results.real.floor(train, test, metric) for test in tests]))
+    beside = {NAMES[kind].row: [results.real.ruler(kind, train, test, metric) for test in tests] for kind in RULERS}
+    beside[NAMES["reconstruction"].row] = [results.real.reconstruction(train, test, metric) for test in tests]
     rows += [_real(label, values) for label, values in beside.items() if any(values)]
     title = f"{metric.heading}, trained at {size_label(train)} px"
     return by_size(f"{metric.key}_{at(train)}", title, train, tests, rows, notes)

@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from rpe2d_bench.analysis.classified import accuracy_by_class, hardest
+from rpe2d_bench.analysis.real_names import REAL
 from rpe2d_bench.analysis.results import Results
 from rpe2d_bench.analysis.statistics import Estimate
 from rpe2d_bench.analysis.vocabulary import scale_label, size_label
-from rpe2d_bench.report.chosen_images import REAL, classifier_of
+from rpe2d_bench.report.chosen_images import classifier_of
 from rpe2d_bench.report.content import Block, Content
 from rpe2d_bench.report.sections.head import shown_at
 from rpe2d_bench.report.table import ABSENT, UNDERTRAINED_MARK, Cell, Row, Table
