@@ -32,4 +32,5 @@ def make_together(stage: TrainStage, context: RunContext) -> None:
         for step in training.steps(images):
             # where the first process may write a checkpoint
             if step.step % CURVE_EVERY == 0 and step.step != stage.recipe.steps and ranks.agree(False, device):
-                training.optimizers.gather()
+                training.state_dict()
+        training.gather()

@@ -26,7 +26,7 @@ from rpe2d_bench.encodings.spec import EncodingSpec
 from rpe2d_bench.errors import UserError
 from rpe2d_bench.resolution import Resolution
 from rpe2d_bench.stages import checkpoint
-from rpe2d_bench.stages.checkpoint import CHECKPOINT, CURVE
+from rpe2d_bench.stages.checkpoint import CHECKPOINT, CURVE, Checkpoints
 from rpe2d_bench.stages.denoiser import WEIGHTS, WeightsFile, draws_of_its_own, starting_denoiser
 from rpe2d_bench.stages.latents import encoder_of, training_pool
 from rpe2d_bench.stages.run_context import OutOfTime, RunContext
@@ -138,8 +138,8 @@ class TrainStage:
         training, elapsed = self.started(partial, context)
         context.doing(self, "compiling, first step" if self.recipe.compile else "first step")
         started = saved = time.perf_counter()
-        losses, norms, step_at_line, line_time, cost = [], [], training.step, started, 0.0
-        with (partial / CURVE).open("a+") as curve:
+        losses, norms, step_at_line, line_time = [], [], training.step, started
+        with (partial / CURVE).open("a+") as curve, Checkpoints(partial, training.device) as checkpoints:
             curve.seek(0)
             drawn = curve.read()
             for step in training.steps(images) if images is not None else ():
@@ -162,16 +162,18 @@ class TrainStage:
                 if context.progress:
                     context.progress(self.name, self.key, step.step, self.recipe.steps, line)
                 stopping = context.out_of_time
-                due = stopping or now - saved > context.resources.checkpoint_interval(cost)
+                ready = checkpoints.ready()
+                due = stopping or (ready and now - saved > context.resources.checkpoint_interval(checkpoints.cost))
                 if step.step != self.recipe.steps and context.ranks.agree(due, training.device):
-                    training.optimizers.gather()
-                    checkpoint.save(training, partial, elapsed + now - started, drawn)
+                    checkpoints.begin(training, elapsed + now - started, drawn)
                     saved = time.perf_counter()
-                    cost = saved - now
                     if stopping:
+                        checkpoints.finish()
                         raise OutOfTime
+            checkpoints.finish()
         seconds = elapsed + time.perf_counter() - started
         context.doing(self, "validation loss")
+        training.gather()
         weights = {name: value.cpu().contiguous() for name, value in training.ema.state_dict().items()}
         save_file(weights, partial / WEIGHTS, metadata=metadata_of(recipe_of(self)))
         write_json(partial / "result.json", self._result(training, dataset, seconds, context))
@@ -199,7 +201,8 @@ class TrainStage:
         training, elapsed, drawn = fresh(), 0.0, ""
         if (partial / CHECKPOINT).exists():
             try:
-                state, elapsed, kept, vouched = checkpoint.load(partial, training.device)
+                place = "cpu" if context.ranks.divided else training.device  # no GPU may hold all that is divided
+                state, elapsed, kept, vouched = checkpoint.load(partial, place)
                 training.load_state_dict(state)
                 drawn = checkpoint.lines_until(training.step, partial / CURVE) if kept is None else kept
                 if not vouched:

@@ -96,10 +96,14 @@ def divide(denoiser: Denoiser, average: Denoiser, ranks: Ranks, device: str) -> 
     for block in denoiser.dit.blocks:
         fully_shard(block, mesh=mesh)
     fully_shard(denoiser.dit, mesh=mesh)
-    replace_weights(denoiser.encoding, lambda _, weight: distribute_tensor(weight, mesh, [Shard(0)], src_data_rank=None))
+    replace_weights(
+        denoiser.encoding, lambda _, weight: distribute_tensor(weight, mesh, [Shard(0)], src_data_rank=None)
+    )
     for weight in denoiser.encoding.parameters():
         if weight.requires_grad:
-            weight.register_hook(lambda gradient: gradient / ranks.world)  # summed in `encoding_of`; others are averaged
+            weight.register_hook(
+                lambda gradient: gradient / ranks.world
+            )  # summed in `encoding_of`; others are averaged
     divided = dict(denoiser.named_parameters())
     replace_weights(average, lambda name, weight: held(weight, divided[name]))
 
