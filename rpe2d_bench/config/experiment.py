@@ -121,6 +121,14 @@ class Train(_Renamed):
     accumulate: int = Field(
         1, gt=0, le=1_000_000
     )  # parts that a batch is computed in, one after the other, to save memory
+    milestones: tuple[int, ...] = ()  # steps after which the averaged weights are kept, too; `export --step` takes them
+
+    @model_validator(mode="after")
+    def _milestones_are_steps(self) -> Train:
+        never = [step for step in self.milestones if not 0 < step <= self.steps]
+        if never and self.steps:
+            raise ValueError(f"milestones: {never[0]} is no step of a training of {self.steps}")
+        return self
 
 
 class Init(_Part):

@@ -27,13 +27,13 @@ from rpe2d_bench.errors import UserError
 from rpe2d_bench.resolution import Resolution
 from rpe2d_bench.stages import checkpoint
 from rpe2d_bench.stages.checkpoint import CHECKPOINT, CURVE, Checkpoints
-from rpe2d_bench.stages.denoiser import WEIGHTS, WeightsFile, draws_of_its_own, starting_denoiser
+from rpe2d_bench.stages.denoiser import MILESTONE, WEIGHTS, WeightsFile, draws_of_its_own, starting_denoiser
 from rpe2d_bench.stages.latents import encoder_of, training_pool
 from rpe2d_bench.stages.run_context import OutOfTime, RunContext
 from rpe2d_bench.stages.validation import validation_loss
 from rpe2d_bench.stages.weights_file import metadata_of, recipe_of
 from rpe2d_bench.storage.digests import Damaged
-from rpe2d_bench.storage.files import write_json
+from rpe2d_bench.storage.files import write_atomically, write_json
 from rpe2d_bench.storage.machine import machine
 from rpe2d_bench.storage.store import content_key
 
@@ -128,8 +128,6 @@ class TrainStage:
 
     def work(self, partial: Path, context: RunContext) -> None:
         """Train to the end in the folder, from the last checkpoint there if there is one."""
-        from safetensors.torch import save_file
-
         context.doing(self, "opening the data")
         dataset = self.data.build()
         # Weights that are taken as they are need no training images
@@ -145,6 +143,8 @@ class TrainStage:
             for step in training.steps(images) if images is not None else ():
                 losses.append(step.loss)
                 norms.append(step.grad_norm)
+                if step.step in self.recipe.milestones:
+                    self._keep(training.averaged_weights(), partial / MILESTONE.format(step=step.step), step.step)
                 now = time.perf_counter()
                 if step.step % CURVE_EVERY and step.step != self.recipe.steps:
                     if context.progress:
@@ -174,10 +174,19 @@ class TrainStage:
         seconds = elapsed + time.perf_counter() - started
         context.doing(self, "validation loss")
         training.gather()
-        weights = {name: value.cpu().contiguous() for name, value in training.ema.state_dict().items()}
-        save_file(weights, partial / WEIGHTS, metadata=metadata_of(recipe_of(self)))
+        self._keep(training.ema.state_dict(), partial / WEIGHTS)
         write_json(partial / "result.json", self._result(training, dataset, seconds, context))
         (partial / CHECKPOINT).unlink(missing_ok=True)  # last: until the stage is whole, a failure keeps the training
+
+    def _keep(self, weights: dict[str, Any], place: Path, milestone: int | None = None) -> None:
+        """Averaged weights as a file that carries its recipe, and the step they are of, where that is not the last."""
+        from safetensors.torch import save_file
+
+        recipe = recipe_of(self)
+        if recipe is not None and milestone is not None:
+            recipe["milestone"] = milestone
+        on_cpu = {name: value.cpu().contiguous() for name, value in weights.items()}
+        write_atomically(place, lambda temporary: save_file(on_cpu, temporary, metadata=metadata_of(recipe)))
 
     def images(self, dataset: Any, context: RunContext) -> Batches:
         """The pool, or pools, that the training draws from."""
@@ -257,4 +266,8 @@ def _flops(folder: Path) -> float:
 
 def _unchanged(recipe: Train) -> set[str]:
     """Options that came after trainings were made, where they are at their defaults: those keep their keys."""
-    return {name for name in ("accumulate", "prediction") if getattr(recipe, name) == Train.model_fields[name].default}
+    return {
+        name
+        for name in ("accumulate", "prediction", "milestones")
+        if getattr(recipe, name) == Train.model_fields[name].default
+    }

@@ -7,6 +7,7 @@ averages and the optimizer's state are divided among them (FSDP2, `fully_shard`)
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 from torch.utils._pytree import tree_map_only
 
 from rpe2d_bench.errors import UserError
@@ -77,6 +79,13 @@ class Ranks:
         if torch.cuda.is_initialized():
             torch.cuda.synchronize()
         return copies
+
+
+def replicas(loss: nn.Module) -> DistributedDataParallel:
+    """A module whose gradients are averaged over all processes, each of which has it whole."""
+    with warnings.catch_warnings():  # torch 2.13 has another name for broadcast_buffers, which 2.9 does not know
+        warnings.simplefilter("ignore", FutureWarning)
+        return DistributedDataParallel(loss, broadcast_buffers=False, gradient_as_bucket_view=True)
 
 
 def divide(denoiser: Denoiser, average: Denoiser, ranks: Ranks, device: str) -> None:

@@ -151,7 +151,7 @@ class Training:
         loss: nn.Module = Loss(self.denoiser, path(recipe.path))
         self._replicas: DistributedDataParallel | None = None
         if ranks.world > 1 and not ranks.divided:
-            loss = self._replicas = DistributedDataParallel(loss, broadcast_buffers=False, gradient_as_bucket_view=True)
+            loss = self._replicas = distributed.replicas(loss)
         divided = functools.partial(distributed.encoding_of, self.denoiser)
         self._encoding: Callable[[Context], Encoding] = divided if ranks.divided else self.denoiser.encoding
         self._loss: Callable[..., Tensor] = compiled(loss, device) if recipe.compile else loss
