@@ -7,6 +7,7 @@ averages and the optimizer's state are divided among them (FSDP2, `fully_shard`)
 
 from __future__ import annotations
 
+import functools
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -72,8 +73,9 @@ class Ranks:
             whole = tensor.full_tensor() if hasattr(tensor, "full_tensor") else tensor  # a DTensor has it
             if self.rank:
                 return None
-            kept = torch.empty_like(whole, device="cpu", pin_memory=whole.is_cuda)  # pinned, copies wait for nothing
-            return kept.copy_(whole, non_blocking=True)
+            # of a GPU into pinned memory, so that copies run at the bus' speed and are waited for once
+            kept = torch.empty_like(whole, device="cpu", pin_memory=whole.is_cuda)
+            return kept.copy_(whole, non_blocking=whole.is_cuda)
 
         copies = tree_map_only(Tensor, copy, state)
         if torch.cuda.is_initialized():
@@ -105,14 +107,11 @@ def divide(denoiser: Denoiser, average: Denoiser, ranks: Ranks, device: str) -> 
     for block in denoiser.dit.blocks:
         fully_shard(block, mesh=mesh)
     fully_shard(denoiser.dit, mesh=mesh)
-    replace_weights(
-        denoiser.encoding, lambda _, weight: distribute_tensor(weight, mesh, [Shard(0)], src_data_rank=None)
-    )
+    part = functools.partial(distribute_tensor, device_mesh=mesh, placements=[Shard(0)], src_data_rank=None)
+    replace_weights(denoiser.encoding, lambda _, weight: part(weight))
     for weight in denoiser.encoding.parameters():
         if weight.requires_grad:
-            weight.register_hook(
-                lambda gradient: gradient / ranks.world
-            )  # summed in `encoding_of`; others are averaged
+            weight.register_hook(lambda gradient: gradient / ranks.world)  # which `encoding_of` sums
     divided = dict(denoiser.named_parameters())
     replace_weights(average, lambda name, weight: held(weight, divided[name]))
 
