@@ -70,17 +70,23 @@ class Ranks:
         """
 
         def copy(tensor: Tensor) -> Tensor | None:
-            whole = tensor.full_tensor() if hasattr(tensor, "full_tensor") else tensor  # a DTensor has it
+            full = whole(tensor)
             if self.rank:
                 return None
             # of a GPU into pinned memory, so that copies run at the bus' speed and are waited for once
-            kept = torch.empty_like(whole, device="cpu", pin_memory=whole.is_cuda)
-            return kept.copy_(whole, non_blocking=whole.is_cuda)
+            kept = torch.empty_like(full, device="cpu", pin_memory=full.is_cuda)
+            return kept.copy_(full, non_blocking=full.is_cuda)
 
         copies = tree_map_only(Tensor, copy, state)
         if torch.cuda.is_initialized():
             torch.cuda.synchronize()
         return copies
+
+
+def whole(tensor: Any, **options: Any) -> Tensor:
+    """A tensor that may be divided (a DTensor), in full; options are those of DTensor.full_tensor. All call it."""
+    full: Tensor = tensor.full_tensor(**options) if hasattr(tensor, "full_tensor") else tensor
+    return full
 
 
 def replicas(loss: nn.Module) -> DistributedDataParallel:
@@ -121,8 +127,8 @@ def encoding_of(denoiser: Denoiser, context: Context) -> Encoding:
     from torch.distributed.tensor import Partial
 
     module = denoiser.encoding
-    whole = {name: weight.full_tensor(grad_placements=[Partial()]) for name, weight in module.named_parameters()}
-    encoding: Encoding = torch.func.functional_call(module, whole, (context,))
+    weights = {name: whole(weight, grad_placements=[Partial()]) for name, weight in module.named_parameters()}
+    encoding: Encoding = torch.func.functional_call(module, weights, (context,))
     return encoding
 
 

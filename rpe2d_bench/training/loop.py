@@ -167,8 +167,8 @@ class Training:
         total = batch[0].new_zeros(())
         for rows in (*before, last):
             part = [tensor[rows] for tensor in batch]
-            waiting = self._replicas is not None and rows != last  # gradients are exchanged once a batch
-            with self._replicas.no_sync() if waiting else nullcontext():
+            # gradients are exchanged once a batch
+            with nullcontext() if self._replicas is None or rows == last else self._replicas.no_sync():
                 with autocast:
                     loss = self._loss(*part, rows_of(encoding, rows, count), dilation)
                 # by rows, which parts and processes have unequal numbers of; torch averages over processes
@@ -195,8 +195,7 @@ class Training:
             with autocast:
                 encoding = self._encoding(context)
             loss = self._backward((x_BCYX, eps_BCYX, t_B, labels_B, crop_B3), encoding, dilation)
-            grad_norm = nn.utils.clip_grad_norm_(self._weights, recipe.grad_clip, foreach=True)
-            grad_norm = grad_norm.full_tensor() if self.ranks.divided else grad_norm
+            grad_norm = distributed.whole(nn.utils.clip_grad_norm_(self._weights, recipe.grad_clip, foreach=True))
             lr = learning_rate(recipe, self.step)
             self.optimizers.step(lr / recipe.lr)
             with torch.no_grad():
@@ -229,7 +228,7 @@ class Training:
     def gather(self) -> None:
         """After the last step: where weights are divided, every process makes the moving average whole in each."""
         if self.ranks.divided:
-            distributed.replace_weights(self.ema, lambda _, weight: weight.full_tensor())
+            distributed.replace_weights(self.ema, lambda _, weight: distributed.whole(weight))
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue from `state_dict`.
