@@ -1,6 +1,7 @@
 """Model-FLOPs utilisation of a training step on one CUDA device: DiT-B/2 and DiT-XL/2 at 256 tokens, bf16, compiled.
 
 python -m benchmarks.gpu_training [--out FILE.json] [--models DiT-B/2,DiT-XL/2] [--batch N] [--steps N] [--eager]
+python -m benchmarks.gpu_training --gpus N [--sharded]      how it scales over GPUs instead (several_gpus.py)
 
 The step is a training's own: images gathered from a pool on the device, noise, labels, forward, backward, clipping,
 fused AdamW and moving average. Model FLOPs are matrix products, forward times three (flops_per_forward); utilisation is
@@ -132,6 +133,22 @@ def matrix_product_rate(side: int = 8192) -> float:
     return 20 * 2 * side**3 / (time.perf_counter() - started)
 
 
+def _several(arguments: argparse.Namespace) -> None:
+    from benchmarks.several_gpus import efficiency
+
+    device = torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu"
+    print(f"{device}, torch {torch.__version__}")
+    rows = []
+    for model in arguments.models.split(","):
+        for encoding in arguments.encodings.split(","):
+            sizes = {"batch": arguments.batch, "steps": arguments.steps, "sharded": arguments.sharded}
+            found = efficiency(arguments.gpus, model, SPECS[encoding], **sizes)
+            rows += [{"encoding": encoding, **row} for row in found]
+    if arguments.out:
+        result = {"device": device, "torch": str(torch.__version__), "rows": rows}
+        arguments.out.write_text(json.dumps(result, indent=1))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, help="write the numbers as JSON")
@@ -140,7 +157,12 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=256, help="halved where memory does not hold it")
     parser.add_argument("--steps", type=int, default=30, help="of a round")
     parser.add_argument("--eager", action="store_true", help="also without torch.compile")
+    parser.add_argument("--gpus", type=int, help="one training on up to so many; --batch is then each one's")
+    parser.add_argument("--sharded", action="store_true", help="with --gpus: as resources.sharded")
     arguments = parser.parse_args()
+    if arguments.gpus:
+        _several(arguments)
+        return
     if not torch.cuda.is_available():
         print("gpu_training: skipped, PyTorch sees no CUDA device here")
         return

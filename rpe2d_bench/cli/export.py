@@ -24,6 +24,7 @@ def export(
     model: Annotated[str | None, typer.Option(help="Of an experiment: an entry of models.")] = None,
     layout: Annotated[str, typer.Option("--format", help="ours, which `checkpoint:` takes; sit; dit.")] = OURS,
     seed: Annotated[int | None, typer.Option(help="A seed of the experiment; by default its first.")] = None,
+    step: Annotated[int | None, typer.Option(help="One of train.milestones; by default the end.")] = None,
     dtype: Annotated[str, typer.Option(help=f"Of ours: {', '.join(DTYPES)}.")] = "float32",
     overrides: Overrides = [],  # noqa: B006
     store: StoreFolder = DEFAULT_STORE,
@@ -48,16 +49,23 @@ def export(
         raise UserError(f"--model is missing: which model of {source}? a file of weights ends with .safetensors")
     experiment = shipped.find(source)
     if layout == OURS:
-        typer.echo(_take_out(experiment, model, out, seed, dtype, overrides, store))
+        typer.echo(_take_out(experiment, model, out, seed, step, dtype, overrides, store))
         return
     with tempfile.TemporaryDirectory(prefix="rpe2d-export-") as folder:
         ours = Path(folder) / "ours.safetensors"
-        _take_out(experiment, model, ours, seed, "float32", overrides, store)
+        _take_out(experiment, model, ours, seed, step, "float32", overrides, store)
         _translate(ours, layout, out)
 
 
 def _take_out(
-    experiment: Path, model: str, out: Path, seed: int | None, dtype: str, overrides: list[str], store: Path
+    experiment: Path,
+    model: str,
+    out: Path,
+    seed: int | None,
+    step: int | None,
+    dtype: str,
+    overrides: list[str],
+    store: Path,
 ) -> str:
     """Weights of a store, with their recipe; says what was written."""
     import torch
@@ -65,7 +73,7 @@ def _take_out(
 
     from rpe2d_bench.plan.expand import make_plan
     from rpe2d_bench.resolve.load import load_experiment
-    from rpe2d_bench.stages.denoiser import WEIGHTS, WeightsFile
+    from rpe2d_bench.stages.denoiser import MILESTONE, WEIGHTS, WeightsFile
     from rpe2d_bench.stages.weights_file import metadata_of
     from rpe2d_bench.storage.files import sha256_of_file
     from rpe2d_bench.storage.store import Store
@@ -80,8 +88,12 @@ def _take_out(
     folder = Store(store).fetch("train", trial.stage.key, typer.echo)
     if folder is None or not (folder / WEIGHTS).is_file():
         raise UserError(f"{trial.label} is not trained in the store {store}; run: rpe2d-bench run {experiment}")
-    recipe = WeightsFile.at(str(folder / WEIGHTS)).recipe
-    weights = {name: value.to(getattr(torch, dtype)) for name, value in load_file(folder / WEIGHTS).items()}
+    file = folder / (WEIGHTS if step is None else MILESTONE.format(step=step))
+    if not file.is_file():
+        kept = ", ".join(map(str, trial.stage.recipe.milestones)) or "none"
+        raise UserError(f"--step {step}: {trial.label} was trained with train.milestones: {kept}")
+    recipe = WeightsFile.at(str(file)).recipe
+    weights = {name: value.to(getattr(torch, dtype)) for name, value in load_file(file).items()}
     out.parent.mkdir(parents=True, exist_ok=True)
     save_file(weights, out, metadata=metadata_of(recipe))
     text = "recipe unknown: they were trained before weights carried it" if recipe is None else "with their recipe"

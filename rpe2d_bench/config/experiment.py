@@ -121,6 +121,14 @@ class Train(_Renamed):
     accumulate: int = Field(
         1, gt=0, le=1_000_000
     )  # parts that a batch is computed in, one after the other, to save memory
+    milestones: tuple[int, ...] = ()  # steps after which the averaged weights are kept, too; `export --step` takes them
+
+    @model_validator(mode="after")
+    def _milestones_are_steps(self) -> Train:
+        never = [step for step in self.milestones if not 0 < step <= self.steps]
+        if never and self.steps:
+            raise ValueError(f"milestones: {never[0]} is no step of a training of {self.steps}")
+        return self
 
 
 class Init(_Part):
@@ -292,7 +300,7 @@ class Resources(_Part):
     trials_in_parallel: int = Field(2, gt=0, le=100_000)  # slots for trainings and measurements
     cpus_per_trial: int = Field(1, gt=0, le=100_000)
     gpus_per_trial: float = Field(0, ge=0, le=100_000)  # a share of one, or that many for each training
-    sharded: bool = False  # the GPUs of a training divide the optimizer's state among them
+    sharded: bool = False  # the GPUs of a training divide weights and the optimizer's state among them
     device: Literal["cpu", "cuda", "mps"] = "cpu"
     sample_batch: int = Field(64, gt=0, le=1_000_000)  # images generated together, fewer on larger grids
     checkpoint_every: float | None = Field(

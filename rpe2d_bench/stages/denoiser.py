@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["WEIGHTS", "WeightsFile", "fits", "fresh_denoiser", "load_denoiser", "starting_denoiser"]
 
 WEIGHTS = "weights.safetensors"
+MILESTONE = "weights-{step}.safetensors"  # as they were averaged after a step of train.milestones
 NEW = "dit.crop_embedding."  # what a model may have that the one it starts from has not
 
 

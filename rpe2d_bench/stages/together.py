@@ -30,6 +30,9 @@ def make_together(stage: TrainStage, context: RunContext) -> None:
         images = stage.images(stage.data.build(), context)
         training, _ = stage.started(context.store.partial(stage.name, stage.key), context)
         for step in training.steps(images):
+            if step.step in stage.recipe.milestones:
+                training.averaged_weights()
             # where the first process may write a checkpoint
             if step.step % CURVE_EVERY == 0 and step.step != stage.recipe.steps and ranks.agree(False, device):
-                training.optimizers.gather()
+                training.state_dict()
+        training.gather()

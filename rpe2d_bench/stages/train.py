@@ -26,14 +26,14 @@ from rpe2d_bench.encodings.spec import EncodingSpec
 from rpe2d_bench.errors import UserError
 from rpe2d_bench.resolution import Resolution
 from rpe2d_bench.stages import checkpoint
-from rpe2d_bench.stages.checkpoint import CHECKPOINT, CURVE
-from rpe2d_bench.stages.denoiser import WEIGHTS, WeightsFile, draws_of_its_own, starting_denoiser
+from rpe2d_bench.stages.checkpoint import CHECKPOINT, CURVE, Checkpoints
+from rpe2d_bench.stages.denoiser import MILESTONE, WEIGHTS, WeightsFile, draws_of_its_own, starting_denoiser
 from rpe2d_bench.stages.latents import encoder_of, training_pool
 from rpe2d_bench.stages.run_context import OutOfTime, RunContext
 from rpe2d_bench.stages.validation import validation_loss
 from rpe2d_bench.stages.weights_file import metadata_of, recipe_of
 from rpe2d_bench.storage.digests import Damaged
-from rpe2d_bench.storage.files import write_json
+from rpe2d_bench.storage.files import write_atomically, write_json
 from rpe2d_bench.storage.machine import machine
 from rpe2d_bench.storage.store import content_key
 
@@ -128,8 +128,6 @@ class TrainStage:
 
     def work(self, partial: Path, context: RunContext) -> None:
         """Train to the end in the folder, from the last checkpoint there if there is one."""
-        from safetensors.torch import save_file
-
         context.doing(self, "opening the data")
         dataset = self.data.build()
         # Weights that are taken as they are need no training images
@@ -138,13 +136,15 @@ class TrainStage:
         training, elapsed = self.started(partial, context)
         context.doing(self, "compiling, first step" if self.recipe.compile else "first step")
         started = saved = time.perf_counter()
-        losses, norms, step_at_line, line_time, cost = [], [], training.step, started, 0.0
-        with (partial / CURVE).open("a+") as curve:
+        losses, norms, step_at_line, line_time = [], [], training.step, started
+        with (partial / CURVE).open("a+") as curve, Checkpoints(partial, training.device) as checkpoints:
             curve.seek(0)
             drawn = curve.read()
             for step in training.steps(images) if images is not None else ():
                 losses.append(step.loss)
                 norms.append(step.grad_norm)
+                if step.step in self.recipe.milestones:
+                    self._keep(training.averaged_weights(), partial / MILESTONE.format(step=step.step), step.step)
                 now = time.perf_counter()
                 if step.step % CURVE_EVERY and step.step != self.recipe.steps:
                     if context.progress:
@@ -162,20 +162,31 @@ class TrainStage:
                 if context.progress:
                     context.progress(self.name, self.key, step.step, self.recipe.steps, line)
                 stopping = context.out_of_time
-                due = stopping or now - saved > context.resources.checkpoint_interval(cost)
+                ready = checkpoints.ready()
+                due = stopping or (ready and now - saved > context.resources.checkpoint_interval(checkpoints.cost))
                 if step.step != self.recipe.steps and context.ranks.agree(due, training.device):
-                    training.optimizers.gather()
-                    checkpoint.save(training, partial, elapsed + now - started, drawn)
+                    checkpoints.begin(training, elapsed + now - started, drawn)
                     saved = time.perf_counter()
-                    cost = saved - now
                     if stopping:
+                        checkpoints.finish()
                         raise OutOfTime
+            checkpoints.finish()
         seconds = elapsed + time.perf_counter() - started
         context.doing(self, "validation loss")
-        weights = {name: value.cpu().contiguous() for name, value in training.ema.state_dict().items()}
-        save_file(weights, partial / WEIGHTS, metadata=metadata_of(recipe_of(self)))
+        training.gather()
+        self._keep(training.ema.state_dict(), partial / WEIGHTS)
         write_json(partial / "result.json", self._result(training, dataset, seconds, context))
         (partial / CHECKPOINT).unlink(missing_ok=True)  # last: until the stage is whole, a failure keeps the training
+
+    def _keep(self, weights: dict[str, Any], place: Path, milestone: int | None = None) -> None:
+        """Averaged weights as a file that carries its recipe, and the step they are of, where that is not the last."""
+        from safetensors.torch import save_file
+
+        recipe = recipe_of(self)
+        if recipe is not None and milestone is not None:
+            recipe["milestone"] = milestone
+        on_cpu = {name: value.cpu().contiguous() for name, value in weights.items()}
+        write_atomically(place, lambda temporary: save_file(on_cpu, temporary, metadata=metadata_of(recipe)))
 
     def images(self, dataset: Any, context: RunContext) -> Batches:
         """The pool, or pools, that the training draws from."""
@@ -199,7 +210,8 @@ class TrainStage:
         training, elapsed, drawn = fresh(), 0.0, ""
         if (partial / CHECKPOINT).exists():
             try:
-                state, elapsed, kept, vouched = checkpoint.load(partial, training.device)
+                place = "cpu" if context.ranks.divided else training.device  # no GPU may hold all that is divided
+                state, elapsed, kept, vouched = checkpoint.load(partial, place)
                 training.load_state_dict(state)
                 drawn = checkpoint.lines_until(training.step, partial / CURVE) if kept is None else kept
                 if not vouched:
@@ -254,4 +266,8 @@ def _flops(folder: Path) -> float:
 
 def _unchanged(recipe: Train) -> set[str]:
     """Options that came after trainings were made, where they are at their defaults: those keep their keys."""
-    return {name for name in ("accumulate", "prediction") if getattr(recipe, name) == Train.model_fields[name].default}
+    return {
+        name
+        for name in ("accumulate", "prediction", "milestones")
+        if getattr(recipe, name) == Train.model_fields[name].default
+    }

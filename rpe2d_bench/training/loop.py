@@ -10,25 +10,29 @@ Shape suffixes: B batch, C channels, Y X pixels.
 from __future__ import annotations
 
 import copy
+import functools
 import hashlib
 import os
 import shutil
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 
 from rpe2d_bench.config.experiment import Train
-from rpe2d_bench.diffusion import Objective, draw_times, noised, path
+from rpe2d_bench.diffusion import Objective, Path, draw_times, noised, path
 from rpe2d_bench.encodings.interface import Context, Encoding, Grid
 from rpe2d_bench.encodings.randomness import draws
 from rpe2d_bench.errors import UserError
 from rpe2d_bench.models import Denoiser
 from rpe2d_bench.models.stem import draw_dilation
+from rpe2d_bench.training import distributed
 from rpe2d_bench.training.distributed import Ranks
 from rpe2d_bench.training.optimizers import Optimizers
 
@@ -94,6 +98,28 @@ def seed_of(stream: str, seed: int) -> int:
     return int.from_bytes(hashlib.sha256(f"{stream} {seed}".encode()).digest()[:8])
 
 
+class Loss(nn.Module):
+    """Mean squared error of a model's velocity."""
+
+    def __init__(self, denoiser: Denoiser, path: Path) -> None:
+        super().__init__()
+        self.denoiser, self._path = denoiser, path
+
+    def forward(
+        self,
+        x_BCYX: Tensor,
+        eps_BCYX: Tensor,
+        t_B: Tensor,
+        labels_B: Tensor,
+        crop_B3: Tensor,
+        encoding: Encoding,
+        dilation: int = 1,
+    ) -> Tensor:
+        """Scalar, of images, noise, times [B] and what the model is told of them."""
+        noised_BCYX, velocity_BCYX = noised(self._path, x_BCYX, eps_BCYX, t_B)
+        return F.mse_loss(self.denoiser(noised_BCYX, t_B, labels_B, encoding, crop_B3, dilation), velocity_BCYX)
+
+
 class Training:
     """Weights, their moving average, optimizer, generators and step: all that a checkpoint holds."""
 
@@ -114,51 +140,43 @@ class Training:
             raise ValueError(f"a model of {denoiser.objective} is not what the recipe trains")
         self.denoiser = denoiser.to(device)
         self.ema = copy.deepcopy(self.denoiser).requires_grad_(False)
-        self.optimizers = Optimizers(self.denoiser, recipe, ranks)
+        if ranks.divided:
+            distributed.divide(self.denoiser, self.ema, ranks, device)
+        self.optimizers = Optimizers(self.denoiser, recipe)
         self.rng = Generator(device).manual_seed(seed)
         self.data_rng = Generator("cpu").manual_seed(seed + 1)
         self.encoding_rng = Generator(device).manual_seed(seed_of("encoding", seed))
         self.stem_rng = Generator("cpu").manual_seed(seed_of("stem", seed))
         self.step = 0
-        self._path = path(recipe.path)
-        self._loss: Callable[..., Tensor] = compiled(self.loss, device) if recipe.compile else self.loss
+        loss: nn.Module = Loss(self.denoiser, path(recipe.path))
+        self._replicas: DistributedDataParallel | None = None
+        if ranks.world > 1 and not ranks.divided:
+            loss = self._replicas = distributed.replicas(loss)
+        divided = functools.partial(distributed.encoding_of, self.denoiser)
+        self._encoding: Callable[[Context], Encoding] = divided if ranks.divided else self.denoiser.encoding
+        self._loss: Callable[..., Tensor] = compiled(loss, device) if recipe.compile else loss
         self._weights: list[Tensor] = [p for p in self.denoiser.parameters() if p.requires_grad]
         averaged = dict(self.ema.named_parameters())
         self._averages: list[Tensor] = [averaged[n] for n, p in self.denoiser.named_parameters() if p.requires_grad]
-
-    def loss(
-        self,
-        x_BCYX: Tensor,
-        eps_BCYX: Tensor,
-        t_B: Tensor,
-        labels_B: Tensor,
-        crop_B3: Tensor,
-        encoding: Encoding,
-        dilation: int = 1,
-    ) -> Tensor:
-        """Mean squared error of the velocity."""
-        noised_BCYX, velocity_BCYX = noised(self._path, x_BCYX, eps_BCYX, t_B)
-        return F.mse_loss(self.denoiser(noised_BCYX, t_B, labels_B, encoding, crop_B3, dilation), velocity_BCYX)
 
     def _backward(self, batch: tuple[Tensor, ...], encoding: Encoding, dilation: int) -> Tensor:
         """Add up gradients over the parts of a batch; the batch's loss. What is drawn does not depend on the parts."""
         autocast = torch.autocast(self.device, torch.bfloat16, enabled=self.recipe.precision == "bf16")
         count, learned = len(batch[0]), any(p.requires_grad for p in self.denoiser.encoding.parameters())
-        mine = self.ranks.rows(count)
-        size = -(-len(mine) // self.recipe.accumulate)
+        *before, last = self.ranks.parts(count, self.recipe.accumulate)
         total = batch[0].new_zeros(())
-        for start in mine[::size]:
-            rows = slice(start, min(start + size, mine.stop))
+        for rows in (*before, last):
             part = [tensor[rows] for tensor in batch]
-            with autocast:
-                loss = self._loss(*part, rows_of(encoding, rows, count), dilation)
-            if size < count:
-                loss = loss * (len(part[0]) / count)
-            loss.backward(retain_graph=learned and rows.stop < mine.stop)  # parts share a learned encoding's graph
+            # gradients are exchanged once a batch
+            with nullcontext() if self._replicas is None or rows == last else self._replicas.no_sync():
+                with autocast:
+                    loss = self._loss(*part, rows_of(encoding, rows, count), dilation)
+                # by rows, which parts and processes have unequal numbers of; torch averages over processes
+                loss = loss * (len(part[0]) * self.ranks.world / count)
+                loss.backward(retain_graph=learned and rows != last)  # parts share a learned encoding's graph
             total += loss.detach()
             del loss  # and with it what this part has kept
-        self.ranks.add_up([*(p.grad for p in self._weights if p.grad is not None), total])
-        return total
+        return self.ranks.total(total) / self.ranks.world
 
     def steps(self, images: Batches) -> Iterator[Step]:
         """Train to the end of the recipe, yielding after each step."""
@@ -175,9 +193,9 @@ class Training:
             context = Context(self.denoiser.dit.grid(x_BCYX), self.train_grid, t_B, self.encoding_rng, batch, crop_B3)
             dilation = draw_dilation(self.stem_rng) if self.denoiser.dit.stem is not None else 1
             with autocast:
-                encoding = self.denoiser.encoding(context)
+                encoding = self._encoding(context)
             loss = self._backward((x_BCYX, eps_BCYX, t_B, labels_B, crop_B3), encoding, dilation)
-            grad_norm = nn.utils.clip_grad_norm_(self._weights, recipe.grad_clip, foreach=True)
+            grad_norm = distributed.whole(nn.utils.clip_grad_norm_(self._weights, recipe.grad_clip, foreach=True))
             lr = learning_rate(recipe, self.step)
             self.optimizers.step(lr / recipe.lr)
             with torch.no_grad():
@@ -188,8 +206,8 @@ class Training:
             yield Step(self.step, loss, grad_norm, lr)
 
     def state_dict(self) -> dict[str, Any]:
-        """Everything needed to continue as if nothing had happened; sharded, only after `optimizers.gather()`."""
-        return {
+        """Everything needed to continue as if nothing had happened, in copies on the CPU (see Ranks.copied)."""
+        state = {
             "step": self.step,
             "denoiser": self.denoiser.state_dict(),
             "ema": self.ema.state_dict(),
@@ -199,6 +217,18 @@ class Training:
             "encoding_rng": self.encoding_rng.get_state(),
             "stem_rng": self.stem_rng.get_state(),
         }
+        copies: dict[str, Any] = self.ranks.copied(state)
+        return copies
+
+    def averaged_weights(self) -> dict[str, Tensor]:
+        """Of the moving average, in copies on the CPU (see Ranks.copied)."""
+        copies: dict[str, Tensor] = self.ranks.copied(self.ema.state_dict())
+        return copies
+
+    def gather(self) -> None:
+        """After the last step: where weights are divided, every process makes the moving average whole in each."""
+        if self.ranks.divided:
+            distributed.replace_weights(self.ema, lambda _, weight: distributed.whole(weight))
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue from `state_dict`.
@@ -209,8 +239,8 @@ class Training:
         if not own and draws_of_its_own(self.denoiser, self.train_grid, self.device):
             raise ValueError("the state lacks the generators of what the model draws")
         self.step = state["step"]
-        self.denoiser.load_state_dict(state["denoiser"])
-        self.ema.load_state_dict(state["ema"])
+        distributed.load(self.denoiser, state["denoiser"])
+        distributed.load(self.ema, state["ema"])
         self.optimizers.load_state_dict(state["optimizers"])
         self.rng.set_state(state["rng"].cpu())
         self.data_rng.set_state(state["data_rng"].cpu())

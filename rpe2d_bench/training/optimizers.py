@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import math
 from collections import defaultdict
 from collections.abc import Callable, Iterable
@@ -12,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from rpe2d_bench.config.experiment import Train
-from rpe2d_bench.training.distributed import Ranks
+from rpe2d_bench.training.distributed import held
 
 MUON: dict[str, Any] = {
     "nesterov": True,
@@ -72,10 +71,24 @@ def update_by_muon(weights: list[Tensor], moments: list[Tensor], group: dict[str
     """One update, in place, of matrices [R, C] of one shape that all have gradients; `group` is Muon's settings."""
     gradients = [weight.grad for weight in weights if weight.grad is not None]
     torch._foreach_lerp_(moments, gradients, 1 - group["momentum"])
-    nesterov_NRC = torch.stack(torch._foreach_lerp(gradients, moments, group["momentum"]))
-    update_NRC = orthogonal(nesterov_NRC, group["ns_coefficients"], group["ns_steps"], group["eps"], dtype).float()
+    nesterov_NRC: Any = torch.stack(torch._foreach_lerp(gradients, moments, group["momentum"]))
+    settings = (group["ns_coefficients"], group["ns_steps"], group["eps"], dtype)
+    if hasattr(nesterov_NRC, "device_mesh"):
+        update_NRC = _orthogonal_together(nesterov_NRC, *settings)
+    else:
+        update_NRC = orthogonal(nesterov_NRC, *settings).float()
     torch._foreach_mul_(weights, 1 - group["lr"] * group["weight_decay"])
     torch._foreach_add_(weights, list(update_NRC), alpha=-group["lr"] * (0.2 * math.sqrt(max(weights[0].shape))))
+
+
+def _orthogonal_together(updates_NRC: Any, *settings: Any) -> Any:
+    """`orthogonal` of matrices whose rows are divided: each process takes whole matrices, and gives rows back."""
+    from torch.distributed.tensor import DTensor, Shard
+
+    whole = updates_NRC.redistribute(placements=[Shard(0)])
+    mine = orthogonal(whole.to_local(), *settings).float()
+    done = DTensor.from_local(mine, whole.device_mesh, [Shard(0)], shape=whole.shape, stride=whole.stride())
+    return done.redistribute(placements=updates_NRC.placements)
 
 
 def orthogonal(
@@ -101,22 +114,21 @@ def orthogonal(
 class Optimizers:
     """One or two torch optimizers that step together; zeroes the gradients itself.
 
-    Sharded, each process keeps the moments of a part of the weights, updates that part and sends it to the others
-    (arXiv 1910.02054, stage 1): the same numbers, a process' share of the memory.
+    Where weights are divided among processes, so are moments: the same numbers, a process' share of the memory.
     """
 
-    def __init__(self, module: nn.Module, recipe: Train, ranks: Ranks) -> None:
+    def __init__(self, module: nn.Module, recipe: Train) -> None:
         named = [(name, p) for name, p in module.named_parameters() if p.requires_grad]
         matrices = [p for name, p in named if by_muon(name, p)] if recipe.optimizer == "muon" else []
         chosen = {id(p) for p in matrices}
         rest = [p for _, p in named if id(p) not in chosen]
         common: dict[str, Any] = {"lr": recipe.lr, "weight_decay": recipe.weight_decay}
         # fused on every device: one pass over memory, and deterministic
-        self.parts = [_made(ranks, torch.optim.AdamW, rest, betas=recipe.betas, fused=True, **common)]
+        self.parts: list[torch.optim.Optimizer] = [torch.optim.AdamW(rest, betas=recipe.betas, fused=True, **common)]
         if matrices:
             # the training's own arithmetic: what is slow for its products is slow here
             dtype = torch.bfloat16 if recipe.precision == "bf16" else torch.float32
-            self.parts.append(_made(ranks, functools.partial(Muon, dtype=dtype), matrices, **common))
+            self.parts.append(Muon(matrices, dtype=dtype, **common))
         self._lr = recipe.lr
 
     def step(self, factor: float) -> None:
@@ -127,28 +139,18 @@ class Optimizers:
             part.step()
             part.zero_grad(set_to_none=True)
 
-    def gather(self) -> None:
-        """Bring what is sharded to the first process, all of them calling: only then has it a `state_dict`."""
-        for part in self.parts:
-            if (gather := getattr(part, "consolidate_state_dict", None)) is not None:
-                gather(to=0)
-
     def state_dict(self) -> list[dict[str, Any]]:
         return [part.state_dict() for part in self.parts]
 
     def load_state_dict(self, state: list[dict[str, Any]]) -> None:
+        """From a `state_dict` of whole tensors."""
         for part, saved in zip(self.parts, state, strict=True):
-            part.load_state_dict(saved)
-
-
-def _made(
-    ranks: Ranks, kind: Callable[..., torch.optim.Optimizer], weights: list[nn.Parameter], **options: Any
-) -> torch.optim.Optimizer:
-    if ranks.sharded and ranks.world > 1:
-        from torch.distributed.optim import ZeroRedundancyOptimizer
-
-        return ZeroRedundancyOptimizer(weights, optimizer_class=kind, **options)  # type: ignore[arg-type]
-    return kind(weights, **options)
+            weights = [weight for group in part.param_groups for weight in group["params"]]
+            moments = {
+                index: {name: held(value, weights[index]) for name, value in values.items()}
+                for index, values in saved["state"].items()
+            }
+            part.load_state_dict({**saved, "state": moments})
 
 
 def by_muon(name: str, parameter: nn.Parameter) -> bool:

@@ -43,7 +43,7 @@ def test_a_training_outlives_any_number_of_deaths_between_checkpoints(
     tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, keeps: bool
 ) -> None:
     """Every worker dies at its second checkpoint, or before its first one."""
-    plan = make_plan(load_experiment(tiny, ("train.steps=150",), ["rpe2d"]), ("train.steps=150",))
+    plan = make_plan(load_experiment(tiny, ("train.steps=300",), ["rpe2d"]), ("train.steps=300",))
     mortal = tmp_path / "sitecustomize.py"
     mortal.write_text(MORTAL.format(step=2 if keeps else 1))
     path = f"{tmp_path}:{os.environ.get('PYTHONPATH', '')}"
@@ -53,7 +53,7 @@ def test_a_training_outlives_any_number_of_deaths_between_checkpoints(
     deaths = len((tmp_path / "deaths").read_text())
     trained = next(record for record in found if record.stage == "train")
     if keeps:
-        assert trained.status == "ok"
+        assert trained.status == "ok", trained.error
         assert deaths > RETRIES + 1
     else:
         assert (trained.status, deaths) == ("failed", RETRIES + 1)

@@ -26,17 +26,16 @@ def test_gpus_are_whole_or_a_share_of_one() -> None:
 @pytest.mark.slow
 def test_two_processes_through_ray_train_make_the_model_that_one_makes(tiny: Path, tmp_path: Path) -> None:
     several = "resources={gpus_per_trial: 2, trials_in_parallel: 1, sharded: true, checkpoint_every: 0.001}"
-    overrides = (several, "train.steps=60")
+    overrides = (several, "train.steps=60", "train.milestones=[30]")
     plan = make_plan(load_experiment(tiny, overrides, ["rpe2d"]), overrides)
     together, alone = Store(tmp_path / "together"), Store(tmp_path / "alone")
     assert {record.status for record in run(plan, together, engine="ray")} == {"ok"}
     plan.trials[0].stage.make(_context(alone, plan.experiment.resources))
-    weights = [
-        load_file(store.folder("train", plan.trials[0].stage.key) / "weights.safetensors")
-        for store in (together, alone)
-    ]
-    for name, value in weights[0].items():
-        torch.testing.assert_close(value, weights[1][name], atol=1e-4, rtol=0)
+    for file in ("weights.safetensors", "weights-30.safetensors"):
+        folders = (store.folder("train", plan.trials[0].stage.key) for store in (together, alone))
+        ours, theirs = (load_file(folder / file) for folder in folders)
+        for name, value in ours.items():
+            torch.testing.assert_close(value, theirs[name], atol=1e-4, rtol=0)
 
 
 @pytest.mark.slow

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -75,38 +76,66 @@ def test_no_step_reads_a_number(name: str, optimizer: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "optimizer", "sharded"),
+    ("name", "optimizer", "sharded", "compiled", "accumulate"),
     [
-        pytest.param("random", "adamw", "", marks=pytest.mark.slow),
-        pytest.param("learned", "adamw", "", marks=pytest.mark.slow),
-        pytest.param("random", "adamw", "sharded", marks=pytest.mark.slow),
-        ("random", "muon", "sharded"),
+        pytest.param("random", "adamw", "", "", 1, marks=pytest.mark.slow),
+        ("learned", "muon", "", "", 3),
+        ("learned", "muon", "sharded", "", 2),
+        pytest.param("mixed", "adamw", "sharded", "", 3, marks=pytest.mark.slow),
+        pytest.param("random", "muon", "sharded", "", 1, marks=pytest.mark.slow),
+        pytest.param("learned", "adamw", "", "compiled", 2, marks=pytest.mark.slow),
+        pytest.param("learned", "adamw", "sharded", "compiled", 2, marks=pytest.mark.slow),
     ],
 )
-def test_two_processes_compute_what_one_does(name: str, optimizer: str, sharded: str, tmp_path: Path) -> None:
-    """Uneven halves of a batch, each in two parts, over gloo: the same losses, and the same weights in both.
+def test_two_processes_compute_what_one_does(
+    name: str, optimizer: str, sharded: str, compiled: str, accumulate: int, tmp_path: Path
+) -> None:
+    """Three and four images of a batch of seven, over gloo: the same losses, gradient norms and averaged weights.
 
-    Sharded, each keeps about half of the moments, and one process alone continues from their checkpoint.
+    Sharded, each holds about half of weights and moments. Two processes and one continue from the same checkpoint.
     """
+    if compiled and shutil.which("g++") is None:
+        pytest.skip("torch.compile needs a C++ compiler")
     script = str(Path(__file__).parents[1] / "helpers" / "two_processes.py")
-    command = [sys.executable, script, "0", str(tmp_path), name, optimizer, sharded]
-    processes = [subprocess.Popen([*command[:2], str(rank), *command[3:]]) for rank in (0, 1)]
-    assert [process.wait(timeout=240) for process in processes] == [0, 0]
+    options = [name, optimizer, sharded, compiled, str(accumulate)]
+    processes = [subprocess.Popen([sys.executable, script, rank, str(tmp_path), *options]) for rank in ("0", "1")]
+    assert [process.wait(timeout=600) for process in processes] == [0, 0]
     first, second = (json.loads((tmp_path / f"{rank}.json").read_text()) for rank in (0, 1))
-    assert (first["losses"], first["weights"]) == (second["losses"], second["weights"])
+    for same in ("losses", "norms", "weights", "resumed"):
+        assert first[same] == second[same]
     recipe: dict[str, Any] = {"batch_size": 7, "steps": 6, "optimizer": optimizer}
     alone = training(SPECS[name], micro_conditioning=name == "random", **recipe)
-    assert first["losses"] == pytest.approx([step.loss.item() for step in alone.steps(Stripes())], abs=1e-5)
+    steps = list(alone.steps(Stripes()))
+    assert first["losses"] == pytest.approx([step.loss.item() for step in steps], abs=1e-5)
+    assert first["norms"] == pytest.approx([step.grad_norm.item() for step in steps], rel=1e-3)
+    for key, value in torch.load(tmp_path / "average.pt", weights_only=True).items():
+        torch.testing.assert_close(value, alone.ema.state_dict()[key], atol=2e-4, rtol=0, msg=key)
     states = [tensor for part in alone.optimizers.parts for state in part.state.values() for tensor in state.values()]
-    moments = sum(tensor.numel() for tensor in states if tensor.ndim)
-    if sharded:
-        assert first["moments"] + second["moments"] == moments
-        assert max(first["moments"], second["moments"]) < 0.7 * moments
-    else:
-        assert first["moments"] == moments
+    whole = {"moments": sum(tensor.numel() for tensor in states if tensor.ndim)}
+    whole["held"] = sum(weight.numel() for weight in alone.denoiser.parameters())
+    for what, count in whole.items():
+        if sharded:
+            assert first[what] + second[what] == count
+            assert max(first[what], second[what]) < 0.7 * count
+        else:
+            assert first[what] == count
     resumed = training(SPECS[name], micro_conditioning=name == "random", **recipe)
     resumed.load_state_dict(torch.load(tmp_path / "checkpoint.pt", weights_only=True))
     assert first["losses"][4:] == pytest.approx([step.loss.item() for step in resumed.steps(Stripes())], abs=1e-5)
+    assert first["losses"][4:] == pytest.approx(first["resumed"], abs=1e-5)
+
+
+def test_every_process_has_as_many_parts() -> None:
+    for world in range(1, 6):
+        for count in range(world, 30):
+            for accumulate in range(1, 8):
+                found = [Ranks(rank, world).parts(count, accumulate) for rank in range(world)]
+                assert len({len(parts) for parts in found}) == 1
+                assert len(found[0]) <= accumulate
+                rows = [row for parts in found for part in parts for row in range(count)[part]]
+                assert rows == list(range(count))
+                largest = -(-count // world // accumulate)
+                assert max(part.stop - part.start for parts in found for part in parts) <= largest + 1
 
 
 def test_parts_of_a_batch_cover_it_once() -> None:
