@@ -51,7 +51,7 @@ def main() -> None:
     arguments = parser.parse_args()
     plan = make_plan(load_experiment(FILE, OVERRIDES))
     with tempfile.TemporaryDirectory() as folder:
-        jobs = jobs_of(plan, Store(Path(folder)), pace_of(plan), plan.resolved.dataset.size("train") or 0)
+        jobs = jobs_of(plan, Store(Path(folder)), pace_of(plan))
     found = [wall(jobs, slots) for slots in SLOTS]
     rows = [{"gpus": each.slots, "hours": each.seconds / 3600, "gpu_hours": each.work / 3600, "share": each.busy}
             for each in found]  # fmt: skip

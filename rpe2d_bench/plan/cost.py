@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from rpe2d_bench.data.crops import ResizeAndCrop
-from rpe2d_bench.plan.calibration import pace_of, pool_resolutions
+from rpe2d_bench.plan.calibration import pace_of
 from rpe2d_bench.plan.expand import Plan
-from rpe2d_bench.plan.order import Job, Part
+from rpe2d_bench.plan.order import Job
 from rpe2d_bench.plan.pace import (
     ASSUMED,
     Pace,
@@ -17,7 +16,6 @@ from rpe2d_bench.plan.pace import (
     adaptive,
     forward_flops,
     passes,
-    pool_seconds,
     seconds_of,
     shares,
 )
@@ -76,7 +74,8 @@ def estimate(plan: Plan, store: Store, pace: Pace | None = None, say: Callable[[
     coded += encoding * sum(stage.count * stage.resolution.pixels for stage in denoised)
     coded += decoding * sum(stage.count * stage.resolution.pixels for stage in samples)
     coded += (encoding + decoding) * sum(floor.count * floor.resolution.pixels for floor in through)
-    time = wall(jobs_of(plan, store, pace, size), resources.trials_in_parallel)
+    work = work_of(plan, store, lambda stage: seconds_of(stage, pace))
+    time = wall(work.jobs, work.slots)
     gpus = max(1.0, resources.gpus_per_trial)
     passing = [stage for stage in stages if isinstance(stage, TrainStage | SampleStage | DenoiseStage)]
     computing = sum(seconds_of(stage, pace) for stage in passing)
@@ -95,7 +94,7 @@ def estimate(plan: Plan, store: Store, pace: Pace | None = None, say: Callable[[
         memory=WORKER + max((training_memory(stage, gpus) for stage in trainings), default=0.0) if stages else 0.0,
         disk=images + weights + kept,
         coding_flops=coded,
-        device_hours=time.work * gpus / 3600,
+        device_hours=time.work / 3600,
         device=resources.device,
         pace=flops / computing / gpus if computing else ASSUMED[resources.device],
         at_most=any(map(adaptive, samples)),
@@ -118,29 +117,9 @@ def missing_stages(plan: Plan, store: Store) -> list[Stage]:
     return list(found.values())
 
 
-def jobs_of(plan: Plan, store: Store, pace: Pace, pool: int = 0) -> list[Job]:
-    """The runner's jobs for the missing part of a plan; trainings make their pools of images first, each once.
-
-    pool: images of the training split.
-    """
-    work = work_of(plan, store, lambda stage: seconds_of(stage, pace))
-    jobs = []
-    for job in work.jobs:
-        if job.key in work.trainings:
-            stage = work.trainings[job.key][0].stage
-            job = dataclasses.replace(job, parts=(*_pool_parts(stage, pace, pool), *job.parts))
-        jobs.append(job)
-    return jobs
-
-
-def _pool_parts(stage: TrainStage, pace: Pace, pool: int) -> Iterator[Part]:
-    """Trainings that share a pool wait for the one that makes it."""
-    if isinstance(stage, PipelineStage):
-        return
-    count = stage.recipe.num_pictures or pool
-    for resolution in pool_resolutions(stage):
-        key = f"pool {stage.revision} {resolution} {count}"
-        yield Part(key, "data/pool", pool_seconds(stage, resolution, count, pace))
+def jobs_of(plan: Plan, store: Store, pace: Pace) -> list[Job]:
+    """The runner's jobs for the missing part of a plan."""
+    return work_of(plan, store, lambda stage: seconds_of(stage, pace)).jobs
 
 
 def _parts(measure: Evaluation) -> list[Stage]:

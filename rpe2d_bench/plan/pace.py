@@ -9,18 +9,22 @@ is `pool_seconds`, since trainings share pools.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+
+import numpy as np
 
 from rpe2d_bench.metrics.denoising_error import TIMES
 from rpe2d_bench.models import flops_per_forward, preset
 from rpe2d_bench.resolution import Resolution
 from rpe2d_bench.stages import DenoiseStage, MeasureStage, ReferenceStage, SampleStage, TrainStage
 from rpe2d_bench.stages.pipeline import PipelineSampleStage, PipelineStage
+from rpe2d_bench.stages.pool import PoolStage
 from rpe2d_bench.stages.share import Share
 from rpe2d_bench.stages.validation import VALIDATION_IMAGES
 
-Stage = TrainStage | SampleStage | MeasureStage | ReferenceStage | DenoiseStage | Share
+Stage = TrainStage | SampleStage | MeasureStage | ReferenceStage | DenoiseStage | PoolStage | Share
 # Achieved FLOP/s where nothing was measured, because the device is not here: 40 % of an H100's peak in bfloat16
 ASSUMED = {"cpu": 5.0e10, "mps": 2.0e12, "cuda": 4.0e14}
 AUTOENCODER = {"cpu": 5.0e10, "mps": 2.0e12, "cuda": 3.0e13}  # convolutions in float32
@@ -77,6 +81,8 @@ def seconds_of(stage: Stage, pace: Pace) -> float:
     """Seconds of a stage's own work on a worker, from its beginning."""
     if isinstance(stage, PipelineStage):
         return 0.0
+    if isinstance(stage, PoolStage):
+        return pool_seconds(stage, pace)
     if isinstance(stage, Share):
         return _share_seconds(stage, pace)
     if isinstance(stage, TrainStage):
@@ -108,6 +114,8 @@ def _share_seconds(share: Share, pace: Pace) -> float:
     whole = share.stage
     if isinstance(whole, MeasureStage):  # features alone; the rest is done when all are there
         return LOADING / 3 + share.count * pace.of(observe_name(whole.reference), PER_IMAGE["observe"])
+    if isinstance(whole, PoolStage):
+        return pool_seconds(whole, pace) * share.count / whole.array.shape[0]
     assert isinstance(whole, SampleStage | ReferenceStage)
     return LOADING + (seconds_of(whole, pace) - LOADING) * share.count / whole.count
 
@@ -122,11 +130,20 @@ def faster(devices: float) -> float:
     return devices * DATA_PARALLEL if devices > 1 else 1.0
 
 
-def pool_seconds(stage: TrainStage, resolution: Resolution, count: int, pace: Pace) -> float:
-    """Seconds until a training's images of one size are rendered and, with an autoencoder, encoded."""
-    rendering = pace.of(render_name(stage, resolution), PER_IMAGE["render"])
-    windows = stage.latents.windows if stage.latents is not None and stage.crops.kind != "none" else 1
-    return count * (rendering + windows * coding_flops(stage, resolution, decode=False) / AUTOENCODER[pace.device])
+def pool_seconds(pool: PoolStage, pace: Pace) -> float:
+    """Seconds until training images of one size are rendered and, with an autoencoder, encoded."""
+    stage, resolution = pool.train, pool.resolution
+    size = resolution
+    if stage.latents is None and pool.crops:
+        size = Resolution(*pool.array.shape[2:])
+    rendering = pool.count * pace.of(render_name(stage, size), PER_IMAGE["render"])
+    encoding = coding_flops(stage, resolution, decode=False) / AUTOENCODER[pace.device]
+    return rendering + pool.array.shape[0] * encoding
+
+
+def pool_together_seconds(pool: PoolStage) -> float:
+    """Seconds until a pool that was made in shares is one array."""
+    return math.prod(pool.array.shape) * np.dtype(pool.array.dtype).itemsize / WRITTEN
 
 
 def step_seconds(stage: TrainStage, resolution: Resolution, pace: Pace) -> float:

@@ -13,8 +13,9 @@ from typing import Literal
 from rpe2d_bench.config.experiment import Resources
 from rpe2d_bench.plan.expand import Plan, Trial, size
 from rpe2d_bench.plan.order import Job, Part
-from rpe2d_bench.plan.pace import LOADING, Stage, together_seconds
+from rpe2d_bench.plan.pace import LOADING, Stage, pool_together_seconds, together_seconds
 from rpe2d_bench.stages import DenoiseStage, Evaluation, MeasureStage, ReferenceStage, SampleStage, TrainStage
+from rpe2d_bench.stages.pool import PoolStage, pools_of
 from rpe2d_bench.stages.share import Share
 from rpe2d_bench.storage.resumable_array import DONE
 from rpe2d_bench.storage.store import Store
@@ -53,6 +54,7 @@ class _Jobs:
         seeds = list(plan.experiment.seeds)
         missing = {stage.key for stage in plan.missing_measures(store)}
         untrained = {trial.stage.key for trial in plan.missing_trainings(store)}
+        self._images = (plan.resolved.dataset.size("train") or 0) if untrained else 0
         for trial in plan.trials:
             group = seeds.index(trial.seed)
             if trial.stage.key in untrained:
@@ -70,10 +72,27 @@ class _Jobs:
         stage = trial.stage
         if stage.key not in self.work.trainings:
             after = () if stage.start is None else (stage.start.key,)
-            parts = (self._part(stage),)
+            pools = [pool for pool in pools_of(stage, self._images) if not pool.is_there(self._store)]
+            small = [pool for pool in pools if not self._pooled(pool, group)]
+            after = (*after, *(pool.key for pool in pools if pool not in small))
+            parts = (*map(self._part, small), self._part(stage))
             label = f"train {trial.label}"
             self.work.jobs.append(Job(stage.key, label, "training", group, after, parts, self._wide))
         self.work.trainings.setdefault(stage.key, []).append(trial)
+
+    def _pooled(self, pool: PoolStage, group: int) -> bool:
+        """Whether a pool is made in shares, by jobs of its own; a training makes a small one."""
+        shares = shares_of(pool, self._store, self._resources)
+        accelerated = self._resources.device != "cpu"
+        if shares and pool.key not in self.work.others:
+            label = f"training images {size(pool.resolution)}{' for crops' if pool.crops else ''}"
+            slots = 0 if pool.on_cpu and accelerated else 1
+            for share in shares:
+                self._add(share, f"{label}, {_range(share)}", "pool", group, (), (self._part(share),), slots)
+            part = Part(pool.key, "data/pool", pool_together_seconds(pool))
+            before = tuple(share.key for share in shares)
+            self._add(pool, label, "pool", group, before, (part,), 0 if accelerated else 1)
+        return bool(shares)
 
     def _measure(
         self, measure: Evaluation, label: str, kind: Literal["cell", "floor"], group: int, after: tuple[str, ...]
@@ -98,7 +117,7 @@ class _Jobs:
                 after = (*after, *self._sampled(samples.start, label, group, after))
             for share in shares:
                 both = (self._part(measure.needs(share)), self._part(share))
-                self._share(share, f"{label}, {_range(share)}", group, after, both)
+                self._add(share, f"{label}, {_range(share)}", "share", group, after, both)
             before += [share.key for share in shares]
             del absent[samples.key]
             parts = [Part(samples.key, "data/scores", together_seconds(samples))]
@@ -114,28 +133,35 @@ class _Jobs:
         label = f"real images {size(stage.resolution)}"
         shares = shares_of(stage, self._store, self._resources)
         for share in shares:
-            self._share(share, f"{label}, {_range(share)}", group, (), (self._part(share),))
+            self._add(share, f"{label}, {_range(share)}", "share", group, (), (self._part(share),))
         if not shares:
-            self._share(stage, label, group, (), (self._part(stage),))
+            self._add(stage, label, "share", group, (), (self._part(stage),))
         return [share.key for share in shares] or [stage.key]
 
     def _sampled(self, stage: SampleStage, label: str, group: int, after: tuple[str, ...]) -> list[str]:
         """The key of the job that leaves samples which others begin from."""
         shares = shares_of(stage, self._store, self._resources)
         for share in shares:
-            self._share(share, f"{label}, {_range(share)} to begin from", group, after, (self._part(share),))
+            self._add(share, f"{label}, {_range(share)} to begin from", "share", group, after, (self._part(share),))
         slots = 0 if shares and self._resources.device != "cpu" else 1
         before = (*after, *(share.key for share in shares))
         part = Part(stage.key, "data/scores", together_seconds(stage)) if shares else self._part(stage)
-        self._share(stage, f"{label}, to begin from", group, before, (part,), slots)
+        self._add(stage, f"{label}, to begin from", "share", group, before, (part,), slots)
         return [stage.key]
 
-    def _share(
-        self, stage: Stage, label: str, group: int, after: tuple[str, ...], parts: tuple[Part, ...], slots: int = 1
+    def _add(
+        self,
+        stage: Stage,
+        label: str,
+        kind: Literal["pool", "share"],
+        group: int,
+        after: tuple[str, ...],
+        parts: tuple[Part, ...],
+        slots: int = 1,
     ) -> None:
         if stage.key not in self.work.others:
             self.work.others[stage.key] = stage
-            self.work.jobs.append(Job(stage.key, label, "share", group, after, parts, slots))
+            self.work.jobs.append(Job(stage.key, label, kind, group, after, parts, slots))
 
     def _part(self, stage: Stage) -> Part:
         return Part(stage.key, kind_of(stage), self._seconds(stage))
@@ -146,6 +172,8 @@ def shares_of(stage: Stage, store: Store, resources: Resources) -> tuple[Share, 
     if isinstance(stage, MeasureStage):
         samples = stage.generated
         return stage.shares(resources) if shares_of(samples, store, resources) else ()
+    if isinstance(stage, PoolStage):
+        return () if stage.is_there(store) else stage.missing(store, resources)
     if not isinstance(stage, SampleStage | ReferenceStage) or store.has(stage.name, stage.key):
         return ()
     return () if (store.partial(stage.name, stage.key) / DONE).exists() else stage.shares(resources)
@@ -153,7 +181,7 @@ def shares_of(stage: Stage, store: Store, resources: Resources) -> tuple[Share, 
 
 def is_there(stage: Stage, store: Store) -> bool:
     """Whether nothing of a stage is left to do."""
-    return stage.is_there(store) if isinstance(stage, Share) else store.has(stage.name, stage.key)
+    return stage.is_there(store) if isinstance(stage, Share | PoolStage) else store.has(stage.name, stage.key)
 
 
 def needs(stage: Stage) -> list[Stage]:
@@ -177,6 +205,8 @@ def kind_of(stage: Stage) -> str:
     """What has about the same pace: a path, the more alike the longer the common prefix."""
     if isinstance(stage, Share):
         return "data/features" if isinstance(stage.stage, MeasureStage) else kind_of(stage.stage)  # type: ignore[arg-type]
+    if isinstance(stage, PoolStage):
+        return "data/pool"
     if isinstance(stage, TrainStage):
         return "compute/train"
     if isinstance(stage, SampleStage | DenoiseStage):

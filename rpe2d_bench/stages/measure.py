@@ -21,7 +21,7 @@ from rpe2d_bench.storage import images_file
 from rpe2d_bench.storage.files import write_json
 from rpe2d_bench.storage.machine import machine
 from rpe2d_bench.storage.rows_file import RowsFile
-from rpe2d_bench.storage.store import content_key
+from rpe2d_bench.storage.store import Store, content_key
 
 
 @dataclass(frozen=True)
@@ -89,6 +89,9 @@ class MeasureStage:
         pieces = (self._as_compared(np.array(images[at : at + length])) for at in range(0, len(images), length))
         self.reference.see(pieces, context.resources.device).save(partial / OBSERVATIONS)
         write_json(partial / "result.json", {"seconds": time.perf_counter() - started})
+
+    def is_there(self, store: Store) -> bool:
+        return store.has(self.name, self.key)
 
     def make(self, context: RunContext) -> Path:
         """Folder with result.json; for generated images observations.npz; samples.npz where they were resized."""

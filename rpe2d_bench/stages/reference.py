@@ -24,7 +24,7 @@ from rpe2d_bench.stages.run_context import RunContext, Stage
 from rpe2d_bench.stages.share import Share, made_of, put_together, shares_of
 from rpe2d_bench.storage import images_file
 from rpe2d_bench.storage.files import read_json, write_json
-from rpe2d_bench.storage.store import content_key
+from rpe2d_bench.storage.store import Store, content_key
 
 if TYPE_CHECKING:
     from rpe2d_bench.data import Dataset
@@ -96,7 +96,10 @@ class ReferenceStage:
         """What may be seen by several processes; none where it is little."""
         # the mean PSNR is taken of images that are in memory together
         piece = 1 if self.latents is None else images_file.piece_length((3, *self.resolution))
-        return shares_of(self, self.count, resources.images_per_share, piece)
+        return shares_of(self, self.count, resources.images_per_share, piece, images_file.BATCH)
+
+    def is_there(self, store: Store) -> bool:
+        return store.has(self.name, self.key)
 
     def make(self, context: RunContext) -> Path:
         """Folder with observations.npz, labels.npy and samples.npz (the first images, for strips)."""

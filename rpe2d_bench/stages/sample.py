@@ -24,7 +24,7 @@ from rpe2d_bench.storage import images_file
 from rpe2d_bench.storage.files import read_json, write_json
 from rpe2d_bench.storage.machine import machine
 from rpe2d_bench.storage.resumable_array import DONE, Parts
-from rpe2d_bench.storage.store import content_key
+from rpe2d_bench.storage.store import Store, content_key
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -79,7 +79,10 @@ class SampleStage:
 
     def shares(self, resources: Resources) -> tuple[Share, ...]:
         """What may be sampled by several processes; none where it is little."""
-        return shares_of(self, self.count, resources.images_per_share, self.batch(resources))
+        return shares_of(self, self.count, resources.images_per_share, self.batch(resources), images_file.BATCH)
+
+    def is_there(self, store: Store) -> bool:
+        return store.has(self.name, self.key)
 
     def make(self, context: RunContext) -> Path:
         """Folder with samples.npz (images uint8 [N, C, Y, X], labels [N]) and result.json."""

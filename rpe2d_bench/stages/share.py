@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Protocol
 
 from rpe2d_bench.stages.run_context import RunContext
-from rpe2d_bench.storage.images_file import BATCH
 from rpe2d_bench.storage.store import Store
 
 
@@ -30,6 +29,9 @@ class Shared(Protocol):
 
     @property
     def key(self) -> str: ...
+
+    def is_there(self, store: Store) -> bool:
+        """Whether it is whole."""
 
     def make_share(self, share: Share, partial: Path, context: RunContext) -> None:
         """Leave in the folder what the share's images are."""
@@ -61,18 +63,18 @@ class Share:
 
     def is_there(self, store: Store) -> bool:
         """Whether nothing of it is left to do: it is there, or the whole stage is."""
-        return store.has(self.name, self.key) or store.has(self.name, self.stage.key)
+        return store.has(self.name, self.key) or self.stage.is_there(store)
 
     def make(self, context: RunContext) -> Path | None:
         """Folder of the share, worked out unless it is there; None where the whole stage is there instead."""
         store = context.store
 
         def work(partial: Path) -> None:
-            if store.has(self.name, self.stage.key):
+            if self.stage.is_there(store):
                 raise _Whole
             self.stage.make_share(self, partial, context)
 
-        if store.has(self.name, self.stage.key):
+        if self.stage.is_there(store):
             return None
         try:
             return store.make(self.name, self.key, work, context.say)
@@ -81,12 +83,9 @@ class Share:
             return None
 
 
-def shares_of(stage: Shared, count: int, size: int, batch: int = 1) -> tuple[Share, ...]:
-    """Shares of about `size` images that begin where batches of a size begin, and those of nets that look at them.
-
-    None where one share would hold all: a small stage is made in one go.
-    """
-    unit = math.lcm(batch, BATCH)
+def shares_of(stage: Shared, count: int, size: int, *units: int) -> tuple[Share, ...]:
+    """Shares of about `size` rows that begin at multiples of units, such as batches; none where one would hold all."""
+    unit = math.lcm(*units)
     length = max(1, round(size / unit)) * unit
     if count <= length:
         return ()
@@ -102,7 +101,12 @@ def made_of(shares: tuple[Share, ...], context: RunContext) -> list[Path]:
 def put_together(stage: Shared, work: Callable[[Path], None], shares: tuple[Share, ...], context: RunContext) -> Path:
     """Folder of a stage, worked out unless it is there; its shares are removed, since nothing reads them now."""
     folder = context.store.make(stage.name, stage.key, work, context.say)
+    remove(shares, context.store)
+    return folder
+
+
+def remove(shares: tuple[Share, ...], store: Store) -> None:
+    """Of a stage that is whole."""
     for share in shares:
         with suppress(OSError):  # a store that can't be written
-            shutil.rmtree(context.store.folder(share.name, share.key))
-    return folder
+            shutil.rmtree(store.folder(share.name, share.key))
