@@ -14,6 +14,7 @@ from rpe2d_bench.plan.pace import (
     Pace,
     Stage,
     adaptive,
+    faster,
     forward_flops,
     passes,
     seconds_of,
@@ -39,8 +40,9 @@ class Cost:
     sample_flops: float
     denoise_flops: float  # of real images, for the denoising error
     seconds: float  # wall, of the whole run: start, stages on all slots in the order of the runner, report
-    slots: int  # stages at a time: resources.trials_in_parallel
-    busy: float  # share of the slots' time in which they compute
+    slots: int  # GPUs, or workers, that jobs share
+    devices: int  # that a training holds
+    busy: float  # share of the slots' time that one each would need for the work
     memory: float  # bytes per worker: weights, gradients, optimizer, average and activations of a training
     disk: float  # bytes that stay in the store, pools of training images or latents included
     coding_flops: float  # of the autoencoder: training pools, samples, the floor of reconstructions
@@ -78,7 +80,7 @@ def estimate(plan: Plan, store: Store, pace: Pace | None = None, say: Callable[[
     time = wall(work.jobs, work.slots)
     gpus = max(1.0, resources.gpus_per_trial)
     passing = [stage for stage in stages if isinstance(stage, TrainStage | SampleStage | DenoiseStage)]
-    computing = sum(seconds_of(stage, pace) for stage in passing)
+    computing = sum(seconds_of(each, pace) * (faster(gpus) if isinstance(each, TrainStage) else 1) for each in passing)
     flops = train_flops + sample_flops + denoise_flops
     images = sum(stage.count * _bytes(stage) for stage in samples)
     weights = sum(4 * parameters(stage) for stage in trainings)
@@ -90,13 +92,14 @@ def estimate(plan: Plan, store: Store, pace: Pace | None = None, say: Callable[[
         denoise_flops=denoise_flops,
         seconds=context + time.seconds if stages else 0.0,
         slots=time.slots,
+        devices=int(gpus),
         busy=time.busy,
         memory=WORKER + max((training_memory(stage, gpus) for stage in trainings), default=0.0) if stages else 0.0,
         disk=images + weights + kept,
         coding_flops=coded,
         device_hours=time.work / 3600,
         device=resources.device,
-        pace=flops / computing / gpus if computing else ASSUMED[resources.device],
+        pace=flops / computing if computing else ASSUMED[resources.device],
         at_most=any(map(adaptive, samples)),
     )
 

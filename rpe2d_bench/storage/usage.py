@@ -47,7 +47,8 @@ def items(store: Store) -> Iterator[Item]:
     root = store.root
     for folder in _inside(root / "stages"):
         for path in _inside(folder):
-            yield _item(path, folder.name, root / "locks" / f"{folder.name}-{path.name.partition('.')[0]}")
+            made = path.name.removesuffix(GONE).removesuffix(".partial")  # a share has a lock of its own
+            yield _item(path, folder.name, root / "locks" / f"{folder.name}-{made}")
     for path in _inside(root / "cache"):
         if path.is_dir():
             yield _item(path, "pool", path.with_name(f"{path.name.partition('.')[0]}.lock"))

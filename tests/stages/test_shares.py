@@ -144,6 +144,21 @@ def test_two_processes_share_one_sampling_and_one_that_is_killed_takes_its_share
     assert not list(store.root.glob("stages/*/*.*"))
 
 
+@pytest.mark.slow
+def test_two_workers_of_ray_share_what_one_process_makes(tiny: Path, tmp_path: Path) -> None:
+    stores = [Store(tmp_path / engine) for engine in ("ray", "local")]
+    pools = ("train.num_pictures=4096", "resources.images_per_share=64")  # of the pool, too: 8 shares of 1,024 images
+    plan = planned(tiny, 64, *pools)
+    assert {job.kind for job in work_of(plan, stores[0], lambda _: 1.0).jobs} == {
+        "training", "pool", "share", "cell", "floor"
+    }  # fmt: skip
+    found = [told(run(plan, store, engine=store.root.name)) for store in stores]  # type: ignore[arg-type]
+    assert {record[-1] for record in found[0]} == {"ok"}
+    assert found[0] == found[1]
+    assert files(stores[0]) == files(stores[1])
+    assert not list(stores[0].root.glob("stages/*/*.*"))
+
+
 def test_what_another_process_holds_is_one_share_and_not_the_stage(tiny: Path, tmp_path: Path) -> None:
     plan, store = planned(tiny, 64), Store(tmp_path / "runs", wait=False)
     sample = plan.trials[0].cells[0].measure.generated  # type: ignore[union-attr]
