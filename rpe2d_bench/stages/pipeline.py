@@ -114,13 +114,15 @@ class PipelineSampleStage(SampleStage):
 
         return labels_of(self.labels, self.seed, np.arange(self.count), max(1, len(self.classes)), self.class_counts)
 
-    def sampled(self, share: Share, told: Stage, partial: Path, context: RunContext) -> tuple[Parts, dict[str, Any]]:
-        """Images of a share on disk, and what is said of them; `told` is whose progress it is."""
+    def sampled(
+        self, share: Share, reported: Stage, partial: Path, context: RunContext
+    ) -> tuple[Parts, dict[str, Any]]:
+        """Images of a share on disk, and what is said of them; `reported`: whose progress it is."""
         from rpe2d_bench.sampling.pipeline import Asked, load, sample, to_images
 
         assert isinstance(self.train, PipelineStage)
         started, device = time.perf_counter(), context.resources.device
-        context.doing(told, "loading the pipeline")
+        context.doing(reported, "loading the pipeline")
         self.train.make(context)
         pipeline = load(self.train.pipeline, self.train.dtype, device)
         shape = (share.count, 3, *self.resolution)
@@ -147,7 +149,7 @@ class PipelineSampleStage(SampleStage):
             made.add(to_images(part_BYXC), context.out_of_time)
             if context.progress:
                 rate = (made.done - first) / (time.perf_counter() - started)
-                context.progress(told.name, told.key, made.done, share.count, {"images_per_second": rate})
+                context.progress(reported.name, reported.key, made.done, share.count, {"images_per_second": rate})
             if made.done < share.count:
                 context.check_time()
         seconds = made.seconds + time.perf_counter() - started

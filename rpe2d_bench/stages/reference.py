@@ -129,8 +129,8 @@ class ReferenceStage:
         """Folder with observations.npz, samples.npz (its first images) and result.json."""
         write_json(partial / "result.json", self._seen(share, share, partial, context))
 
-    def _seen(self, share: Share, told: Stage, partial: Path, context: RunContext) -> dict[str, Any]:
-        """Leave what the nets see of a share, and its first images; `told` is whose progress it is."""
+    def _seen(self, share: Share, reported: Stage, partial: Path, context: RunContext) -> dict[str, Any]:
+        """Leave what the nets see of a share, and its first images; `reported`: whose progress it is."""
         started = time.perf_counter()
         dataset = self.data.build()
         indices = self.indices(dataset)[share.first : share.stop]
@@ -141,7 +141,7 @@ class ReferenceStage:
         def pieces() -> Iterator[np.ndarray]:
             for start in range(0, share.count, length):
                 if context.progress:
-                    context.progress(told.name, told.key, start, share.count, {})
+                    context.progress(reported.name, reported.key, start, share.count, {})
                 piece = indices[start : start + length]
                 images = self._images(dataset, piece)
                 if self.latents is not None:

@@ -120,20 +120,22 @@ class SampleStage:
 
         return labels_of(self.labels, self.seed, np.arange(self.count), self.train.num_classes, self.class_counts)
 
-    def sampled(self, share: Share, told: Stage, partial: Path, context: RunContext) -> tuple[Parts, dict[str, Any]]:
-        """Images of a share on disk, and what is said of them; `told` is whose progress it is."""
+    def sampled(
+        self, share: Share, reported: Stage, partial: Path, context: RunContext
+    ) -> tuple[Parts, dict[str, Any]]:
+        """Images of a share on disk, and what is said of them; `reported`: whose progress it is."""
         from rpe2d_bench.sampling.loop import sample, to_uint8
 
         small = None if self.start is None else self.start.make(context)
         started = time.perf_counter()
         device = context.resources.device
-        context.doing(told, "loading the model")
+        context.doing(reported, "loading the model")
         denoiser = load_denoiser(self.train, self.train.make(context), self.encoding).to(device)
         shape = (share.count, self.train.channels, *self.resolution)
         made = Parts(partial, shape, context.resources.checkpoint_interval(), self._say(context))
         first = made.done
         if context.progress:
-            context.progress(told.name, told.key, first, share.count, {})
+            context.progress(reported.name, reported.key, first, share.count, {})
         broken = 0  # images that are not finite; to_uint8 and decoders make these pixels mid-grey
         plain = to_uint8 if self.train.latents is None else decoder_of(self.train.latents, device)
 
@@ -162,7 +164,7 @@ class SampleStage:
             made.add(part, context.out_of_time)
             if context.progress:
                 rate = (made.done - first) / (time.perf_counter() - started)
-                context.progress(told.name, told.key, made.done, share.count, {"images_per_second": rate})
+                context.progress(reported.name, reported.key, made.done, share.count, {"images_per_second": rate})
             if made.done < share.count:
                 context.check_time()
         seconds = made.seconds + time.perf_counter() - started

@@ -41,7 +41,7 @@ def planned(path: Path, size: int, *overrides: str) -> Plan:
     return make_plan(load_experiment(path, overrides), overrides)
 
 
-def told(records: list[Record]) -> list[Any]:
+def numbers(records: list[Record]) -> list[Any]:
     """What records say of numbers, without what differs between two runs of the same."""
     found = []
     for r in records:
@@ -67,7 +67,7 @@ def test_one_two_and_five_shares_leave_the_same_files_and_numbers(tiny: Path, tm
         generated = plan.trials[0].cells[0].measure.generated  # type: ignore[union-attr]
         assert isinstance(generated, SampleStage)
         assert len(generated.shares(plan.experiment.resources)) == shares
-        records = told(run(plan, store, engine="local"))
+        records = numbers(run(plan, store, engine="local"))
         assert {record[-1] for record in records} == {"ok"}
         assert not list(store.root.glob("stages/*/*.*"))  # no share is left
         found.append((records, files(store)))
@@ -138,7 +138,7 @@ def test_two_processes_share_one_sampling_and_one_that_is_killed_takes_its_share
     assert set(made.values()) == {1}
     alone = Store(tmp_path / "alone")
     run(planned(tiny, 2048), alone, engine="local")
-    records = told(run(plan, store, engine="local"))
+    records = numbers(run(plan, store, engine="local"))
     assert {record[-1] for record in records} == {"ok"}
     assert files(store) == files(alone)
     assert not list(store.root.glob("stages/*/*.*"))
@@ -152,7 +152,7 @@ def test_two_workers_of_ray_share_what_one_process_makes(tiny: Path, tmp_path: P
     assert {job.kind for job in work_of(plan, stores[0], lambda _: 1.0).jobs} == {
         "training", "pool", "share", "cell", "floor"
     }  # fmt: skip
-    found = [told(run(plan, store, engine=store.root.name)) for store in stores]  # type: ignore[arg-type]
+    found = [numbers(run(plan, store, engine=store.root.name)) for store in stores]  # type: ignore[arg-type]
     assert {record[-1] for record in found[0]} == {"ok"}
     assert found[0] == found[1]
     assert files(stores[0]) == files(stores[1])
