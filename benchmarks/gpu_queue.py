@@ -3,8 +3,8 @@
 python -m benchmarks.gpu_queue [--out FILE.json]
 
 The runner's own jobs and order under a clock that nobody waits for (rpe2d_bench.plan.wall), on an empty store. Training
-and sampling are as fast as the DiT-B/2 of benchmarks/results/gpu_training.json was; everything else is as `plan` assumes
-where nothing was measured, and is written beside the numbers. Ideal is all work of one GPU each, spread evenly over all.
+and sampling are as fast as the DiT-B/2 of benchmarks/results/gpu_training.json was; all else is as `plan` assumes where
+nothing was measured, and is written beside the numbers. Ideal is all work, by one GPU each, spread evenly over all.
 """
 
 from __future__ import annotations

@@ -19,11 +19,12 @@ from rpe2d_bench.plan.pace import Stage
 from rpe2d_bench.plan.speed import present
 from rpe2d_bench.plan.work import is_there, needs, shares_of, work_of
 from rpe2d_bench.runner.several_gpus import processes
-from rpe2d_bench.stages import ReferenceStage, TrainStage
+from rpe2d_bench.stages import ReferenceStage
 from rpe2d_bench.stages.run_context import OutOfTime, RunContext
 from rpe2d_bench.storage.store import Busy, Store, Unwritable
 
 NAMES = ("train", "reference", "sample", "measure", "denoise")
+PART_OF = {"pool": "train"}
 WAIT = 1.0  # seconds between two looks at what other processes work on
 
 
@@ -58,7 +59,7 @@ def make_stages(plan: Plan, context: RunContext, names: tuple[str, ...] = NAMES)
     missing, inputs = in_order(plan, store)
     while True:
         missing = {key: (label, stage) for key, (label, stage) in missing.items() if not is_there(stage, store)}
-        asked = {key: entry for key, entry in missing.items() if entry[1].name in names}
+        asked = {key: entry for key, entry in missing.items() if PART_OF.get(entry[1].name, entry[1].name) in names}
         outcome.left = [label for label, _ in asked.values()]
         outcome.failed = {asked[key][0]: why for key, why in failed.items() if key in asked}
         to_do = [entry for key, entry in asked.items() if key not in failed]
@@ -121,13 +122,14 @@ def in_order(plan: Plan, store: Store) -> tuple[dict[str, tuple[str, Stage]], di
         for stage in (*needs(whole), whole):
             found.setdefault(stage.key, (_label(stage, job), stage))
             inputs[stage.key] = [*needs(stage), *shares_of(stage, store, plan.experiment.resources)]
+        inputs[job.key] += [work.others[key] for key in job.after if key in work.others]  # pools, of a training
     return found, inputs
 
 
 def _label(stage: Stage, job: Job) -> str:
     if isinstance(stage, ReferenceStage):
         return f"reference {size(stage.resolution)}"
-    return job.label if isinstance(stage, TrainStage) else f"{stage.name} {job.label}"
+    return job.label if stage.name in ("train", "pool") else f"{stage.name} {job.label}"
 
 
 def _check(plan: Plan, context: RunContext) -> None:

@@ -13,6 +13,7 @@ from rpe2d_bench.plan.order import Order
 from rpe2d_bench.plan.work import work_of
 from rpe2d_bench.resolve.load import load_experiment
 from rpe2d_bench.runner import run
+from rpe2d_bench.runner.work import make_stages
 from rpe2d_bench.stages.pool import pools_of
 from rpe2d_bench.stages.run_context import RunContext
 from rpe2d_bench.storage.store import Store
@@ -68,6 +69,19 @@ def test_a_pool_in_shares_is_the_pool_of_one_process(tiny: Path, tmp_path: Path)
     assert arrays(store.root) == arrays(alone.root)
     assert not list(store.root.glob("stages/pool/*"))  # no share is left
     assert not [job for job in work_of(plan, store, lambda _: 1.0).jobs if job.kind == "pool"]
+
+
+def test_processes_without_ray_make_the_pool_before_they_train(tiny: Path, tmp_path: Path) -> None:
+    plan, store = planned(tiny), Store(tmp_path, wait=False)
+    output: list[str] = []
+    outcome = make_stages(plan, RunContext(store, plan.experiment.resources, output.append), ("train",))
+    assert (outcome.made, outcome.left) == (2 * 5 + 2 + 2, [])  # shares of two pools, the pools, the trainings
+    began = [
+        next(i for i, line in enumerate(output) if line.startswith(text))
+        for text in ("training images 16px (", "train rope ")
+    ]
+    assert began == sorted(began)
+    assert not list(store.root.glob("stages/pool/*"))
 
 
 def test_a_damaged_share_is_made_again_and_rows_of_an_attempt_in_one_piece_are_kept(tiny: Path, tmp_path: Path) -> None:
