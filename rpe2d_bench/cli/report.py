@@ -15,7 +15,7 @@ def report(
     sources: Annotated[
         list[Path] | None,
         typer.Argument(
-            metavar="[EXPERIMENT.yaml | RUN | RECORDS.jsonl]...", help="Two are compared; none: the latest run."
+            metavar="[EXPERIMENT | RUN | RECORDS.jsonl]...", help="Two are compared; none: the latest run."
         ),
     ] = None,
     store: StoreFolder = DEFAULT_STORE,
