@@ -84,11 +84,12 @@ class Share:
 
 
 def shares_of(stage: Shared, count: int, size: int, *units: int) -> tuple[Share, ...]:
-    """Shares of about `size` rows that begin at multiples of units, such as batches; none where one would hold all."""
+    """Shares of about `size` rows that begin at multiples of units, such as batches; none where one is about all."""
     unit = math.lcm(*units)
-    length = max(1, round(size / unit)) * unit
-    if count <= length:
+    number = round(count / max(size, unit))
+    if number < 2:
         return ()
+    length = math.ceil(count / number / unit) * unit
     return tuple(Share(stage, first, min(first + length, count)) for first in range(0, count, length))
 
 
