@@ -94,7 +94,7 @@ def opened(
 
 
 def drawn(dataset: Dataset, split: Split, indices: np.ndarray, resolution: Resolution) -> np.ndarray:
-    """Images by index; on several cores at once where the data set allows it: others wait for the pool meanwhile."""
+    """Images by index, as the data set gives them; on several cores at once where it allows that."""
     threads = min(_THREADS, os.cpu_count() or 1) if getattr(dataset, "threadable", False) else 1
     if threads == 1:
         return dataset.images(split, indices, resolution)

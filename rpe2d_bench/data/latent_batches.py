@@ -10,7 +10,7 @@ h w cells.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -23,10 +23,13 @@ from rpe2d_bench.data.counter_rng import uniform
 from rpe2d_bench.data.crops import DRAWS, CropOptions, NoCrops, ResizeAndCrop
 from rpe2d_bench.data.device_pool import placed, rows
 from rpe2d_bench.data.image_batches import crop, pool_size
-from rpe2d_bench.data.image_pool import Array, Between, opened
-from rpe2d_bench.data.interface import Dataset, Resolution
+from rpe2d_bench.data.image_pool import Array, Between, drawn, opened
+from rpe2d_bench.data.interface import Dataset, FileDataset, Resolution
+from rpe2d_bench.errors import UserError
 
 _VERSION = 1
+CHECKED = 8  # images whose ready latents are held against the autoencoder
+APART = 0.5  # relative error from which they are of something else; other resizing of the same images makes 0.1 to 0.3
 _CHUNK = 256  # latents between two places where an interrupted encoding continues
 
 
@@ -40,6 +43,7 @@ class Encoder:
     channels: int  # of latents; S is this or twice this
     stored: int  # S
     windows: int  # random crops of each image
+    ready: Callable[[Sequence[str], np.ndarray], np.ndarray] | None = None  # latents of files, and of mirrored ones
 
 
 class Coder(Protocol):
@@ -143,7 +147,32 @@ def _array(label: str, encoder: Coder, about: tuple[object, ...], number: int, r
 
 def latents(dataset: Dataset, resolution: Resolution, encoder: Encoder, start: int, stop: int) -> np.ndarray:
     """Rows of `latents_array`."""
-    return encoder.encode(dataset.images("train", np.arange(start, stop), resolution))
+    if encoder.ready is not None:
+        return _ready(dataset, resolution, encoder, np.arange(start, stop))
+    return encoder.encode(drawn(dataset, "train", np.arange(start, stop), resolution))
+
+
+def _ready(dataset: Dataset, resolution: Resolution, encoder: Encoder, indices: np.ndarray) -> np.ndarray:
+    """Latents of files; the first are held against what the autoencoder makes of their images."""
+    assert encoder.ready is not None
+    assert isinstance(dataset, FileDataset)  # resolving an experiment sees to it
+    found = encoder.ready(dataset.files("train", indices), dataset.mirrored("train", indices))
+    size = tuple(encoder.downsampling * cells for cells in found.shape[2:])
+    height, width = resolution
+    if size != (height, width):
+        raise UserError(
+            f"the ready latents are of {size[0]}x{size[1]} px, training is at {height}x{width}; encode at that"
+        )
+    if not indices[0]:
+        own = encoder.encode(drawn(dataset, "train", indices[:CHECKED], resolution))
+        first, own = (part[:CHECKED, : encoder.channels].astype(np.float32) for part in (found, own))
+        error = float(np.sqrt(np.square(first - own).mean() / max(np.square(own).mean(), 1e-12)))
+        if error > APART:
+            raise UserError(
+                f"the ready latents are {error:.0%} away from what the autoencoder makes of the same images; give "
+                "the autoencoder that made them, its scale and shift, and the images that it saw"
+            )
+    return found
 
 
 def drawn_windows(crops: CropOptions, rows_B: np.ndarray) -> Tensor:
@@ -163,7 +192,7 @@ def windows(
     native = resolution
     if isinstance(crops, ResizeAndCrop) and crops.source == "native":
         native = (round(native[0] * crops.max_zoom), round(native[1] * crops.max_zoom))
-    source_NCHW = torch.from_numpy(dataset.images("train", distinct, native))
+    source_NCHW = torch.from_numpy(drawn(dataset, "train", distinct, native))
     cut = []
     for part in torch.arange(stop - start).split(16):
         window_BCHW = crop(source_NCHW[torch.from_numpy(place)[part]].float(), windows_B3[part], resolution)

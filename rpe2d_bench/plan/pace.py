@@ -133,6 +133,8 @@ def faster(devices: float) -> float:
 def pool_seconds(pool: PoolStage, pace: Pace) -> float:
     """Seconds until training images of one size are rendered and, with an autoencoder, encoded."""
     stage, resolution = pool.train, pool.resolution
+    if pool.ready:
+        return 0.0
     size = resolution
     if stage.latents is None and pool.crops:
         size = Resolution(*pool.array.shape[2:])

@@ -61,7 +61,12 @@ class PoolStage:
     @property
     def on_cpu(self) -> bool:
         """Whether it needs no accelerator."""
-        return self.train.latents is None
+        return self.train.latents is None  # ready latents are held against the autoencoder, too
+
+    @property
+    def ready(self) -> bool:
+        """Whether its latents are read, not made."""
+        return self.train.latents is not None and self.train.latents.ready is not None and not self.crops
 
     def is_there(self, store: Store) -> bool:
         """Whether it is in the cache."""
