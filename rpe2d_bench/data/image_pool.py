@@ -17,7 +17,8 @@ from typing import Any
 
 import numpy as np
 
-from rpe2d_bench.data.interface import Dataset, Resolution, Split
+from rpe2d_bench.data.interface import Dataset, Split
+from rpe2d_bench.resolution import Size
 from rpe2d_bench.storage.files import locked, write_json
 from rpe2d_bench.storage.rows_file import RowsFile
 
@@ -55,7 +56,7 @@ class Array:
         return _count(cache_dir / self.name)
 
 
-def images_array(revision: str, split: Split, count: int, channels: int, resolution: Resolution) -> Array:
+def images_array(revision: str, split: Split, count: int, channels: int, resolution: Size) -> Array:
     """The first images of a split, uint8."""
     identity = (_VERSION, revision, split, count, *resolution)
     label = f"pictures-{resolution[0]}x{resolution[1]}"
@@ -66,7 +67,7 @@ def cached_images(
     dataset: Dataset,
     split: Split,
     count: int,
-    resolution: Resolution,
+    resolution: Size,
     cache_dir: Path | str,
     between: Between | None = None,
 ) -> np.ndarray:
@@ -93,7 +94,7 @@ def opened(
     )
 
 
-def drawn(dataset: Dataset, split: Split, indices: np.ndarray, resolution: Resolution) -> np.ndarray:
+def drawn(dataset: Dataset, split: Split, indices: np.ndarray, resolution: Size) -> np.ndarray:
     """Images by index, as the data set gives them; on several cores at once where it allows that."""
     threads = min(_THREADS, os.cpu_count() or 1) if getattr(dataset, "threadable", False) else 1
     if threads == 1:

@@ -24,8 +24,9 @@ from rpe2d_bench.data.crops import DRAWS, CropOptions, NoCrops, ResizeAndCrop
 from rpe2d_bench.data.device_pool import placed, rows
 from rpe2d_bench.data.image_batches import crop, pool_size
 from rpe2d_bench.data.image_pool import Array, Between, drawn, opened
-from rpe2d_bench.data.interface import Dataset, FileDataset, Resolution
+from rpe2d_bench.data.interface import Dataset, FileDataset
 from rpe2d_bench.errors import UserError
+from rpe2d_bench.resolution import Size
 
 _VERSION = 1
 CHECKED = 8  # images whose ready latents are held against the autoencoder
@@ -68,7 +69,7 @@ class TrainingLatents:
     def __init__(
         self,
         dataset: Dataset,
-        resolution: Resolution,
+        resolution: Size,
         crops: CropOptions,
         encoder: Encoder,
         *,
@@ -127,32 +128,32 @@ class TrainingLatents:
         return rows(torch.from_numpy(opened(array, make, cache_dir, between)), None, self.device)
 
 
-def latents_array(encoder: Coder, revision: str, count: int, resolution: Resolution) -> Array:
+def latents_array(encoder: Coder, revision: str, count: int, resolution: Size) -> Array:
     """The first training images of a data set of that revision, encoded, float16 [N, S, h, w]."""
     return _array("latents", encoder, (revision, count, *resolution), count, resolution)
 
 
-def windows_array(encoder: Coder, revision: str, count: int, resolution: Resolution, crops: CropOptions) -> Array:
+def windows_array(encoder: Coder, revision: str, count: int, resolution: Size, crops: CropOptions) -> Array:
     """The windows of the same images, encoded: row i * windows + k is the k-th of image i."""
     about = (revision, count, *resolution, encoder.windows, repr(crops))
     return _array("windows", encoder, about, count * encoder.windows, resolution)
 
 
-def _array(label: str, encoder: Coder, about: tuple[object, ...], number: int, resolution: Resolution) -> Array:
+def _array(label: str, encoder: Coder, about: tuple[object, ...], number: int, resolution: Size) -> Array:
     height, width = resolution
     cells = (height // encoder.downsampling, width // encoder.downsampling)
     identity = (_VERSION, encoder.revision, *about)
     return Array(f"{label}-{height}x{width}", identity, (number, encoder.stored, *cells), np.float16, _CHUNK)
 
 
-def latents(dataset: Dataset, resolution: Resolution, encoder: Encoder, start: int, stop: int) -> np.ndarray:
+def latents(dataset: Dataset, resolution: Size, encoder: Encoder, start: int, stop: int) -> np.ndarray:
     """Rows of `latents_array`."""
     if encoder.ready is not None:
         return _ready(dataset, resolution, encoder, np.arange(start, stop))
     return encoder.encode(drawn(dataset, "train", np.arange(start, stop), resolution))
 
 
-def _ready(dataset: Dataset, resolution: Resolution, encoder: Encoder, indices: np.ndarray) -> np.ndarray:
+def _ready(dataset: Dataset, resolution: Size, encoder: Encoder, indices: np.ndarray) -> np.ndarray:
     """Latents of files; the first are held against what the autoencoder makes of their images."""
     assert encoder.ready is not None
     assert isinstance(dataset, FileDataset)  # resolving an experiment sees to it
@@ -183,7 +184,7 @@ def drawn_windows(crops: CropOptions, rows_B: np.ndarray) -> Tensor:
 
 
 def windows(
-    dataset: Dataset, resolution: Resolution, crops: CropOptions, encoder: Encoder, start: int, stop: int
+    dataset: Dataset, resolution: Size, crops: CropOptions, encoder: Encoder, start: int, stop: int
 ) -> np.ndarray:
     """Rows of `windows_array`."""
     windows_B3 = drawn_windows(crops, np.arange(start, stop))
