@@ -47,7 +47,7 @@ class Display:
         self._printed = len(self._files.notices())
         self._began = time.time() if began is None else began
         self._doing = ""
-        self._slots = plan.experiment.resources.trials_in_parallel
+        self._slots = 1
         self._order = Order(())
         self._done: set[str] = set()  # keys of stages that are in the store or have failed
         self._all: set[str] = set()
@@ -84,6 +84,7 @@ class Display:
         """What the run will do."""
         with self._lock:
             self._order, self._all = Order(work.jobs), {job.key for job in work.jobs}
+            self._slots = work.slots
             self._known, self._doing = True, ""
 
     def phase(self, text: str) -> None:
@@ -96,8 +97,7 @@ class Display:
         """A worker was given a job."""
         with self._lock:
             self._doing = ""
-            self._order.waiting = [other for other in self._order.waiting if other.key != job.key]
-            self._order.running[job.key] = job
+            self._order.begin(job.key)
 
     def ended(self, job: Job) -> None:
         """A job has ended; when it was the last of a seed and others follow, the seed's table is shown."""
@@ -105,11 +105,11 @@ class Display:
             self._observe(job, self._files.ended(job.key), finished=True)
             if job.key in self._order.running:
                 self._order.ended(job.key)
-            self._order.waiting = [other for other in self._order.waiting if other.key != job.key]
+            self._order.forget(job.key)
             self._done.add(job.key)
             seeds = self._plan.experiment.seeds
             first = not self._order.group_is_open(job.group) and len(seeds) > 1
-            rest = bool(self._order.waiting or self._order.running)
+            rest = self._order.open
         if first and rest:
             self._first_look(seeds[job.group])
 
@@ -175,7 +175,7 @@ class Display:
             lines = self._workers()
             trainings = [trial.stage.key for trial in self._plan.trials]
             left = self._time.left(self._order, self._slots) if self._known else None
-            if left is not None and not (self._order.running or self._order.waiting):
+            if left is not None and not self._order.open:
                 self._over = self._over or time.time()
                 left = max(1.0, left - (time.time() - self._over))
             return View(

@@ -11,6 +11,7 @@ from rpe2d_bench.cli.plan_table import PlanTable
 from rpe2d_bench.cli.view import duration
 from rpe2d_bench.plan.cost import Cost, estimate, in_bytes, in_flops
 from rpe2d_bench.plan.expand import Plan, size
+from rpe2d_bench.plan.pace import faster
 from rpe2d_bench.plan.precision_notes import notes, warnings
 from rpe2d_bench.resolve.resolve import Resolved
 from rpe2d_bench.sampling.schedule import in_words, schedules
@@ -171,6 +172,9 @@ def _words(cost: Cost) -> str:
 
 def _slots(cost: Cost) -> str:
     """On how many at a time, and how well these are used: the last stages of a plan leave slots empty."""
+    if cost.devices > 1:
+        assumed = f"{cost.devices} of them train a model {faster(cost.devices):.3g} times as fast as one (assumed)"
+        return f" on {cost.slots} slots, {cost.busy:.0%} busy;\n                {assumed}"
     return f" on {cost.slots} slots, {cost.busy:.0%} busy" if cost.slots > 1 else ""
 
 

@@ -306,6 +306,9 @@ class Resources(_Part):
     checkpoint_every: float | None = Field(
         None, gt=0, le=1e7
     )  # seconds between checkpoints; by default 20, more where they would take over 2 % of a training's time
+    images_per_share: int = Field(
+        2048, gt=0, le=1_000_000_000
+    )  # what is sampled or seen by nets is divided among slots in shares of about so many, pools of 8 times as many
 
     def checkpoint_interval(self, cost: float = 0.0) -> float:
         """Seconds until the next checkpoint; cost: what the last one took."""

@@ -11,6 +11,7 @@ import tempfile
 import zlib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,37 @@ _ARRAY, _CHECKSUM, _DONE = "pictures.npy", "checksum.json", "done.json"
 Between = Callable[[int, int], None]  # called with rows done and rows in all, first of all; what it raises interrupts
 
 
+@dataclass(frozen=True)
+class Array:
+    """What an array of rows is: its address, and how it is made in parts."""
+
+    label: str
+    identity: tuple[Any, ...]  # what its content depends on
+    shape: tuple[int, ...]
+    dtype: type
+    chunk: int  # rows made together
+
+    @property
+    def name(self) -> str:
+        """Of its folder."""
+        return f"{self.label}-{hashlib.sha256(json.dumps(self.identity).encode()).hexdigest()[:20]}"
+
+    def is_in(self, cache_dir: Path) -> bool:
+        """Whether it is there; opening it also compares its checksum."""
+        return (cache_dir / self.name / _CHECKSUM).exists()
+
+    def done(self, cache_dir: Path) -> int:
+        """Rows of it that an interrupted attempt has made."""
+        return _count(cache_dir / self.name)
+
+
+def images_array(revision: str, split: Split, count: int, channels: int, resolution: Size) -> Array:
+    """The first images of a split, uint8."""
+    identity = (_VERSION, revision, split, count, *resolution)
+    label = f"pictures-{resolution[0]}x{resolution[1]}"
+    return Array(label, identity, (count, channels, *resolution), np.uint8, _CHUNK)
+
+
 def cached_images(
     dataset: Dataset,
     split: Split,
@@ -40,14 +72,25 @@ def cached_images(
     between: Between | None = None,
 ) -> np.ndarray:
     """The first images of a split, uint8 [count, C, H, W], memory-mapped (private: writing changes no file)."""
+    array = images_array(dataset.revision, split, count, dataset.channels, resolution)
+    return opened(
+        array, lambda start, stop: drawn(dataset, split, np.arange(start, stop), resolution), cache_dir, between
+    )
+
+
+def opened(
+    array: Array,
+    make: Callable[[int, int], np.ndarray],
+    cache_dir: Path | str,
+    between: Between | None = None,
+    *,
+    chunk: int | None = None,
+) -> np.ndarray:
+    """`cached_array` of what an Array says."""
+    chunk = chunk or array.chunk
+    dtype = np.dtype(array.dtype)
     return cached_array(
-        f"pictures-{resolution[0]}x{resolution[1]}",
-        [_VERSION, dataset.revision, split, count, *resolution],
-        (count, dataset.channels, *resolution),
-        np.dtype(np.uint8),
-        lambda start, stop: drawn(dataset, split, np.arange(start, stop), resolution),
-        cache_dir,
-        between=between,
+        array.label, [*array.identity], array.shape, dtype, make, cache_dir, chunk=chunk, between=between
     )
 
 
@@ -80,7 +123,7 @@ def cached_array(
     """
     directory = Path(cache_dir)
     directory.mkdir(parents=True, exist_ok=True)
-    key = f"{label}-{hashlib.sha256(json.dumps(identity).encode()).hexdigest()[:20]}"
+    key = Array(label, tuple(identity), shape, dtype.type, chunk).name
     final = directory / key
     found = _open(final, shape, dtype)
     if found is not None:

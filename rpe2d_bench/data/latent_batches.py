@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -22,7 +23,7 @@ from rpe2d_bench.data.counter_rng import uniform
 from rpe2d_bench.data.crops import DRAWS, CropOptions, NoCrops, ResizeAndCrop
 from rpe2d_bench.data.device_pool import placed, rows
 from rpe2d_bench.data.image_batches import crop, pool_size
-from rpe2d_bench.data.image_pool import Between, cached_array, drawn
+from rpe2d_bench.data.image_pool import Array, Between, drawn, opened
 from rpe2d_bench.data.interface import Dataset, FileDataset
 from rpe2d_bench.errors import UserError
 from rpe2d_bench.resolution import Size
@@ -46,6 +47,22 @@ class Encoder:
     ready: Callable[[Sequence[str], np.ndarray], np.ndarray] | None = None  # latents of files, and of mirrored ones
 
 
+class Coder(Protocol):
+    """What the arrays of an encoder depend on."""
+
+    @property
+    def revision(self) -> str: ...
+
+    @property
+    def downsampling(self) -> int: ...
+
+    @property
+    def stored(self) -> int: ...
+
+    @property
+    def windows(self) -> int: ...
+
+
 class TrainingLatents:
     """The training pool at one resolution (of pixels), encoded, with random crops; a drop-in for TrainingImages."""
 
@@ -67,14 +84,15 @@ class TrainingLatents:
         self.device = torch.device(device)
         self._dataset = dataset
         self.labels_N = torch.from_numpy(dataset.labels("train", np.arange(self.count))).to(self.device)
-        identity = [_VERSION, encoder.revision, dataset.revision, self.count, *resolution]
-        self.latents_NShw = self._pool("latents", identity, self.count, self._complete, cache_dir, between)
+        array = latents_array(encoder, dataset.revision, self.count, resolution)
+        complete = lambda start, stop: latents(dataset, resolution, encoder, start, stop)  # noqa: E731
+        self.latents_NShw = self._opened(array, complete, cache_dir, between)
         self.windows_B3, self.windows_Shw = torch.zeros(0, 3), self.latents_NShw[:0]
         if not isinstance(crops, NoCrops):
-            number = self.count * encoder.windows
-            self.windows_B3 = self._draw_windows(number)
-            identity += [encoder.windows, repr(crops)]
-            self.windows_Shw = self._pool("windows", identity, number, self._windows, cache_dir, between)
+            array = windows_array(encoder, dataset.revision, self.count, resolution, crops)
+            self.windows_B3 = drawn_windows(crops, np.arange(array.shape[0]))
+            cut = lambda start, stop: windows(dataset, resolution, crops, encoder, start, stop)  # noqa: E731
+            self.windows_Shw = self._opened(array, cut, cache_dir, between)
 
     def __len__(self) -> int:
         return self.count
@@ -100,67 +118,84 @@ class TrainingLatents:
             x_BShw = mean + deviation * placed(torch.randn(mean.shape, generator=rng), self.device)
         return x_BShw, self.labels_N[placed(chosen_B, self.device)], placed(crop_B3, self.device)
 
-    def _pool(
+    def _opened(
         self,
-        label: str,
-        identity: list[object],
-        number: int,
+        array: Array,
         make: Callable[[int, int], np.ndarray],
         cache_dir: Path | str,
         between: Between | None,
     ) -> Tensor:
-        height, width = self.resolution
-        cells = (height // self.encoder.downsampling, width // self.encoder.downsampling)
-        shape = (number, self.encoder.stored, *cells)
-        name = f"{label}-{height}x{width}"
-        dtype = np.dtype(np.float16)
-        pool = cached_array(name, identity, shape, dtype, make, cache_dir, chunk=_CHUNK, between=between)
-        return rows(torch.from_numpy(pool), None, self.device)
+        return rows(torch.from_numpy(opened(array, make, cache_dir, between)), None, self.device)
 
-    def _complete(self, start: int, stop: int) -> np.ndarray:
-        if self.encoder.ready is not None:
-            return self._ready(np.arange(start, stop))
-        return self.encoder.encode(drawn(self._dataset, "train", np.arange(start, stop), self.resolution))
 
-    def _ready(self, indices: np.ndarray) -> np.ndarray:
-        """Latents of files; the first are held against what the autoencoder makes of their images."""
-        assert self.encoder.ready is not None
-        assert isinstance(self._dataset, FileDataset)  # resolving an experiment sees to it
-        latents = self.encoder.ready(self._dataset.files("train", indices), self._dataset.mirrored("train", indices))
-        size = tuple(self.encoder.downsampling * cells for cells in latents.shape[2:])
-        height, width = self.resolution
-        if size != (height, width):
+def latents_array(encoder: Coder, revision: str, count: int, resolution: Size) -> Array:
+    """The first training images of a data set of that revision, encoded, float16 [N, S, h, w]."""
+    return _array("latents", encoder, (revision, count, *resolution), count, resolution)
+
+
+def windows_array(encoder: Coder, revision: str, count: int, resolution: Size, crops: CropOptions) -> Array:
+    """The windows of the same images, encoded: row i * windows + k is the k-th of image i."""
+    about = (revision, count, *resolution, encoder.windows, repr(crops))
+    return _array("windows", encoder, about, count * encoder.windows, resolution)
+
+
+def _array(label: str, encoder: Coder, about: tuple[object, ...], number: int, resolution: Size) -> Array:
+    height, width = resolution
+    cells = (height // encoder.downsampling, width // encoder.downsampling)
+    identity = (_VERSION, encoder.revision, *about)
+    return Array(f"{label}-{height}x{width}", identity, (number, encoder.stored, *cells), np.float16, _CHUNK)
+
+
+def latents(dataset: Dataset, resolution: Size, encoder: Encoder, start: int, stop: int) -> np.ndarray:
+    """Rows of `latents_array`."""
+    if encoder.ready is not None:
+        return _ready(dataset, resolution, encoder, np.arange(start, stop))
+    return encoder.encode(drawn(dataset, "train", np.arange(start, stop), resolution))
+
+
+def _ready(dataset: Dataset, resolution: Size, encoder: Encoder, indices: np.ndarray) -> np.ndarray:
+    """Latents of files; the first are held against what the autoencoder makes of their images."""
+    assert encoder.ready is not None
+    assert isinstance(dataset, FileDataset)  # resolving an experiment sees to it
+    found = encoder.ready(dataset.files("train", indices), dataset.mirrored("train", indices))
+    size = tuple(encoder.downsampling * cells for cells in found.shape[2:])
+    height, width = resolution
+    if size != (height, width):
+        raise UserError(
+            f"the ready latents are of {size[0]}x{size[1]} px, training is at {height}x{width}; encode at that"
+        )
+    if not indices[0]:
+        own = encoder.encode(drawn(dataset, "train", indices[:CHECKED], resolution))
+        first, own = (part[:CHECKED, : encoder.channels].astype(np.float32) for part in (found, own))
+        error = float(np.sqrt(np.square(first - own).mean() / max(np.square(own).mean(), 1e-12)))
+        if error > APART:
             raise UserError(
-                f"the ready latents are of {size[0]}x{size[1]} px, training is at {height}x{width}; encode at that"
+                f"the ready latents are {error:.0%} away from what the autoencoder makes of the same images; give "
+                "the autoencoder that made them, its scale and shift, and the images that it saw"
             )
-        if not indices[0]:
-            own = self.encoder.encode(drawn(self._dataset, "train", indices[:CHECKED], self.resolution))
-            first, own = (part[:CHECKED, : self.encoder.channels].astype(np.float32) for part in (latents, own))
-            error = float(np.sqrt(np.square(first - own).mean() / max(np.square(own).mean(), 1e-12)))
-            if error > APART:
-                raise UserError(
-                    f"the ready latents are {error:.0%} away from what the autoencoder makes of the same images; give "
-                    "the autoencoder that made them, its scale and shift, and the images that it saw"
-                )
-        return latents
+    return found
 
-    def _draw_windows(self, number: int) -> Tensor:
-        """crop_B3 of every window: row i * windows + k is the k-th of image i; cropped always."""
-        u_BD = uniform(0, "train", np.arange(number), DRAWS)
-        u_BD[:, 0] = 1.0
-        return self.crops.draw(torch.from_numpy(u_BD))
 
-    def _windows(self, start: int, stop: int) -> np.ndarray:
-        images = np.arange(start, stop) // self.encoder.windows
-        distinct, place = np.unique(images, return_inverse=True)
-        native = self.resolution
-        if isinstance(self.crops, ResizeAndCrop) and self.crops.source == "native":
-            native = (round(native[0] * self.crops.max_zoom), round(native[1] * self.crops.max_zoom))
-        source_NCHW = torch.from_numpy(drawn(self._dataset, "train", distinct, native))
-        cut = []
-        for part in torch.arange(stop - start).split(16):
-            window_BCHW = crop(
-                source_NCHW[torch.from_numpy(place)[part]].float(), self.windows_B3[start + part], self.resolution
-            )
-            cut.append(window_BCHW.to(torch.uint8).numpy())
-        return self.encoder.encode(np.concatenate(cut))
+def drawn_windows(crops: CropOptions, rows_B: np.ndarray) -> Tensor:
+    """crop_B3 of windows by their rows; cropped always."""
+    u_BD = uniform(0, "train", rows_B, DRAWS)
+    u_BD[:, 0] = 1.0
+    return crops.draw(torch.from_numpy(u_BD))
+
+
+def windows(
+    dataset: Dataset, resolution: Size, crops: CropOptions, encoder: Encoder, start: int, stop: int
+) -> np.ndarray:
+    """Rows of `windows_array`."""
+    windows_B3 = drawn_windows(crops, np.arange(start, stop))
+    images = np.arange(start, stop) // encoder.windows
+    distinct, place = np.unique(images, return_inverse=True)
+    native = resolution
+    if isinstance(crops, ResizeAndCrop) and crops.source == "native":
+        native = (round(native[0] * crops.max_zoom), round(native[1] * crops.max_zoom))
+    source_NCHW = torch.from_numpy(drawn(dataset, "train", distinct, native))
+    cut = []
+    for part in torch.arange(stop - start).split(16):
+        window_BCHW = crop(source_NCHW[torch.from_numpy(place)[part]].float(), windows_B3[part], resolution)
+        cut.append(window_BCHW.to(torch.uint8).numpy())
+    return encoder.encode(np.concatenate(cut))

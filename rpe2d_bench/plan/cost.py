@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from rpe2d_bench.data.crops import ResizeAndCrop
-from rpe2d_bench.plan.calibration import pace_of, pool_resolutions
+from rpe2d_bench.plan.calibration import pace_of
 from rpe2d_bench.plan.expand import Plan
-from rpe2d_bench.plan.order import Job, Part
+from rpe2d_bench.plan.order import Job
 from rpe2d_bench.plan.pace import (
     ASSUMED,
     Pace,
     Stage,
     adaptive,
+    faster,
     forward_flops,
     passes,
-    pool_seconds,
     seconds_of,
     shares,
 )
@@ -41,8 +40,9 @@ class Cost:
     sample_flops: float
     denoise_flops: float  # of real images, for the denoising error
     seconds: float  # wall, of the whole run: start, stages on all slots in the order of the runner, report
-    slots: int  # stages at a time: resources.trials_in_parallel
-    busy: float  # share of the slots' time in which they compute
+    slots: int  # GPUs, or workers, that jobs share
+    devices: int  # that a training holds
+    busy: float  # share of the slots' time that one each would need for the work
     memory: float  # bytes per worker: weights, gradients, optimizer, average and activations of a training
     disk: float  # bytes that stay in the store, pools of training images or latents included
     coding_flops: float  # of the autoencoder: training pools, samples, the floor of reconstructions
@@ -76,10 +76,11 @@ def estimate(plan: Plan, store: Store, pace: Pace | None = None, say: Callable[[
     coded += encoding * sum(stage.count * stage.resolution.pixels for stage in denoised)
     coded += decoding * sum(stage.count * stage.resolution.pixels for stage in samples)
     coded += (encoding + decoding) * sum(floor.count * floor.resolution.pixels for floor in through)
-    time = wall(jobs_of(plan, store, pace, size), resources.trials_in_parallel)
+    work = work_of(plan, store, lambda stage: seconds_of(stage, pace))
+    time = wall(work.jobs, work.slots)
     gpus = max(1.0, resources.gpus_per_trial)
     passing = [stage for stage in stages if isinstance(stage, TrainStage | SampleStage | DenoiseStage)]
-    computing = sum(seconds_of(stage, pace) for stage in passing)
+    computing = sum(seconds_of(each, pace) * (faster(gpus) if isinstance(each, TrainStage) else 1) for each in passing)
     flops = train_flops + sample_flops + denoise_flops
     images = sum(stage.count * _bytes(stage) for stage in samples)
     weights = sum(4 * parameters(stage) for stage in trainings)
@@ -91,13 +92,14 @@ def estimate(plan: Plan, store: Store, pace: Pace | None = None, say: Callable[[
         denoise_flops=denoise_flops,
         seconds=context + time.seconds if stages else 0.0,
         slots=time.slots,
+        devices=int(gpus),
         busy=time.busy,
         memory=WORKER + max((training_memory(stage, gpus) for stage in trainings), default=0.0) if stages else 0.0,
         disk=images + weights + kept,
         coding_flops=coded,
-        device_hours=time.work * gpus / 3600,
+        device_hours=time.work / 3600,
         device=resources.device,
-        pace=flops / computing / gpus if computing else ASSUMED[resources.device],
+        pace=flops / computing if computing else ASSUMED[resources.device],
         at_most=any(map(adaptive, samples)),
     )
 
@@ -118,29 +120,9 @@ def missing_stages(plan: Plan, store: Store) -> list[Stage]:
     return list(found.values())
 
 
-def jobs_of(plan: Plan, store: Store, pace: Pace, pool: int = 0) -> list[Job]:
-    """The runner's jobs for the missing part of a plan; trainings make their pools of images first, each once.
-
-    pool: images of the training split.
-    """
-    work = work_of(plan, store, lambda stage: seconds_of(stage, pace))
-    jobs = []
-    for job in work.jobs:
-        if job.key in work.trainings:
-            stage = work.trainings[job.key][0].stage
-            job = dataclasses.replace(job, parts=(*_pool_parts(stage, pace, pool), *job.parts))
-        jobs.append(job)
-    return jobs
-
-
-def _pool_parts(stage: TrainStage, pace: Pace, pool: int) -> Iterator[Part]:
-    """Trainings that share a pool wait for the one that makes it."""
-    if isinstance(stage, PipelineStage):
-        return
-    count = stage.recipe.num_pictures or pool
-    for resolution in pool_resolutions(stage):
-        key = f"pool {stage.revision} {resolution} {count}"
-        yield Part(key, "data/pool", pool_seconds(stage, resolution, count, pace))
+def jobs_of(plan: Plan, store: Store, pace: Pace) -> list[Job]:
+    """The runner's jobs for the missing part of a plan."""
+    return work_of(plan, store, lambda stage: seconds_of(stage, pace)).jobs
 
 
 def _parts(measure: Evaluation) -> list[Stage]:

@@ -9,21 +9,28 @@ is `pool_seconds`, since trainings share pools.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+
+import numpy as np
 
 from rpe2d_bench.metrics.denoising_error import TIMES
 from rpe2d_bench.models import flops_per_forward, preset
 from rpe2d_bench.resolution import Resolution
 from rpe2d_bench.stages import DenoiseStage, MeasureStage, ReferenceStage, SampleStage, TrainStage
 from rpe2d_bench.stages.pipeline import PipelineSampleStage, PipelineStage
+from rpe2d_bench.stages.pool import PoolStage
+from rpe2d_bench.stages.share import Share
 from rpe2d_bench.stages.validation import VALIDATION_IMAGES
 
-Stage = TrainStage | SampleStage | MeasureStage | ReferenceStage | DenoiseStage
+Stage = TrainStage | SampleStage | MeasureStage | ReferenceStage | DenoiseStage | PoolStage | Share
 # Achieved FLOP/s where nothing was measured, because the device is not here: 40 % of an H100's peak in bfloat16
 ASSUMED = {"cpu": 5.0e10, "mps": 2.0e12, "cuda": 4.0e14}
 AUTOENCODER = {"cpu": 5.0e10, "mps": 2.0e12, "cuda": 3.0e13}  # convolutions in float32
 PER_IMAGE = {"render": 1e-3, "observe": 2e-3}  # seconds where nothing was measured
+WRITTEN = 2e8  # bytes of images a second that are put together of shares: read, written, checked; assumed
+DATA_PARALLEL = 0.9  # of the speed that as many GPUs as a training has would have alone; assumed
 LOADING = 0.3  # seconds a stage takes to open what it needs and to write what it made
 
 
@@ -74,6 +81,10 @@ def seconds_of(stage: Stage, pace: Pace) -> float:
     """Seconds of a stage's own work on a worker, from its beginning."""
     if isinstance(stage, PipelineStage):
         return 0.0
+    if isinstance(stage, PoolStage):
+        return pool_seconds(stage, pace)
+    if isinstance(stage, Share):
+        return _share_seconds(stage, pace)
     if isinstance(stage, TrainStage):
         step = sum(share * step_seconds(stage, resolution, pace) for resolution, share in shares(stage).items())
         checked = VALIDATION_IMAGES * pass_seconds(stage, stage.grid.tokens, "float32", pace)
@@ -99,20 +110,49 @@ def seconds_of(stage: Stage, pace: Pace) -> float:
     return LOADING / 3 + own
 
 
-def pool_seconds(stage: TrainStage, resolution: Resolution, count: int, pace: Pace) -> float:
-    """Seconds until a training's images of one size are rendered and, with an autoencoder, encoded."""
-    rendering = pace.of(render_name(stage, resolution), PER_IMAGE["render"])
-    windows = stage.latents.windows if stage.latents is not None and stage.crops.kind != "none" else 1
-    if stage.latents is not None and stage.latents.ready is not None and stage.crops.kind == "none":
+def _share_seconds(share: Share, pace: Pace) -> float:
+    whole = share.stage
+    if isinstance(whole, MeasureStage):  # features alone; the rest is done when all are there
+        return LOADING / 3 + share.count * pace.of(observe_name(whole.reference), PER_IMAGE["observe"])
+    if isinstance(whole, PoolStage):
+        return pool_seconds(whole, pace) * share.count / whole.array.shape[0]
+    assert isinstance(whole, SampleStage | ReferenceStage)
+    return LOADING + (seconds_of(whole, pace) - LOADING) * share.count / whole.count
+
+
+def together_seconds(stage: SampleStage) -> float:
+    """Seconds until images that were made in shares are one file."""
+    return stage.count * stage.resolution.pixels * stage.train.channels / WRITTEN
+
+
+def faster(devices: float) -> float:
+    """Times as fast as on one is a training on several."""
+    return devices * DATA_PARALLEL if devices > 1 else 1.0
+
+
+def pool_seconds(pool: PoolStage, pace: Pace) -> float:
+    """Seconds until training images of one size are rendered and, with an autoencoder, encoded."""
+    stage, resolution = pool.train, pool.resolution
+    if pool.ready:
         return 0.0
-    return count * (rendering + windows * coding_flops(stage, resolution, decode=False) / AUTOENCODER[pace.device])
+    size = resolution
+    if stage.latents is None and pool.crops:
+        size = Resolution(*pool.array.shape[2:])
+    rendering = pool.count * pace.of(render_name(stage, size), PER_IMAGE["render"])
+    encoding = coding_flops(stage, resolution, decode=False) / AUTOENCODER[pace.device]
+    return rendering + pool.array.shape[0] * encoding
+
+
+def pool_together_seconds(pool: PoolStage) -> float:
+    """Seconds until a pool that was made in shares is one array."""
+    return math.prod(pool.array.shape) * np.dtype(pool.array.dtype).itemsize / WRITTEN
 
 
 def step_seconds(stage: TrainStage, resolution: Resolution, pace: Pace) -> float:
     """Of a training step at one of its resolutions."""
     tokens = stage.grid_of(resolution).tokens
     flops = 3 * stage.recipe.batch_size * forward_flops(stage, tokens)
-    return pace.of(step_name(stage, resolution), flops / ASSUMED[pace.device]) / pace.devices
+    return pace.of(step_name(stage, resolution), flops / ASSUMED[pace.device]) / faster(pace.devices)
 
 
 def pass_seconds(stage: TrainStage, tokens: int, precision: str, pace: Pace) -> float:

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from rpe2d_bench.plan.order import Job, Order
+from rpe2d_bench.plan.pace import faster
 
 
 @dataclass(frozen=True)
@@ -14,7 +15,7 @@ class Wall:
     """From the start of the first job to the end of the last."""
 
     seconds: float
-    work: float  # seconds of all parts, each once
+    work: float  # seconds of all parts that hold a slot, each once, by one device each
     slots: int
 
     @property
@@ -25,17 +26,18 @@ class Wall:
 
 def wall(jobs: Iterable[Job], slots: int) -> Wall:
     """Slots take jobs as the runner gives them; a job whose part another one is making holds its slot and waits."""
-    order, now, work = Order(jobs), 0.0, 0.0
+    order, now, work = Order(jobs, slots=slots), 0.0, 0.0
     made: dict[str, float] = {}  # part -> when it is there
     ends: list[tuple[float, str]] = []
     while True:
-        while len(ends) < slots and (job := order.next()) is not None:
+        while (job := order.next()) is not None:
             end = now
             for part in job.parts:
                 if part.key in made:
                     end = max(end, made[part.key])
                 else:
-                    work += part.seconds
+                    if job.slots:
+                        work += part.seconds * (faster(job.slots) if part.key == job.key else 1)
                     end = made[part.key] = end + part.seconds
             heapq.heappush(ends, (end, job.key))
         if not ends:

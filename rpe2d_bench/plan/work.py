@@ -1,14 +1,23 @@
-"""From a plan to the jobs that are missing in the store."""
+"""From a plan to the jobs that are missing in the store.
+
+A measurement is one job with all that it needs, unless its samples are many: then shares of them, and what the nets see
+of each, are jobs of their own, and so are shares of the real images. Their scores need no accelerator, and hold none.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Literal
 
+from rpe2d_bench.config.experiment import Resources
 from rpe2d_bench.plan.expand import Plan, Trial, size
 from rpe2d_bench.plan.order import Job, Part
-from rpe2d_bench.plan.pace import Stage
-from rpe2d_bench.stages import DenoiseStage, Evaluation, MeasureStage, SampleStage, TrainStage
+from rpe2d_bench.plan.pace import LOADING, Stage, pool_together_seconds, together_seconds
+from rpe2d_bench.stages import DenoiseStage, Evaluation, MeasureStage, ReferenceStage, SampleStage, TrainStage
+from rpe2d_bench.stages.pool import PoolStage, pools_of
+from rpe2d_bench.stages.share import Share
+from rpe2d_bench.storage.resumable_array import DONE
 from rpe2d_bench.storage.store import Store
 
 
@@ -19,48 +28,168 @@ class Work:
     jobs: list[Job]
     trainings: dict[str, list[Trial]] = field(default_factory=dict)  # equal trainings of several entries are one job
     measures: dict[str, Evaluation] = field(default_factory=dict)
+    others: dict[str, Stage] = field(default_factory=dict)  # shares, and what is put together of them for others
+    slots: int = 1  # GPUs, where there are any, or workers, that jobs share
+
+    def stage(self, key: str) -> Stage:
+        """What a job makes last."""
+        if key in self.trainings:
+            return self.trainings[key][0].stage
+        return self.measures.get(key) or self.others[key]
 
 
 def work_of(plan: Plan, store: Store, seconds: Callable[[Stage], float]) -> Work:
     """What a store lacks of a plan; seconds: what a stage is expected to take."""
-    work, seeds = Work([]), list(plan.experiment.seeds)
-    missing = {stage.key for stage in plan.missing_measures(store)}
-    untrained = {trial.stage.key for trial in plan.missing_trainings(store)}
-    for trial in plan.trials:
+    return _Jobs(plan, store, seconds).work
+
+
+class _Jobs:
+    """The jobs of a plan, gathered."""
+
+    def __init__(self, plan: Plan, store: Store, seconds: Callable[[Stage], float]) -> None:
+        resources = plan.experiment.resources
+        self._store, self._resources, self._seconds = store, resources, seconds
+        self._wide = max(1, int(resources.gpus_per_trial))  # slots of a training
+        self.work = Work([], slots=resources.trials_in_parallel * self._wide)
+        seeds = list(plan.experiment.seeds)
+        missing = {stage.key for stage in plan.missing_measures(store)}
+        untrained = {trial.stage.key for trial in plan.missing_trainings(store)}
+        self._images = (plan.resolved.dataset.size("train") or 0) if untrained else 0
+        for trial in plan.trials:
+            group = seeds.index(trial.seed)
+            if trial.stage.key in untrained:
+                self._train(trial, group)
+            for cell in trial.cells:
+                if cell.measure.key in missing:
+                    label = f"{cell.method} {size(cell.test_resolution)} seed {cell.seed}"
+                    self._measure(cell.measure, label, "cell", seeds.index(cell.seed), (trial.stage.key,))
+        for floor in plan.floors:
+            if floor.measure.key in missing:
+                label = f"real images {size(floor.test_resolution)} seed {floor.seed}"
+                self._measure(floor.measure, label, "floor", seeds.index(floor.seed), ())
+
+    def _train(self, trial: Trial, group: int) -> None:
         stage = trial.stage
-        if stage.key in untrained:
-            if stage.key not in work.trainings:
-                after = None if stage.start is None else stage.start.key
-                part = Part(stage.key, kind_of(stage), seconds(stage))
-                label = f"train {trial.label}"
-                work.jobs.append(Job(stage.key, label, "training", seeds.index(trial.seed), after, (part,)))
-            work.trainings.setdefault(stage.key, []).append(trial)
-        for cell in trial.cells:
-            measure = cell.measure
-            if measure.key in missing and measure.key not in work.measures:
-                label = f"{cell.method} {size(cell.test_resolution)} seed {cell.seed}"
-                parts = _parts(measure, store, seconds)
-                work.jobs.append(Job(measure.key, label, "cell", seeds.index(cell.seed), stage.key, parts))
-                work.measures[measure.key] = measure
-    for floor in plan.floors:
-        measure = floor.measure
-        if measure.key in missing and measure.key not in work.measures:
-            label = f"real images {size(floor.test_resolution)} seed {floor.seed}"
-            parts = _parts(measure, store, seconds)
-            work.jobs.append(Job(measure.key, label, "floor", seeds.index(floor.seed), None, parts))
-            work.measures[measure.key] = measure
-    return work
+        if stage.key not in self.work.trainings:
+            after = () if stage.start is None else (stage.start.key,)
+            pools = [pool for pool in pools_of(stage, self._images) if not pool.is_there(self._store)]
+            small = [pool for pool in pools if not self._pooled(pool, group)]
+            after = (*after, *(pool.key for pool in pools if pool not in small))
+            parts = (*map(self._part, small), self._part(stage))
+            label = f"train {trial.label}"
+            self.work.jobs.append(Job(stage.key, label, "training", group, after, parts, self._wide))
+        self.work.trainings.setdefault(stage.key, []).append(trial)
+
+    def _pooled(self, pool: PoolStage, group: int) -> bool:
+        """Whether a pool is made in shares, by jobs of its own; a training makes a small one."""
+        shares = shares_of(pool, self._store, self._resources)
+        accelerated = self._resources.device != "cpu"
+        if shares and pool.key not in self.work.others:
+            label = f"training images {size(pool.resolution)}{' for crops' if pool.crops else ''}"
+            slots = 0 if pool.on_cpu and accelerated else 1
+            for share in shares:
+                self._add(share, f"{label}, {_range(share)}", "pool", group, (), (self._part(share),), slots)
+            part = Part(pool.key, "data/pool", pool_together_seconds(pool))
+            before = tuple(share.key for share in shares)
+            self._add(pool, label, "pool", group, before, (part,), 0 if accelerated else 1)
+        return bool(shares)
+
+    def _measure(
+        self, measure: Evaluation, label: str, kind: Literal["cell", "floor"], group: int, after: tuple[str, ...]
+    ) -> None:
+        if measure.key in self.work.measures:
+            return
+        self.work.measures[measure.key] = measure
+        absent = {stage.key: stage for stage in measure.sources if not self._store.has(stage.name, stage.key)}
+        shares = shares_of(measure, self._store, self._resources)
+        before = [*after]
+        for stage in list(absent.values()):
+            if isinstance(stage, ReferenceStage) and (shares or shares_of(stage, self._store, self._resources)):
+                del absent[stage.key]
+                before += self._seen(stage, group)
+        beside = kind == "floor" and not absent
+        parts = []
+        if shares:
+            assert isinstance(measure, MeasureStage)
+            assert isinstance(measure.generated, SampleStage)
+            samples = measure.generated
+            if samples.start is not None and absent.pop(samples.start.key, None) is not None:
+                after = (*after, *self._sampled(samples.start, label, group, after))
+            for share in shares:
+                both = (self._part(measure.needs(share)), self._part(share))
+                self._add(share, f"{label}, {_range(share)}", "share", group, after, both)
+            before += [share.key for share in shares]
+            del absent[samples.key]
+            parts = [Part(samples.key, "data/scores", together_seconds(samples))]
+            parts += [Part(measure.key, kind_of(measure), LOADING)]
+            beside = not absent and not measure.inside
+        else:
+            parts = [*map(self._part, absent.values()), self._part(measure)]
+        slots = 0 if beside and self._resources.device != "cpu" else 1
+        self.work.jobs.append(Job(measure.key, label, kind, group, tuple(before), tuple(parts), slots))
+
+    def _seen(self, stage: ReferenceStage, group: int) -> list[str]:
+        """Keys of the jobs that see real images, in shares where they are many."""
+        label = f"real images {size(stage.resolution)}"
+        shares = shares_of(stage, self._store, self._resources)
+        for share in shares:
+            self._add(share, f"{label}, {_range(share)}", "share", group, (), (self._part(share),))
+        if not shares:
+            self._add(stage, label, "share", group, (), (self._part(stage),))
+        return [share.key for share in shares] or [stage.key]
+
+    def _sampled(self, stage: SampleStage, label: str, group: int, after: tuple[str, ...]) -> list[str]:
+        """The key of the job that leaves samples which others begin from."""
+        shares = shares_of(stage, self._store, self._resources)
+        for share in shares:
+            self._add(share, f"{label}, {_range(share)} to begin from", "share", group, after, (self._part(share),))
+        slots = 0 if shares and self._resources.device != "cpu" else 1
+        before = (*after, *(share.key for share in shares))
+        part = Part(stage.key, "data/scores", together_seconds(stage)) if shares else self._part(stage)
+        self._add(stage, f"{label}, to begin from", "share", group, before, (part,), slots)
+        return [stage.key]
+
+    def _add(
+        self,
+        stage: Stage,
+        label: str,
+        kind: Literal["pool", "share"],
+        group: int,
+        after: tuple[str, ...],
+        parts: tuple[Part, ...],
+        slots: int = 1,
+    ) -> None:
+        if stage.key not in self.work.others:
+            self.work.others[stage.key] = stage
+            self.work.jobs.append(Job(stage.key, label, kind, group, after, parts, slots))
+
+    def _part(self, stage: Stage) -> Part:
+        return Part(stage.key, kind_of(stage), self._seconds(stage))
 
 
-def _parts(measure: Evaluation, store: Store, seconds: Callable[[Stage], float]) -> tuple[Part, ...]:
-    absent = [stage for stage in measure.sources if not store.has(stage.name, stage.key)]
-    parts = [Part(stage.key, kind_of(stage), seconds(stage)) for stage in absent]
-    return (*parts, Part(measure.key, kind_of(measure), seconds(measure)))
+def shares_of(stage: Stage, store: Store, resources: Resources) -> tuple[Share, ...]:
+    """Shares that a missing stage is made in, done or not; none where it is small, or was begun in one piece."""
+    if isinstance(stage, MeasureStage):
+        samples = stage.generated
+        return stage.shares(resources) if shares_of(samples, store, resources) else ()
+    if isinstance(stage, PoolStage):
+        return () if stage.is_there(store) else stage.missing(store, resources)
+    if not isinstance(stage, SampleStage | ReferenceStage) or store.has(stage.name, stage.key):
+        return ()
+    return () if (store.partial(stage.name, stage.key) / DONE).exists() else stage.shares(resources)
+
+
+def is_there(stage: Stage, store: Store) -> bool:
+    """Whether nothing of a stage is left to do."""
+    return stage.is_there(store) if isinstance(stage, Share | PoolStage) else store.has(stage.name, stage.key)
 
 
 def needs(stage: Stage) -> list[Stage]:
-    """What has to be in the store before a stage is made."""
+    """What has to be in the store before a stage is made, beside its shares."""
     inputs: list[Stage | None] = []
+    if isinstance(stage, Share):
+        whole = stage.stage
+        return [whole.needs(stage)] if isinstance(whole, MeasureStage) else needs(whole)  # type: ignore[arg-type]
     if isinstance(stage, TrainStage):
         inputs = [stage.start]
     elif isinstance(stage, DenoiseStage):
@@ -74,8 +203,16 @@ def needs(stage: Stage) -> list[Stage]:
 
 def kind_of(stage: Stage) -> str:
     """What has about the same pace: a path, the more alike the longer the common prefix."""
+    if isinstance(stage, Share):
+        return "data/features" if isinstance(stage.stage, MeasureStage) else kind_of(stage.stage)  # type: ignore[arg-type]
+    if isinstance(stage, PoolStage):
+        return "data/pool"
     if isinstance(stage, TrainStage):
         return "compute/train"
     if isinstance(stage, SampleStage | DenoiseStage):
         return f"compute/{stage.name}/{size(stage.resolution)}"
     return "data/features" if stage.name == "reference" else "data/scores"
+
+
+def _range(share: Share) -> str:
+    return f"{share.first} to {share.stop - 1}"

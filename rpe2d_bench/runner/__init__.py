@@ -59,8 +59,10 @@ def run(
     for stage in plan.measures():
         store.check(stage.name, stage.key, files.say)
     pace = pace_for(plan, store)
-    queue = Queue(plan, work_of(plan, store, lambda stage: seconds_of(stage, pace)), context, recorder, watch)
-    if engine == "local" or not queue.order.waiting:
+    work = work_of(plan, store, lambda stage: seconds_of(stage, pace))
+    here = engine == "local" or not work.jobs
+    queue = Queue(plan, work, context, recorder, watch, 1 if here else work.slots)
+    if here:
         from rpe2d_bench.runner.engine_local import run as finish
     else:
         from rpe2d_bench.runner.engine_ray import run as finish

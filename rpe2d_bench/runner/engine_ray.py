@@ -1,7 +1,7 @@
-"""Ray runs the stages: a task per training and per measurement, in workers that stay.
+"""Ray runs the stages: a task per training, per measurement and per share of a long one, in workers that stay.
 
-A fixed number of slots is shared by both, in the order of plan.order, so that nothing that Ray starts competes with
-a training. What a stage needs lies in the store; Ray only decides where.
+A fixed number of slots is shared by all, in the order of plan.order, so that nothing that Ray starts competes with
+a training; what needs CPUs alone holds no GPU. What a stage needs lies in the store; Ray only decides where.
 """
 
 from __future__ import annotations
@@ -15,11 +15,12 @@ from rpe2d_bench.config.experiment import Resources
 from rpe2d_bench.errors import UserError
 from rpe2d_bench.models.cpu import ONE_HEAP, keep_freed_memory
 from rpe2d_bench.plan.order import Job
+from rpe2d_bench.plan.pace import Stage
 from rpe2d_bench.runner.preflight import check
 from rpe2d_bench.runner.queue import Queue
 from rpe2d_bench.runner.retries import Deaths
 from rpe2d_bench.runner.several_gpus import processes, train_together
-from rpe2d_bench.stages import Evaluation, TrainStage
+from rpe2d_bench.stages import TrainStage
 from rpe2d_bench.stages.run_context import RunContext
 from rpe2d_bench.storage.progress import ProgressFiles
 from rpe2d_bench.storage.unwritable import Unwritable
@@ -83,9 +84,10 @@ def start(context: RunContext, *, places: int = 1) -> None:
     _make_room_for_sockets(context)
     together = processes(resources)
     slots = resources.trials_in_parallel * (1 if together == 1 else 1 + together)
+    beside = 0 if resources.device == "cpu" else resources.trials_in_parallel * together  # what computes on CPUs alone
     _init(
         address="local",  # of its own: Ray would otherwise join any cluster that runs on this machine
-        num_cpus=places * slots * resources.cpus_per_trial,
+        num_cpus=(places * slots + beside) * resources.cpus_per_trial,
         include_dashboard=False,
         object_store_memory=OBJECT_STORE,
         **common,
@@ -126,18 +128,17 @@ class _Engine:
 
         self._ray, self._queue = ray, queue
         resources = queue.context.resources
-        self._free = resources.trials_in_parallel
-        self._running: dict[Any, tuple[Job, TrainStage | Evaluation]] = {}
+        self._running: dict[Any, tuple[Job, Stage]] = {}
         self._deaths = Deaths(queue.context.store)
         kinds = ("WorkerCrashedError", "NodeDiedError", "LocalRayletDiedError", "OutOfMemoryError")
         self._deadly = tuple(getattr(ray.exceptions, kind) for kind in kinds)
         self._several = processes(resources) > 1  # they hold the GPUs; their training only waits, and hears of a kill
         share: dict[str, Any] = {"num_cpus": resources.cpus_per_trial, "num_gpus": _gpus(resources)}
-        self._measure = ray.remote(max_retries=0, **share)(make_stage)
-        self._train = self._measure.options(num_gpus=0) if self._several else self._measure
+        self._task = ray.remote(max_retries=0, **share)(make_stage)
+        self._without_gpu = self._task.options(num_gpus=0)
 
     def finish(self) -> None:
-        """Start stages as slots come free and record them as they end, until all are done."""
+        """Start jobs as slots come free and record them as they end, until all are done."""
         self._start()
         while self._running:
             done, _ = self._ray.wait(list(self._running), timeout=1)
@@ -147,13 +148,13 @@ class _Engine:
                 self._queue.record(job)
 
     def _start(self) -> None:
-        while self._free and (work := self._queue.next()) is not None:
+        while (work := self._queue.next()) is not None:
             self._deaths.started(work[1])
             self._submit(*work)
-            self._free -= 1
 
-    def _submit(self, job: Job, stage: TrainStage | Evaluation) -> None:
-        function = self._train if isinstance(stage, TrainStage) else self._measure
+    def _submit(self, job: Job, stage: Stage) -> None:
+        waits = not job.slots or (self._several and isinstance(stage, TrainStage))
+        function = self._without_gpu if waits else self._task
         self._running[function.remote(stage, self._queue.context)] = job, stage
 
     def _ended(self, task: Any) -> Job | None:
@@ -173,12 +174,11 @@ class _Engine:
             error = one_line(raised)
             if isinstance(raised, self._ray.exceptions.OutOfMemoryError):
                 error = "out of memory; lower resources.trials_in_parallel, resources.sample_batch or train.batch_size"
-        self._free += 1
         self._queue.ended(job, error)
         return job
 
 
-def make_stage(stage: TrainStage | Evaluation, context: RunContext) -> str | None:
+def make_stage(stage: Stage, context: RunContext) -> str | None:
     """Runs in a worker; what the user can mend comes back as a sentence."""
     pin_threads(context)
     assert isinstance(context.progress, ProgressFiles)
@@ -192,7 +192,7 @@ def make_stage(stage: TrainStage | Evaluation, context: RunContext) -> str | Non
     return None
 
 
-def _make(stage: TrainStage | Evaluation, context: RunContext) -> None:
+def _make(stage: Stage, context: RunContext) -> None:
     several = processes(context.resources) > 1
     if isinstance(stage, TrainStage) and several and not context.store.has("train", stage.key):
         train_together(stage, context)

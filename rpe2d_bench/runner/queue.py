@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from rpe2d_bench.plan.expand import Plan
 from rpe2d_bench.plan.order import Job, Order
+from rpe2d_bench.plan.pace import Stage
 from rpe2d_bench.plan.work import Work
 from rpe2d_bench.runner.jobs import Watch
 from rpe2d_bench.runner.recorder import Recorder
-from rpe2d_bench.stages import Evaluation, TrainStage
 from rpe2d_bench.stages.run_context import RunContext
 from rpe2d_bench.storage.progress import ProgressFiles
 
@@ -15,11 +15,14 @@ from rpe2d_bench.storage.progress import ProgressFiles
 class Queue:
     """The work of a run, its order, and the recorder that its results go to."""
 
-    def __init__(self, plan: Plan, work: Work, context: RunContext, recorder: Recorder, watch: Watch) -> None:
+    def __init__(
+        self, plan: Plan, work: Work, context: RunContext, recorder: Recorder, watch: Watch, slots: int
+    ) -> None:
+        """slots: that the engine has for jobs at a time."""
         self.context, self.watch = context, watch
         self._work, self._recorder = work, recorder
-        self.order = Order(work.jobs)
-        self._dropped: dict[str, list[Job]] = {}  # with the training that failed, until that is told
+        self.order = Order(work.jobs, slots=slots)
+        self._dropped: dict[str, list[Job]] = {}  # with the job that failed, until that is told
         self._at_hand(plan)
         watch.planned(work)
 
@@ -32,32 +35,38 @@ class Queue:
             if measure.key not in self._work.measures:
                 self._recorder.measured(measure)
 
-    def next(self) -> tuple[Job, TrainStage | Evaluation] | None:
-        """The job that a free slot takes, and its stage."""
+    def next(self) -> tuple[Job, Stage] | None:
+        """The job that starts now, and what it makes; None where all that is left waits for others or for slots."""
         job = self.order.next()
         if job is None:
             return None
         if isinstance(self.context.progress, ProgressFiles):
             self.context.progress.begun(job.key, "starting its worker, importing torch")
         self.watch.begun(job)
-        trials = self._work.trainings.get(job.key)
-        return job, trials[0].stage if trials else self._work.measures[job.key]
+        return job, self._work.stage(job.key)
 
     def ended(self, job: Job, error: str | None) -> None:
-        """Record how a job ended; the cells of a model that could not be trained are failed, too."""
+        """Record how a job ended; cells that can't be computed without it are failed, too."""
         self.order.ended(job.key)
-        if job.kind == "training" and error is not None:
-            self._dropped[job.key] = list(self.order.drop(job.key))  # at once: a free slot would train it again
         if job.kind == "training":
             for trial in self._work.trainings[job.key]:
                 if error is None:
                     self._recorder.trained(trial)
                 else:
                     self._recorder.training_failed(trial, error)
-        elif error is None:
-            self._recorder.measured(self._work.measures[job.key])
+        elif job.key in self._work.measures:
+            self._measured(job.key, error)
+        if error is not None:  # at once: a free slot would compute it again
+            self._dropped[job.key] = list(self.order.drop(job.key))
+            for lost in self._dropped[job.key] if job.kind == "share" else ():
+                if lost.key in self._work.measures:
+                    self._measured(lost.key, error)
+
+    def _measured(self, key: str, error: str | None) -> None:
+        if error is None:
+            self._recorder.measured(self._work.measures[key])
         else:
-            self._recorder.measuring_failed(self._work.measures[job.key], error)
+            self._recorder.measuring_failed(self._work.measures[key], error)
 
     def record(self, job: Job) -> None:
         """Tell whoever watches that a job has ended, after the next was started; with those it took along."""

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from rpe2d_bench.plan.pace import Stage
-from rpe2d_bench.plan.work import needs
+from rpe2d_bench.plan.work import is_there, needs
 from rpe2d_bench.stages.checkpoint import CHECKPOINT
 from rpe2d_bench.storage.resumable_array import DONE
 from rpe2d_bench.storage.store import Store
@@ -43,7 +43,7 @@ def kept(stage: Stage, store: Store) -> frozenset[tuple[str, int]]:
     """What of a stage, of those that it needs and of pools would not be done again; it differs when there is more."""
     found = set()
     for each in {each.key: each for each in _with_needs(stage)}.values():
-        if store.has(each.name, each.key):
+        if is_there(each, store):
             found.add((each.key, 0))
         if store.mirror and (at := store.mirror.kept(each.name, each.key)) is not None:  # by whichever machine had it
             found.add((each.key, int(at)))

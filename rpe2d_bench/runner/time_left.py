@@ -77,11 +77,11 @@ class TimeLeft:
 
     def left(self, order: Order, slots: int) -> float:
         """Seconds until everything is done, by going through the rest in the order in which it will be done."""
-        order, made, now = order.copy(), set[str](), 0.0
+        order, made, now = order.copy(slots), set[str](), 0.0
         ends = [(self.of_job(job, made, order), key) for key, job in order.running.items()]
         heapq.heapify(ends)
         while True:
-            while len(ends) < slots and (job := order.next()) is not None:
+            while (job := order.next()) is not None:
                 heapq.heappush(ends, (now + self.of_job(job, made, order), job.key))
             if not ends:
                 return now + self._after

@@ -17,14 +17,15 @@ from rpe2d_bench.plan.expand import Plan, size
 from rpe2d_bench.plan.order import Job, Order
 from rpe2d_bench.plan.pace import Stage
 from rpe2d_bench.plan.speed import present
-from rpe2d_bench.plan.work import needs, work_of
+from rpe2d_bench.plan.work import is_there, needs, shares_of, work_of
 from rpe2d_bench.runner.several_gpus import processes
-from rpe2d_bench.stages import ReferenceStage, TrainStage
+from rpe2d_bench.stages import ReferenceStage
 from rpe2d_bench.stages.run_context import OutOfTime, RunContext
 from rpe2d_bench.storage.store import Busy, Store
 from rpe2d_bench.storage.unwritable import Unwritable
 
 NAMES = ("train", "reference", "sample", "measure", "denoise")
+PART_OF = {"pool": "train"}
 WAIT = 1.0  # seconds between two looks at what other processes work on
 
 
@@ -56,10 +57,10 @@ def make_stages(plan: Plan, context: RunContext, names: tuple[str, ...] = NAMES)
     torch.set_num_threads(context.resources.cpus_per_trial)
     keep_freed_memory()
     store, outcome, failed = context.store, Outcome(), dict[str, str]()
-    missing = in_order(plan, store)
+    missing, inputs = in_order(plan, store)
     while True:
-        missing = {key: (label, stage) for key, (label, stage) in missing.items() if not store.has(stage.name, key)}
-        asked = {key: entry for key, entry in missing.items() if entry[1].name in names}
+        missing = {key: (label, stage) for key, (label, stage) in missing.items() if not is_there(stage, store)}
+        asked = {key: entry for key, entry in missing.items() if PART_OF.get(entry[1].name, entry[1].name) in names}
         outcome.left = [label for label, _ in asked.values()]
         outcome.failed = {asked[key][0]: why for key, why in failed.items() if key in asked}
         to_do = [entry for key, entry in asked.items() if key not in failed]
@@ -67,7 +68,7 @@ def make_stages(plan: Plan, context: RunContext, names: tuple[str, ...] = NAMES)
             return outcome
         others = False
         for label, stage in to_do:
-            if all(store.has(each.name, each.key) for each in needs(stage)):
+            if all(is_there(each, store) for each in inputs[stage.key]):
                 if _ended(label, stage, context, outcome, failed):
                     break
                 others = True
@@ -79,7 +80,7 @@ def make_stages(plan: Plan, context: RunContext, names: tuple[str, ...] = NAMES)
 
 def _ended(label: str, stage: Stage, context: RunContext, outcome: Outcome, failed: dict[str, str]) -> bool:
     """Whether this process worked on the stage until it was there, had failed or was out of time; no if it is taken."""
-    if context.store.has(stage.name, stage.key):  # another process has made it since the list was written
+    if is_there(stage, context.store):  # another process has made it since the list was written
         return True
     began = time.monotonic()
     try:
@@ -108,22 +109,28 @@ def names_of(text: str) -> tuple[str, ...]:
     return names
 
 
-def in_order(plan: Plan, store: Store) -> dict[str, tuple[str, Stage]]:
-    """What the store lacks of a plan, key -> label and stage, in the order in which one process would make it."""
+def in_order(plan: Plan, store: Store) -> tuple[dict[str, tuple[str, Stage]], dict[str, list[Stage]]]:
+    """What the store lacks of a plan, key -> label and stage, in the order in which one process would make it.
+
+    And what has to be in the store before each of them is made, by its key.
+    """
     work = work_of(plan, store, lambda _: 0.0)
-    order, found = Order(work.jobs), dict[str, tuple[str, Stage]]()
+    order, found = Order(work.jobs, slots=1), dict[str, tuple[str, Stage]]()
+    inputs: dict[str, list[Stage]] = {}
     while (job := order.next()) is not None:
         order.ended(job.key)
-        whole = work.measures.get(job.key) or work.trainings[job.key][0].stage
+        whole = work.stage(job.key)
         for stage in (*needs(whole), whole):
             found.setdefault(stage.key, (_label(stage, job), stage))
-    return found
+            inputs[stage.key] = [*needs(stage), *shares_of(stage, store, plan.experiment.resources)]
+        inputs[job.key] += [work.others[key] for key in job.after if key in work.others]  # pools, of a training
+    return found, inputs
 
 
 def _label(stage: Stage, job: Job) -> str:
     if isinstance(stage, ReferenceStage):
         return f"reference {size(stage.resolution)}"
-    return job.label if isinstance(stage, TrainStage) else f"{stage.name} {job.label}"
+    return job.label if stage.name in ("train", "pool") else f"{stage.name} {job.label}"
 
 
 def _check(plan: Plan, context: RunContext) -> None:

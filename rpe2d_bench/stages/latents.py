@@ -12,7 +12,7 @@ from torch import Tensor
 
 from rpe2d_bench.autoencoders import LatentSpace
 from rpe2d_bench.resolution import Resolution
-from rpe2d_bench.stages.run_context import RunContext
+from rpe2d_bench.stages.run_context import RunContext, Stage
 
 if TYPE_CHECKING:
     from rpe2d_bench.autoencoders import Autoencoder
@@ -28,7 +28,8 @@ def training_pool(stage: TrainStage, dataset: Dataset, resolution: Resolution, c
     from rpe2d_bench.data.image_batches import TrainingImages
     from rpe2d_bench.data.latent_batches import TrainingLatents
 
-    between = _Watch(stage, context)
+    verb = "encoding" if stage.latents else "reading" if hasattr(stage.data, "path") else "rendering"
+    between = Watch(stage, f"{verb} training images", context)
     crops, number, device = stage.crops, stage.recipe.num_pictures, context.resources.device
     cache = context.store.root / "cache"
     if stage.latents is None:
@@ -46,16 +47,16 @@ def training_pool(stage: TrainStage, dataset: Dataset, resolution: Resolution, c
 
 
 @dataclass
-class _Watch:
+class Watch:
     """Called with how far a pool is: tells whoever watches, and interrupts when the time is over and a part is done."""
 
-    stage: TrainStage
+    stage: Stage
+    phase: str
     context: RunContext
     last: int | None = None
 
     def __call__(self, done: int, total: int) -> None:
-        verb = "encoding" if self.stage.latents else "reading" if hasattr(self.stage.data, "path") else "rendering"
-        self.context.doing(self.stage, f"{verb} training images", done, total)
+        self.context.doing(self.stage, self.phase, done, total)
         if self.last is not None and done > self.last:
             self.context.check_time()
         self.last = done

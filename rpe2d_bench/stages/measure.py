@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -11,15 +12,16 @@ from typing import Any
 
 import numpy as np
 
-from rpe2d_bench.resolution import Resolution
-from rpe2d_bench.stages.reference import ReferenceStage, resized
+from rpe2d_bench.config.experiment import Resources
+from rpe2d_bench.stages.reference import OBSERVATIONS, ReferenceStage, resized
 from rpe2d_bench.stages.run_context import RunContext
-from rpe2d_bench.stages.sample import SampleStage
+from rpe2d_bench.stages.sample import SHARE_IMAGES, SampleStage
+from rpe2d_bench.stages.share import Share, made_of, put_together
 from rpe2d_bench.storage import images_file
 from rpe2d_bench.storage.files import write_json
 from rpe2d_bench.storage.machine import machine
 from rpe2d_bench.storage.rows_file import RowsFile
-from rpe2d_bench.storage.store import content_key
+from rpe2d_bench.storage.store import Store, content_key
 
 
 @dataclass(frozen=True)
@@ -61,31 +63,82 @@ class MeasureStage:
         found = (self.reference, self.training, refined, generated)
         return tuple(stage for stage in found if stage is not None)
 
+    def shares(self, resources: Resources) -> tuple[Share, ...]:
+        """What the nets see of shares of the samples, while these are made; none where the sampling has none."""
+        if isinstance(self.generated, ReferenceStage):
+            return ()
+        return tuple(Share(self, part.first, part.stop) for part in self.generated.shares(resources))
+
+    def needs(self, share: Share) -> Share:
+        """The share of the samples that a share of this looks at."""
+        assert isinstance(self.generated, SampleStage)
+        return Share(self.generated, share.first, share.stop)
+
+    def make_share(self, share: Share, partial: Path, context: RunContext) -> None:
+        """Folder with observations.npz and result.json."""
+        folder = self.needs(share).make(context)
+        started = time.perf_counter()
+        context.doing(share, "features")
+        if folder is None:
+            assert isinstance(self.generated, SampleStage)
+            file = context.store.folder("sample", self.generated.key) / images_file.NAME
+            images = images_file.first(file, share.count, share.first)
+        else:
+            images = np.load(folder / SHARE_IMAGES, mmap_mode="r", allow_pickle=False)
+        length = images_file.piece_length(images.shape[1:], self._growth(images.shape[2:]))
+        pieces = (self._as_compared(np.array(images[at : at + length])) for at in range(0, len(images), length))
+        self.reference.see(pieces, context.resources.device).save(partial / OBSERVATIONS)
+        write_json(partial / "result.json", {"seconds": time.perf_counter() - started})
+
+    def is_there(self, store: Store) -> bool:
+        return store.has(self.name, self.key)
+
     def make(self, context: RunContext) -> Path:
         """Folder with result.json; for generated images observations.npz; samples.npz where they were resized."""
-        return context.store.make(self.name, self.key, lambda partial: self._work(partial, context), context.say)
+        work = lambda partial: self._work(partial, context)  # noqa: E731
+        return put_together(self, work, self.shares(context.resources), context)
+
+    def _as_compared(self, images: np.ndarray) -> np.ndarray:
+        """Samples at the resolution that they are compared at."""
+        resolution = self.reference.resolution
+        return images if images.shape[2:] == resolution else resized(images, resolution, pad=self.pad)
+
+    def _growth(self, size: Sequence[int]) -> int:
+        """Times as many bytes as float32 pixels of the resolution that samples are compared at need."""
+        (height, width), resolution = size, self.reference.resolution
+        return 1 if (height, width) == resolution else 4 * max(1, resolution[0] * resolution[1] // (height * width))
 
     def _work(self, partial: Path, context: RunContext) -> None:
         from rpe2d_bench import metrics
         from rpe2d_bench.metrics.statistics_file import against
 
         reference, known = self.reference.make(context), None
-        real = metrics.load_observations(reference / "observations.npz")
+        real = metrics.load_observations(reference / OBSERVATIONS)
         if self.training is not None:
-            known = metrics.load_observations(self.training.make(context) / "observations.npz")
+            known = metrics.load_observations(self.training.make(context) / OBSERVATIONS)
+        shares = self.shares(context.resources)
+        if context.store.has(self.generated.name, self.generated.key) and not all(
+            context.store.has(share.name, share.key) for share in shares
+        ):
+            shares = ()  # of samples that were made before, all are looked at here
+        seen_in_shares = made_of(shares, context)  # before the samples are put together
+        elsewhere = sum(read_result(folder)["seconds"] for folder in seen_in_shares)
         made = self.generated.make(context)
         started = time.perf_counter()
         if isinstance(self.generated, ReferenceStage):
-            seen = metrics.load_observations(made / "observations.npz")
+            seen = metrics.load_observations(made / OBSERVATIONS)
             labels = np.load(made / "labels.npy")
         else:
             samples = made / images_file.NAME
             labels = images_file.labels(samples)
             if self.generated.resolution != self.reference.resolution:
-                samples = _resized(samples, partial / images_file.NAME, self.reference.resolution, pad=self.pad)
-            context.doing(self, "features")
-            seen = self.reference.observe(images_file.pieces(samples), context.resources.device)
-            seen.save(partial / "observations.npz")
+                samples = self._resized(samples, partial / images_file.NAME)
+            if seen_in_shares:
+                seen = metrics.concatenate([metrics.load_observations(each / OBSERVATIONS) for each in seen_in_shares])
+            else:
+                context.doing(self, "features")
+                seen = self.reference.observe(images_file.pieces(samples), context.resources.device)
+            seen.save(partial / OBSERVATIONS)
         real_labels = np.load(reference / "labels.npy")
         context.doing(self, "scoring")
         measured = metrics.score(
@@ -122,11 +175,23 @@ class MeasureStage:
                 "details": details,
                 "machine": machine(context.resources.cpus_per_trial, context.resources.device),  # for a plan's times
                 "seconds": {
-                    "measure": time.perf_counter() - started,
+                    "measure": elsewhere + time.perf_counter() - started,
                     "sample": 0.0 if isinstance(self.generated, ReferenceStage) else read_result(made)["seconds"],
                 },
             },
         )
+
+    def _resized(self, source: Path, target: Path) -> Path:
+        """Samples at another resolution, by the metrics' own resizer; the control 'generate small, then upscale'."""
+        count, channels, height, width = images_file.shape(source)
+        under_way, done = target.with_name("under_way.npy"), 0
+        with RowsFile(under_way, (count, channels, *self.reference.resolution), np.uint8) as rows:
+            for piece in images_file.pieces(source, self._growth((height, width))):
+                rows.write(done, self._as_compared(piece))
+                done += len(piece)
+            images_file.save(target, rows.read(), images_file.labels(source))
+        under_way.unlink()
+        return target
 
     def _looked_inside(self, sample: SampleStage, details: dict[str, Any], context: RunContext) -> dict[str, float]:
         """Values of the metrics that need the model, in the order in which they were asked for."""
@@ -148,20 +213,6 @@ def _extremes(labels: np.ndarray, classes: int) -> tuple[int, int]:
     """Images of the rarest class and of the most frequent one."""
     counts = np.bincount(labels, minlength=classes)
     return int(counts.min()), int(counts.max())
-
-
-def _resized(source: Path, target: Path, resolution: Resolution, *, pad: bool) -> Path:
-    """Samples at another resolution, by the metrics' own resizer; the control 'generate small, then upscale'."""
-    count, channels, height, width = images_file.shape(source)
-    growth = 4 * max(1, resolution[0] * resolution[1] // (height * width))  # float32, and larger than before
-    under_way, done = target.with_name("under_way.npy"), 0
-    with RowsFile(under_way, (count, channels, *resolution), np.uint8) as rows:
-        for piece in images_file.pieces(source, growth):
-            rows.write(done, resized(piece, resolution, pad=pad))
-            done += len(piece)
-        images_file.save(target, rows.read(), images_file.labels(source))
-    under_way.unlink()
-    return target
 
 
 def read_result(folder: Path) -> dict[str, Any]:

@@ -21,12 +21,11 @@ from rpe2d_bench.encodings.interface import Grid
 from rpe2d_bench.encodings.spec import EncodingSpec
 from rpe2d_bench.errors import UserError
 from rpe2d_bench.sampling.pipeline_folder import PipelineFolder
-from rpe2d_bench.stages.run_context import RunContext
+from rpe2d_bench.stages.run_context import RunContext, Stage
 from rpe2d_bench.stages.sample import SampleStage
+from rpe2d_bench.stages.share import Share
 from rpe2d_bench.stages.train import TrainStage
-from rpe2d_bench.storage import images_file
 from rpe2d_bench.storage.files import write_json
-from rpe2d_bench.storage.machine import machine
 from rpe2d_bench.storage.resumable_array import Parts
 from rpe2d_bench.storage.store import content_key
 
@@ -109,26 +108,32 @@ class PipelineSampleStage(SampleStage):
         }
         return content_key("pipeline_sample", 1, matters)
 
-    def _work(self, partial: Path, context: RunContext) -> None:
+    def labels_of(self) -> np.ndarray:
+        """What the images are asked to show, int64 [N]."""
         from rpe2d_bench.sampling.loop import labels_of
+
+        return labels_of(self.labels, self.seed, np.arange(self.count), max(1, len(self.classes)), self.class_counts)
+
+    def sampled(
+        self, share: Share, reported: Stage, partial: Path, context: RunContext
+    ) -> tuple[Parts, dict[str, Any]]:
+        """Images of a share on disk, and what is said of them; `reported`: whose progress it is."""
         from rpe2d_bench.sampling.pipeline import Asked, load, sample, to_images
 
         assert isinstance(self.train, PipelineStage)
         started, device = time.perf_counter(), context.resources.device
-        context.doing(self, "loading the pipeline")
+        context.doing(reported, "loading the pipeline")
         self.train.make(context)
         pipeline = load(self.train.pipeline, self.train.dtype, device)
-        batch = max(1, round(context.resources.sample_batch * self.train.grid.tokens / self.grid.tokens))
-        shape = (self.count, 3, *self.resolution)
+        shape = (share.count, 3, *self.resolution)
         made = Parts(partial, shape, context.resources.checkpoint_interval(), self._say(context))
-        first, indices = made.done, np.arange(self.count)
-        classes = max(1, len(self.classes))
-        labels = labels_of(self.labels, self.seed, indices, classes, self.class_counts)
+        first = made.done
+        indices = np.arange(share.first + first, share.stop)
         if self.prompts is not None:
             lines = self.prompts.lines
-            asked = Asked("prompt", [lines[index % len(lines)] for index in indices[first:]])
+            asked = Asked("prompt", [lines[index % len(lines)] for index in indices])
         else:
-            asked = Asked("class_labels", [self.classes[label] for label in labels[first:]])
+            asked = Asked("class_labels", [self.classes[label] for label in self.labels_of()[indices]])
         broken = 0  # images that are not finite
         for part_BYXC in sample(
             pipeline,
@@ -136,22 +141,19 @@ class PipelineSampleStage(SampleStage):
             self.sampler,
             asked=asked,
             resolution=self.resolution,
-            indices=indices[first:],
+            indices=indices,
             seed=self.seed,
-            batch_size=batch,
+            batch_size=self.batch(context.resources),
         ):
             broken += int((~np.isfinite(part_BYXC)).any(axis=(1, 2, 3)).sum())
             made.add(to_images(part_BYXC), context.out_of_time)
             if context.progress:
                 rate = (made.done - first) / (time.perf_counter() - started)
-                context.progress(self.name, self.key, made.done, self.count, {"images_per_second": rate})
-            if made.done < self.count:
+                context.progress(reported.name, reported.key, made.done, share.count, {"images_per_second": rate})
+            if made.done < share.count:
                 context.check_time()
-        images_file.save(partial / images_file.NAME, made.images, labels)
         seconds = made.seconds + time.perf_counter() - started
-        made.remove()
-        result: dict[str, Any] = {"seconds": seconds, "count": self.count, "not_finite": broken}
-        write_json(partial / "result.json", result | {"machine": machine(context.resources.cpus_per_trial, device)})
+        return made, {"seconds": seconds, "count": share.count, "not_finite": broken}
 
 
 def rules_of(encoding: EncodingSpec, stage: TrainStage) -> Rules:

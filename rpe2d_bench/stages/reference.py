@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from rpe2d_bench.autoencoders import LatentSpace
+from rpe2d_bench.config.experiment import Resources
 from rpe2d_bench.data import DatasetOptions, conversions
 from rpe2d_bench.data.image_pool import drawn
 from rpe2d_bench.data.subsets import even_subset
@@ -19,15 +21,17 @@ from rpe2d_bench.errors import UserError
 from rpe2d_bench.metrics.statistics_file import StatisticsFile
 from rpe2d_bench.resolution import Resolution
 from rpe2d_bench.stages.latents import reconstruction
-from rpe2d_bench.stages.run_context import RunContext
+from rpe2d_bench.stages.run_context import RunContext, Stage
+from rpe2d_bench.stages.share import Share, made_of, put_together, shares_of
 from rpe2d_bench.storage import images_file
-from rpe2d_bench.storage.files import write_json
-from rpe2d_bench.storage.store import content_key
+from rpe2d_bench.storage.files import read_json, write_json
+from rpe2d_bench.storage.store import Store, content_key
 
 if TYPE_CHECKING:
     from rpe2d_bench.data import Dataset
     from rpe2d_bench.metrics import Observations
 
+OBSERVATIONS = "observations.npz"
 PREVIEW = 64  # images that are kept to be looked at
 NOISE = 8.0  # grey levels, standard deviation
 # What is done to real images so that a reader can read distances: nothing, drawn at the train size and resized as a
@@ -89,22 +93,56 @@ class ReferenceStage:
             return even_subset(dataset, self.split, self.start, self.count)  # type: ignore[arg-type]
         return np.arange(self.start, self.start + self.count)
 
+    def shares(self, resources: Resources) -> tuple[Share, ...]:
+        """What may be seen by several processes; none where it is little."""
+        # the mean PSNR is taken of images that are in memory together
+        piece = 1 if self.latents is None else images_file.piece_length((3, *self.resolution))
+        return shares_of(self, self.count, resources.images_per_share, piece, images_file.BATCH)
+
+    def is_there(self, store: Store) -> bool:
+        return store.has(self.name, self.key)
+
     def make(self, context: RunContext) -> Path:
         """Folder with observations.npz, labels.npy and samples.npz (the first images, for strips)."""
-        return context.store.make(self.name, self.key, lambda partial: self._work(partial, context), context.say)
+        work = lambda partial: self._work(partial, context)  # noqa: E731
+        return put_together(self, work, self.shares(context.resources), context)
 
     def _work(self, partial: Path, context: RunContext) -> None:
+        from rpe2d_bench import metrics
+
+        if folders := made_of(self.shares(context.resources), context):
+            seen = metrics.concatenate([metrics.load_observations(folder / OBSERVATIONS) for folder in folders])
+            seen.save(partial / OBSERVATIONS)
+            shutil.copyfile(folders[0] / images_file.NAME, partial / images_file.NAME)
+            found = [read_json(folder / "result.json") for folder in folders]
+        else:
+            found = [self._seen(Share(self, 0, self.count), self, partial, context)]
+        dataset = self.data.build()
+        np.save(partial / "labels.npy", dataset.labels(self.split, self.indices(dataset)))  # type: ignore[arg-type]
+        closeness = [psnr for each in found for psnr in each["psnr"]]
+        result: dict[str, Any] = {"psnr": float(np.mean(closeness))} if closeness else {}
+        result |= {"seconds": sum(each["seconds"] for each in found), "count": self.count}
+        if converted := "; ".join(dict.fromkeys(each["converted"] for each in found if each["converted"])):
+            result["converted"] = converted
+        write_json(partial / "result.json", result)
+
+    def make_share(self, share: Share, partial: Path, context: RunContext) -> None:
+        """Folder with observations.npz, samples.npz (its first images) and result.json."""
+        write_json(partial / "result.json", self._seen(share, share, partial, context))
+
+    def _seen(self, share: Share, reported: Stage, partial: Path, context: RunContext) -> dict[str, Any]:
+        """Leave what the nets see of a share, and its first images; `reported`: whose progress it is."""
         started = time.perf_counter()
         dataset = self.data.build()
-        indices = self.indices(dataset)
+        indices = self.indices(dataset)[share.first : share.stop]
         device, length = context.resources.device, images_file.piece_length((dataset.channels, *self.resolution))
         front: list[np.ndarray] = []
         closeness: list[float] = []  # of each image's reconstruction
 
         def pieces() -> Iterator[np.ndarray]:
-            for start in range(0, self.count, length):
+            for start in range(0, share.count, length):
                 if context.progress:
-                    context.progress(self.name, self.key, start, self.count, {})
+                    context.progress(reported.name, reported.key, start, share.count, {})
                 piece = indices[start : start + length]
                 images = self._images(dataset, piece)
                 if self.latents is not None:
@@ -114,16 +152,13 @@ class ReferenceStage:
                     front.append(images[:PREVIEW].copy())
                 yield images
 
-        self.observe(pieces(), device).save(partial / "observations.npz")
-        labels = dataset.labels(self.split, indices)  # type: ignore[arg-type]
-        np.save(partial / "labels.npy", labels)
-        images_file.save(partial / images_file.NAME, front[0], labels[:PREVIEW])
-        result: dict[str, Any] = {"psnr": float(np.mean(closeness))} if closeness else {}
-        result |= {"seconds": time.perf_counter() - started, "count": self.count}
+        seen = self.see(pieces(), device)
+        seen.save(partial / OBSERVATIONS)
+        labels = dataset.labels(self.split, indices[:PREVIEW])  # type: ignore[arg-type]
+        images_file.save(partial / images_file.NAME, front[0], labels)
         if converted := conversions(dataset):
-            result["converted"] = converted
             context.say(f"{getattr(self.data, 'path', 'data')}: {converted}")
-        write_json(partial / "result.json", result)
+        return {"psnr": closeness, "seconds": time.perf_counter() - started, "converted": converted}
 
     def _images(self, dataset: Dataset, indices: np.ndarray) -> np.ndarray:
         if self.ruler == "enlarged":
@@ -133,11 +168,18 @@ class ReferenceStage:
         return with_noise(images, indices) if self.ruler == "noise" else images
 
     def observe(self, pieces: Iterable[np.ndarray], device: str = "cpu") -> Observations:
+        """As `see`. Raises UserError for fewer images than these."""
+        seen = self.see(pieces, device)
+        if seen.count < self.count:
+            raise UserError(f"only {seen.count} images, but {self.count} are needed; generate more or ask for fewer")
+        return seen
+
+    def see(self, pieces: Iterable[np.ndarray], device: str = "cpu") -> Observations:
         """Images of this resolution as this reference's metrics see them, real or generated, a piece at a time."""
         from rpe2d_bench import metrics
 
         net = metrics.load_net(self.net, None if self.weights is None else Path(self.weights), self.classes)
-        seen = metrics.concatenate(
+        return metrics.concatenate(
             [
                 metrics.observe(
                     piece,
@@ -151,9 +193,6 @@ class ReferenceStage:
                 for piece in pieces
             ]
         )
-        if seen.count < self.count:
-            raise UserError(f"only {seen.count} images, but {self.count} are needed; generate more or ask for fewer")
-        return seen
 
 
 def resized(images: np.ndarray, resolution: Resolution, *, pad: bool = False) -> np.ndarray:

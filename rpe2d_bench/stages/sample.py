@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,22 +11,25 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from rpe2d_bench.config.experiment import Sampler
+from rpe2d_bench.config.experiment import Resources, Sampler
 from rpe2d_bench.encodings.interface import Grid
 from rpe2d_bench.encodings.spec import EncodingSpec
 from rpe2d_bench.resolution import Resolution
 from rpe2d_bench.stages.denoiser import load_denoiser
 from rpe2d_bench.stages.latents import decoder_of
-from rpe2d_bench.stages.run_context import RunContext
+from rpe2d_bench.stages.run_context import RunContext, Stage
+from rpe2d_bench.stages.share import Share, made_of, put_together, shares_of
 from rpe2d_bench.stages.train import TrainStage
 from rpe2d_bench.storage import images_file
-from rpe2d_bench.storage.files import write_json
+from rpe2d_bench.storage.files import read_json, write_json
 from rpe2d_bench.storage.machine import machine
-from rpe2d_bench.storage.resumable_array import Parts
-from rpe2d_bench.storage.store import content_key
+from rpe2d_bench.storage.resumable_array import DONE, Parts
+from rpe2d_bench.storage.store import Store, content_key
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+SHARE_IMAGES = "images.npy"
 
 
 @dataclass(frozen=True)
@@ -71,25 +73,69 @@ class SampleStage:
             matters |= {"start": self.start.key, "begin": self.begin} | ({"pad": True} if self.pad else {})
         return content_key(self.name, self.version, matters)
 
+    def batch(self, resources: Resources) -> int:
+        """Images that are generated together."""
+        return max(1, round(resources.sample_batch * self.train.grid.tokens / self.grid.tokens))
+
+    def shares(self, resources: Resources) -> tuple[Share, ...]:
+        """What may be sampled by several processes; none where it is little."""
+        return shares_of(self, self.count, resources.images_per_share, self.batch(resources), images_file.BATCH)
+
+    def is_there(self, store: Store) -> bool:
+        return store.has(self.name, self.key)
+
     def make(self, context: RunContext) -> Path:
         """Folder with samples.npz (images uint8 [N, C, Y, X], labels [N]) and result.json."""
-        return context.store.make(self.name, self.key, lambda partial: self._work(partial, context), context.say)
+        work = lambda partial: self._work(partial, context)  # noqa: E731
+        return put_together(self, work, self.shares(context.resources), context)
 
     def _work(self, partial: Path, context: RunContext) -> None:
-        from rpe2d_bench.sampling.loop import labels_of, sample, to_uint8
+        begun = (partial / DONE).exists()  # in one piece, maybe by an older version
+        shares = () if begun else self.shares(context.resources)
+        if shares:
+            folders = made_of(shares, context)
+            context.doing(self, "putting shares together")
+            images = [np.load(folder / SHARE_IMAGES, mmap_mode="r", allow_pickle=False) for folder in folders]
+            found = [read_json(folder / "result.json") for folder in folders]
+            result = {key: sum(each[key] for each in found) for key in ("seconds", "count", "not_finite")}
+            images_file.save(partial / images_file.NAME, images, self.labels_of())
+        else:
+            made, result = self.sampled(Share(self, 0, self.count), self, partial, context)
+            images_file.save(partial / images_file.NAME, made.images, self.labels_of())
+            made.remove()
+        if self.start is not None:
+            result["seconds"] += read_json(self.start.make(context) / "result.json")["seconds"]
+        result["machine"] = machine(context.resources.cpus_per_trial, context.resources.device)  # for a plan's times
+        write_json(partial / "result.json", result)
+
+    def make_share(self, share: Share, partial: Path, context: RunContext) -> None:
+        """Folder with images.npy, uint8 [N, C, Y, X], and result.json."""
+        made, result = self.sampled(share, share, partial, context)
+        made.keep(SHARE_IMAGES)
+        write_json(partial / "result.json", result)
+
+    def labels_of(self) -> np.ndarray:
+        """What the images are asked to show, int64 [N]."""
+        from rpe2d_bench.sampling.loop import labels_of
+
+        return labels_of(self.labels, self.seed, np.arange(self.count), self.train.num_classes, self.class_counts)
+
+    def sampled(
+        self, share: Share, reported: Stage, partial: Path, context: RunContext
+    ) -> tuple[Parts, dict[str, Any]]:
+        """Images of a share on disk, and what is said of them; `reported`: whose progress it is."""
+        from rpe2d_bench.sampling.loop import sample, to_uint8
 
         small = None if self.start is None else self.start.make(context)
         started = time.perf_counter()
         device = context.resources.device
-        context.doing(self, "loading the model")
+        context.doing(reported, "loading the model")
         denoiser = load_denoiser(self.train, self.train.make(context), self.encoding).to(device)
-        grid, train_grid = self.grid, self.train.grid
-        batch = max(1, round(context.resources.sample_batch * train_grid.tokens / grid.tokens))
-        shape = (self.count, self.train.channels, *self.resolution)
+        shape = (share.count, self.train.channels, *self.resolution)
         made = Parts(partial, shape, context.resources.checkpoint_interval(), self._say(context))
         first = made.done
         if context.progress:
-            context.progress(self.name, self.key, first, self.count, {})
+            context.progress(reported.name, reported.key, first, share.count, {})
         broken = 0  # images that are not finite; to_uint8 and decoders make these pixels mid-grey
         plain = to_uint8 if self.train.latents is None else decoder_of(self.train.latents, device)
 
@@ -102,35 +148,27 @@ class SampleStage:
             denoiser,
             self.sampler,
             resolution=self.resolution,
-            train_grid=train_grid,
-            indices=np.arange(first, self.count),
+            train_grid=self.train.grid,
+            indices=np.arange(share.first + first, share.stop),
             seed=self.seed,
             conditioning=self.conditioning,
-            batch_size=batch,
+            batch_size=self.batch(context.resources),
             device=device,
             downsampling=self.train.downsampling,
             labels=self.labels,
             class_counts=self.class_counts,
             decode=decode,
             begin=self.begin,
-            begun=None if small is None else self._renoised(images_file.first(small / images_file.NAME, self.count)),
+            begun=None if small is None else self._renoised(images_file.first(small / images_file.NAME, share.stop)),
         ):
             made.add(part, context.out_of_time)
             if context.progress:
                 rate = (made.done - first) / (time.perf_counter() - started)
-                context.progress(self.name, self.key, made.done, self.count, {"images_per_second": rate})
-            if made.done < self.count:
+                context.progress(reported.name, reported.key, made.done, share.count, {"images_per_second": rate})
+            if made.done < share.count:
                 context.check_time()
-        indices, num_classes = np.arange(self.count), denoiser.dit.num_classes
-        labels = labels_of(self.labels, self.seed, indices, num_classes, self.class_counts)
-        images_file.save(partial / images_file.NAME, made.images, labels)
         seconds = made.seconds + time.perf_counter() - started
-        if small is not None:
-            seconds += json.loads((small / "result.json").read_text())["seconds"]
-        made.remove()
-        result: dict[str, Any] = {"seconds": seconds, "count": self.count, "not_finite": broken}
-        result["machine"] = machine(context.resources.cpus_per_trial, device)  # for the next plan's times
-        write_json(partial / "result.json", result)
+        return made, {"seconds": seconds, "count": share.count, "not_finite": broken}
 
     def _renoised(self, images_NCYX: np.ndarray) -> Callable[[np.ndarray, Tensor], Tensor]:
         """(indices, noise) -> x at t = begin: images, enlarged, and noise as the model's path mixes them."""

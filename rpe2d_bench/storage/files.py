@@ -44,6 +44,11 @@ def write_json(path: Path, data: Any, *, durable: bool = True) -> None:
     write_atomically(path, write, durable=durable)
 
 
+def read_json(path: Path) -> Any:
+    """What a file holds. Raises OSError and ValueError."""
+    return json.loads(path.read_bytes())
+
+
 def sync(path: Path) -> None:
     """What was written to a file, or renamed in a folder, outlives a loss of power."""
     descriptor = os.open(path, os.O_RDONLY)

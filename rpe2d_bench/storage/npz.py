@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import IO
 from zipfile import ZipFile
@@ -22,13 +23,17 @@ def held_bytes(archive: ZipFile, name: str) -> int:
         return archive.getinfo(f"{name}.npy").file_size - file.tell()
 
 
-def rows(archive: ZipFile, name: str, length: int, limit: int | None = None) -> Iterator[np.ndarray]:
-    """The rows of an array in C's order, `length` at a time, at most `limit`; EOFError where the file ends early."""
+def rows(archive: ZipFile, name: str, length: int, limit: int | None = None, start: int = 0) -> Iterator[np.ndarray]:
+    """The rows of an array in C's order from `start` on, `length` at a time, at most `limit`.
+
+    Raises EOFError where the file ends early.
+    """
     with archive.open(f"{name}.npy") as file:
         (count, *rest), fortran, dtype = _header(file)
         if fortran:
             raise ValueError(f"{name} is in Fortran's order")
-        left = count if limit is None else min(limit, count)
+        left = count - start if limit is None else min(limit, count - start)
+        file.seek(start * dtype.itemsize * math.prod(rest), 1)
         while left:
             part = np.empty((min(length, left), *rest), dtype)
             free = part.reshape(-1).view(np.uint8).data

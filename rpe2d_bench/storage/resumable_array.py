@@ -63,6 +63,12 @@ class Parts:
         """All of them, mapped from disk."""
         return self._file.read()
 
+    def keep(self, name: str) -> None:
+        """All images are there: the file gets its name, and the notes go."""
+        self._file.close()
+        (self._folder / _IMAGES).rename(self._folder / name)
+        (self._folder / DONE).unlink(missing_ok=True)
+
     def remove(self) -> None:
         """The images are elsewhere now."""
         self._file.close()

@@ -2,6 +2,7 @@
 
 runs/stages/STAGE/KEY/            finished: its files and manifest.json with their checksums
 runs/stages/STAGE/KEY.partial/    under way, or left by a kill; a training continues from its checkpoint
+runs/stages/STAGE/KEY.0000000-0002048/    a share of one that is not whole yet (stages/share.py)
 runs/locks/STAGE-KEY              held while a process works on the stage
 """
 

@@ -56,7 +56,8 @@ def items(store: Store) -> Iterator[Item]:
         yield from _elsewhere(store.mirror, root)
     for folder in _inside(root / "stages"):
         for path in _inside(folder):
-            lock = root / "locks" / f"{folder.name}-{path.name.partition('.')[0]}"
+            made = path.name.removesuffix(GONE).removesuffix(".partial")  # a share has a lock of its own
+            lock = root / "locks" / f"{folder.name}-{made}"
             item = _item(path, folder.name, lock)
             is_copy = store.mirror is not None and not path.suffix and store.mirror.has(folder.name, path.name)
             yield replace(item, kind="copy") if is_copy else item

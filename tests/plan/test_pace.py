@@ -101,11 +101,18 @@ def test_images_that_are_not_here_are_no_obstacle(plan: Plan, tmp_path: Path) ->
 
 
 def training(key: str, seconds: float, after: str | None = None) -> Job:
-    return Job(key, key, "training", 0, after, (Part(key, "compute/train", seconds),))
+    return Job(key, key, "training", 0, (after,) if after else (), (Part(key, "compute/train", seconds),))
 
 
 def cell(key: str, after: str | None, *parts: tuple[str, float]) -> Job:
-    return Job(key, key, "cell", 0, after, tuple(Part(name, "compute/sample", seconds) for name, seconds in parts))
+    return Job(
+        key,
+        key,
+        "cell",
+        0,
+        (after,) if after else (),
+        tuple(Part(name, "compute/sample", seconds) for name, seconds in parts),
+    )
 
 
 @pytest.mark.parametrize(

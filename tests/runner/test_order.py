@@ -15,14 +15,14 @@ def sweep(models: int, cells: int, seeds: int, *, train: float = 10.0, cell: flo
     for seed in range(seeds):
         for model in range(models):
             key = f"train {model} {seed}"
-            jobs.append(Job(key, key, "training", seed, None, (Part(key, "compute/train", train),)))
+            jobs.append(Job(key, key, "training", seed, (), (Part(key, "compute/train", train),)))
             for number in range(cells):
                 name = f"cell {model} {number} {seed}"
                 reference = Part(f"reference {number}", "data/features", 0.5)
-                jobs.append(Job(name, name, "cell", seed, key, (reference, Part(name, "compute/sample", cell))))
+                jobs.append(Job(name, name, "cell", seed, (key,), (reference, Part(name, "compute/sample", cell))))
         for number in range(cells):
             name = f"floor {number} {seed}"
-            jobs.append(Job(name, name, "floor", seed, None, (Part(name, "data/features", 0.5),)))
+            jobs.append(Job(name, name, "floor", seed, (), (Part(name, "data/features", 0.5),)))
     return jobs
 
 
@@ -33,7 +33,7 @@ def played(jobs: list[Job], slots: int, seconds: Callable[[Job], float]) -> tupl
     running: list[tuple[float, Job]] = []
     while True:
         while len(running) < slots and (job := order.next()) is not None:
-            assert job.after is None or job.after in ends, f"{job.label} began before what it needs"
+            assert ends.keys() >= set(job.after), f"{job.label} began before what it needs"
             running.append((now + seconds(job), job))
         if not running:
             return ends, idle
@@ -73,7 +73,7 @@ def test_one_slot_measures_while_the_others_train() -> None:
     order.ended(first.key)
     third = order.next()
     assert third is not None
-    assert (third.kind, third.after) == ("cell", first.key)  # results come early
+    assert (third.kind, third.after) == ("cell", (first.key,))  # results come early
     order.ended(second.key)
     fourth = order.next()
     assert fourth is not None
@@ -88,8 +88,8 @@ def test_two_slots_do_not_wait_for_the_same_reference() -> None:
 
 def test_a_chain_waits_and_a_failed_training_takes_its_cells_along() -> None:
     start = Job("start", "start", "training", 0)
-    later = Job("later", "later", "training", 0, "start")
-    cell = Job("cell", "cell", "cell", 0, "start")
+    later = Job("later", "later", "training", 0, ("start",))
+    cell = Job("cell", "cell", "cell", 0, ("start",))
     order = Order([later, cell, start])
     assert order.next() is start
     assert order.next() is None

@@ -34,7 +34,7 @@ class World:
         for seed in range(self.seeds):
             for model in range(self.models):
                 key = f"train {model} {seed}"
-                jobs.append(Job(key, key, "training", seed, None, (Part(key, "compute/train", self.train),)))
+                jobs.append(Job(key, key, "training", seed, (), (Part(key, "compute/train", self.train),)))
                 for number, size in enumerate(SIZES):
                     for method in range(self.methods):
                         name = f"{model} {method} {size} {seed}"
@@ -43,7 +43,7 @@ class World:
                             Part(f"sample {name}", f"compute/sample/{size}", self.sample * (1 + number)),
                             Part(name, "data/scores", 0.3),
                         )
-                        jobs.append(Job(name, name, "cell", seed, key, parts))
+                        jobs.append(Job(name, name, "cell", seed, (key,), parts))
         return jobs
 
     def truth(self, part: Part) -> float:

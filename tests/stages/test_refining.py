@@ -93,7 +93,7 @@ def test_workers_make_the_small_images_once_and_before_what_refines_them(
     tiny.write_text(TEXT.replace("  upscaled: {model: rope, upscale: true}\n", ""))
     plan = make_plan(load_experiment(tiny))
     root = tmp_path / "runs"
-    order = list(in_order(plan, Store(root)))
+    order = list(in_order(plan, Store(root))[0])
     refined = [c.measure.generated for t in plan.trials for c in t.cells if c.test_resolution == (24, 24)]
     starts = [s for s in refined if isinstance(s, SampleStage) and s.start is not None]
     assert starts
