@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from helpers.foreign_weights import theirs
+from helpers.foreign_weights import fit, theirs
 from helpers.toy_autoencoders import images, kl
 from safetensors.torch import load_file, save_file
 from typer.testing import CliRunner
@@ -56,6 +56,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     kl(root / "kl")
     torch.save({"ema": theirs(classes=2), "model": {}}, root / "SiT.pt")
     torch.save(theirs(classes=2), root / "DiT.pt")
+    save_file(fit(classes=2), root / "model_ema.safetensors")
     return root
 
 
@@ -72,7 +73,7 @@ def planned(*args: Any) -> Plan:
     return make_plan(load_experiment(written(*args)))
 
 
-@pytest.mark.parametrize(("path", "layout"), [("SiT.pt", "sit"), ("DiT.pt", "dit")])
+@pytest.mark.parametrize(("path", "layout"), [("SiT.pt", "sit"), ("DiT.pt", "dit"), ("model_ema.safetensors", "fit")])
 def test_a_whole_experiment_runs_on_their_weights(folder: Path, path: str, layout: str, tmp_path: Path) -> None:
     plan, store = planned(folder, path, layout), Store(tmp_path)
     assert plan.remarks() == {}
@@ -102,6 +103,11 @@ def test_the_entry_is_completed_by_its_file(folder: Path) -> None:
     assert (recipe.steps, recipe.path, recipe.prediction) == (0, "linear", "velocity")
     other = load_experiment(written(folder, "DiT.pt", "dit")).train_of("theirs")
     assert (other.path, other.prediction) == ("linear_betas", "noise")
+    third = load_experiment(written(folder, "model_ema.safetensors", "fit"))
+    assert third.models["theirs"].encoding == {"kind": "axial_rope"}
+    assert third.model_of("theirs").model_dump() == {
+        "preset": "FiTv2-Nano/2", "scan": "none", "stem": "none", "time_scale": 1.0
+    }  # fmt: skip
 
 
 def test_the_content_and_how_it_is_read_decide_the_key(folder: Path, tmp_path: Path) -> None:
@@ -138,7 +144,7 @@ def _saved_with_objects(path: Path) -> None:
         (_saved_with_objects, "pickled objects beyond tensors"),
         (lambda path: path.write_bytes(b"no weights"), "pickled objects beyond tensors, or is no file"),
         (lambda path: torch.save({"ema": 3}, path), "holds no weights by name"),
-        (lambda path: torch.save({"layer.weight": torch.ones(2)}, path), "no weights of SiT or DiT"),
+        (lambda path: torch.save({"layer.weight": torch.ones(2)}, path), "no weights of SiT, DiT or FiT"),
         (lambda path: torch.save({**theirs(), "x_embedder.proj.weight": torch.ones(64, 16)}, path), "FiT"),
     ],
 )
@@ -316,12 +322,32 @@ def test_a_file_is_inspected(folder: Path, trained: Path) -> None:
     assert json.loads(result.output)["format"] == "ours"
     lines = CliRunner().invoke(app, ["inspect", str(folder / "DiT.pt")]).output
     assert "noise along the path linear_betas" in lines
+    lines = CliRunner().invoke(app, ["inspect", str(folder / "model_ema.safetensors")]).output
+    assert "FiTv2-Nano/2: width 64, 4 blocks, patch 2, 4 channels, 2 classes" in lines
+    assert "velocity along the path linear" in lines
+    assert "fit_code" in lines
     for path, message in ((folder / "images", "is a folder"), (folder / "nothing.pt", "does not exist")):
         with pytest.raises(UserError, match=message):
             inspect(path)
     (folder / "weights.pt").write_bytes((folder / "SiT.pt").read_bytes())
     with pytest.raises(UserError, match="write --format sit, or dit"):
         inspect(folder / "weights.pt")
+
+
+def test_fitv2_is_trained_further_and_written_back(folder: Path, tmp_path: Path) -> None:
+    """Random positions as a retrofit of FiTv2, and the way back into its layout."""
+    further = "format: fit}, encoding: {kind: axial_rope, positions: {kind: random, max_grid: [8, 8]}}, train: {steps: 2, batch_size: 4, warmup: 1, precision: float32}"  # noqa: E501
+    plan = planned(folder, "model_ema.safetensors", "fit", ("format: fit}", further), ("[64, [64, 96]]", "[64]"))
+    assert "are trained further under positions random" in plan.remarks()["theirs"]
+    found = run(plan, Store(tmp_path / "runs"), engine="local")
+    assert [record.error for record in found if record.status == "failed"] == []
+    (tmp_path / "trained.yaml").write_text((folder / "foreign.yaml").read_text())
+    ours, back = tmp_path / "ours.safetensors", tmp_path / "fit.safetensors"
+    store = ["--store", str(tmp_path / "runs")]
+    result = CliRunner().invoke(app, ["export", str(folder / "foreign.yaml"), "--model", "theirs", "--out", str(ours), *store])  # noqa: E501
+    assert result.exit_code == 0, result.output
+    refused = CliRunner().invoke(app, ["export", str(ours), "--format", "fit", "--out", str(back)])
+    assert "encoding axial_rope; the code of whlzy/FiT computes axial_rope with its defaults" in str(refused.exception)
 
 
 def test_random_positions_are_inside_their_range() -> None:
