@@ -92,7 +92,7 @@ class Model(_Grown):
     scan: Literal["none", "alternate"] = "none"  # alternate: causal blocks in turn (LEDiT)
     stem: Literal["none", "dilated_conv"] = "none"  # dilated_conv: convolution in front (LEDiT)
     gelu: Literal["tanh", "none"] | None = None  # its approximation; by default the preset's: tanh, none for mini sizes
-    time_scale: float = Field(1000.0, gt=0, le=1e6)  # t in [0, 1] times this is what the time's features see; SiT and FiT: 1
+    time_scale: float = Field(1000.0, gt=0, le=1e6)  # t in [0, 1] times this is what the time's features see; SiT, FiT: 1
 
 
 class Train(_Renamed):

@@ -334,20 +334,68 @@ def test_a_file_is_inspected(folder: Path, trained: Path) -> None:
         inspect(folder / "weights.pt")
 
 
-def test_fitv2_is_trained_further_and_written_back(folder: Path, tmp_path: Path) -> None:
-    """Random positions as a retrofit of FiTv2, and the way back into its layout."""
-    further = "format: fit}, encoding: {kind: axial_rope, positions: {kind: random, max_grid: [8, 8]}}, train: {steps: 2, batch_size: 4, warmup: 1, precision: float32}"  # noqa: E501
-    plan = planned(folder, "model_ema.safetensors", "fit", ("format: fit}", further), ("[64, [64, 96]]", "[64]"))
-    assert "are trained further under positions random" in plan.remarks()["theirs"]
+@pytest.mark.parametrize(("name", "model", "layout"), [("sit_xl_2", "sit", "sit"), ("fitv2_xl_2", "fit", "fit")])
+def test_a_shipped_plan_runs_on_tiny_weights(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, model: str, layout: str
+) -> None:
+    """As it stands, but for what makes it large and for nets and statistics that nothing here may download."""
+    weights = fit(classes=2) if layout == "fit" else theirs(grid=Grid(16, 16), classes=2)
+    save_file({key: value.contiguous() for key, value in weights.items()}, tmp_path / "tiny.safetensors")
+    changes = {
+        f"models.{model}.checkpoint.path": tmp_path / "tiny.safetensors",
+        "model.preset": f"{'FiTv2' if layout == 'fit' else 'DiT'}-Nano/2",
+        "data": f"{{name: image_folder, path: {folder}/images, test_share: 0.5, upscale: true}}",
+        "autoencoder.path": folder / "kl",
+        "autoencoder.precision": "float32",
+        "evaluate.sampler.steps": 1 if layout == "fit" else 2,
+        "evaluate.sampler.precision": "float32",
+        "evaluate.num_samples": 2,
+        "evaluate.features": "glyphnet",
+        "evaluate.reference": "null",
+        "evaluate.metrics": "[kid]",
+        "report.main_metric": "kid",
+        "resolutions": "[{train: 256, test: [384, [224, 448]]}]",
+        "resources.device": "cpu",
+        "resources.gpus_per_trial": 0,
+    }
+    shipped = Path(__file__).parents[2] / "experiments" / f"{name}.yaml"
+    plan = make_plan(load_experiment(shipped, [f"{key}={value}" for key, value in changes.items()]))
     found = run(plan, Store(tmp_path / "runs"), engine="local")
     assert [record.error for record in found if record.status == "failed"] == []
-    (tmp_path / "trained.yaml").write_text((folder / "foreign.yaml").read_text())
-    ours, back = tmp_path / "ours.safetensors", tmp_path / "fit.safetensors"
-    store = ["--store", str(tmp_path / "runs")]
-    result = CliRunner().invoke(app, ["export", str(folder / "foreign.yaml"), "--model", "theirs", "--out", str(ours), *store])  # noqa: E501
-    assert result.exit_code == 0, result.output
-    refused = CliRunner().invoke(app, ["export", str(ours), "--format", "fit", "--out", str(back)])
-    assert "encoding axial_rope; the code of whlzy/FiT computes axial_rope with its defaults" in str(refused.exception)
+    assert {record.method for record in found if record.test_resolution == (384, 384)} >= set(plan.experiment.methods)
+    if layout == "fit":  # the rules per axis and those of the larger axis are one on squares
+        keys = {c.method: c.measure.key for c in plan.trials[0].cells if c.test_resolution == (384, 384)}
+        wide = {c.method: c.measure.key for c in plan.trials[0].cells if c.test_resolution == (224, 448)}
+        assert (len(set(keys.values())), len(set(wide.values()))) == (6, 8)
+
+
+def test_fitv2_is_trained_further_and_written_back(folder: Path, tmp_path: Path) -> None:
+    """Random positions as a retrofit of FiTv2, and training under its own ones with the way back into its layout."""
+    from rpe2d_bench.stages.foreign_file import weights_of
+
+    file = "{path: model_ema.safetensors, format: fit}, train: {steps: 2, batch_size: 4, warmup: 1, precision: float32}"
+    random = "encoding: {kind: axial_rope, positions: {kind: random, max_grid: [8, 8]}}"
+    entries = f"random: {{checkpoint: {file}, {random}}}\n  same: {{checkpoint: {file}}}"
+    plan = planned(
+        folder, "model_ema.safetensors", "fit",
+        ("theirs: {checkpoint: {path: model_ema.safetensors, format: fit}}", entries), ("[64, [64, 96]]", "[64]"),
+        ("{model: theirs}", "{model: random}"), ("{model: theirs, f", "{model: same, f"),
+    )  # fmt: skip
+    assert "are trained further under positions random" in plan.remarks()["random"]
+    found = run(plan, Store(tmp_path / "runs"), engine="local")
+    assert [record.error for record in found if record.status == "failed"] == []
+    outputs = []
+    for model in ("random", "same"):
+        command = ["export", str(folder / "foreign.yaml"), "--model", model, "--store", str(tmp_path / "runs")]
+        for layout in ("ours", "fit"):
+            out = str(tmp_path / f"{model}_{layout}.safetensors")
+            outputs.append(CliRunner().invoke(app, [*command, "--format", layout, "--out", out]))
+    assert [result.exit_code for result in outputs] == [0, 1, 0, 0]
+    assert "the code of whlzy/FiT computes axial_rope with its defaults" in str(outputs[1].exception)
+    ours, back = load_file(tmp_path / "same_ours.safetensors"), weights_of(tmp_path / "same_fit.safetensors", "fit")
+    before = weights_of(folder / "model_ema.safetensors", "fit")
+    assert max((back[name] - ours[f"dit.{name}"]).abs().max() for name in back) < 1e-6
+    assert max((back[name] - value).abs().max() for name, value in before.items()) > 1e-6  # it was trained
 
 
 def test_random_positions_are_inside_their_range() -> None:
