@@ -7,7 +7,8 @@ The model consumes an Encoding and knows no method by name. What the Encoding as
 pass: the logit scale is folded into the rotation of q and a bias is laid out or handed to the kernel, so that
 attention itself stays a stock fused kernel.
 
-Shape suffixes: B batch, C channels, Y X pixels, N tokens (row-major, height first), D width, H heads, K head width, M = 6 D.
+Shape suffixes: B batch, C channels, Y X pixels, N tokens (row-major, height first), D width, M = 6 D, H heads, K head
+width.
 """
 
 from __future__ import annotations

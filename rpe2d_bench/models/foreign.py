@@ -24,8 +24,8 @@ from torch import Tensor
 
 from rpe2d_bench.encodings import Grid
 from rpe2d_bench.errors import UserError
-from rpe2d_bench.models.foreign_sizes import TABLE, Weights, check_table, sizes_of, table
 from rpe2d_bench.models.dit import DiTOptions
+from rpe2d_bench.models.foreign_sizes import TABLE, Weights, check_table, sizes_of, table
 from rpe2d_bench.models.sizes import SIZES
 
 

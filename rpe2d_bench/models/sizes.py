@@ -48,7 +48,9 @@ def preset(name: str, **changes: object) -> DiTOptions:
 
 
 def options_of(size: Model) -> DiTOptions:
-    """Options of what an experiment file says of a model's size."""
+    """Options of what an experiment file says of a model's size. Raises UserError for a GELU where there is none."""
+    if size.gelu is not None and preset(size.preset).swiglu:
+        raise UserError(f"model.gelu: {size.preset} has SwiGLU in place of GELU; leave gelu out")
     gelu = {} if size.gelu is None else {"gelu": size.gelu}
     return preset(size.preset, scan=size.scan, stem=size.stem, time_scale=size.time_scale, **gelu)
 

@@ -64,8 +64,8 @@ CONVENTIONS = {
 
 
 def inspect(path: Path, layout: str | None = None, grid: Grid | None = None) -> Inspection:
-    """What a file is. layout: ours, sit, dit or fit; None looks at the names of tensors, and of the file where sit and dit
-    would name them alike. Raises UserError for a file that is none of these.
+    """What a file is. layout: ours, sit, dit or fit; None looks at the names of tensors, and of the file where sit and
+    dit would name them alike. Raises UserError for a file that is none of these.
     """
     if path.is_dir():
         raise UserError(f"{path} is a folder; give a file of weights, .safetensors or .pt")

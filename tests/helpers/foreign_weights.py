@@ -1,4 +1,4 @@
-"""Small deterministic weights in the layout of SiT, DiT and FiTv2, as the golden files of the authors' code were made with."""
+"""Small deterministic weights in the layout of SiT, DiT and FiTv2, which the golden files were made with."""
 
 from __future__ import annotations
 
@@ -52,7 +52,8 @@ def _shapes(classes: int, out: int, blocks: tuple[tuple[str, int, int], ...]) ->
     matrices.append(("final_layer.adaLN_modulation.1", 2 * D, D))
     attention = (("attn.qkv", 3 * D, D), ("attn.proj", D, D))
     matrices += [(f"blocks.{i}.{name}", *shape) for i in range(DEPTH) for name, *shape in (*attention, *blocks)]
-    made: dict[str, tuple[int, ...]] = {"y_embedder.embedding_table.weight": (classes + 1, D), "x_embedder.proj.bias": (D,)}
+    made: dict[str, tuple[int, ...]] = {"y_embedder.embedding_table.weight": (classes + 1, D)}
+    made["x_embedder.proj.bias"] = (D,)
     for name, rows, columns in matrices:
         made |= {f"{name}.weight": (rows, columns), f"{name}.bias": (rows,)}
     return made
