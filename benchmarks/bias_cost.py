@@ -1,6 +1,6 @@
 """What a bias on the logits costs: a DiT-B/2 forward pass with it against plain rotation, at 256 and 1,024 tokens.
 
-python benchmarks/bias_cost.py [--out FILE.json] [--device cpu|cuda] [--batch N] [--repeats N]
+python benchmarks/bias_cost.py [--out FILE.json] [--device cpu|cuda] [--batch N] [--repeats N] [--bf16]
 
 The encoding is computed in every pass, as a sampler does. `kernel` says whether the rule was evaluated inside attention
 or laid out as [heads, N, N]; on CUDA elementwise rules are measured both ways, whatever a model would choose. Positions
@@ -59,7 +59,7 @@ def forward(model: DiT, x: torch.Tensor, labels: torch.Tensor, encoding: Positio
     model(x, ctx.t, labels, encoding(ctx))
 
 
-def measure(batch: int, repeats: int, device: str) -> list[dict[str, Any]]:
+def measure(batch: int, repeats: int, device: str, bf16: bool) -> list[dict[str, Any]]:
     """One row per variant and grid; ratio: to plain rotation on the same grid."""
     options = preset("DiT-B/2")
     model = DiT(options, channels=4, num_classes=1000).to(device).eval()
@@ -76,7 +76,7 @@ def measure(batch: int, repeats: int, device: str) -> list[dict[str, Any]]:
             both = device == "cuda" and rule is not None and rule.elementwise
             for in_kernel in (False, True) if both else (False,):
                 pair_logits.ROOM = 0 if in_kernel else sys.maxsize
-                with torch.inference_mode():
+                with torch.inference_mode(), torch.autocast(device, torch.bfloat16, enabled=bf16):
                     seconds = seconds_of(partial(forward, model, x, labels, encoding, ctx), repeats, device)
                 plain = plain or seconds
                 row = {
@@ -96,11 +96,14 @@ def main() -> None:
     parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"))
     parser.add_argument("--batch", type=int, default=2, help="2 is one image with guidance")
     parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--bf16", action="store_true", help="under autocast to bfloat16; otherwise float32")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    rows = measure(arguments.batch, arguments.repeats, arguments.device)
+    rows = measure(arguments.batch, arguments.repeats, arguments.device, arguments.bf16)
     machine = torch.cuda.get_device_name() if arguments.device == "cuda" else platform.processor() or platform.machine()
-    print(f"DiT-B/2, batch {arguments.batch}, {arguments.device} ({machine}), torch {torch.__version__}, one thread")
+    precision = "bfloat16" if arguments.bf16 else "float32"
+    on = f"{precision}, {arguments.device} ({machine}), torch {torch.__version__}"
+    print(f"DiT-B/2, batch {arguments.batch}, {on}, one thread")
     print(f"{'bias':28}{'tokens':>7}{'ms':>10}{'x plain':>9}  where")
     for row in rows:
         where = {None: "no bias", True: "in the kernel", False: "laid out"}[row["kernel"]]

@@ -45,6 +45,8 @@ def _behind(results: Results, model: str, train: Resolution) -> str | None:
         return why
     if main is None or reference is None or results.methods[reference].model == model:
         return None
+    if _trained_elsewhere(results, model, train):
+        return None
     ours = [e.mean for name in methods if (e := results.estimate(name, train, train, main))]
     theirs = results.estimate(reference, train, train, main)
     if ours and theirs and main.better == "lower":
@@ -71,6 +73,12 @@ def _behind(results: Results, model: str, train: Resolution) -> str | None:
             what = "its samples are recognised in" if kind == "accuracy" else f"its {kind} is"
             return f"at {size_label(train)} px {what} {max(seen):.1f} %, {reference}'s {aim.mean:.1f} %"
     return None
+
+
+def _trained_elsewhere(results: Results, model: str, train: Resolution) -> bool:
+    """Whether a model is an oracle: trained at a size of its own, so that the pair's train resolution is new to it."""
+    entry = results.experiment.models.get(model)
+    return entry is not None and entry.resolution is not None and entry.resolution != train
 
 
 def _loss_behind(results: Results, model: str, train: Resolution) -> str | None:

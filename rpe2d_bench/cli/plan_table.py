@@ -55,13 +55,17 @@ class PlanTable:
         return lines
 
     def _state(self, cells: list[Cell], method: str, numbers: dict[str, str]) -> str:
-        """'cached', 'to do' or how many seeds are cached; '= 1' where method 1 does the same; '' where none is."""
+        """'cached', 'to do' or how many seeds are cached; '= 1' where method 1 does the same; '' where none is.
+
+        Where only a part is shared (a sampler's shift changes samples, not the denoising error), what is not counts.
+        """
         if not cells:
             return ""
-        first = {min([method, *cell.coincides_with], key=lambda name: int(numbers[name])) for cell in cells}
-        if first != {method}:
-            return f"= {', '.join(sorted(numbers[name] for name in first))}"
-        return _count([self.store.has(cell.measure.name, cell.measure.key) for cell in cells])
+        firsts = [min([method, *cell.coincides_with], key=lambda name: int(numbers[name])) for cell in cells]
+        own = [cell for cell, first in zip(cells, firsts, strict=True) if first == method]
+        if not own:
+            return f"= {', '.join(sorted({numbers[name] for name in firsts}))}"
+        return _count([self.store.has(cell.measure.name, cell.measure.key) for cell in own])
 
     @staticmethod
     def _methods(trials: tuple[Trial, ...]) -> list[str]:

@@ -10,6 +10,7 @@ Shape suffixes: B batch, H heads, N tokens, M some of the queries, K head width.
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import math
 import warnings
@@ -27,6 +28,8 @@ from rpe2d_bench.encodings.interface import Encoding, Grid
 ROOM = 2**30  # bytes that a bias may take laid out: 4,600 tokens of 12 heads in float32, where images share positions
 DEVICES = ("cuda",)  # whose FlexAttention is worth it
 PROGRAMS = 64  # every rule, mask and gradient is compiled for itself; past torch's own 8 it would run uncompiled
+SMALL_BLOCKS = {"BLOCK_M": 64, "BLOCK_N": 64, "num_stages": 1}  # the least that a kernel may take of shared memory
+NO_KERNEL = "No valid triton configs"  # what torch says then (bfloat16, H200: 240 KiB asked for, 227 there)
 
 
 @dataclass(frozen=True)
@@ -53,8 +56,10 @@ class BiasedPairs:
     def weighted(self, q_BHNK: Tensor, k_BHNK: Tensor, v_BHNK: Tensor) -> Tensor:
         """softmax(factor * q k^T + addition) v; q is already scaled."""
         if self.laid is None:
-            out: Tensor = _flex()(q_BHNK, k_BHNK, v_BHNK, score_mod=self._score(len(q_BHNK)), scale=1.0)
-            return out
+            out_BHNK = _in_kernel(q_BHNK, k_BHNK, v_BHNK, self._score(len(q_BHNK)))
+            if out_BHNK is not None:
+                return out_BHNK
+            return dataclasses.replace(self, laid=_laid(self.bias, q_BHNK)).weighted(q_BHNK, k_BHNK, v_BHNK)
         if self.laid.factor_BHNN is None:
             added = self._added(slice(None)).to(q_BHNK.dtype)
             return F.scaled_dot_product_attention(q_BHNK, k_BHNK, v_BHNK, attn_mask=added, scale=1.0)
@@ -128,6 +133,21 @@ def kernel_takes(bias: Bias, like: Tensor) -> bool:
     rows, tokens = bias.y_BN.shape
     takes = rows * bias.heads * tokens**2 * like.element_size()
     return takes > ROOM and bias.pair.elementwise and like.device.type in DEVICES and flex_compiles(like.device.type)
+
+
+def _in_kernel(q_BHNK: Tensor, k_BHNK: Tensor, v_BHNK: Tensor, score: Callable[..., Tensor]) -> Tensor | None:
+    """FlexAttention with a score; None where no kernel of it fits into the GPU's shared memory, which is warned of."""
+    for options in (None, SMALL_BLOCKS):
+        try:
+            out_BHNK: Tensor = _flex()(
+                q_BHNK, k_BHNK, v_BHNK, score_mod=score, scale=1.0, kernel_options=options
+            )  # fmt: skip
+            return out_BHNK
+        except Exception as error:  # torch has no public name for it; what is not about compiling is raised again
+            if NO_KERNEL not in str(error):
+                raise
+    warnings.warn("no kernel of FlexAttention fits this GPU for a bias; it is laid out", stacklevel=2)
+    return None
 
 
 @functools.cache

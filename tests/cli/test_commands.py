@@ -50,6 +50,13 @@ def test_plan_for_people_shows_cells_that_coincide(
     assert "to do" in bench("plan", tiny).out
 
 
+def test_a_cell_of_which_only_the_denoising_error_is_shared_is_still_to_do(bench: Bench) -> None:
+    """A sampler's shift changes samples, not the denoising error of real images."""
+    output = bench("plan", "res_generalization_seeds")
+    rows = [line.split() for line in output.out.splitlines()]
+    assert ["4", "interpolation_shifted", "=", "1", "to", "do", "to", "do"] in rows
+
+
 @pytest.mark.parametrize("name", ["res_generalization", "res_generalization_full", "multi_stage"])
 def test_plans_fit_eighty_columns(bench: Bench, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     from rpe2d_bench.resolve.load import load_experiment

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import warnings
 from typing import Any
 
 import pytest
@@ -96,6 +97,47 @@ def test_whether_it_compiles_is_tried_once_with_a_warning(monkeypatch: pytest.Mo
         assert pair_logits.flex_compiles("cpu")
     finally:
         pair_logits.flex_compiles.cache_clear()
+
+
+@pytest.mark.parametrize("tries", [1, 2])
+def test_where_no_kernel_fits_the_gpu_a_smaller_one_is_tried_then_the_bias_is_laid_out(
+    tries: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Seen on an H200 in bfloat16: 240 KiB of shared memory asked for where there were 227."""
+    asked: list[Any] = []
+
+    def kernel(*args: Any, **kwargs: Any) -> torch.Tensor:
+        asked.append(kwargs.pop("kernel_options"))
+        if len(asked) <= tries:
+            raise RuntimeError("No valid triton configs. OutOfMemoryError: out of resource")
+        return flex.flex_attention(*args, **kwargs)
+
+    monkeypatch.setattr(pair_logits, "_flex", lambda: kernel)
+    monkeypatch.setattr(pair_logits, "kernel_takes", lambda bias, like: True)
+    monkeypatch.setattr(flex, "_FLEX_ATTENTION_DISABLE_COMPILE_DEBUG", True)
+    encoding = realised("alibi", random=True)
+    q, k, v = (torch.randn(BATCH, HEADS, GRID.tokens, 8) for _ in range(3))
+    (pairs,) = by_layer(encoding, 1, None, q)
+    assert isinstance(pairs, BiasedPairs)
+    with warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always")
+        found = pairs.weighted(q, k, v)
+    torch.testing.assert_close(found, plain(encoding, q, k, v, pairs.weight, None), rtol=1e-4, atol=1e-5)
+    assert asked == [None, pair_logits.SMALL_BLOCKS]
+    assert any("it is laid out" in str(one.message) for one in warned) == (tries == 2)
+
+
+def test_another_failure_of_the_kernel_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
+    def kernel(*args: Any, **kwargs: Any) -> None:
+        raise RuntimeError("shapes differ")
+
+    monkeypatch.setattr(pair_logits, "_flex", lambda: kernel)
+    monkeypatch.setattr(pair_logits, "kernel_takes", lambda bias, like: True)
+    q = torch.randn(BATCH, HEADS, GRID.tokens, 8)
+    (pairs,) = by_layer(realised("alibi", random=True), 1, None, q)
+    assert isinstance(pairs, BiasedPairs)
+    with pytest.raises(RuntimeError, match="shapes differ"):
+        pairs.weighted(q, q, q)
 
 
 COMPILED = """
