@@ -15,7 +15,7 @@ from pathlib import Path
 
 BENCHMARKS = (
     "limits", "training_step", "sampling_step", "encoding_share", "data_pipeline", "metrics", "scaling",
-    "growth", "gpu_queue", "orchestration",
+    "growth", "reading", "gpu_queue", "orchestration",
 )  # fmt: skip
 RESULTS = Path(__file__).parent / "results"
 

@@ -41,11 +41,11 @@ def undertrained(results: Results) -> dict[tuple[str, Resolution], str]:
 def _behind(results: Results, model: str, train: Resolution) -> str | None:
     main, reference = results.main_metric, results.reference
     methods = [name for name, spec in results.methods.items() if spec.model == model]
+    if _trained_elsewhere(results, model, train):
+        return None
     if (why := unlearned(results, methods, train)) is not None:
         return why
     if main is None or reference is None or results.methods[reference].model == model:
-        return None
-    if _trained_elsewhere(results, model, train):
         return None
     ours = [e.mean for name in methods if (e := results.estimate(name, train, train, main))]
     theirs = results.estimate(reference, train, train, main)

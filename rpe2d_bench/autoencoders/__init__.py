@@ -13,6 +13,7 @@ from typing import Any
 from rpe2d_bench.autoencoders.coding import decoded, encoded
 from rpe2d_bench.autoencoders.diffusers_kl import DiffusersOptions
 from rpe2d_bench.autoencoders.interface import Autoencoder, AutoencoderOptions, InBfloat16, LatentSpace
+from rpe2d_bench.autoencoders.ready_latents import ReadyLatentsOptions
 from rpe2d_bench.autoencoders.taef2 import Taef2Options
 from rpe2d_bench.config.entry_points import Table, no_options
 from rpe2d_bench.config.options import named, parse_options
@@ -24,6 +25,7 @@ AUTOENCODERS: Table[type[AutoencoderOptions]] = Table(
     "autoencoder",
     {
         "diffusers": DiffusersOptions,
+        "ready_latents": ReadyLatentsOptions,
         "taef2": Taef2Options,
     },
     no_options("check", "describe", "load"),

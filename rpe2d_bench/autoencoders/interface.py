@@ -5,9 +5,11 @@ Shape suffixes: B batch, C channels (3 of images), L channels of latents, Y X pi
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -25,6 +27,7 @@ class LatentSpace:
     windows: int  # random crops of a training image that are encoded and kept
     flops: tuple[float, float]  # of encoding and of decoding, per pixel
     sampled: bool = False  # encode gives mean and deviation, which training draws from
+    ready: ReadyLatents | None = None  # of complete training images; crops of them are encoded
 
     @property
     def stored(self) -> int:
@@ -41,6 +44,14 @@ class LatentSpace:
     def present(self) -> bool:
         """Whether the files were there."""
         return not self.revision.endswith(ABSENT)
+
+
+class ReadyLatents(Protocol):
+    """Latents of image files that need not be encoded."""
+
+    def latents(self, names: Sequence[str], mirrored: np.ndarray) -> np.ndarray:
+        """float16 [B, L or 2 L, y, x], as `encode` gives them, of files of a data set and whether they are mirrored."""
+        ...
 
 
 class Autoencoder(Protocol):

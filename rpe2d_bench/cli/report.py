@@ -14,9 +14,7 @@ from rpe2d_bench.cli.application import DEFAULT_STORE, StoreFolder, app
 def report(
     sources: Annotated[
         list[Path] | None,
-        typer.Argument(
-            metavar="[EXPERIMENT.yaml | RUN | RECORDS.jsonl]...", help="Two are compared; none: the latest run."
-        ),
+        typer.Argument(metavar="[EXPERIMENT | RUN | RECORDS.jsonl]...", help="Two are compared; none: the latest run."),
     ] = None,
     store: StoreFolder = DEFAULT_STORE,
     reports: Annotated[Path, typer.Option(metavar="DIR", help="Where the report is written.")] = Path("reports"),

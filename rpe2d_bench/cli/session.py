@@ -161,7 +161,9 @@ def _records_of(source: Path, store: Path) -> list[Record]:
         found = records.read(store)
         if named := [record for record in found if record.run == str(source)]:
             return named
-        raise unknown("run", str(source), {record.run for record in found})
+        if str(source) in (experiments := {record.experiment for record in found}):
+            return _latest(found, str(source))
+        raise unknown("run", str(source), experiments | {record.run for record in found})
     name = yaml_file.read(source).data.get("name")
     return _latest(records.read(store), str(name))
 

@@ -41,4 +41,4 @@ class AbsentFolder:
 
 
 def absent(path: str) -> UserError:
-    return UserError(f"data.path: {path} does not exist; give a folder or a zip of CLASS/ID.ext")
+    return UserError(f"data.path: {path} does not exist; give a folder, a zip, .tar or .parquet files of images")

@@ -44,14 +44,14 @@ def cached_images(
         [_VERSION, dataset.revision, split, count, *resolution],
         (count, dataset.channels, *resolution),
         np.dtype(np.uint8),
-        lambda start, stop: _drawn(dataset, split, np.arange(start, stop), resolution),
+        lambda start, stop: drawn(dataset, split, np.arange(start, stop), resolution),
         cache_dir,
         between=between,
     )
 
 
-def _drawn(dataset: Dataset, split: Split, indices: np.ndarray, resolution: Resolution) -> np.ndarray:
-    """Images by index; on several cores at once where the data set allows it: others wait for the pool meanwhile."""
+def drawn(dataset: Dataset, split: Split, indices: np.ndarray, resolution: Resolution) -> np.ndarray:
+    """Images by index, as the data set gives them; on several cores at once where it allows that."""
     threads = min(_THREADS, os.cpu_count() or 1) if getattr(dataset, "threadable", False) else 1
     if threads == 1:
         return dataset.images(split, indices, resolution)

@@ -44,6 +44,17 @@ class Dataset(Protocol):
 
 
 @runtime_checkable
+class FileDataset(Protocol):
+    """What a data set of files has beside that."""
+
+    def files(self, split: Split, indices: np.ndarray) -> list[str]:
+        """Names of the files that images come from."""
+
+    def mirrored(self, split: Split, indices: np.ndarray) -> np.ndarray:
+        """Whether images are their files' mirrored, bool [B]."""
+
+
+@runtime_checkable
 class DatasetOptions(Protocol):
     """A frozen dataclass whose fields are the options of a data set in YAML."""
 

@@ -10,7 +10,7 @@ h w cells.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,10 +22,13 @@ from rpe2d_bench.data.counter_rng import uniform
 from rpe2d_bench.data.crops import DRAWS, CropOptions, NoCrops, ResizeAndCrop
 from rpe2d_bench.data.device_pool import placed, rows
 from rpe2d_bench.data.image_batches import crop, pool_size
-from rpe2d_bench.data.image_pool import Between, cached_array
-from rpe2d_bench.data.interface import Dataset, Resolution
+from rpe2d_bench.data.image_pool import Between, cached_array, drawn
+from rpe2d_bench.data.interface import Dataset, FileDataset, Resolution
+from rpe2d_bench.errors import UserError
 
 _VERSION = 1
+CHECKED = 8  # images whose ready latents are held against the autoencoder
+APART = 0.5  # relative error from which they are of something else; other resizing of the same images makes 0.1 to 0.3
 _CHUNK = 256  # latents between two places where an interrupted encoding continues
 
 
@@ -39,6 +42,7 @@ class Encoder:
     channels: int  # of latents; S is this or twice this
     stored: int  # S
     windows: int  # random crops of each image
+    ready: Callable[[Sequence[str], np.ndarray], np.ndarray] | None = None  # latents of files, and of mirrored ones
 
 
 class TrainingLatents:
@@ -113,7 +117,31 @@ class TrainingLatents:
         return rows(torch.from_numpy(pool), None, self.device)
 
     def _complete(self, start: int, stop: int) -> np.ndarray:
-        return self.encoder.encode(self._dataset.images("train", np.arange(start, stop), self.resolution))
+        if self.encoder.ready is not None:
+            return self._ready(np.arange(start, stop))
+        return self.encoder.encode(drawn(self._dataset, "train", np.arange(start, stop), self.resolution))
+
+    def _ready(self, indices: np.ndarray) -> np.ndarray:
+        """Latents of files; the first are held against what the autoencoder makes of their images."""
+        assert self.encoder.ready is not None
+        assert isinstance(self._dataset, FileDataset)  # resolving an experiment sees to it
+        latents = self.encoder.ready(self._dataset.files("train", indices), self._dataset.mirrored("train", indices))
+        size = tuple(self.encoder.downsampling * cells for cells in latents.shape[2:])
+        height, width = self.resolution
+        if size != (height, width):
+            raise UserError(
+                f"the ready latents are of {size[0]}x{size[1]} px, training is at {height}x{width}; encode at that"
+            )
+        if not indices[0]:
+            own = self.encoder.encode(drawn(self._dataset, "train", indices[:CHECKED], self.resolution))
+            first, own = (part[:CHECKED, : self.encoder.channels].astype(np.float32) for part in (latents, own))
+            error = float(np.sqrt(np.square(first - own).mean() / max(np.square(own).mean(), 1e-12)))
+            if error > APART:
+                raise UserError(
+                    f"the ready latents are {error:.0%} away from what the autoencoder makes of the same images; give "
+                    "the autoencoder that made them, its scale and shift, and the images that it saw"
+                )
+        return latents
 
     def _draw_windows(self, number: int) -> Tensor:
         """crop_B3 of every window: row i * windows + k is the k-th of image i; cropped always."""
@@ -127,7 +155,7 @@ class TrainingLatents:
         native = self.resolution
         if isinstance(self.crops, ResizeAndCrop) and self.crops.source == "native":
             native = (round(native[0] * self.crops.max_zoom), round(native[1] * self.crops.max_zoom))
-        source_NCHW = torch.from_numpy(self._dataset.images("train", distinct, native))
+        source_NCHW = torch.from_numpy(drawn(self._dataset, "train", distinct, native))
         cut = []
         for part in torch.arange(stop - start).split(16):
             window_BCHW = crop(

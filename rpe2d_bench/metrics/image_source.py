@@ -1,6 +1,6 @@
-"""Anybody's images as a stream of uint8 batches: a folder, a zip, an .npz with `arr_0`, or a store's samples.npz.
+"""Anybody's images as a stream of uint8 batches: a folder, a zip, shards, an .npz with `arr_0`, a store's samples.npz.
 
-Folders and zips are listed and decoded as a data set's are (listing.py and decoding.py in data/image_folder/), but for
+All but arrays are listed and decoded as a data set's are (listing.py and decoding.py in data/image_folder/), but for
 one rule: more than 8 bits a channel are an error, since how they were rounded would be measured, too. Nothing is
 dropped in silence: what was converted or left out is counted in `notes`, what cannot be used is an error that names the
 file.
@@ -20,8 +20,9 @@ from zipfile import ZipFile
 
 import numpy as np
 
+from rpe2d_bench.data.image_folder.containers import SHARDS, open_files
 from rpe2d_bench.data.image_folder.decoding import MAX_PIXELS, read_image
-from rpe2d_bench.data.image_folder.files import Files, open_files
+from rpe2d_bench.data.image_folder.files import Files
 from rpe2d_bench.data.image_folder.listing import SPLIT_NAMES, sift
 from rpe2d_bench.errors import UserError
 from rpe2d_bench.metrics.statistics_file import DAMAGED, StatisticsFile
@@ -59,16 +60,16 @@ def random_subset(count: int, wanted: int, seed: int, part: int = 0) -> np.ndarr
 def open_images(path: Path) -> ImageSource:
     """The images at a path; raises UserError where there are none."""
     if not path.exists():
-        raise UserError(f"no images at {path}: it does not exist; give a folder, a .zip or an .npz")
+        raise UserError(f"no images at {path}: it does not exist; give a folder, a .zip, a .tar, a .parquet or an .npz")
     if path.suffix.lower() == ".npz":
         return ImageArray(path)
-    if path.is_dir() or path.suffix.lower() == ".zip":
+    if path.is_dir() or path.suffix.lower() in (".zip", *SHARDS):
         return ImageFiles(open_files(path))
-    raise UserError(f"{path} is neither a folder, nor a .zip, nor an .npz; put the images into one of these")
+    raise UserError(f"{path} is neither a folder, nor a .zip, .tar, .parquet or .npz; put the images into one of these")
 
 
 class ImageFiles:
-    """Images that are files of a folder or entries of a zip, in the order of their names."""
+    """Images that are files of a folder, a zip or shards, in the order of their names."""
 
     def __init__(self, files: Files, names: list[str] | None = None) -> None:
         self.path, self._files = files.path, files

@@ -204,7 +204,10 @@ class _Calibration:
 
 
 def pool_resolutions(stage: TrainStage) -> list[Resolution]:
-    """Sizes at which a training's images are rendered: its own, and those that crops are cut from."""
+    """Sizes at which a training's images are rendered: its own, and those that crops are cut from; of weights that are
+    taken as they are none."""
+    if not stage.recipe.steps:
+        return []
     sizes = list(shares(stage))
     if stage.latents is None and isinstance(stage.crops, ResizeAndCrop) and stage.crops.source == "native":
         zoom = stage.crops.max_zoom

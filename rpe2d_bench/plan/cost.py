@@ -199,9 +199,9 @@ def training_memory(stage: TrainStage, devices: float = 1.0) -> float:
 
 
 def _pools(trainings: list[TrainStage], size: int) -> dict[str, tuple[int, int, float]]:
-    """Pools of training images that share nothing: rows, pixels of a row, bytes of a row."""
+    """Pools of training images that share nothing: rows, pixels of a row that are made or encoded, bytes of a row."""
     pools: dict[str, tuple[int, int, float]] = {}
-    for stage in trainings:
+    for stage in (training for training in trainings if training.recipe.steps):
         count = min(stage.recipe.num_pictures or size, size) if size else stage.recipe.num_pictures or 0
         for resolution in (stage.resolution, *(r for r, _ in stage.mixed)):
             pixels, space, crops = resolution.pixels, stage.latents, stage.crops
@@ -212,7 +212,7 @@ def _pools(trainings: list[TrainStage], size: int) -> dict[str, tuple[int, int, 
                     pools[f"{resolution} {count} {crops.max_zoom}"] = (count, native, float(native * stage.channels))
                 continue
             row = 2.0 * space.stored * pixels / space.downsampling**2
-            pools[f"{resolution} {count}"] = (count, pixels, row)
+            pools[f"{resolution} {count}"] = (count, 0 if space.ready else pixels, row)
             if crops.kind != "none":
                 pools[f"{resolution} {count} {crops}"] = (count * space.windows, pixels, row)
     return pools

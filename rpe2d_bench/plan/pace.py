@@ -103,6 +103,8 @@ def pool_seconds(stage: TrainStage, resolution: Resolution, count: int, pace: Pa
     """Seconds until a training's images of one size are rendered and, with an autoencoder, encoded."""
     rendering = pace.of(render_name(stage, resolution), PER_IMAGE["render"])
     windows = stage.latents.windows if stage.latents is not None and stage.crops.kind != "none" else 1
+    if stage.latents is not None and stage.latents.ready is not None and stage.crops.kind == "none":
+        return 0.0
     return count * (rendering + windows * coding_flops(stage, resolution, decode=False) / AUTOENCODER[pace.device])
 
 

@@ -1,4 +1,7 @@
-"""Figures as parts of a page: inline SVG that follows the page's colours, and files to download."""
+"""Figures as parts of a page: inline SVG that follows the page's colours, and files to download.
+
+One of thousands of marks is a PNG on the page: as SVG it weighs up to a megabyte and moves slowly in a browser.
+"""
 
 from __future__ import annotations
 
@@ -12,8 +15,11 @@ from PIL import Image
 
 from rpe2d_bench.analysis.palette import COLOURS
 from rpe2d_bench.report.figures import FORMATS, files_of, svg_text
-from rpe2d_bench.report.templating import embedded
+from rpe2d_bench.report.templating import KINDS, LARGEST, data_uri, embedded
 from rpe2d_bench.report.values import value_marks
+
+ENLARGED = 1.75  # pixels of the page per point of a figure, at most
+POINTS = 72  # of an inch
 
 
 @dataclass(frozen=True)
@@ -24,7 +30,7 @@ class Drawing:
     title: str
     alternative: str  # what a reader who cannot see it needs to know
     caption: str
-    svg: Markup  # for the page
+    shown: Markup  # for the page: <svg>, or <img> where that would be too large
     files: dict[str, bytes]  # for papers: format -> content
 
     @property
@@ -44,7 +50,18 @@ def drawing(
     svg = svg_text(figure)
     svg = svg.replace("</svg>", value_marks(figure) + "</svg>")
     files = {kind: with_palette(file) if kind == "png" else file for kind, file in files_of(figure, formats).items()}
-    return Drawing(name, title, alternative, caption, themed(svg, name, alternative), files)
+    shown = themed(svg, name, alternative)
+    if len(shown) > LARGEST:
+        shown = _image(figure, files, alternative)
+    return Drawing(name, title, alternative, caption, shown, files)
+
+
+def _image(figure: Figure, files: dict[str, bytes], alternative: str) -> Markup:
+    """A figure as PNG inside the page; the vectors and the values of its marks lie beside it and in the tables."""
+    png = files.get("png") or with_palette(files_of(figure, ("png",))["png"])
+    style = f"display:block;width:100%;height:auto;max-width:{figure.get_figwidth() * POINTS * ENLARGED:.0f}px"
+    source = data_uri(png, KINDS["png"])
+    return Markup('<img class="figure" alt="{}" style="{}" src="{}">').format(alternative, style, source)
 
 
 def with_palette(png: bytes) -> bytes:
@@ -73,6 +90,6 @@ def themed(svg: str, name: str, alternative: str) -> Markup:
     width = float(box.group(1).split()[2]) if box else 486.0
     opening = (
         f'<svg class="figure" role="img" aria-label="{escape(alternative)}" viewBox="{box.group(1) if box else ""}"'
-        f' style="max-width:{width * 1.75:.0f}px" xmlns="http://www.w3.org/2000/svg">'
+        f' style="max-width:{width * ENLARGED:.0f}px" xmlns="http://www.w3.org/2000/svg">'
     )
     return Markup(opening + rest)

@@ -71,7 +71,9 @@ class Resolved:
 def resolve(experiment: Experiment, document: Document | None = None) -> Resolved:
     """The objects of an experiment whose references hold. Raises UserError, with file and line given a document."""
     from rpe2d_bench import autoencoders, data, diffusion
+    from rpe2d_bench.data.absent import ABSENT
     from rpe2d_bench.data.crops import build_crops
+    from rpe2d_bench.data.interface import FileDataset
     from rpe2d_bench.encodings import EncodingSpec
     from rpe2d_bench.models import options_of
     from rpe2d_bench.resolve.pipeline_model import pipeline_model, sampler_of
@@ -85,6 +87,8 @@ def resolve(experiment: Experiment, document: Document | None = None) -> Resolve
             latents = autoencoders.describe(autoencoders.validate(experiment.autoencoder))
             if dataset.channels != 3:
                 raise UserError("an autoencoder takes images of three channels; write data.channels: 3")
+            if latents.ready is not None and not isinstance(dataset, FileDataset) and dataset.revision != ABSENT:
+                raise UserError("ready_latents are latents of image files; write data.name: image_folder")
     models: dict[str, ResolvedModel] = {}
     for name, entry in experiment.models.items():
         if entry.pipeline is not None:

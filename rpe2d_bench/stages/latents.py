@@ -73,7 +73,8 @@ def encoder_of(space: LatentSpace, device: str) -> Encoder:
             loaded.append(autoencoders.load(space, device))
         return autoencoders.encoded(loaded[0], images, device)
 
-    return Encoder(encode, space.revision, space.downsampling, space.channels, space.stored, space.windows)
+    ready = None if space.ready is None else space.ready.latents
+    return Encoder(encode, space.revision, space.downsampling, space.channels, space.stored, space.windows, ready)
 
 
 def decoder_of(space: LatentSpace, device: str) -> Callable[[Tensor], np.ndarray]:

@@ -13,6 +13,7 @@ import numpy as np
 
 from rpe2d_bench.autoencoders import LatentSpace
 from rpe2d_bench.data import DatasetOptions, conversions
+from rpe2d_bench.data.image_pool import drawn
 from rpe2d_bench.data.subsets import even_subset
 from rpe2d_bench.errors import UserError
 from rpe2d_bench.metrics.statistics_file import StatisticsFile
@@ -126,9 +127,9 @@ class ReferenceStage:
 
     def _images(self, dataset: Dataset, indices: np.ndarray) -> np.ndarray:
         if self.ruler == "enlarged":
-            small = dataset.images(self.split, indices, self.train_resolution)  # type: ignore[arg-type]
+            small = drawn(dataset, self.split, indices, self.train_resolution)  # type: ignore[arg-type]
             return resized(small, self.resolution)
-        images = dataset.images(self.split, indices, self.resolution)  # type: ignore[arg-type]
+        images = drawn(dataset, self.split, indices, self.resolution)  # type: ignore[arg-type]
         return with_noise(images, indices) if self.ruler == "noise" else images
 
     def observe(self, pieces: Iterable[np.ndarray], device: str = "cpu") -> Observations:

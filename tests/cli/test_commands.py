@@ -232,3 +232,9 @@ def test_an_earlier_run_is_reported_by_its_name(bench: Bench, trained: Path, tmp
     assert output.code == 0
     assert f"reports/{name}/index.html" in output.out
     assert (tmp_path / "reports" / name / "index.html").is_file()
+
+
+def test_the_latest_run_of_an_experiment_is_reported_by_its_name(bench: Bench, trained: Path, tmp_path: Path) -> None:
+    output = bench("report", "tiny", "--store", trained)
+    assert output.code == 0
+    assert (tmp_path / "reports" / "tiny" / "index.html").is_file()

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from functools import cache
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -59,6 +61,17 @@ def mean(report: str, metric: str, method: str, pixels: int) -> float:
             [("random_none", 48), ("random_native", 48), ("random_train", 48)],
             "without crops {:.2f}, with them {:.2f} to {:.2f}",
         ),
+        (
+            "rpe2d_versions",
+            "kid_glyphnet",
+            [
+                (method, pixels)
+                for method in ("rpe2d_v1", "only_scale", "only_shift", "rpe2d_v2")
+                for pixels in (48, 64)
+            ],
+            "without {:.2f} and {:.2f}, with the scale {:.2f} and {:.2f}, with the shift {:.2f} and {:.2f}, "
+            "with both {:.2f} and {:.2f}",
+        ),
     ],
 )
 def test_values_of_cells(report: str, metric: str, cells: list[tuple[str, int]], written: str) -> None:
@@ -89,3 +102,20 @@ def test_differences_on_emoji() -> None:
         tested = paired_t(list(wide["rpe2d_no_crops"] - wide["interpolation"]))
         share = [100 * value / wide["interpolation"].mean() for value in (tested.mean, tested.low, tested.high)]
         assert "{:.1f} % ({:.1f} to {:.1f})".format(*share) in line
+
+
+def test_ratios_on_digits() -> None:
+    """Of interpolation's KID: the interval of a paired t over five seeds on the logarithm."""
+    from rpe2d_bench.analysis.statistics import paired_t
+
+    found = frame("res_generalization_seeds")
+    (line,) = [line for line in LINES if "/res_generalization_seeds.yaml" in line]
+    for pixels in (48, 64):
+        of_size = found[(found.metric == "kid_glyphnet") & (found.test_height == pixels)]
+        wide = of_size[of_size.method.notna()].pivot(index="seed", columns="method", values="value")
+        for method in ("rpe2d_no_crops", "random_stride"):
+            tested = paired_t(list(np.log(wide[method] / wide["interpolation"])))
+            mean, low, high = np.exp([tested.mean, tested.low, tested.high])
+            assert re.search(rf"{mean:.2f} times \((95 %: )?{low:.2f} to {high:.2f}\)", line), (method, pixels)
+    losses = found[found.metric == "validation_loss"].groupby("model").value.mean()
+    assert f"validation loss {losses['rpe2d_no_crops']:.3f} and {losses['rope']:.3f}" in line

@@ -129,9 +129,9 @@ def test_places_without_images_are_stated(tmp_path: Path) -> None:
     (tmp_path / "a.zip").write_bytes(b"PK nothing")
     with pytest.raises(UserError, match="cannot be opened as a zip"):
         open_images(tmp_path / "a.zip")
-    (tmp_path / "a.tar").write_bytes(b"")
+    (tmp_path / "a.rar").write_bytes(b"")
     with pytest.raises(UserError, match="neither a folder"):
-        open_images(tmp_path / "a.tar")
+        open_images(tmp_path / "a.rar")
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ import pytest
 from helpers.synthetic_records import METHODS, make_records
 
 from rpe2d_bench.analysis.results import Results
-from rpe2d_bench.report import chosen_images, page, render, table
+from rpe2d_bench.report import chosen_images, drawing, page, render, table
 from rpe2d_bench.report.chosen_images import FEW, shown
 from rpe2d_bench.report.content import Text
 from rpe2d_bench.report.images import Strips
@@ -52,6 +52,21 @@ def test_equal_texts_are_packed_alike() -> None:
     long = Table("t", "t", ["a"], [Row("x", [Cell("1")])] * (table.LARGE + 1))
     assert page._files_of_table(long) == page._files_of_table(long)
     assert next(csv.reader(io.StringIO(page.formats.csv_text(long)))) == ["method", "a"]
+
+
+def test_a_figure_that_would_weigh_more_than_its_png_is_one_on_the_page(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    records = make_records(seeds=(0, 1), tests=[(16, 16), TRAIN], methods={"yarn": METHODS["yarn"]})
+    small = render(records, tmp_path, tmp_path / "small").parent
+    monkeypatch.setattr(drawing, "LARGEST", 1000)
+    large = render(records, tmp_path, tmp_path / "large").parent
+    before, after = ((folder / "index.html").read_text() for folder in (small, large))
+    assert '<svg class="figure"' not in after
+    words = re.findall(r'<svg class="figure" role="img" aria-label="([^"]+)"', before)
+    assert words == re.findall(r'<img class="figure" alt="([^"]+)"', after)
+    files = [sorted(file.name for file in (folder / "figures").iterdir()) for folder in (small, large)]
+    assert files[0] == files[1]
 
 
 def test_of_many_samples_a_stated_part_is_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

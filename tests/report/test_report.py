@@ -134,7 +134,7 @@ def test_values_lie_on_the_points_that_are_drawn_and_in_no_file() -> None:
     metric = results.main_metric
     assert metric is not None
     drawn = curve(results, metric, TRAIN)
-    number, text = r"[\d.]+", str(drawn.svg)
+    number, text = r"[\d.]+", str(drawn.shown)
     marks = re.findall(rf'cx="({number})" cy="({number})" r="5" data-series="0"><title>([^<]+)<', text)
     words = [mark[2].split(": ") for mark in marks]
     assert [where for where, _ in words] == ["yarn, 16 px (0.5×)", "yarn, 32 px (1×)", "yarn, 32×64 px (1×·2×)"]

@@ -10,7 +10,9 @@ from safetensors.torch import load_file, save_file
 
 from rpe2d_bench.data.image_batches import MixedImages
 from rpe2d_bench.errors import UserError
+from rpe2d_bench.plan.cost import jobs_of
 from rpe2d_bench.plan.expand import Plan, make_plan
+from rpe2d_bench.plan.pace import Pace
 from rpe2d_bench.resolve.load import load_experiment
 from rpe2d_bench.runner import run
 from rpe2d_bench.stages.denoiser import fresh_denoiser
@@ -74,6 +76,15 @@ def test_a_second_stage_starts_from_the_averaged_weights_of_the_first(chain: Pat
     per_step = {r.model: r.training.flops_per_step for r in found if r.stage == "train"}
     assert flops["kept"] == flops["small"] == 6 * per_step["small"]
     assert flops["large"] == flops["small"] + 4 * per_step["large"]
+
+
+def test_weights_that_are_taken_as_they_are_need_no_pool(chain: Path, tmp_path: Path) -> None:
+    plan, store = planned(chain, only=("kept",)), Store(tmp_path / "runs")
+    jobs = jobs_of(plan, store, Pace(), 64)
+    pools = [part for job in jobs for part in job.parts if part.kind == "data/pool"]
+    assert len(pools) == 1  # of the model that it starts from
+    run(plan, store, engine="local")
+    assert {path.name.split("-")[1] for path in (store.root / "cache").glob("pictures-*")} == {"16x16"}
 
 
 def test_the_key_of_a_second_stage_knows_the_first(chain: Path) -> None:

@@ -1,4 +1,4 @@
-"""Photographs from a folder or a zip of CLASS/ID.ext, split so that no source is on two sides.
+"""Photographs from a folder, a zip, tar shards or parquet, split so that no source is on two sides.
 
 Every image is cut to its centred square; frames that are not square show the centred band of that square. One
 antialiased filter makes every resolution from the file itself. Nothing is left out in silence: what is no image is
@@ -20,8 +20,9 @@ from typing import Literal
 import numpy as np
 
 from rpe2d_bench.data.absent import AbsentFolder
+from rpe2d_bench.data.image_folder.containers import open_files, present
 from rpe2d_bench.data.image_folder.decoding import read_image
-from rpe2d_bench.data.image_folder.files import Files, fit, open_files
+from rpe2d_bench.data.image_folder.files import Files, fit
 from rpe2d_bench.data.image_folder.listing import Arranged, account, arrange, sift
 from rpe2d_bench.data.interface import SPLITS, Resolution, Split
 from rpe2d_bench.data.subsets import mixed_order
@@ -34,7 +35,7 @@ VERSION = 2  # of splitting, order, decoding and resizing; raise it when a pixel
 class ImageFolderOptions:
     """Options of `data: {name: image_folder, path: ...}`."""
 
-    path: str
+    path: str  # a folder, a zip, or .tar or .parquet shards: a file, a folder of them, `shards/{00000..00099}.tar`
     labels: str | None = None  # a CSV file in the folder, with a column `image` of file names or stems
     split_by: str | None = None  # its column that says what must not be on two sides; without it the file's stem
     validation_share: float = 0.1  # of the sources (not exactly of the images)
@@ -70,7 +71,7 @@ class ImageFolderOptions:
     @property
     def _absent_folder(self) -> bool:
         """Whether only the counts are known."""
-        return None not in (self.classes, self.files) and not Path(self.path).exists()
+        return None not in (self.classes, self.files) and not present(Path(self.path))
 
 
 class ImageFolder:
@@ -146,7 +147,7 @@ class ImageFolder:
 
     @cached_property
     def revision(self) -> str:
-        """The same for a folder and the zip of it: names, contents and options, not where they lie."""
+        """The same for a folder and the zip or shards of it: names, contents and options, not where they lie."""
         names = sorted(name for members in self._names.values() for name in members)
         options = {key: value for key, value in asdict(self.options).items() if key not in ("path", "classes", "files")}
         digest = hashlib.sha256(json.dumps(options, sort_keys=True).encode())
@@ -169,6 +170,11 @@ class ImageFolder:
         """Names of the files that the images come from."""
         return [self._names[split][i] for i in self._files_of(split, indices)]
 
+    def mirrored(self, split: Split, indices: np.ndarray) -> np.ndarray:
+        """Whether images are their files' mirrored, bool [B]."""
+        mirrored: np.ndarray = np.asarray(indices) >= len(self._names[split])
+        return mirrored
+
     def images(self, split: Split, indices: np.ndarray, resolution: Resolution) -> np.ndarray:
         """Decoded and resized images, uint8 [B, channels, height, width]."""
         names = self.files(split, indices)
@@ -180,7 +186,7 @@ class ImageFolder:
             image = decoded.image.convert("RGB")
             result[at] = fit(image, resolution, self.channels, name, upscale=self.options.upscale)
         if self._mirrors(split):
-            mirrored = np.asarray(indices) >= len(self._names[split])
+            mirrored = self.mirrored(split, indices)
             result[mirrored] = result[mirrored, :, :, ::-1]
         return result
 

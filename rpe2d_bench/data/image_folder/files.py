@@ -1,4 +1,4 @@
-"""Files of a folder or a zip, by name, with all that lies there counted; and an image cut to a resolution."""
+"""Named files: what every container of images gives, and folders and zips; and an image cut to a resolution."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from rpe2d_bench.data.image_folder.zip_index import METHODS, UNREADABLE_ZIP, Arc
 from rpe2d_bench.data.interface import Resolution
 from rpe2d_bench.errors import UserError
 
-__all__ = ["EXTENSIONS", "Entries", "Files", "Folder", "Zip", "decode", "fit", "open_files"]
+__all__ = ["EXTENSIONS", "Entries", "Files", "Folder", "Zip", "decode", "fit", "too_large"]
 
 MAX_BYTES = 2**29  # of one file, unpacked: an image of MAX_PIXELS with 16 bits fits
 
 
 @dataclass(frozen=True)
 class Entries:
-    """What lies in a folder or a zip; names use '/' and are sorted."""
+    """What lies in a container; names use '/' and are sorted."""
 
     files: list[str]
     folders: list[str]
@@ -34,7 +34,7 @@ class Entries:
 
 
 class Files(Protocol):
-    """Named files that can be read."""
+    """Named files that can be read, by several threads at once."""
 
     path: Path
 
@@ -102,7 +102,7 @@ class Folder:
             path = self.path / name
             try:
                 if path.stat().st_size > MAX_BYTES:
-                    raise _too_large(f"{path}", path.stat().st_size)
+                    raise too_large(f"{path}", path.stat().st_size)
                 yield path.read_bytes()
             except OSError as error:
                 raise UserError(f"{path} cannot be read ({error.strerror})") from None
@@ -145,7 +145,7 @@ class Zip:
         if item.flag_bits & 0x41:  # encrypted, or strongly so
             raise UserError(f"{name} in {self.path} is encrypted; unpack it and zip it without a password")
         if item.file_size > MAX_BYTES:
-            raise _too_large(f"{name} in {self.path}", item.file_size)
+            raise too_large(f"{name} in {self.path}", item.file_size)
 
     def checksums(self, names: Sequence[str]) -> Iterator[int]:
         files = self._archive().files
@@ -172,19 +172,11 @@ class Zip:
         return UserError(f"{name} in {self.path} cannot be read ({error or type(error).__name__})")
 
 
-def _too_large(where: str, size: int) -> UserError:
+def too_large(where: str, size: int) -> UserError:
+    """What is said of a file that is larger than any image can be."""
     return UserError(
         f"{where} holds {size / 2**30:.1f} GiB unpacked; one image has at most {MAX_BYTES // 2**20} MiB here"
     )
-
-
-def open_files(path: Path) -> Files:
-    """A folder or a zip; raises UserError where there is neither."""
-    if path.is_dir():
-        return Folder(path)
-    if path.is_file():
-        return Zip(path)
-    raise UserError(f"data.path: {path} does not exist; give a folder or a zip of CLASS/ID.ext")
 
 
 def fit(image: Image.Image, resolution: Resolution, channels: int, name: str, *, upscale: bool) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Which files of a folder or a zip are the images of a data set, of which class and split; the rest is counted.
+"""Which files of a container are the images of a data set, of which class and split; the rest is counted.
 
 Every kind of file is decided on here, once, for training and for measuring (docs/odd_inputs.md has the table).
 """
@@ -182,7 +182,7 @@ def _has_classes(paths: Iterable[list[str]], depth: int) -> bool:
 def _split_folders(heads: set[str], parts: dict[str, list[str]], depth: int, where: str) -> dict[str, Split] | None:
     """Which of the folders below the root is which split; None where they are classes."""
     exact = {head: SPLIT_NAMES[head.lower()] for head in heads if head.lower() in SPLIT_NAMES}
-    guessed = {head: split for head in heads if (split := _named(head)) is not None}
+    guessed = {head: split for head in heads if (split := named_split(head)) is not None}
     # train2017 beside val2017 are splits, a train_station beside a car is none
     found = guessed if len(guessed) == len(set(guessed.values())) == len(heads) else exact
     others = sorted(heads - set(found))
@@ -216,8 +216,8 @@ def _split_folders(heads: set[str], parts: dict[str, list[str]], depth: int, whe
     return found
 
 
-def _named(head: str) -> Split | None:
-    """The split that a word of a folder's name stands for: train2017, ILSVRC2012_img_val."""
+def named_split(head: str) -> Split | None:
+    """The split that a word of a name stands for: train2017, ILSVRC2012_img_val; None for none and for several."""
     words = [word for word in re.split(r"[^a-z]+", head.lower()) if word in SPLIT_NAMES]
     return SPLIT_NAMES[words[0]] if len(words) == 1 else None
 

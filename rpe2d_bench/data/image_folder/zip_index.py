@@ -28,15 +28,10 @@ class Archive:
         self.folders: set[str] = set()
         self.links: list[str] = []
         for item in self.zip.infolist():
-            name = item.filename.replace("\\", "/")  # some tools on Windows write these
-            parts = [part for part in name.split("/") if part not in ("", ".")]
-            if name.startswith("/") or ".." in parts or (parts and parts[0].endswith(":")):
-                raise UserError(f"{path} holds {item.filename!r}, which leads out of it; zip the folder again")
-            if not parts:
+            name = inside(item.filename, path)
+            if not name:
                 continue
-            name = "/".join(parts)
-            for end in range(1, len(parts)):
-                self.folders.add("/".join(parts[:end]))
+            self.folders.update(above(name))
             if item.is_dir() or item.filename.endswith("\\"):
                 self.folders.add(name)
             elif stat.S_ISLNK(item.external_attr >> 16):
@@ -45,6 +40,21 @@ class Archive:
                 raise UserError(f"{path} holds {name!r} twice, and which one is meant cannot be known; zip again")
             else:
                 self.files[name] = item
+
+
+def inside(written: str, archive: str) -> str:
+    """A name of an archive's member with '/' between its parts; UserError where it leads out of the archive."""
+    name = written.replace("\\", "/")  # some tools on Windows write these
+    parts = [part for part in name.split("/") if part not in ("", ".")]
+    if name.startswith("/") or ".." in parts or (parts and parts[0].endswith(":")):
+        raise UserError(f"{archive} holds {written!r}, which leads out of it; pack the folder again")
+    return "/".join(parts)
+
+
+def above(name: str) -> list[str]:
+    """The folders that a file lies in."""
+    parts = name.split("/")
+    return ["/".join(parts[:end]) for end in range(1, len(parts))]
 
 
 _OPENING = threading.Lock()
