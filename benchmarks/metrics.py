@@ -22,7 +22,7 @@ import torch
 
 from rpe2d_bench.analysis import replicates
 from rpe2d_bench.errors import UserError
-from rpe2d_bench.metrics import frechet, kernel
+from rpe2d_bench.metrics import fd, kid
 from rpe2d_bench.metrics import precision_recall as pr
 from rpe2d_bench.metrics.nets.efficientnet import EfficientNetLite0
 from rpe2d_bench.metrics.nets.onnx import OnnxNet, accelerated
@@ -68,7 +68,7 @@ def distances(width: int, count: int) -> None:
         value = [0.0, 0.0, 0.0]
 
         def ours(one: np.ndarray = one, other: np.ndarray = other, value: list[float] = value) -> None:
-            value[0] = frechet.frechet_distance(one, other)
+            value[0] = fd.frechet_distance(one, other)
 
         def theirs(one: np.ndarray = one, other: np.ndarray = other, value: list[float] = value) -> None:
             x, y = one.astype(np.float64), other.astype(np.float64)
@@ -95,7 +95,7 @@ def distances(width: int, count: int) -> None:
         )[KEY_METRIC_KID_MEAN]  # fmt: skip
 
     def all_pairs() -> None:
-        value[0] = kernel.mmd2(one, other)
+        value[0] = kid.mmd2(one, other)
 
     fast, slow = best(all_pairs, 2), best(subset, 1)
     line(f"KID, {len(one)} images, all pairs: torch-fidelity", slow, None, f"{value[1]:.8g}")

@@ -6,6 +6,8 @@ from typing import NamedTuple
 
 from rpe2d_bench.errors import UserError
 
+Size = tuple[int, int]  # the same two numbers as records, arrays and data sets have them; a Resolution is one
+
 
 class Resolution(NamedTuple):
     """Pixels of an image. A tuple, so that JSON, content keys and arrays' shapes have it as [height, width]."""

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-from rpe2d_bench.metrics.nets.resize import Size, resize
+from rpe2d_bench.metrics.nets.resize import resize
+from rpe2d_bench.resolution import Size
 
 
 @dataclass(frozen=True)

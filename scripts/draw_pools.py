@@ -18,7 +18,8 @@ import numpy as np
 from rpe2d_bench import data
 from rpe2d_bench.data.image_batches import pool_size
 from rpe2d_bench.data.image_pool import cached_images
-from rpe2d_bench.data.interface import Resolution, Split
+from rpe2d_bench.data.interface import Split
+from rpe2d_bench.resolution import Size
 from rpe2d_bench.resolve.load import load_experiment
 
 PIECE = 64  # images that a process draws at a time
@@ -32,7 +33,7 @@ def _dataset(spec: tuple[tuple[str, Any], ...]) -> data.Dataset:
     return data.build(dict(spec))
 
 
-def _draw(spec: tuple[tuple[str, Any], ...], split: Split, indices: np.ndarray, resolution: Resolution) -> np.ndarray:
+def _draw(spec: tuple[tuple[str, Any], ...], split: Split, indices: np.ndarray, resolution: Size) -> np.ndarray:
     return _dataset(spec).images(split, indices, resolution)
 
 
@@ -47,7 +48,7 @@ class ManyProcesses:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._here, name)
 
-    def images(self, split: Split, indices: np.ndarray, resolution: Resolution) -> np.ndarray:
+    def images(self, split: Split, indices: np.ndarray, resolution: Size) -> np.ndarray:
         pieces = np.array_split(indices, max(1, len(indices) // PIECE))
         tasks = [self._pool.submit(_draw, self._spec, split, piece, resolution) for piece in pieces]
         return np.concatenate([task.result() for task in tasks])

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from rpe2d_bench.analysis.results import Results
 from rpe2d_bench.analysis.statistics import Estimate
-from rpe2d_bench.analysis.vocabulary import Metric, describe
+from rpe2d_bench.analysis.vocabulary import Quantity, describe
 from rpe2d_bench.report.table import TIED_MARK, UNDERTRAINED_MARK
 from rpe2d_bench.resolution import Resolution
 from rpe2d_bench.storage.records import latest_run, read
@@ -72,7 +72,7 @@ def _cell(
     results: Results,
     method: str,
     where: tuple[Resolution, Resolution],
-    metric: Metric,
+    metric: Quantity,
     factor: float,
     behind: str | None,
 ) -> str:
@@ -87,7 +87,7 @@ def _cell(
     return f"{words} {TIED_MARK}" if gap is not None and gap.low is not None and not gap.separated else words
 
 
-def _estimate(results: Results, method: str, where: tuple[Resolution, Resolution], metric: Metric) -> Estimate:
+def _estimate(results: Results, method: str, where: tuple[Resolution, Resolution], metric: Quantity) -> Estimate:
     found = results.estimate(method, *where, metric)
     if found is None:
         raise SystemExit(f"no {metric.key} of {method!r} at {size(where[1])} px")

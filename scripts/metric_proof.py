@@ -22,11 +22,11 @@ import numpy as np
 import yaml
 
 from rpe2d_bench.errors import UserError
-from rpe2d_bench.metrics.nets.resize import Size
 from rpe2d_bench.metrics.nets.table import load_net
 from rpe2d_bench.metrics.observations import Observations
 from rpe2d_bench.metrics.scoring import observe, score
 from rpe2d_bench.metrics.table import METRICS, validate
+from rpe2d_bench.resolution import Size
 from scripts.corruption import CORRUPTIONS, Material
 
 COLUMNS = ("corruption", "unit", "strength", "metric", "better", "value", "floor", "floor_spread", "excess", "count")

@@ -23,9 +23,9 @@ from torch.nn import functional
 from rpe2d_bench.data.glyphs.dataset import GlyphOptions
 from rpe2d_bench.data.glyphs.outlines import FONTS
 from rpe2d_bench.data.glyphs.textures import TEXTURES
-from rpe2d_bench.data.interface import Resolution
 from rpe2d_bench.metrics.nets import glyph
 from rpe2d_bench.metrics.nets.resize import resize
+from rpe2d_bench.resolution import Size
 from scripts.glyph_damage import KINDS, damage
 
 VERSION = "2"
@@ -50,7 +50,7 @@ SETTINGS: tuple[GlyphOptions, ...] = (
     replace(_several, classes="letters", texture="random", background="textured", objects=2),
 )
 SHARES = (0.3, 0.15, 0.15, 0.1, 0.1, 0.1, 0.1)  # of the groups
-RESOLUTIONS: tuple[Resolution, ...] = (
+RESOLUTIONS: tuple[Size, ...] = (
     *((n, n) for n in (16, 20, 24, 32, 40, 48, 64, 80, 96)),
     *((16, 32), (32, 16), (32, 64), (64, 32), (24, 48), (48, 24), (48, 72), (96, 48)),
 )
@@ -66,7 +66,7 @@ class Group:
     targets: dict[str, Tensor]
 
 
-def pools(seed: int) -> dict[tuple[int, Resolution], Group]:
+def pools(seed: int) -> dict[tuple[int, Size], Group]:
     """Images of every setting and resolution, rendered once."""
     made = {}
     for number, options in enumerate(SETTINGS):
@@ -89,7 +89,7 @@ def pools(seed: int) -> dict[tuple[int, Resolution], Group]:
     return made
 
 
-def batches(seed: int, steps: int, rng: Generator, size: Resolution, damaged: float) -> Iterator[Group]:
+def batches(seed: int, steps: int, rng: Generator, size: Size, damaged: float) -> Iterator[Group]:
     """Float images at the net's input size; a share of them damaged before they were resized."""
     pool = pools(seed)
     for _ in range(steps):

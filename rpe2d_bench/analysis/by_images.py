@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from rpe2d_bench.analysis.real_names import REAL
 from rpe2d_bench.analysis.statistics import Gap
-from rpe2d_bench.analysis.vocabulary import Metric
-from rpe2d_bench.storage.records import Resolution
+from rpe2d_bench.analysis.vocabulary import Quantity
+from rpe2d_bench.resolution import Size
 
-FLOOR, REFERENCE = "real images", "reference"  # the sides of a comparison that is the floor
+REFERENCE = "reference"  # what real images are compared with in a comparison that is the floor
 
 
 @dataclass(frozen=True)
@@ -30,11 +31,9 @@ class ByImages:
     @cached_property
     def metrics(self) -> set[str]:
         """By which methods are compared."""
-        return {metric for metric, *_, method, _ in self._found if method != FLOOR}
+        return {metric for metric, *_, method, _ in self._found if method != REAL}
 
-    def gap(
-        self, method: str, other: str, train: Resolution, test: Resolution, metric: Metric
-    ) -> tuple[Gap, float] | None:
+    def gap(self, method: str, other: str, train: Size, test: Size, metric: Quantity) -> tuple[Gap, float] | None:
         """method - other as recorded, and p before any correction; None where it was not worked out."""
         for one, against in ((method, other), (other, method)):
             if entry := self._found.get((metric.key, train, test, one, against)):

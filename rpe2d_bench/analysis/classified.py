@@ -13,8 +13,9 @@ import numpy as np
 
 from rpe2d_bench.analysis.results import Results
 from rpe2d_bench.analysis.statistics import Estimate, estimate
+from rpe2d_bench.resolution import Size
 from rpe2d_bench.storage import images_file
-from rpe2d_bench.storage.records import Record, Resolution
+from rpe2d_bench.storage.records import Record
 
 LOGITS = "judge.logits"  # as metrics.observations writes them; its own reader imports torch, which takes seconds
 
@@ -51,9 +52,7 @@ def classified(record: Record, store: Path) -> Classified | None:
     return Classified(labels_N, seen_N) if len(labels_N) == len(seen_N) else None
 
 
-def accuracy_by_class(
-    results: Results, store: Path, train: Resolution, test: Resolution
-) -> dict[str | None, dict[int, Estimate]]:
+def accuracy_by_class(results: Results, store: Path, train: Size, test: Size) -> dict[str | None, dict[int, Estimate]]:
     """Method -> class -> accuracy in percent over seeds; None stands for real images. What is not kept is left out."""
     cells = {method: results.cell(method, train, test) for method in results.methods}
     found: dict[str | None, dict[int, Estimate]] = {}

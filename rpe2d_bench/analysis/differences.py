@@ -11,8 +11,9 @@ from itertools import combinations
 from typing import TYPE_CHECKING
 
 from rpe2d_bench.analysis.statistics import LEVEL, Gap, Scale, Tested, holm, paired_t, transformed
-from rpe2d_bench.analysis.vocabulary import Metric
-from rpe2d_bench.storage.records import Record, Resolution
+from rpe2d_bench.analysis.vocabulary import Quantity
+from rpe2d_bench.resolution import Size
+from rpe2d_bench.storage.records import Record
 
 if TYPE_CHECKING:
     from rpe2d_bench.analysis.results import Results
@@ -22,7 +23,7 @@ Pairs = dict[tuple[str, str], Gap]
 Group = tuple[str, ...]  # methods that coincide
 
 
-def differences(results: Results, train: Resolution, test: Resolution, metric: Metric) -> Pairs:
+def differences(results: Results, train: Size, test: Size, metric: Quantity) -> Pairs:
     """(method, other) -> method - other, for all that do not coincide and share a seed; in one direction of the two."""
     columns = distinct(results, train, test, metric)
     groups = list(columns)
@@ -58,7 +59,7 @@ def differences(results: Results, train: Resolution, test: Resolution, metric: M
     return found
 
 
-def distinct(results: Results, train: Resolution, test: Resolution, metric: Metric) -> dict[Group, dict[int, Record]]:
+def distinct(results: Results, train: Size, test: Size, metric: Quantity) -> dict[Group, dict[int, Record]]:
     """The methods of a size with their records by seed; together where those are the same in every seed."""
     groups: dict[frozenset[tuple[int, str]], list[str]] = {}
     columns = {method: column(results, method, train, test, metric) for method in results.methods}
@@ -68,7 +69,7 @@ def distinct(results: Results, train: Resolution, test: Resolution, metric: Metr
     return {tuple(group): columns[group[0]] for group in groups.values()}
 
 
-def column(results: Results, method: str, train: Resolution, test: Resolution, metric: Metric) -> dict[int, Record]:
+def column(results: Results, method: str, train: Size, test: Size, metric: Quantity) -> dict[int, Record]:
     """Seed -> record of a method that has the metric."""
     return {
         record.seed: record
@@ -77,7 +78,7 @@ def column(results: Results, method: str, train: Resolution, test: Resolution, m
     }
 
 
-def common_scale(metric: Metric, values: list[float]) -> Scale:
+def common_scale(metric: Quantity, values: list[float]) -> Scale:
     """The metric's own; the plain difference for all of a size where one value has no logarithm or is no share."""
     allowed = {"ratio": lambda value: value > 0, "odds ratio": lambda value: 0 <= value <= 1}.get(metric.scale)
     return metric.scale if allowed is None or all(map(allowed, values)) else "difference"
@@ -91,7 +92,7 @@ class _Seed:
     facts: tuple[object, ...]
 
 
-def _side(column: dict[int, Record], metric: Metric, scale: Scale) -> dict[int, _Seed]:
+def _side(column: dict[int, Record], metric: Quantity, scale: Scale) -> dict[int, _Seed]:
     """The seeds of a column, in order."""
     return {
         seed: _Seed(transformed([r.metrics[metric.key]], scale, r.num_samples)[0], _facts(r, metric))
@@ -99,7 +100,7 @@ def _side(column: dict[int, Record], metric: Metric, scale: Scale) -> dict[int, 
     }
 
 
-def over_seeds(ours: dict[int, Record], theirs: dict[int, Record], metric: Metric, scale: Scale) -> Tested | None:
+def over_seeds(ours: dict[int, Record], theirs: dict[int, Record], metric: Quantity, scale: Scale) -> Tested | None:
     """ours - theirs over the seeds that both have, measured alike; None where there are none."""
     return _over_seeds(_side(ours, metric, scale), _side(theirs, metric, scale), scale)
 
@@ -113,7 +114,7 @@ def _over_seeds(ours: dict[int, _Seed], theirs: dict[int, _Seed], scale: Scale) 
     return paired_t(gaps, None if scale == "difference" else LEVEL) if gaps else None
 
 
-def _facts(record: Record, metric: Metric) -> tuple[object, ...]:
+def _facts(record: Record, metric: Quantity) -> tuple[object, ...]:
     reference = record.sampling and (record.sampling.reference_key or None)
     return reference, record.metric_versions.get(metric.key), record.num_samples
 

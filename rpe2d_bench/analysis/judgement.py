@@ -8,8 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, get_args
 
-from rpe2d_bench.analysis.vocabulary import Metric
-from rpe2d_bench.storage.records import Resolution
+from rpe2d_bench.analysis.vocabulary import Quantity
+from rpe2d_bench.resolution import Size
 
 if TYPE_CHECKING:
     from rpe2d_bench.analysis.results import Results
@@ -24,7 +24,7 @@ Overall = Literal["better", "worse", "mixed", "level", "not separated"]
 class Judgement:
     """One method against another at one size, by every metric of the set that both have."""
 
-    words: tuple[tuple[Metric, Word], ...]
+    words: tuple[tuple[Quantity, Word], ...]
     claim: bool  # of trainings in general, in each of them: statistics.Gap.claim
 
     @property
@@ -44,7 +44,7 @@ class Judgement:
         return "; ".join(f"{word} in {', '.join(labels)}" for word, labels in by_word.items() if labels)
 
 
-def judged_by(results: Results) -> list[Metric]:
+def judged_by(results: Results) -> list[Quantity]:
     """The metrics of the set that were measured, and the main one; none of samples that say nothing."""
     found = [m for name in SET for m in results.metrics if m.name == name and m.better is not None]
     if results.worse_than_noise:
@@ -53,11 +53,11 @@ def judged_by(results: Results) -> list[Metric]:
     return found if main is None or main in found or main.better is None else [main, *found]
 
 
-def judge(results: Results, method: str, other: str, train: Resolution, test: Resolution) -> Judgement | None:
+def judge(results: Results, method: str, other: str, train: Size, test: Size) -> Judgement | None:
     """method against other; None where they coincide, nothing was tested or no ranking is allowed."""
     if (train, test) in results.refusals:
         return None
-    words: list[tuple[Metric, Word]] = []
+    words: list[tuple[Quantity, Word]] = []
     claim = True
     for metric in judged_by(results):
         gap = results.difference(method, other, train, test, metric)

@@ -18,7 +18,7 @@ import numpy as np
 from rpe2d_bench.analysis import replicates as bootstrap
 from rpe2d_bench.analysis.statistics import holm
 from rpe2d_bench.errors import UserError
-from rpe2d_bench.metrics import frechet, kernel
+from rpe2d_bench.metrics import fd, kid
 
 Distance = Literal["fd", "kid"]
 
@@ -62,12 +62,12 @@ def replicates(
     _, *images = counts.pop()
     strata: list[np.ndarray | None] = [None] * len(images)
     if labels is not None and reference_labels is not None:
-        labels, reference_labels = [kernel.with_pairs(each) for each in labels], kernel.with_pairs(reference_labels)
+        labels, reference_labels = [kid.with_pairs(each) for each in labels], kid.with_pairs(reference_labels)
         strata = list(labels)
     else:
         reference_labels = None
     rng_of = [np.random.default_rng([seed, index]) for index in range(len(images) + 1)]  # the reference, each seed
-    if metric == "fd" or max(len(reference_MD), *images) > kernel.ALL_SAMPLES:
+    if metric == "fd" or max(len(reference_MD), *images) > kid.ALL_SAMPLES:
         return _linear(features, reference_MD, metric, strata, reference_labels, resamples, rng_of)
     weights_BM = bootstrap.multinomial_weights(resamples, len(reference_MD), rng_of[0], reference_labels)
     within_B = bootstrap.within_replicates(reference_MD, weights_BM, reference_labels)
@@ -77,7 +77,7 @@ def replicates(
         weights_BN = bootstrap.multinomial_weights(resamples, images[index], rng_of[index + 1], classes)
         for name, sets in features.items():
             x_ND = sets[index]
-            exact[name].append(kernel.mmd2(x_ND, reference_MD, classes, reference_labels))
+            exact[name].append(kid.mmd2(x_ND, reference_MD, classes, reference_labels))
             drawn_B = bootstrap.kernel_replicates(
                 x_ND, reference_MD, weights_BN, weights_BM, classes, reference_labels, within_B
             )
@@ -95,7 +95,7 @@ def _linear(
     rng_of: Sequence[np.random.Generator],
 ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
     """`replicates` from the influence of each image: one number an image, seed and method in memory."""
-    others_M = kernel.mean_with_others(reference_MD, reference_labels) if metric == "kid" else None
+    others_M = kid.mean_with_others(reference_MD, reference_labels) if metric == "kid" else None
     values_KS = np.empty((len(features), len(strata)))
     theirs_KSM = np.empty((len(features), len(strata), len(reference_MD)))
     drawn_KSB = np.empty((len(features), len(strata), resamples))
@@ -104,7 +104,7 @@ def _linear(
         for k, sets in enumerate(features.values()):
             x_ND = sets[index]
             if metric == "fd":
-                values_KS[k, index] = frechet.frechet_distance(x_ND, reference_MD)
+                values_KS[k, index] = fd.frechet_distance(x_ND, reference_MD)
                 ours_KN[k], theirs_KSM[k, index] = bootstrap.influences(x_ND, reference_MD)
             else:
                 values_KS[k, index], ours_KN[k], theirs_KSM[k, index] = bootstrap.kernel_influences(

@@ -9,8 +9,8 @@ from statistics import fmean
 from rpe2d_bench.analysis.refusals import unlearned
 from rpe2d_bench.analysis.results import Results
 from rpe2d_bench.analysis.statistics import SEEDS_FOR_A_CLAIM
-from rpe2d_bench.analysis.vocabulary import Metric, size_label
-from rpe2d_bench.storage.records import Resolution
+from rpe2d_bench.analysis.vocabulary import Quantity, size_label
+from rpe2d_bench.resolution import Size
 
 # A model counts as undertrained when, at its train resolution, its excess over the floor is more than this multiple of
 # the reference method's (unless a test that has the power does not separate the two), its validation loss is more than
@@ -32,13 +32,13 @@ class Finding:
     why: str
 
 
-def undertrained(results: Results) -> dict[tuple[str, Resolution], str]:
+def undertrained(results: Results) -> dict[tuple[str, Size], str]:
     """Models that have not reached the reference method's quality at their train resolution, and why we say so."""
     behind = {(m, train): _behind(results, m, train) for train in results.resolutions for m in results.models}
     return {where: why for where, why in behind.items() if why is not None}
 
 
-def _behind(results: Results, model: str, train: Resolution) -> str | None:
+def _behind(results: Results, model: str, train: Size) -> str | None:
     main, reference = results.main_metric, results.reference
     methods = [name for name, spec in results.methods.items() if spec.model == model]
     if _trained_elsewhere(results, model, train):
@@ -75,13 +75,13 @@ def _behind(results: Results, model: str, train: Resolution) -> str | None:
     return None
 
 
-def _trained_elsewhere(results: Results, model: str, train: Resolution) -> bool:
+def _trained_elsewhere(results: Results, model: str, train: Size) -> bool:
     """Whether a model is an oracle: trained at a size of its own, so that the pair's train resolution is new to it."""
     entry = results.experiment.models.get(model)
     return entry is not None and entry.resolution is not None and entry.resolution != train
 
 
-def _loss_behind(results: Results, model: str, train: Resolution) -> str | None:
+def _loss_behind(results: Results, model: str, train: Size) -> str | None:
     """Whether the validation loss is behind the reference model's, where both mean the same loss."""
     rival = results.methods[str(results.reference)].model
     entries = [results.experiment.models.get(name) for name in (model, rival)]
@@ -104,7 +104,7 @@ def _loss_behind(results: Results, model: str, train: Resolution) -> str | None:
     )
 
 
-def _mean(results: Results, method: str, train: Resolution, metric: Metric) -> float:
+def _mean(results: Results, method: str, train: Size, metric: Quantity) -> float:
     found = results.estimate(method, train, train, metric)
     return math.inf if found is None else found.mean
 

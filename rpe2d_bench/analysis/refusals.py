@@ -6,15 +6,15 @@ import math
 
 from rpe2d_bench.analysis.results import Results
 from rpe2d_bench.analysis.vocabulary import size_label
-from rpe2d_bench.storage.records import Resolution
+from rpe2d_bench.resolution import Size
 
 LEARNED = 0.5  # of the accuracy on real images: below it a model has not learned its train resolution
 FLOOR = 0.5  # of the best method's distance, where the floor's interval is not known (observations are gone)
 
 
-def refusals(results: Results) -> dict[tuple[Resolution, Resolution], str]:
+def refusals(results: Results) -> dict[tuple[Size, Size], str]:
     """(train, test resolution) -> why no method is called better there."""
-    found: dict[tuple[Resolution, Resolution], str] = {}
+    found: dict[tuple[Size, Size], str] = {}
     for train, tests in results.resolutions.items():
         unlearned = _reference_unlearned(results, train)
         if results.main_metric is not None and results.main_metric.has_floor:
@@ -25,7 +25,7 @@ def refusals(results: Results) -> dict[tuple[Resolution, Resolution], str]:
     return found
 
 
-def unlearned(results: Results, methods: list[str], train: Resolution) -> str | None:
+def unlearned(results: Results, methods: list[str], train: Size) -> str | None:
     """Why the model behind these methods has not learned its train resolution, by the classifier; None if it has."""
     for metric in results.metrics:
         if metric.name != "accuracy":
@@ -41,7 +41,7 @@ def unlearned(results: Results, methods: list[str], train: Resolution) -> str | 
     return None
 
 
-def _reference_unlearned(results: Results, train: Resolution) -> str | None:
+def _reference_unlearned(results: Results, train: Size) -> str | None:
     methods = [results.reference] if results.reference else list(results.methods)
     why = unlearned(results, methods, train)
     if why is None:
@@ -50,7 +50,7 @@ def _reference_unlearned(results: Results, train: Resolution) -> str | None:
     return f"{who} has not learned: {why}; nothing here says which method is better"
 
 
-def worse_than_noise(results: Results, train: Resolution) -> str | None:
+def worse_than_noise(results: Results, train: Size) -> str | None:
     """Why samples say nothing: nearest to the train resolution none is as near to real images as noisy ones.
 
     By the main metric, or the first other distance that has this ruler; None where they are nearer or nothing is known.
@@ -70,7 +70,7 @@ def worse_than_noise(results: Results, train: Resolution) -> str | None:
     return None
 
 
-def _floor_too_high(results: Results, train: Resolution, test: Resolution) -> str | None:
+def _floor_too_high(results: Results, train: Size, test: Size) -> str | None:
     metric = results.main_metric
     if metric is None or metric.better != "lower" or not metric.has_floor:
         return None

@@ -21,8 +21,8 @@ from typing import Literal
 import numpy as np
 
 from rpe2d_bench.errors import UserError
-from rpe2d_bench.metrics import frechet
-from rpe2d_bench.metrics.kernel import cubic_kernel, mean_with_all, mean_with_others
+from rpe2d_bench.metrics import fd
+from rpe2d_bench.metrics.kid import cubic_kernel, mean_with_all, mean_with_others
 
 WEIGHTS = 20_000_000  # of `multinomial_weights` in memory at once: 4,000 resamples of 5,000 images, 160 MB
 
@@ -69,7 +69,7 @@ def kernel_replicates(
     reference_classes_M: np.ndarray | None = None,
     reference_within_B: np.ndarray | None = None,
 ) -> np.ndarray:
-    """[B] KID of each resample: `kernel.mmd2` of the drawn images, with pairs of one image with itself left out.
+    """[B] KID of each resample: `kid.mmd2` of the drawn images, with pairs of one image with itself left out.
 
     `reference_within_B` is `within_replicates` of the reference, where it is known from another method.
     Leaving them out keeps the estimator unbiased: a plain resample would meet k(x, x) once for every repeated draw.
@@ -91,7 +91,7 @@ def kernel_influences(
 ) -> tuple[float, np.ndarray, np.ndarray]:
     """KID over all pairs and the influence of each sample of either side on it, centred, without an N x M matrix.
 
-    `reference_others_M` is `kernel.mean_with_others` of the reference, where it is known from another method.
+    `reference_others_M` is `kid.mean_with_others` of the reference, where it is known from another method.
     """
     if reference_others_M is None:
         reference_others_M = mean_with_others(reference_MD, reference_classes_M)
@@ -137,7 +137,7 @@ def frechet_replicates(
     of that bias and several hundred times faster; `influences` says what it rests on.
     """
     if method == "linear":
-        value = frechet.frechet_distance(features_ND, reference_MD) if value is None else value
+        value = fd.frechet_distance(features_ND, reference_MD) if value is None else value
         ours, theirs = influences(features_ND, reference_MD)
         moved_B: np.ndarray = value + weights_BN @ ours / len(ours) + weights_BM @ theirs / len(theirs)
         return moved_B
@@ -146,21 +146,21 @@ def frechet_replicates(
     x, y = features_ND.astype(np.float64), reference_MD.astype(np.float64)
     return np.array(
         [
-            frechet.distance(_weighted(x, ours), _weighted(y, theirs))
+            fd.distance(_weighted(x, ours), _weighted(y, theirs))
             for ours, theirs in zip(weights_BN, weights_BM, strict=True)
         ]
     )
 
 
-def _weighted(x_ND: np.ndarray, weights_N: np.ndarray) -> frechet.Gaussian:
+def _weighted(x_ND: np.ndarray, weights_N: np.ndarray) -> fd.Gaussian:
     total = weights_N.sum()
     mean = weights_N @ x_ND / total
     drawn = weights_N > 0
     centred = x_ND[drawn] - mean
     if len(centred) <= x_ND.shape[1]:
-        return frechet.Gaussian(mean, centred * np.sqrt(weights_N[drawn, None] / (total - 1)), int(total))
+        return fd.Gaussian(mean, centred * np.sqrt(weights_N[drawn, None] / (total - 1)), int(total))
     covariance = (centred * weights_N[drawn, None]).T @ centred / (total - 1)
-    return frechet.from_moments(mean, covariance, int(total))
+    return fd.from_moments(mean, covariance, int(total))
 
 
 def influences(features_ND: np.ndarray, reference_MD: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -171,11 +171,11 @@ def influences(features_ND: np.ndarray, reference_MD: np.ndarray) -> tuple[np.nd
     pseudo-inverse stands for the inverse.
     """
     x, y = features_ND.astype(np.float64), reference_MD.astype(np.float64)
-    one, other = frechet.fit(x), frechet.fit(y)
+    one, other = fd.fit(x), fd.fit(y)
     return _influence(x, one, other), _influence(y, other, one)
 
 
-def _influence(x_ND: np.ndarray, own: frechet.Gaussian, other: frechet.Gaussian) -> np.ndarray:
+def _influence(x_ND: np.ndarray, own: fd.Gaussian, other: fd.Gaussian) -> np.ndarray:
     # With F^T F = own S, G^T G = other S and the thin SVD F G^T = U s V^T, tr (S1 S2)^(1/2) = tr (U^T F G^T V), so the
     # transport term x^T T x with T = F^+ (F S2 F^T)^(1/2) F^+^T becomes |.|^2 in the coordinates of F.
     centred = x_ND - own.mean_D

@@ -15,10 +15,11 @@ from typing import Any
 from rpe2d_bench.analysis.by_images import ByImages
 from rpe2d_bench.analysis.real_images import RealImages
 from rpe2d_bench.analysis.statistics import Basis, Estimate, Gap, estimate
-from rpe2d_bench.analysis.vocabulary import Metric, describe, resolve_metric
+from rpe2d_bench.analysis.vocabulary import Quantity, describe, resolve_metric
 from rpe2d_bench.config.experiment import Experiment, MethodEntry
 from rpe2d_bench.errors import UserError
-from rpe2d_bench.storage.records import Record, Resolution
+from rpe2d_bench.resolution import Size
+from rpe2d_bench.storage.records import Record
 
 
 @dataclass(frozen=True)
@@ -71,9 +72,9 @@ class Results:
         return sorted({*self.experiment.seeds, *(record.seed for record in self.records if record.seed is not None)})
 
     @cached_property
-    def resolutions(self) -> dict[Resolution, list[Resolution]]:
+    def resolutions(self) -> dict[Size, list[Size]]:
         """Train resolution -> test resolutions, squares by size first, then the others."""
-        found: dict[Resolution, set[Resolution]] = {}
+        found: dict[Size, set[Size]] = {}
         for pair in self.experiment.resolutions:
             found.setdefault(pair.train, set()).update(pair.test)
         for record in self.records:
@@ -82,13 +83,13 @@ class Results:
         return {train: sorted(tests, key=lambda r: (r[0] != r[1], r[0] * r[1], r)) for train, tests in found.items()}
 
     @cached_property
-    def metrics(self) -> list[Metric]:
+    def metrics(self) -> list[Quantity]:
         """Every metric that was measured, the main one first."""
         keys = dict.fromkeys(key for record in self.of_methods for key in record.metrics)
         main = self.main_metric
         return [main, *(self._describe(key) for key in keys if key != main.key)] if main else []
 
-    def _describe(self, key: str) -> Metric:
+    def _describe(self, key: str) -> Quantity:
         """What this package knows of a metric, else which way is better as the records say."""
         known = describe(key)
         if known.factor == 1000.0:  # customary for small kernel distances; a nuisance where they are not small
@@ -100,7 +101,7 @@ class Results:
         return known
 
     @cached_property
-    def main_metric(self) -> Metric | None:
+    def main_metric(self) -> Quantity | None:
         """None while nothing has been measured."""
         asked = self.experiment.report.main_metric
         key = resolve_metric(asked, (key for r in self.of_methods for key in r.metrics))
@@ -150,18 +151,18 @@ class Results:
         """What methods came to: their samples as measured, and their denoising of real images."""
         return [record for record in self.records if record.of_method]
 
-    def cell(self, method: str, train: Resolution, test: Resolution) -> list[Record]:
+    def cell(self, method: str, train: Size, test: Size) -> list[Record]:
         return self._cells.get((method, train, test), [])
 
     @cached_property
-    def _cells(self) -> dict[tuple[str, Resolution, Resolution], list[Record]]:
-        cells: dict[tuple[str, Resolution, Resolution], list[Record]] = {}
+    def _cells(self) -> dict[tuple[str, Size, Size], list[Record]]:
+        cells: dict[tuple[str, Size, Size], list[Record]] = {}
         for record in self.of_methods:
             if record.method and record.train_resolution and record.test_resolution:
                 cells.setdefault((record.method, record.train_resolution, record.test_resolution), []).append(record)
         return cells
 
-    def by_seed(self, method: str, train: Resolution, test: Resolution, metric: Metric) -> dict[int, float]:
+    def by_seed(self, method: str, train: Size, test: Size, metric: Quantity) -> dict[int, float]:
         """Seed -> value as it is shown (metric.factor applied)."""
         return {
             record.seed: record.metrics[metric.key] * metric.factor
@@ -169,7 +170,7 @@ class Results:
             if record.status == "ok" and record.seed is not None and metric.key in record.metrics
         }
 
-    def estimate(self, method: str, train: Resolution, test: Resolution, metric: Metric) -> Estimate | None:
+    def estimate(self, method: str, train: Size, test: Size, metric: Quantity) -> Estimate | None:
         where = (method, train, test, metric.key, metric.factor)
         if where not in self._estimates:
             self._estimates[where] = estimate(list(self.by_seed(method, train, test, metric).values()))
@@ -179,7 +180,7 @@ class Results:
     def real(self) -> RealImages:
         return RealImages([r for r in self.records if not r.of_method and r.stage != "train"], self.by_images)
 
-    def difference(self, method: str, other: str, train: Resolution, test: Resolution, metric: Metric) -> Gap | None:
+    def difference(self, method: str, other: str, train: Size, test: Size, metric: Quantity) -> Gap | None:
         """method - other, paired over seeds, or by images with one seed; None where they coincide or share no seed."""
         where = (train, test, metric.key)
         if where not in self._differences:
@@ -191,7 +192,7 @@ class Results:
             return found[method, other]
         return found[other, method].reversed() if (other, method) in found else None
 
-    def coincide(self, method: str, other: str, train: Resolution, test: Resolution) -> bool:
+    def coincide(self, method: str, other: str, train: Size, test: Size) -> bool:
         """Whether two methods came to the same stages there, in every seed: they realise the same encoding."""
         ours, theirs = ({(r.seed, r.key) for r in self.cell(name, train, test)} for name in (method, other))
         return bool(ours) and ours == theirs
@@ -200,11 +201,11 @@ class Results:
     def by_images(self) -> ByImages:
         return ByImages(self.comparisons)
 
-    def basis(self, metric: Metric) -> Basis:
+    def basis(self, metric: Quantity) -> Basis:
         """What 'separated' rests on for a metric."""
         return "samples" if len(self.seeds) == 1 and metric.key in self.by_images.metrics else "seeds"
 
-    def state(self, method: str, train: Resolution, test: Resolution, metric: Metric | None = None) -> str:
+    def state(self, method: str, train: Size, test: Size, metric: Quantity | None = None) -> str:
         """'ok', 'partial' (seeds absent or failed), 'failed' or 'missing'; of what gives a metric, if one is named.
 
         'none' where there can be no value: resizing has samples, and no model at that size to look into.
@@ -228,7 +229,7 @@ class Results:
                 stages.setdefault(key, set()).add(record.stage)
         return stages
 
-    def best(self, train: Resolution, test: Resolution, metric: Metric) -> list[str]:
+    def best(self, train: Size, test: Size, metric: Quantity) -> list[str]:
         """The method with the best mean, first, and those that coincide with it.
 
         Empty where the metric has no direction and where the numbers allow no ranking.
@@ -247,27 +248,27 @@ class Results:
         return [method for method, mean in means.items() if mean == top]
 
     @cached_property
-    def refusals(self) -> dict[tuple[Resolution, Resolution], str]:
+    def refusals(self) -> dict[tuple[Size, Size], str]:
         """(train, test resolution) -> why no method is called better there."""
         from rpe2d_bench.analysis.refusals import refusals
 
         return refusals(self)
 
     @cached_property
-    def worse_than_noise(self) -> dict[Resolution, str]:
+    def worse_than_noise(self) -> dict[Size, str]:
         """Train resolution -> why samples from there say nothing; no entry where they do."""
         from rpe2d_bench.analysis.refusals import worse_than_noise
 
         return {train: why for train in self.resolutions if (why := worse_than_noise(self, train))}
 
     @cached_property
-    def undertrained(self) -> dict[tuple[str, Resolution], str]:
+    def undertrained(self) -> dict[tuple[str, Size], str]:
         """(model, train resolution) -> why its numbers elsewhere are inconclusive."""
         from rpe2d_bench.analysis.quality import undertrained
 
         return undertrained(self)
 
-    def is_undertrained(self, method: str, train: Resolution) -> bool:
+    def is_undertrained(self, method: str, train: Size) -> bool:
         return (self.methods[method].model, train) in self.undertrained
 
 

@@ -16,11 +16,13 @@ from typing import Any
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from rpe2d_bench.analysis.by_images import FLOOR, REFERENCE
+from rpe2d_bench.analysis.by_images import REFERENCE
 from rpe2d_bench.analysis.kept_comparison import Comparison
+from rpe2d_bench.analysis.real_names import REAL
+from rpe2d_bench.resolution import Size
 from rpe2d_bench.storage import images_file
 from rpe2d_bench.storage.record_parts import Artifacts
-from rpe2d_bench.storage.records import Record, Resolution
+from rpe2d_bench.storage.records import Record
 from rpe2d_bench.storage.store import Store
 
 VERSION = "3"
@@ -40,8 +42,8 @@ def separate(
     Each entry: metric (recorded name), train_resolution, test_resolution and the fields of
     analysis.paired_bootstrap.Comparison.
     """
-    cells: dict[tuple[Resolution, Resolution], Cell] = {}
-    floors: dict[tuple[Resolution, Resolution], dict[int, Record]] = {}
+    cells: dict[tuple[Size, Size], Cell] = {}
+    floors: dict[tuple[Size, Size], dict[int, Record]] = {}
     for record in records:
         whole = record.status == "ok" and record.seed is not None
         if not (whole and record.train_resolution and record.test_resolution):
@@ -51,12 +53,12 @@ def separate(
             floors.setdefault(where, {})[int(record.seed or 0)] = record
         elif record.stage == "measure" and record.method and record.artifacts.observations:
             cells.setdefault(where, {}).setdefault(record.method, {})[int(record.seed or 0)] = record
-    questions: list[tuple[tuple[Resolution, Resolution], Cell]] = []
+    questions: list[tuple[tuple[Size, Size], Cell]] = []
     for where, cell in cells.items():
         if len({seed for by_seed in cell.values() for seed in by_seed}) == 1:
             questions.append((where, cell))
         if floor := _floor(floors.get(where, {}), cell):
-            questions.append((where, {FLOOR: floor}))
+            questions.append((where, {REAL: floor}))
     gone: list[str] = []
     found = _at_once(lambda question: _cached(question[1], Path(store), resamples, say, gone), questions)
     if gone:
@@ -135,7 +137,7 @@ def _cached(
 
 def _comparable(paths: dict[str, tuple[str, ...]]) -> bool:
     """Two sets of images, or real ones, which are compared with their reference."""
-    return FLOOR in paths or len(set(paths.values())) > 1
+    return REAL in paths or len(set(paths.values())) > 1
 
 
 def _compare(
@@ -160,9 +162,9 @@ def _compare(
     options: dict[str, Any] = {"labels": labels, "reference_labels": real_labels, "resamples": resamples}
     reference_MD = real.views["whole"].features_ND
     found: list[dict[str, Any]] = []
-    if FLOOR in features:
+    if REAL in features:
         if (name := f"kid_{real.net}") in recorded:
-            floor = against_zero(FLOOR, REFERENCE, features[FLOOR], reference_MD, "kid", **options)
+            floor = against_zero(REAL, REFERENCE, features[REAL], reference_MD, "kid", **options)
             found.append(dataclasses.asdict(floor) | {"metric": name, "compared": 1})
         return found
     for kind in KINDS:

@@ -36,11 +36,6 @@ class Estimate:
     def half_width(self) -> float | None:
         return None if self.high is None else self.high - self.mean
 
-    @property
-    def excludes_zero(self) -> bool:
-        """Whether the interval lies on one side of zero; False without an interval."""
-        return self.low is not None and self.high is not None and (self.low > 0 or self.high < 0)
-
     def shifted(self, offset: float) -> Estimate:
         """The same uncertainty around mean + offset."""
         low = None if self.low is None else self.low + offset

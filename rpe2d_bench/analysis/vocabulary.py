@@ -1,4 +1,4 @@
-"""How metrics and resolutions are named, and which way is better."""
+"""What recorded numbers mean: a Quantity for every name in a record; how resolutions are named."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from rpe2d_bench.errors import unknown
 from rpe2d_bench.metrics.metric import INSIDE
 from rpe2d_bench.metrics.nets.inputs import INPUTS
 from rpe2d_bench.metrics.table import split_value_name
-from rpe2d_bench.storage.records import Resolution
+from rpe2d_bench.resolution import Size
 
 
 @dataclass(frozen=True)
-class Metric:
-    """What a reader needs to know about a number."""
+class Quantity:
+    """What a reader needs to know about a recorded number: a metric through a net, or what a training recorded."""
 
     key: str  # as in Record.metrics
     label: str
@@ -24,7 +24,7 @@ class Metric:
     factor: float = 1.0  # what is shown = factor x what is recorded
     unit: str = ""
     name: str = ""  # as in experiment files, without a net
-    blind_above: Resolution | None = None  # pixels at which the net sees whole images
+    blind_above: Size | None = None  # pixels at which the net sees whole images
     has_floor: bool = True  # whether real images have a value of it: what looks into a model says nothing of them
     net: str = ""  # which the label ends with
     scale: Scale = "difference"  # on what trained models are compared
@@ -52,15 +52,15 @@ TRAINING = {  # what trainings record, which no metric of images is
 }
 
 
-def describe(key: str) -> Metric:
+def describe(key: str) -> Quantity:
     """What a recorded name stands for; the name itself where nothing installed here is called so."""
     if key in TRAINING:
         label, better, explanation = TRAINING[key]
-        return Metric(key, label, explanation, better, name=key)
+        return Quantity(key, label, explanation, better, name=key)
     known, net = split_value_name(key)
     if known is None:
-        return Metric(key, key, "not described by this package", None, name=key)
-    return Metric(
+        return Quantity(key, key, "not described by this package", None, name=key)
+    return Quantity(
         key,
         f"{known.label}-{net}" if net else known.label,
         known.explanation,
@@ -75,7 +75,7 @@ def describe(key: str) -> Metric:
     )
 
 
-def blind_spot(metric: Metric, tests: Iterable[Resolution]) -> str | None:
+def blind_spot(metric: Quantity, tests: Iterable[Size]) -> str | None:
     """Where a metric's net cannot see whether an image has the detail of its size, in a sentence; None if nowhere."""
     limit = metric.blind_above
     larger = [size_label(t) for t in tests if limit is not None and (t[0] > limit[0] or t[1] > limit[1])]
@@ -103,7 +103,7 @@ def legend_label(name: str) -> str:
     return f" {name}" if name.startswith("_") else name
 
 
-def size_label(resolution: Resolution | None) -> str:
+def size_label(resolution: Size | None) -> str:
     """'32' for a square, '32×64' (height × width) otherwise."""
     if resolution is None:
         return "–"
@@ -111,12 +111,12 @@ def size_label(resolution: Resolution | None) -> str:
     return str(height) if height == width else f"{height}×{width}"
 
 
-def scale_label(test: Resolution, train: Resolution) -> str:
+def scale_label(test: Size, train: Size) -> str:
     """'1.5×' where both axes grow alike, '1×·2×' (height · width) otherwise."""
     scales = [f"{test[axis] / train[axis]:.3g}×" for axis in (0, 1)]
     return scales[0] if scales[0] == scales[1] else "·".join(scales)
 
 
-def side(resolution: Resolution) -> float:
+def side(resolution: Size) -> float:
     """The side of the square with the same area, in pixels."""
     return float((resolution[0] * resolution[1]) ** 0.5)

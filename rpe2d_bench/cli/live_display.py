@@ -17,6 +17,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
+from rpe2d_bench.analysis.real_names import NAMES
 from rpe2d_bench.analysis.vocabulary import describe, resolve_metric
 from rpe2d_bench.cli.view import View, duration, worker
 from rpe2d_bench.errors import UserError
@@ -32,9 +33,6 @@ PLAIN_AT = (10.0, 20.0)  # seconds after which a log has its first progress line
 PLAIN_EVERY = 30.0  # seconds between two progress lines after that
 REPORT = 8.0  # seconds for comparisons and report, and more for each cell
 REPORT_CELL = 0.05
-
-NOBODYS = {"floor": "real images", "reconstruction": "reconstructions", "enlarged": "enlarged",
-           "noise": "noised"}  # fmt: skip
 
 
 class Display:
@@ -140,7 +138,9 @@ class Display:
         same = [name for name in record.coincides_with if name in methods]
         if any(methods.index(name) < methods.index(str(record.method)) for name in same):
             return None
-        name = f"{record.method or NOBODYS[record.stage]} {size(record.test_resolution or (0, 0))} seed {record.seed}"
+        name = (
+            f"{record.method or NAMES[record.stage].short} {size(record.test_resolution or (0, 0))} seed {record.seed}"
+        )
         shown = ", ".join(f"{label} {value}" for label, value in self._shown(record))
         return f"measured {name}: {shown}" + (
             f"\n    same numbers as {record.method}: {', '.join(same)}" if same else ""

@@ -14,7 +14,7 @@ from rich.progress import Progress, TaskID
 
 from rpe2d_bench.analysis.image_sets import MOST, MeasuredSet, compare_sets
 from rpe2d_bench.analysis.statistics import Estimate
-from rpe2d_bench.analysis.vocabulary import Metric, describe
+from rpe2d_bench.analysis.vocabulary import Quantity, describe
 from rpe2d_bench.cli.console import open_console
 from rpe2d_bench.metrics.look import Look
 from rpe2d_bench.report.table import ABSENT, Cell, Row, Table, difference_cell
@@ -72,12 +72,12 @@ def _table(found: Sequence[MeasuredSet]) -> Table:
     return Table("measured", title, columns, [Row(name, cells) for name, cells in rows.items()], "set", subtitles)
 
 
-def _value(one: MeasuredSet, key: str, metric: Metric) -> Cell:
+def _value(one: MeasuredSet, key: str, metric: Quantity) -> Cell:
     low, high = one.intervals.get(key, (None, None))
     return _cell(one.measurement.values[key], low, high, metric)
 
 
-def _difference(one: MeasuredSet, key: str, metric: Metric) -> Cell:
+def _difference(one: MeasuredSet, key: str, metric: Quantity) -> Cell:
     found = one.differences.get(key)
     if found is None:
         return Cell(ABSENT, "quiet")
@@ -86,7 +86,7 @@ def _difference(one: MeasuredSet, key: str, metric: Metric) -> Cell:
     return dataclasses.replace(cell, text=f"{cell.text} {found.verdict}", state=state)
 
 
-def _cell(value: float, low: float | None, high: float | None, metric: Metric) -> Cell:
+def _cell(value: float, low: float | None, high: float | None, metric: Quantity) -> Cell:
     ends = [None if end is None else end * metric.factor for end in (low, high)]
     return difference_cell(Estimate(value * metric.factor, 1, None, *ends), "", significant=False)
 

@@ -10,7 +10,7 @@ from rpe2d_bench.config.options import named, parse_options
 from rpe2d_bench.data.emoji.dataset import EmojiOptions
 from rpe2d_bench.data.glyphs.dataset import GlyphOptions
 from rpe2d_bench.data.image_folder.dataset import ImageFolderOptions
-from rpe2d_bench.data.interface import SPLITS, Dataset, DatasetOptions, Resolution, Split
+from rpe2d_bench.data.interface import SPLITS, Dataset, DatasetOptions, Split
 
 DATASETS: Table[type[DatasetOptions]] = Table(
     "rpe2d_bench.datasets",
@@ -29,7 +29,6 @@ __all__ = [
     "SPLITS",
     "Dataset",
     "DatasetOptions",
-    "Resolution",
     "Split",
     "build",
     "conversions",

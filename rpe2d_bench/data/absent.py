@@ -6,8 +6,9 @@ from typing import NoReturn
 
 import numpy as np
 
-from rpe2d_bench.data.interface import Resolution, Split
+from rpe2d_bench.data.interface import Split
 from rpe2d_bench.errors import UserError
+from rpe2d_bench.resolution import Size
 
 ABSENT = "image_folder-absent"  # the revision; no stage can be made of it
 
@@ -36,7 +37,7 @@ class AbsentFolder:
     def labels(self, split: Split, indices: np.ndarray) -> NoReturn:
         raise absent(self._path)
 
-    def images(self, split: Split, indices: np.ndarray, resolution: Resolution) -> NoReturn:
+    def images(self, split: Split, indices: np.ndarray, resolution: Size) -> NoReturn:
         raise absent(self._path)
 
 

@@ -15,9 +15,10 @@ from torch import Generator, Tensor
 from rpe2d_bench.data.crops import DRAWS, CropOptions, ResizeAndCrop, window
 from rpe2d_bench.data.device_pool import placed, rows
 from rpe2d_bench.data.image_pool import Between, cached_images
-from rpe2d_bench.data.interface import Dataset, Resolution
+from rpe2d_bench.data.interface import Dataset
 from rpe2d_bench.data.resample import resample, window_weights
 from rpe2d_bench.errors import UserError
+from rpe2d_bench.resolution import Size
 
 
 class TrainingImages:
@@ -30,12 +31,12 @@ class TrainingImages:
     def __init__(
         self,
         dataset: Dataset,
-        resolution: Resolution,
+        resolution: Size,
         crops: CropOptions,
         *,
         cache_dir: Path | str,
         num_pictures: int | None = None,
-        native_resolution: Resolution | None = None,
+        native_resolution: Size | None = None,
         device: torch.device | str = "cpu",
         between: Between | None = None,
     ) -> None:
@@ -112,7 +113,7 @@ class MixedImages:
         return self._pools[min(drawn, len(self._pools) - 1)].batch(rng, batch_size)
 
 
-def crop(images_BCHW: Tensor, crop_B3: Tensor, resolution: Resolution) -> Tensor:
+def crop(images_BCHW: Tensor, crop_B3: Tensor, resolution: Size) -> Tensor:
     """The windows of float images in [0, 255], resized to the resolution and rounded as uint8 would; [B, C, H, W]."""
     inputs = images_BCHW.shape[-2:]
     crop_B3 = placed(crop_B3, images_BCHW.device)

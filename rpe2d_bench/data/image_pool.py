@@ -16,7 +16,8 @@ from typing import Any
 
 import numpy as np
 
-from rpe2d_bench.data.interface import Dataset, Resolution, Split
+from rpe2d_bench.data.interface import Dataset, Split
+from rpe2d_bench.resolution import Size
 from rpe2d_bench.storage.files import locked, write_json
 from rpe2d_bench.storage.rows_file import RowsFile
 
@@ -34,7 +35,7 @@ def cached_images(
     dataset: Dataset,
     split: Split,
     count: int,
-    resolution: Resolution,
+    resolution: Size,
     cache_dir: Path | str,
     between: Between | None = None,
 ) -> np.ndarray:
@@ -50,7 +51,7 @@ def cached_images(
     )
 
 
-def drawn(dataset: Dataset, split: Split, indices: np.ndarray, resolution: Resolution) -> np.ndarray:
+def drawn(dataset: Dataset, split: Split, indices: np.ndarray, resolution: Size) -> np.ndarray:
     """Images by index, as the data set gives them; on several cores at once where it allows that."""
     threads = min(_THREADS, os.cpu_count() or 1) if getattr(dataset, "threadable", False) else 1
     if threads == 1:

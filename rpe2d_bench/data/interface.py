@@ -6,9 +6,10 @@ from typing import Literal, Protocol, get_args, runtime_checkable
 
 import numpy as np
 
+from rpe2d_bench.resolution import Size
+
 Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = get_args(Split)
-Resolution = tuple[int, int]  # (height, width), pixels
 
 
 @runtime_checkable
@@ -39,7 +40,7 @@ class Dataset(Protocol):
     def labels(self, split: Split, indices: np.ndarray) -> np.ndarray:
         """Class labels, int64 [B], without rendering anything."""
 
-    def images(self, split: Split, indices: np.ndarray, resolution: Resolution) -> np.ndarray:
+    def images(self, split: Split, indices: np.ndarray, resolution: Size) -> np.ndarray:
         """Images, uint8 [B, channels, height, width]."""
 
 

@@ -23,8 +23,9 @@ from rpe2d_bench.data.crops import DRAWS, CropOptions, NoCrops, ResizeAndCrop
 from rpe2d_bench.data.device_pool import placed, rows
 from rpe2d_bench.data.image_batches import crop, pool_size
 from rpe2d_bench.data.image_pool import Between, cached_array, drawn
-from rpe2d_bench.data.interface import Dataset, FileDataset, Resolution
+from rpe2d_bench.data.interface import Dataset, FileDataset
 from rpe2d_bench.errors import UserError
+from rpe2d_bench.resolution import Size
 
 _VERSION = 1
 CHECKED = 8  # images whose ready latents are held against the autoencoder
@@ -51,7 +52,7 @@ class TrainingLatents:
     def __init__(
         self,
         dataset: Dataset,
-        resolution: Resolution,
+        resolution: Size,
         crops: CropOptions,
         encoder: Encoder,
         *,

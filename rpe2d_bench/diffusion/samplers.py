@@ -1,4 +1,4 @@
-"""From noise to images: the table of samplers, plain solvers of the ordinary differential equation, guidance, shift.
+"""From noise to images: the table of samplers, plain solvers of the ordinary differential equation, guidance.
 
 A sampler maps (flow, x [B, C, Y, X], times) to a generator of x after each step, so that any of them is a drop-in for
 another. A flow is called like a velocity function, (x, t) -> the velocity there; samplers that add noise or divide it
@@ -19,21 +19,8 @@ from rpe2d_bench.config.entry_points import Table
 from rpe2d_bench.diffusion import ancestral, sde
 from rpe2d_bench.diffusion import dopri5 as adaptive
 from rpe2d_bench.diffusion.flow import Flow
+from rpe2d_bench.diffusion.times import times
 from rpe2d_bench.errors import UserError
-
-
-def times(num_steps: int, shift: float = 1.0, start: float = 1.0) -> list[float]:
-    """num_steps + 1 times from 1 (noise) to 0 (data); from a start below 1, that share of the steps.
-
-    shift > 1 spends more of them near the noise: t' = s t / (1 + (s - 1) t) (arXiv 2403.03206, equation 23).
-    """
-    even = torch.linspace(1.0, 0.0, steps_from(start, num_steps) + 1, dtype=torch.float64)
-    return (start * (shift * even / (1 + (shift - 1) * even))).tolist()
-
-
-def steps_from(start: float, num_steps: int) -> int:
-    """Steps that are left of a whole run, from t = start."""
-    return max(1, round(start * num_steps))
 
 
 def euler(velocity: Flow, x: Tensor, ts: list[float]) -> Iterator[Tensor]:

@@ -17,7 +17,7 @@ _SMALLEST = 0.25  # of the samples
 
 def frechet_at_infinity(features_ND: np.ndarray, reference_MD: np.ndarray, seed: int = 0) -> tuple[float, str]:
     """FD extrapolated to infinite n, and in words from what. Not bounded below by zero: it is an estimate."""
-    from rpe2d_bench.metrics.frechet import frechet_distance
+    from rpe2d_bench.metrics.fd import frechet_distance
 
     count = min(len(features_ND), len(reference_MD))
     if count < 40:

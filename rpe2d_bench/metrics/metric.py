@@ -47,7 +47,7 @@ class Metric:
     citation: str
     view: View
     compute: Callable[[Inputs], Score] | None  # None: the stage that looks at the model computes it
-    version: str = "1"  # part of content keys: raised with every change that can move a number
+    version: str = "1"  # part of content keys: raised with every change that can move a number, of a pixel view's too
     factor: float = 1.0  # what is shown = factor x what is recorded; 100: shown in per cent
     compared: Literal["difference", "ratio", "odds ratio"] = "difference"  # distances by ratio, shares of 1 by odds
     training: bool = False  # looks at training images too

@@ -17,7 +17,6 @@ import numpy as np
 from rpe2d_bench.errors import UserError
 from rpe2d_bench.metrics.metric import Inputs, Metric, Score
 
-VERSION = "1"
 _BRIGHT = 0.3 * 255
 _SPECK = 0.05  # of the short side
 _CLOSING = 0.03  # radius, of the short side

@@ -12,10 +12,10 @@ import numpy as np
 from rpe2d_bench.errors import UserError
 from rpe2d_bench.metrics.image_source import ImageSource
 from rpe2d_bench.metrics.nets.features import FeatureNet, Features
-from rpe2d_bench.metrics.nets.resize import Size
 from rpe2d_bench.metrics.observations import Observations
 from rpe2d_bench.metrics.scoring import observe
 from rpe2d_bench.metrics.table import METRICS
+from rpe2d_bench.resolution import Size
 
 ANY_SIZE = ("whole", "global", "spatial", "judge")  # views that resize every image to one size
 

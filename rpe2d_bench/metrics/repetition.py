@@ -16,7 +16,6 @@ import numpy as np
 from rpe2d_bench.errors import UserError
 from rpe2d_bench.metrics.metric import Inputs, Metric, Score
 
-VERSION = "1"
 SHIFTS = (0.25, 0.6)  # of a side
 FALSE_ALARMS = 0.01
 LONG_SIDE = 96

@@ -153,7 +153,7 @@ def _question(source: ImageSource, chosen: np.ndarray | None, names: Sequence[st
         "judge": None if look.judge is None else [look.judge, net_version(look.judge)],
         "classes": look.classes,
         "train_resolution": look.train_resolution,
-        "pixels": [repetition.VERSION, objects.VERSION],
+        "pixels": [repetition.REPETITION.version, objects.OBJECT_COUNT.version],
     }
 
 

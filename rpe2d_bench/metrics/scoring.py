@@ -17,10 +17,10 @@ from rpe2d_bench.errors import UserError
 from rpe2d_bench.metrics import views
 from rpe2d_bench.metrics.metric import Inputs
 from rpe2d_bench.metrics.nets.features import FeatureNet, Features, check_images
-from rpe2d_bench.metrics.nets.resize import Size
 from rpe2d_bench.metrics.nets.table import Classes, load_net
 from rpe2d_bench.metrics.observations import Observations
 from rpe2d_bench.metrics.table import METRICS, validate, value_name
+from rpe2d_bench.resolution import Size
 
 
 @dataclass(frozen=True)

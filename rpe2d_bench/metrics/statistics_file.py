@@ -68,12 +68,12 @@ class StatisticsFile:
 
 def against(measured: Measurement, samples: Observations, statistics: StatisticsFile) -> Measurement:
     """The measurement with its FID taken from the statistics; everything else stays."""
-    from rpe2d_bench.metrics import frechet
+    from rpe2d_bench.metrics import fd
     from rpe2d_bench.metrics.table import value_name
 
     name, (mean_D, covariance_DD) = value_name("fd", samples.net, samples.judge), statistics.moments()
-    ours = frechet.fit(samples.views["whole"].features_ND)
-    value = frechet.distance(ours, frechet.from_moments(mean_D, covariance_DD, 0))
+    ours = fd.fit(samples.views["whole"].features_ND)
+    value = fd.distance(ours, fd.from_moments(mean_D, covariance_DD, 0))
     notes = {
         **measured.details["notes"],
         name: f"{samples.count} images against mu and sigma of {Path(statistics.path).name}",

@@ -24,7 +24,7 @@ from rpe2d_bench.errors import UserError
 from rpe2d_bench.metrics import objects, repetition
 from rpe2d_bench.metrics.metric import View
 from rpe2d_bench.metrics.nets.features import FeatureNet, Features, extract
-from rpe2d_bench.metrics.nets.resize import Size
+from rpe2d_bench.resolution import Size
 
 PLACE = "local@"  # local views are named local@row,column
 
@@ -65,9 +65,9 @@ def build(
         return {view: extract(images, judge, **options)}  # type: ignore[arg-type]
     if view == "repetition":
         scores = repetition.repetition_scores(images)[:, None].astype(np.float32)
-        return {view: Features(scores, None, "pixels", repetition.VERSION, "luma, long side at most 96")}
+        return {view: Features(scores, None, "pixels", repetition.REPETITION.version, "luma, long side at most 96")}
     if view == "objects":
-        return {view: Features(objects.objects(images), None, "pixels", objects.VERSION, "none")}
+        return {view: Features(objects.objects(images), None, "pixels", objects.OBJECT_COUNT.version, "none")}
     if view == "local":
         assert train_resolution is not None
         return _local(images, net, train_resolution, known, **options)

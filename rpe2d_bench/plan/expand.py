@@ -335,10 +335,9 @@ def _denoised(
 def _sample_stage(
     stage: TrainStage, method: ResolvedMethod, resolution: Resolution, count: int, begin: float = 1.0
 ) -> SampleStage:
-    from rpe2d_bench.diffusion import SAMPLERS
-    from rpe2d_bench.sampling.loop import shift_of
+    from rpe2d_bench.diffusion import SAMPLERS, shift_at
 
-    shift = shift_of(method.sampler, stage.grid_of(resolution), stage.grid)
+    shift = shift_at(method.sampler.shift, stage.grid_of(resolution).tokens, stage.grid.tokens)
     sampler, encoding = method.sampler.model_copy(update={"shift": shift}), method.encoding
     asked = SAMPLERS[sampler.kind].asked(sampler.steps, float(sampler.shift), begin)
     realised = _realised(stage, encoding, resolution, asked)

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from pydantic import BaseModel
 
 from rpe2d_bench.config.experiment import Choices, Experiment, Range, Sampler
-from rpe2d_bench.storage.record_parts import Resolution
+from rpe2d_bench.resolution import Size
 from rpe2d_bench.storage.records import Record
 
 HEAD = """# Records
@@ -74,7 +74,7 @@ def heading(part: type[BaseModel]) -> str:
 
 def words(annotation: Any) -> str:
     """The values of a field as people say them."""
-    if annotation == Resolution:
+    if annotation == Size:
         return "`[height, width]`"
     if annotation == Choices:
         return f"[range]({ELSEWHERE[Range]}) or list"

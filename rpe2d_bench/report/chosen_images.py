@@ -10,15 +10,16 @@ from pathlib import Path
 import numpy as np
 
 from rpe2d_bench.analysis.classified import classified
+from rpe2d_bench.analysis.real_names import REAL
 from rpe2d_bench.analysis.results import Results
 from rpe2d_bench.analysis.vocabulary import size_label
 from rpe2d_bench.report.figures import files_of
 from rpe2d_bench.report.image_grid import image_grid
 from rpe2d_bench.report.images import LOSSLESS_UP_TO, Strip, StripRow, Strips
+from rpe2d_bench.resolution import Size
 from rpe2d_bench.storage import images_file
-from rpe2d_bench.storage.records import Record, Resolution
+from rpe2d_bench.storage.records import Record
 
-REAL = "real images"
 IMAGES = 8  # in a strip
 PIXELS = 2**22  # times channels: about 3 MB of images in a page; a first seed may be more
 MOST = 120  # strips of a seed; of a run that has more a part is shown: so many methods, sizes and images of a strip
@@ -31,11 +32,11 @@ class Shown:
     """What of a train resolution a page has room for."""
 
     methods: list[str]
-    tests: list[Resolution]
+    tests: list[Size]
     images: int = IMAGES
 
 
-def shown(results: Results, train: Resolution) -> Shown:
+def shown(results: Results, train: Size) -> Shown:
     """Everything while that is `MOST` strips; else the first methods of the file, and sizes from first to last.
 
     The reference method and the train resolution are among them.
@@ -54,8 +55,8 @@ def shown(results: Results, train: Resolution) -> Shown:
 def rows_of(
     results: Results,
     store: Path,
-    train: Resolution,
-    tests: list[Resolution] | None = None,
+    train: Size,
+    tests: list[Size] | None = None,
     *,
     seeds: int = 1,
     part: Shown | None = None,
@@ -76,7 +77,7 @@ def rows_of(
     return rows
 
 
-def block(results: Results, train: Resolution, name: str, rows: list[StripRow]) -> Strips:
+def block(results: Results, train: Size, name: str, rows: list[StripRow]) -> Strips:
     """Rows with the figure for papers and a contact sheet per resolution."""
     tests = [test for test in results.resolutions[train] if any(row.method and test in row.strips for row in rows)]
     marked = [
@@ -132,17 +133,17 @@ def read_samples(
 def strips(
     results: Results,
     store: Path,
-    train: Resolution,
-    tests: list[Resolution],
+    train: Size,
+    tests: list[Size],
     seeds: int = 1,
     part: Shown | None = None,
-) -> dict[int, dict[tuple[str, Resolution], Strip]]:
+) -> dict[int, dict[tuple[str, Size], Strip]]:
     """Seed -> (method, test resolution) -> strip, of seeds that have samples, the same indices throughout a seed.
 
     At most `seeds` of them, and only as many as keep a page's images below PIXELS.
     """
     part = part or Shown(list(results.methods), tests)
-    found: dict[int, dict[tuple[str, Resolution], Strip]] = {}
+    found: dict[int, dict[tuple[str, Size], Strip]] = {}
     pixels = 0
     for seed in results.seeds:
         of_seed, chosen = {}, None
@@ -164,10 +165,10 @@ def strips(
 
 
 def real_strips(
-    results: Results, store: Path, train: Resolution, tests: list[Resolution], images: int = IMAGES
-) -> dict[Resolution, Strip]:
+    results: Results, store: Path, train: Size, tests: list[Size], images: int = IMAGES
+) -> dict[Size, Strip]:
     """Test resolution -> real images, the first of each class; what a perfect method's rows would look like."""
-    found: dict[Resolution, Strip] = {}
+    found: dict[Size, Strip] = {}
     for test in tests:
         samples = (read_samples(record, store, count=images) for record in results.real.found(train, test))
         if (strip := next((s for s in samples if s is not None), None)) is not None:

@@ -17,15 +17,16 @@ from matplotlib.layout_engine import PlaceHolderLayoutEngine
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullFormatter
 
 from rpe2d_bench.analysis.palette import styles_of
+from rpe2d_bench.analysis.real_names import NAMES
 from rpe2d_bench.analysis.results import Results
 from rpe2d_bench.analysis.statistics import Estimate
-from rpe2d_bench.analysis.vocabulary import Metric, legend_label, scale_label, side, size_label
+from rpe2d_bench.analysis.vocabulary import Quantity, legend_label, scale_label, side, size_label
 from rpe2d_bench.report.values import put_value, spoken
-from rpe2d_bench.storage.records import Resolution
+from rpe2d_bench.resolution import Size
 
 STYLE_FILE = Path(__file__).with_name("paper.mplstyle")
 FORMATS = ("svg", "pdf", "png")
-FLOOR_LABEL = "real images (floor)"
+FLOOR_LABEL = NAMES["floor"].row
 LOG_FROM = 15.0  # a wider range of means than this is drawn on a logarithmic axis
 
 
@@ -68,7 +69,7 @@ def svg_text(figure: Figure) -> str:
     return text[text.index("<svg") :]
 
 
-def metric_curve(results: Results, metric: Metric, train: Resolution) -> Figure:
+def metric_curve(results: Results, metric: Quantity, train: Size) -> Figure:
     """The metric over test resolution: squares on a line, other shapes beside them; floor in grey."""
     squares = [test for test in results.resolutions[train] if test[0] == test[1]]
     others = [test for test in results.resolutions[train] if test[0] != test[1]]
@@ -98,7 +99,7 @@ def metric_curve(results: Results, metric: Metric, train: Resolution) -> Figure:
 
 
 def _panel(
-    axes: Axes, results: Results, metric: Metric, train: Resolution, tests: list[Resolution], places: list[float],
+    axes: Axes, results: Results, metric: Quantity, train: Size, tests: list[Size], places: list[float],
     *, line: bool,
 ) -> None:  # fmt: skip
     look, models = styles_of(results), results.models
@@ -159,7 +160,7 @@ def bar_words(results: Results) -> str:
     return "bars: both seeds" if len(results.seeds) == 2 else "one seed, no bars"
 
 
-def _vertical_scale(axes: Axes, results: Results, metric: Metric, train: Resolution) -> None:
+def _vertical_scale(axes: Axes, results: Results, metric: Quantity, train: Size) -> None:
     """Logarithmic where the methods span much; the floor may then lie below the axis, and the legend says so."""
     tests = results.resolutions[train]
     found = [results.estimate(method, train, test, metric) for test in tests for method in results.methods]

@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from rpe2d_bench.analysis.vocabulary import scale_label, size_label
 from rpe2d_bench.report.figures import paper_style
 from rpe2d_bench.report.images import StripRow, sample_image
-from rpe2d_bench.storage.records import Resolution
+from rpe2d_bench.resolution import Size
 
 WIDTH = 6.75  # inches: the text width of a page
 HEAD = 0.32  # inches for the resolutions
@@ -15,9 +15,7 @@ GAP = 0.05
 FONT = 6.5
 
 
-def image_grid(
-    rows: list[StripRow], train: Resolution, tests: list[Resolution], count: int, inch: float | None = None
-) -> Figure:
+def image_grid(rows: list[StripRow], train: Size, tests: list[Size], count: int, inch: float | None = None) -> Figure:
     """Methods down, resolutions across, `count` images each, all at one scale: `inch` per pixel, or a page's width."""
     labels = 0.1 + 0.052 * max(len(row.name) + 2 for row in rows)  # inches
     gaps = GAP * sum(count + 1 for _ in tests)

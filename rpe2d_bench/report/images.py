@@ -14,7 +14,7 @@ from PIL import Image
 
 from rpe2d_bench.analysis.vocabulary import scale_label, size_label
 from rpe2d_bench.report.templating import data_uri, embedded
-from rpe2d_bench.storage.records import Resolution
+from rpe2d_bench.resolution import Size
 
 # Legend: N images, C channels, H height, W width.
 LOSSLESS_UP_TO = 96  # pixels; larger images are embedded as JPEG
@@ -50,16 +50,16 @@ class StripRow:
     """The strips of one method, by test resolution; `of`: which run, where two are shown."""
 
     name: str
-    strips: dict[Resolution, Strip]
+    strips: dict[Size, Strip]
     method: str | None = None  # whose colour the row has
     of: str = ""
-    more: tuple[dict[Resolution, Strip], ...] = ()  # of further seeds, which can be picked
+    more: tuple[dict[Size, Strip], ...] = ()  # of further seeds, which can be picked
 
-    def windows(self, test: Resolution) -> list[dict[str, object]]:
+    def windows(self, test: Size) -> list[dict[str, object]]:
         """What the page's template shows at one resolution, a window per seed."""
         return [self._window(test, strips[test]) for strips in (self.strips, *self.more) if test in strips]
 
-    def _window(self, test: Resolution, strip: Strip) -> dict[str, object]:
+    def _window(self, test: Size, strip: Strip) -> dict[str, object]:
         of = f" of {self.of}" if self.of else ""
         seen = "" if strip.seen is None else f", seen as {strip.seen}"
         return {
@@ -76,8 +76,8 @@ class Strips:
     """Rows of images by test resolution, as a page shows them and as files."""
 
     name: str  # unique in the report; also the file name
-    train: Resolution
-    tests: list[Resolution]
+    train: Size
+    tests: list[Size]
     rows: list[StripRow]
     files: dict[str, bytes] = field(default_factory=dict)  # to download: format -> the figure for papers
     sheets: dict[str, bytes] = field(default_factory=dict)  # beside the page: file name -> PNG of one resolution

@@ -7,13 +7,13 @@ from collections import Counter
 from rpe2d_bench.analysis.judgement import Judgement, judge
 from rpe2d_bench.analysis.results import Results
 from rpe2d_bench.analysis.statistics import SEEDS_FOR_A_CLAIM
-from rpe2d_bench.analysis.vocabulary import Metric
-from rpe2d_bench.storage.records import Resolution
+from rpe2d_bench.analysis.vocabulary import Quantity
+from rpe2d_bench.resolution import Size
 
 NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 
 
-def answer(results: Results, metric: Metric, train: Resolution) -> str:
+def answer(results: Results, metric: Quantity, train: Size) -> str:
     """One sentence on encodings: above the train grid where sizes above were measured, else below it."""
     tests = [test for test in results.resolutions[train] if test != train]
     above = [test for test in tests if max(test[0] / train[0], test[1] / train[1]) > 1]
@@ -77,7 +77,7 @@ def control_name(results: Results, method: str) -> str:
     return f"resizing ({method})" if results.methods[method].upscale else method
 
 
-def _ahead(results: Results, metric: Metric, methods: list[str], train: Resolution, tests: list[Resolution]) -> str:
+def _ahead(results: Results, metric: Quantity, methods: list[str], train: Size, tests: list[Size]) -> str:
     """Of methods that are better at as many sizes: the one with the best mean at most of them."""
     sign = 1.0 if metric.better == "lower" else -1.0
     first: Counter[str] = Counter()

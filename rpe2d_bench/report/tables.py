@@ -4,19 +4,17 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from rpe2d_bench.analysis.real_images import RULERS
+from rpe2d_bench.analysis.real_names import NAMES, RULERS
 from rpe2d_bench.analysis.results import Results
 from rpe2d_bench.analysis.statistics import BASES, Estimate, Scale
-from rpe2d_bench.analysis.vocabulary import Metric, blind_spot, scale_label, size_label
+from rpe2d_bench.analysis.vocabulary import Quantity, blind_spot, scale_label, size_label
 from rpe2d_bench.report.table import ABSENT, TIED_MARK, UNDERTRAINED_MARK, Cell, Row, Table, difference_cell, value_cell
-from rpe2d_bench.storage.records import Resolution
+from rpe2d_bench.resolution import Size
 
-FLOOR = "real images (floor)"
-THROUGH = "real images through the autoencoder"
 SAME = Cell("the same", "quiet")  # of methods that coincide at a size
 
 
-def tables_of(results: Results, metric: Metric, train: Resolution) -> list[Table]:
+def tables_of(results: Results, metric: Quantity, train: Size) -> list[Table]:
     """Values, excess over the floor (distances only), differences from the reference method (where one is named)."""
     found = [value_table(results, metric, train)]
     if metric.better == "lower" and metric.has_floor:
@@ -26,7 +24,7 @@ def tables_of(results: Results, metric: Metric, train: Resolution) -> list[Table
     return found
 
 
-def value_table(results: Results, metric: Metric, train: Resolution) -> Table:
+def value_table(results: Results, metric: Quantity, train: Size) -> Table:
     """Mean ± standard deviation over seeds, with the floor."""
     tests = results.resolutions[train]
     best = {test: results.best(train, test, metric) for test in tests}
@@ -36,15 +34,15 @@ def value_table(results: Results, metric: Metric, train: Resolution) -> Table:
     ]
     notes = _notes(results, metric, train, rows)
     if metric.has_floor:
-        rows.append(_real(FLOOR, [results.real.floor(train, test, metric) for test in tests]))
-    beside = {RULERS[kind]: [results.real.ruler(kind, train, test, metric) for test in tests] for kind in RULERS}
-    beside[THROUGH] = [results.real.reconstruction(train, test, metric) for test in tests]
+        rows.append(_real(NAMES["floor"].row, [results.real.floor(train, test, metric) for test in tests]))
+    beside = {NAMES[kind].row: [results.real.ruler(kind, train, test, metric) for test in tests] for kind in RULERS}
+    beside[NAMES["reconstruction"].row] = [results.real.reconstruction(train, test, metric) for test in tests]
     rows += [_real(label, values) for label, values in beside.items() if any(values)]
     title = f"{metric.heading}, trained at {size_label(train)} px"
     return by_size(f"{metric.key}_{at(train)}", title, train, tests, rows, notes)
 
 
-def excess_table(results: Results, metric: Metric, train: Resolution) -> Table:
+def excess_table(results: Results, metric: Quantity, train: Size) -> Table:
     """Mean minus the floor of the same size: the only form in which sizes may be compared, and only with care."""
     values = value_table(results, metric, train)
     tests = results.resolutions[train]
@@ -59,7 +57,7 @@ def excess_table(results: Results, metric: Metric, train: Resolution) -> Table:
     return by_size(values.name + "_excess", title, train, tests, rows, notes)
 
 
-def difference_table(results: Results, metric: Metric, train: Resolution) -> Table | None:
+def difference_table(results: Results, metric: Quantity, train: Size) -> Table | None:
     """Each method minus the reference method, paired over seeds, with its interval; None without a reference."""
     reference = results.reference
     if reference is None:
@@ -91,7 +89,7 @@ def difference_table(results: Results, metric: Metric, train: Resolution) -> Tab
     return by_size(f"{metric.key}_{at(train)}_against_{reference}", title, train, tests, rows, notes)
 
 
-def compared_by(scales: set[Scale], metric: Metric) -> tuple[str, str]:
+def compared_by(scales: set[Scale], metric: Quantity) -> tuple[str, str]:
     """'ratio', 'below one: better': what a table of differences holds, and which side of no difference is better."""
     kind = " or ".join(sorted(scales)) or metric.scale
     side = {"lower": "below", "higher": "above"}.get(metric.better or "")
@@ -99,20 +97,18 @@ def compared_by(scales: set[Scale], metric: Metric) -> tuple[str, str]:
     return kind, f"{side} {nothing}: better" if side else "no direction known"
 
 
-def at(train: Resolution) -> str:
+def at(train: Size) -> str:
     """The part of a file name that says where models were trained: 'train_32x64'."""
     return f"train_{size_label(train).replace('×', 'x')}"
 
 
-def by_size(
-    name: str, title: str, train: Resolution, tests: list[Resolution], rows: list[Row], notes: list[str]
-) -> Table:
+def by_size(name: str, title: str, train: Size, tests: list[Size], rows: list[Row], notes: list[str]) -> Table:
     """A table with a column per test resolution, its scale below."""
     scales = [scale_label(test, train) for test in tests]
     return Table(name, title, [size_label(test) for test in tests], rows, subtitles=scales, notes=notes)
 
 
-def method_row(results: Results, method: str, train: Resolution, cells: list[Cell]) -> Row:
+def method_row(results: Results, method: str, train: Size, cells: list[Cell]) -> Row:
     return Row(method, cells, method, results.is_undertrained(method, train), method == results.reference)
 
 
@@ -127,7 +123,7 @@ def _real(label: str, values: list[Estimate | None]) -> Row:
     return Row(label, [value_cell(v, "ok", v.n) if v else _absent("missing") for v in values], real=True)
 
 
-def _cell(results: Results, method: str, train: Resolution, test: Resolution, metric: Metric, best: list[str]) -> Cell:
+def _cell(results: Results, method: str, train: Size, test: Size, metric: Quantity, best: list[str]) -> Cell:
     plain = plain_cell(results, method, train, test, metric)
     if plain.value is None:
         return plain
@@ -138,7 +134,7 @@ def _cell(results: Results, method: str, train: Resolution, test: Resolution, me
     return replace(plain, best=method in best, tied=tied)
 
 
-def plain_cell(results: Results, method: str, train: Resolution, test: Resolution, metric: Metric) -> Cell:
+def plain_cell(results: Results, method: str, train: Size, test: Size, metric: Quantity) -> Cell:
     """A value with its spread, or why there is none."""
     found = results.estimate(method, train, test, metric)
     state = results.state(method, train, test, metric)
@@ -151,7 +147,7 @@ def _minus(cell: Cell, floor: Estimate | None, asked: int) -> Cell:
     return value_cell(cell.value.shifted(-floor.mean), cell.state, asked, best=cell.best, tied=cell.tied)
 
 
-def _notes(results: Results, metric: Metric, train: Resolution, rows: list[Row]) -> list[str]:
+def _notes(results: Results, metric: Quantity, train: Size, rows: list[Row]) -> list[str]:
     seeds = len(results.seeds)
     counts = sorted({r.num_samples for r in results.find("measure") if r.num_samples})
     images = f", {' or '.join(map(str, counts))} images a cell" if counts else ""

@@ -17,7 +17,8 @@ from rpe2d_bench.report.content import Text
 from rpe2d_bench.report.sections.head import head_of
 from rpe2d_bench.report.table import TIED_MARK, Row, Table
 from rpe2d_bench.report.tables import value_table
-from rpe2d_bench.storage.records import Record, Resolution
+from rpe2d_bench.resolution import Size
+from rpe2d_bench.storage.records import Record
 
 BETWEEN = 2  # spaces between two columns
 BEST_MARK = "*"  # of the best of a column, where bold cannot be seen
@@ -44,7 +45,7 @@ def terminal_table(records: list[Record] | Results, comparisons: list[dict[str, 
     return Group(*parts)
 
 
-def _same(results: Results, train: Resolution) -> dict[tuple[str, int], str]:
+def _same(results: Results, train: Size) -> dict[tuple[str, int], str]:
     """By method and column: an earlier method with the same numbers."""
     same, methods = {}, list(results.methods)
     for column, test in enumerate(results.resolutions[train]):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from rpe2d_bench.data import SPLITS
 from rpe2d_bench.data.crops import canonical
 from rpe2d_bench.metrics import METRICS
 from rpe2d_bench.plan.expand import Cell, Floor, Plan, Trial
@@ -16,6 +17,7 @@ from rpe2d_bench.storage import records
 from rpe2d_bench.storage.record_parts import (
     Artifacts,
     Configuration,
+    DataCounts,
     MeasurementDetails,
     ResolvedConfig,
     SamplingDetails,
@@ -42,6 +44,7 @@ class Recorder:
         self._say = say
         self.plan, self.store = plan, store
         self.listeners: list[Callable[[Record], None]] = []
+        dataset = plan.resolved.dataset
         self._common: dict[str, Any] = {
             "experiment": plan.experiment.name,
             "run": plan.run,
@@ -53,6 +56,7 @@ class Recorder:
                 ),
                 written=written,
                 overrides=list(plan.overrides),
+                data=DataCounts(classes=dataset.num_classes, **{split: dataset.size(split) for split in SPLITS}),
                 provenance=records.provenance(device),
             ),
         }

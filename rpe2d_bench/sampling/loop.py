@@ -16,7 +16,7 @@ from torch import Generator, Tensor
 
 from rpe2d_bench.config.experiment import Sampler
 from rpe2d_bench.data.subsets import labels_by_counts
-from rpe2d_bench.diffusion import SAMPLERS, Flow, guided, path
+from rpe2d_bench.diffusion import SAMPLERS, Flow, guided, path, shift_at
 from rpe2d_bench.encodings.interface import Context, Grid
 from rpe2d_bench.models import Denoiser
 
@@ -50,13 +50,6 @@ def labels_of(
         return np.array([number % num_classes for number in drawn], dtype=np.int64)
     ends = np.cumsum(counts)
     return np.searchsorted(ends, [number % int(ends[-1]) for number in drawn], side="right").astype(np.int64)
-
-
-def shift_of(options: Sampler, grid: Grid, train_grid: Grid) -> float:
-    """Timestep shift at a grid; sqrt_tokens: square root of the ratio of tokens, at least 1 (arXiv 2403.03206)."""
-    if options.shift == "sqrt_tokens":
-        return max(1.0, float((grid.tokens / train_grid.tokens) ** 0.5))
-    return float(options.shift)
 
 
 def to_uint8(x_BCYX: Tensor) -> np.ndarray:
@@ -94,7 +87,8 @@ def sample(
     inner = (resolution[0] // downsampling, resolution[1] // downsampling)
     grid = Grid(inner[0] // dit.options.patch_size, inner[1] // dit.options.patch_size)
     sampler = SAMPLERS[options.kind]
-    ts = sampler.times(options.steps, shift_of(options, grid, train_grid), begin)
+    shift = shift_at(options.shift, grid.tokens, train_grid.tokens)
+    ts = sampler.times(options.steps, shift, begin)
     along = path(denoiser.objective.path)
     crop_B3 = torch.tensor([conditioning], device=device)
     with_guidance = options.guidance != 1.0

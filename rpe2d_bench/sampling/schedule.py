@@ -1,64 +1,20 @@
-"""When a sampler is where: the times of its steps at a size, and how many of them are spent in noise.
-
-A shift that grows with the size can leave a large image almost no step in which details are made; most published gains
-at large sizes mix that with the positional encoding, so it is said beside it.
-"""
+"""Which schedule is where in an experiment, in words; what a schedule is stands in diffusion/times.py."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from math import prod
 
 from rpe2d_bench.config.experiment import Experiment, Sampler
-from rpe2d_bench.diffusion import SAMPLERS
-from rpe2d_bench.encodings.interface import Grid
-from rpe2d_bench.sampling.loop import shift_of
+from rpe2d_bench.diffusion import SAMPLERS, Schedule, shift_at
+from rpe2d_bench.resolution import Size
 
-Resolution = tuple[int, int]
-Place = tuple[str, Resolution]  # method, test resolution
-EARLY = 0.9  # steps that start above this t are spent in noise
-MOST = 2 / 3  # of the steps; FLUX's own rule crosses it at 2,048 px, and grid artefacts follow (InvokeAI#8838)
+Place = tuple[str, Size]  # method, test resolution
 
 
-@dataclass(frozen=True)
-class Schedule:
-    """Effective shift, kind and times of the steps' starts, from 1 (noise) downwards."""
-
-    kind: str
-    shift: float
-    starts: tuple[float, ...]
-
-    @property
-    def early(self) -> float:
-        """Share of the steps that start above t = 0.9."""
-        return sum(t > EARLY for t in self.starts) / len(self.starts)
-
-    @property
-    def warning(self) -> str:
-        """A sentence where a shift leaves more than two thirds of the steps in noise, else nothing."""
-        if self.shift <= 1 or self.early <= MOST:
-            return ""
-        few = len(self.starts) - round(self.early * len(self.starts))
-        steps = f"{few} of {len(self.starts)} steps" if few else f"none of {len(self.starts)} steps"
-        return f"shift {self.shift:g} leaves {steps} below t = {EARLY:g}; write a smaller shift or more steps"
-
-    def __str__(self) -> str:
-        if SAMPLERS[self.kind].adaptive:
-            return f"at most {len(self.starts)} steps of {self.kind}, whose error decides how many and where"
-        shown = [f"{t:.3g}" for t in self.starts]
-        places = " ".join(shown if len(shown) <= 6 else [*shown[:3], "...", *shown[-2:]])
-        steps = f"{len(shown)} step{'s' * (len(shown) > 1)} of {self.kind}"
-        return f"shift {self.shift:.4g}, {steps} at t {places}, {self.early:.0%} above {EARLY:g}"
-
-
-def schedule_of(options: Sampler, grid: Grid, train_grid: Grid) -> Schedule:
-    """What a sampler does at a grid; a shift counts tokens, so that autoencoder and patch change nothing."""
-    shift = shift_of(options, grid, train_grid)
-    return Schedule(options.kind, shift, tuple(SAMPLERS[options.kind].times(options.steps, shift)[:-1]))
-
-
-def schedule_at(options: Sampler, resolution: Resolution, train: Resolution) -> Schedule:
-    """The same from pixels: sides are whole tokens, so that ratios of pixels are those of tokens."""
-    return schedule_of(options, Grid(*resolution), Grid(*train))
+def schedule_at(options: Sampler, resolution: Size, train: Size) -> Schedule:
+    """What a sampler does at a size; sides are whole tokens, so that ratios of pixels are those of tokens."""
+    solver, shift = SAMPLERS[options.kind], shift_at(options.shift, prod(resolution), prod(train))
+    return Schedule(options.kind, shift, tuple(solver.times(options.steps, shift)[:-1]), solver.adaptive)
 
 
 def schedules(experiment: Experiment) -> dict[Schedule, list[Place]]:
@@ -90,7 +46,7 @@ def warnings(found: dict[Schedule, list[Place]]) -> list[str]:
 
 def places_in_words(places: list[Place]) -> str:
     """'yarn, ntk at 48x48, 64x64; upscaled at 32x32': sizes with the methods that are there."""
-    methods: dict[Resolution, list[str]] = {}
+    methods: dict[Size, list[str]] = {}
     for method, resolution in places:
         methods.setdefault(resolution, []).append(method)
     sizes: dict[str, list[str]] = {}

@@ -101,8 +101,8 @@ class MeasureStage:
             measured = against(measured, seen, self.reference.statistics)
         classes = 1 + int(max(labels.max(), real_labels.max()))
         details = measured.details | {
-            "labels": f"{self.labels}; images per class: {_counts(labels, classes)} generated,"
-            f" {_counts(real_labels, classes)} real"
+            "labels": self.labels,
+            "class_counts": {"generated": _extremes(labels, classes), "reference": _extremes(real_labels, classes)},
         }
         if broken := 0 if isinstance(self.generated, ReferenceStage) else read_result(made).get("not_finite", 0):
             text = f"at least {broken} of {len(labels)} images held numbers that are not finite; they count as mid-grey"
@@ -144,11 +144,10 @@ class MeasureStage:
         return {name: found[name] for name in self.inside}
 
 
-def _counts(labels: np.ndarray, classes: int) -> str:
-    """'25', or '18 to 31' where classes differ."""
+def _extremes(labels: np.ndarray, classes: int) -> tuple[int, int]:
+    """Images of the rarest class and of the most frequent one."""
     counts = np.bincount(labels, minlength=classes)
-    low, high = int(counts.min()), int(counts.max())
-    return str(low) if low == high else f"{low} to {high}"
+    return int(counts.min()), int(counts.max())
 
 
 def _resized(source: Path, target: Path, resolution: Resolution, *, pad: bool) -> Path:

@@ -5,16 +5,19 @@ Longer than other files, because every field has its line of documentation.
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict
+from pydantic import BaseModel, BeforeValidator, ConfigDict, model_validator
 
 from rpe2d_bench.config.experiment import Choices, Experiment, Options, Sampler
+from rpe2d_bench.resolution import Size
 
-Resolution = tuple[int, int]  # height, width in pixels
 Tokens = tuple[int, int]  # height, width in tokens
 Number = Annotated[float | None, BeforeValidator(lambda value: value if value is None or value - value == 0 else None)]
+
+IN_WORDS = re.compile(r"(.+); images per class: (\d+)(?: to (\d+))? generated, (\d+)(?: to (\d+))? real")
 
 
 class Part(BaseModel):
@@ -87,7 +90,7 @@ class SearchOutcome(Part):
     """of values, trainings and noise of the search"""
     num_samples: int
     """images per trial and resolution"""
-    resolutions: tuple[Resolution, ...]
+    resolutions: tuple[Size, ...]
     """pixels; a trial is judged by its mean over these"""
     split: str
     """of the data that trials were scored on; never the comparison's"""
@@ -110,6 +113,19 @@ class ResolvedConfig(Part):
     """what `precision: auto` became, and the measurement behind it"""
 
 
+class DataCounts(Part):
+    """How much data there is."""
+
+    classes: int
+    """that images are labelled with"""
+    train: int | None
+    """images of the training split; null: endless, drawn as they are needed"""
+    validation: int | None
+    """of the validation split"""
+    test: int | None
+    """of the test split"""
+
+
 class Configuration(Part):
     """What all records of one command share."""
 
@@ -119,6 +135,8 @@ class Configuration(Part):
     """the same, as the user wrote it"""
     overrides: list[str] = []
     """`--set` arguments"""
+    data: DataCounts | None = None
+    """images of every split; null in early records"""
     provenance: Provenance = Provenance()
     """code, machine and command"""
 
@@ -170,6 +188,20 @@ class Counts(Part):
     """real images that they are compared with"""
 
 
+class ClassCounts(Part):
+    """Images that were scored, by class."""
+
+    generated: tuple[int, int]
+    """samples of the rarest class and of the most frequent one"""
+    reference: tuple[int, int]
+    """real images of the same"""
+
+    def __str__(self) -> str:
+        """'25 generated, 18 to 31 real'."""
+        sides = [str(low) if low == high else f"{low} to {high}" for low, high in (self.generated, self.reference)]
+        return f"{sides[0]} generated, {sides[1]} real"
+
+
 class AttentionDetails(Part):
     """Attention of a method's model against the same model on the grid that it was trained on."""
 
@@ -216,7 +248,7 @@ class MeasurementDetails(Part):
 
     counts: Counts | None = None
     """images on each side; null where nothing was sampled"""
-    resolution: Resolution | None = None
+    resolution: Size | None = None
     """pixels of the images that were scored; null where they differ"""
     resize: dict[str, str] = {}
     """view -> how images reached the size that its net sees"""
@@ -229,7 +261,9 @@ class MeasurementDetails(Part):
     warnings: tuple[str, ...] = ()
     """what was unusual about the images"""
     labels: str | None = None
-    """how classes were given to samples, and images per class; null in early records"""
+    """how classes were given to samples: reference, balanced or iid; null in early records"""
+    class_counts: ClassCounts | None = None
+    """images per class on each side; null in early records"""
     data_revision: str | None = None
     """identity of the reference images; null in early records"""
     psnr: Number = None
@@ -240,6 +274,17 @@ class MeasurementDetails(Part):
     """where denoising_loss was asked for"""
     denoising_error: DenoisingErrorDetails | None = None
     """where denoising_error was asked for"""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _counted(cls, given: Any) -> Any:
+        """Until November 26, 2026, `labels` told of the class counts in words."""
+        found = IN_WORDS.fullmatch(str(given.get("labels"))) if isinstance(given, dict) else None
+        if found is None:
+            return given
+        kind, *counts = found.groups()
+        low_high = [(int(low), int(high or low)) for low, high in (counts[:2], counts[2:])]
+        return given | {"labels": kind, "class_counts": {"generated": low_high[0], "reference": low_high[1]}}
 
 
 class SamplingDetails(Part):
@@ -255,7 +300,7 @@ class SamplingDetails(Part):
     """the encoding that the model was trained with"""
     crops: Options = {"kind": "none"}
     """the crops that it was trained with"""
-    generated_resolution: Resolution
+    generated_resolution: Size
     """pixels as generated; what is enlarged afterwards has fewer than the test resolution"""
     refined_from: float | None = None
     """t to which the enlarged images were renoised; null where sampling began with noise"""

@@ -29,6 +29,7 @@ from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from rpe2d_bench.config.experiment import Experiment
 from rpe2d_bench.errors import UserError
+from rpe2d_bench.resolution import Size
 from rpe2d_bench.storage import configuration_lines, record_lines, records_v1
 from rpe2d_bench.storage.configuration_lines import Configurations
 from rpe2d_bench.storage.machine import gpu_name
@@ -38,7 +39,6 @@ from rpe2d_bench.storage.record_parts import (
     MeasurementDetails,
     Part,
     Provenance,
-    Resolution,
     ResolvedConfig,
     SamplingDetails,
     TrainingDetails,
@@ -46,7 +46,7 @@ from rpe2d_bench.storage.record_parts import (
 from rpe2d_bench.storage.store import disk_errors
 
 __all__ = [
-    "RECORDS_FILE", "Configuration", "Provenance", "Record", "Resolution", "append", "latest_run", "lines_of",
+    "RECORDS_FILE", "Configuration", "Provenance", "Record", "append", "latest_run", "lines_of",
     "provenance", "read", "set_aside",
 ]  # fmt: skip
 LOG = logging.getLogger("rpe2d_bench.storage.records")
@@ -86,9 +86,9 @@ class Record(BaseModel):
     """entry of `models:`"""
     method: str | None = None
     """entry of `methods:`; null unless a method was measured"""
-    train_resolution: Resolution | None = None
+    train_resolution: Size | None = None
     """pixels, of the pair in `resolutions:`"""
-    test_resolution: Resolution | None = None
+    test_resolution: Size | None = None
     """pixels; null for a trained model"""
     seed: int | None = None
     """of training and sampling"""

@@ -10,10 +10,10 @@ import math
 from typing import Any
 
 from rpe2d_bench.config.experiment import Experiment
+from rpe2d_bench.resolution import Size
 from rpe2d_bench.storage.record_parts import (
     MeasurementDetails,
     Part,
-    Resolution,
     SamplingDetails,
     Tokens,
     TrainingDetails,
@@ -61,5 +61,5 @@ def _grid_of_cell(document: dict[str, Any], details: dict[str, Any], experiment:
     return _tokens(details["generated_resolution"], patch)
 
 
-def _tokens(resolution: Resolution, side: float) -> Tokens:
+def _tokens(resolution: Size, side: float) -> Tokens:
     return round(resolution[0] / side), round(resolution[1] / side)

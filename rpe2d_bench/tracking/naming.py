@@ -8,23 +8,18 @@ from datetime import datetime
 from typing import Any
 
 from rpe2d_bench.analysis.palette import COLOURS, styles
-from rpe2d_bench.storage.records import Record, Resolution
+from rpe2d_bench.analysis.real_names import NAMES, made_by
+from rpe2d_bench.resolution import Size
+from rpe2d_bench.storage.records import Record
 
 IDENTITY = "rpe2d.identity"  # which record (or series, or sweep) a run shows; at most one run each
 DIGEST = "rpe2d.digest"  # of the record's content: equal digest, nothing to do
 VIEW = "4"  # raised when a run shows more of the same record: `sync` then logs it anew
-REAL = "real images"  # the method name of the floor
-NOBODYS = {  # images that no method made
-    "floor": REAL,
-    "reconstruction": f"{REAL} through the autoencoder",
-    "enlarged": f"{REAL}, enlarged",
-    "noise": f"{REAL} with noise",
-}
 GREY = "#808080"  # real images, as in figures
 MAX_VALUE = 500  # characters of a parameter's or tag's value; the whole configuration is an artifact
 
 
-def size(resolution: Resolution | None) -> str:
+def size(resolution: Size | None) -> str:
     """'48' or '32x64', height first."""
     if resolution is None:
         return ""
@@ -32,7 +27,7 @@ def size(resolution: Resolution | None) -> str:
     return str(height) if height == width else f"{height}x{width}"
 
 
-def side(resolution: Resolution) -> int:
+def side(resolution: Size) -> int:
     """The side of the square with the same area: the step of a metric over resolution."""
     return round(math.sqrt(resolution[0] * resolution[1]))
 
@@ -44,7 +39,7 @@ def name(record: Record) -> str:
     """
     if record.stage == "train":
         return f"{trained_at(record.model or '', record)} seed {record.seed}"
-    method, where = NOBODYS.get(record.stage, record.method), size(record.test_resolution)
+    method, where = made_by(record), size(record.test_resolution)
     if record.train_resolution is not None and _several(record):  # floors of before 2026-11-23 have none
         where = f"{size(record.train_resolution)}->{where}"
     return f"{method} {where} seed {record.seed}"
@@ -64,7 +59,7 @@ def tags(record: Record) -> dict[str, str]:
     known = {
         "stage": record.stage,
         "status": record.status,
-        "method": record.method or NOBODYS.get(record.stage),
+        "method": made_by(record),
         "model": record.model,
         "train_resolution": size(record.train_resolution),
         "test_resolution": size(record.test_resolution),
@@ -83,7 +78,7 @@ def tags(record: Record) -> dict[str, str]:
 def shown_as(record: Record) -> dict[str, str]:
     """MLflow's own tags: a method's colour in reports, where the result comes from."""
     if record.method is None:
-        return source(record) | ({"mlflow.runColor": GREY} if record.stage in NOBODYS else {})
+        return source(record) | ({"mlflow.runColor": GREY} if record.stage in NAMES else {})
     style = styles([*record.config.experiment.methods, record.method])[record.method]
     # reports tell methods that share a colour by their markers, which MLflow has not
     return source(record) | {"mlflow.runColor": style.colour if style.index < len(COLOURS) else style.dark_colour}

@@ -10,14 +10,16 @@ import math
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
+from rpe2d_bench.analysis.real_names import REAL
 from rpe2d_bench.analysis.vocabulary import resolve_metric
-from rpe2d_bench.storage.records import Record, Resolution
+from rpe2d_bench.resolution import Size
+from rpe2d_bench.storage.records import Record
 from rpe2d_bench.tracking import naming
 
 if TYPE_CHECKING:
     from rpe2d_bench.tracking.tracker import Tracker
 
-Values = dict[str, dict[Resolution, list[float]]]  # metric -> test resolution -> one value per seed
+Values = dict[str, dict[Size, list[float]]]  # metric -> test resolution -> one value per seed
 
 
 def log_series(tracker: Tracker, records: list[Record]) -> None:
@@ -26,7 +28,7 @@ def log_series(tracker: Tracker, records: list[Record]) -> None:
     for record in _measured(records):
         groups.setdefault((record.method, record.model, record.train_resolution, record.seed), []).append(record)
     for (method, model, train, seed), found in groups.items():
-        name = f"{naming.trained_at(method or naming.REAL, found[0])} seed {seed}"
+        name = f"{naming.trained_at(method or REAL, found[0])} seed {seed}"
         tags = {"stage": "method", "seed": str(seed)}
         _log(tracker, name, tags, ("series", method, model, train, seed), found)
 
@@ -38,7 +40,7 @@ def log_means(tracker: Tracker, records: list[Record]) -> None:
         groups.setdefault((record.method, record.model, record.train_resolution), []).append(record)
     for (method, model, train), found in groups.items():
         seeds = len({record.seed for record in found})
-        name = naming.trained_at(method or naming.REAL, found[0])
+        name = naming.trained_at(method or REAL, found[0])
         _log(tracker, name, {"stage": "mean", "seeds": str(seeds)}, ("mean", method, model, train), found)
 
 
@@ -55,7 +57,7 @@ def _log(tracker: Tracker, name: str, tags: dict[str, str], what: tuple[Any, ...
     if tracker.reuse(key, digest) is not None:
         return
     known = {
-        "method": first.method or naming.REAL,
+        "method": first.method or REAL,
         "model": first.model,
         "train_resolution": naming.size(first.train_resolution),
         "run": first.run,

@@ -107,20 +107,3 @@ def test_other_names_are_refused_where_they_stand(tiny: Path, name: str) -> None
     line = 1 + text[: text.index(f"  '{name}': {{")].count("\n")
     with pytest.raises(UserError, match=rf"tiny.yaml:{line}: the name .* must be 1 to 100 printable characters"):
         load_experiment(tiny)
-
-
-@pytest.mark.parametrize(
-    ("override", "output"),
-    [
-        ("train.lr=" + "1" * 5001, "5,001 digits"),
-        ('data.name="\\uD800"', "half of a surrogate pair"),
-        ("train.lr=&a [*a]", "contains itself"),
-        ("train.lr=!!timestamp 2024-13-45", "is not taken"),
-        ("seeds." + "9" * 5000 + "=1", "no entry"),
-        ("a\u2028b=1", "U+2028"),
-    ],
-)
-def test_odd_overrides_are_one_sentence(tiny: Path, override: str, output: str) -> None:
-    with pytest.raises(UserError) as raised:
-        load_experiment(tiny, [override])
-    assert output in str(raised.value)

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from rpe2d_bench.data.image_pool import cached_images
-from rpe2d_bench.data.interface import Resolution, Split
+from rpe2d_bench.data.interface import Split
+from rpe2d_bench.resolution import Size
 
 
 class Numbered:
@@ -28,7 +29,7 @@ class Numbered:
     def labels(self, split: Split, indices: np.ndarray) -> np.ndarray:
         return np.zeros(len(indices), dtype=np.int64)
 
-    def images(self, split: Split, indices: np.ndarray, resolution: Resolution) -> np.ndarray:
+    def images(self, split: Split, indices: np.ndarray, resolution: Size) -> np.ndarray:
         if self.threadable and threading.get_ident() not in self.drew:
             self._together.wait(timeout=30)  # two threads are here at once, or this fails
         self.drew.add(threading.get_ident())

@@ -13,7 +13,7 @@ from rpe2d_bench.analysis.replicates import kernel_replicates, multinomial_weigh
 from rpe2d_bench.data.subsets import class_counts, even_subset, labels_by_counts, mixed_order
 from rpe2d_bench.errors import UserError
 from rpe2d_bench.metrics import observe
-from rpe2d_bench.metrics.kernel import mmd2
+from rpe2d_bench.metrics.kid import mmd2
 from rpe2d_bench.plan.expand import Plan, make_plan
 from rpe2d_bench.resolve.load import load_experiment
 from rpe2d_bench.sampling.loop import labels_of

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 import torch
+from helpers.counted import Counted
 from scipy.integrate import solve_ivp
 from torch import Tensor
 
@@ -178,21 +179,15 @@ def test_the_sde_keeps_the_marginals(along: str) -> None:
 
 @pytest.mark.parametrize("tolerance", [1e-6, 1e-9])
 def test_dopri5_agrees_with_scipy_in_its_end_and_its_work(tolerance: float) -> None:
-    made = 0
-
-    def counted(x: Tensor, t: float | Tensor) -> Tensor:
-        nonlocal made
-        made += 1
-        return sit_velocity(x, t)
-
-    flow, x = Flow(counted, path("linear"), golden_noise()), START.double()
+    velocity = Counted(sit_velocity)
+    flow, x = Flow(velocity, path("linear"), golden_noise()), START.double()
     *_, found = dopri5(flow, x, SAMPLERS["dopri5"].times(1000), absolute=tolerance, relative=tolerance)
     exact = solve_ivp(
         lambda t, y: sit_velocity(torch.from_numpy(y).view_as(x), t).flatten().numpy(),
         (1.0, 0.0), x.flatten().numpy(), "RK45", rtol=tolerance, atol=tolerance,
     )  # fmt: skip
     assert (found.flatten() - torch.from_numpy(exact.y[:, -1])).abs().max() < 20 * tolerance
-    assert made == pytest.approx(exact.nfev, rel=0.1)
+    assert velocity.made == pytest.approx(exact.nfev, rel=0.1)
 
 
 def test_an_image_of_dopri5_does_not_depend_on_its_batch() -> None:

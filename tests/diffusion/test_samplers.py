@@ -12,6 +12,7 @@ from itertools import pairwise
 
 import pytest
 import torch
+from helpers.counted import Counted
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
@@ -48,17 +49,10 @@ def test_the_error_falls_with_the_order_of_the_method(name: str, order: int) -> 
 
 @pytest.mark.parametrize("name", SAMPLERS)
 def test_evaluations_are_counted_as_made(name: str) -> None:
-    made = 0
-
-    def velocity(x: Tensor, t: float | Tensor) -> Tensor:
-        nonlocal made
-        made += 1
-        return gaussian_velocity(x, t)
-
-    sampler = SAMPLERS[name]
+    sampler, velocity = SAMPLERS[name], Counted(gaussian_velocity)
     states = list(sampler(flow(velocity), torch.zeros(1, 1, 1, 1), sampler.times(7)))
     assert len(states) <= 7 if sampler.adaptive else len(states) == 7
-    assert made == sampler.evaluations(len(states))
+    assert velocity.made == sampler.evaluations(len(states))
 
 
 @given(num_steps=st.integers(1, 50), shift=st.floats(0.25, 8.0))

@@ -6,11 +6,11 @@ import json
 import os
 import subprocess
 import sys
-import tomllib
 from pathlib import Path
 
 import pytest
 from helpers.documents import ROOT, blocks, shell_lines, words
+from helpers.installed import install
 
 TUTORIAL = ROOT / "docs" / "tutorial.md"
 # Commands of the command line in one fresh process, so that torch is imported once; stops at the first that fails.
@@ -29,22 +29,6 @@ for line in json.loads(sys.argv[1]):
         if ended.code not in (0, None):
             raise
 """
-
-
-def install(package: Path, site: Path) -> None:
-    """What pip leaves of a package: the module, and the entry points that its pyproject.toml declares."""
-    project = tomllib.loads((package / "pyproject.toml").read_text())["project"]
-    info = site / f"{project['name'].replace('-', '_')}-{project['version']}.dist-info"
-    info.mkdir(parents=True)
-    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {project['name']}\nVersion: {project['version']}\n")
-    lines = [
-        line
-        for group, points in project["entry-points"].items()
-        for line in (f"[{group}]", *(f"{name} = {value}" for name, value in points.items()))
-    ]
-    (info / "entry_points.txt").write_text("\n".join(lines))
-    for module in package.glob("*.py"):
-        (site / module.name).write_text(module.read_text())
 
 
 @pytest.mark.slow

@@ -14,15 +14,6 @@ from rpe2d_bench.errors import UserError
 
 
 @pytest.fixture(scope="module")
-def diffusers() -> Any:
-    module = pytest.importorskip("diffusers", reason="diffusers is not installed (extra: bench)")
-    from rpe2d_bench.metrics.nets.torchvision_import import import_torchvision
-
-    import_torchvision()
-    return module
-
-
-@pytest.fixture(scope="module")
 def models(diffusers: Any) -> dict[str, Any]:
     return {name: build(name) for name in MODELS}
 

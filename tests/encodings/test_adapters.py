@@ -140,15 +140,6 @@ SUPPORTED: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 
 
-@pytest.fixture(scope="module")
-def diffusers() -> Any:
-    module = pytest.importorskip("diffusers", reason="diffusers is not installed (extra: bench)")
-    from rpe2d_bench.metrics.nets.torchvision_import import import_torchvision
-
-    import_torchvision()
-    return module
-
-
 @pytest.mark.parametrize("name", list(SUPPORTED))
 def test_every_supported_model_keeps_its_own_bits_where_nothing_changes(name: str, diffusers: Any) -> None:
     """The embedding inside the built model, at and below the trained grid, also under autocast; beyond, it differs."""

@@ -5,10 +5,10 @@ import os
 import shutil
 import subprocess
 import sys
-import tomllib
 from pathlib import Path
 
 import pytest
+from helpers.installed import install
 
 PACKAGE = Path(__file__).parents[1] / "third_party_method"
 EXPERIMENT = """
@@ -35,19 +35,7 @@ report: {main_metric: fd, reference_method: extrapolation}
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The package as an installer would leave it: the module and its dist-info with the declared entry points."""
-    site = tmp_path_factory.mktemp("site")
-    project = tomllib.loads((PACKAGE / "pyproject.toml").read_text())["project"]
-    info = site / f"third_party_method-{project['version']}.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {project['name']}\nVersion: {project['version']}\n")
-    lines = [
-        line
-        for group, points in project["entry-points"].items()
-        for line in (f"[{group}]", *(f"{name} = {value}" for name, value in points.items()))
-    ]
-    (info / "entry_points.txt").write_text("\n".join(lines))
-    (site / "third_party_method.py").write_text((PACKAGE / "third_party_method.py").read_text())
-    return site
+    return install(PACKAGE, tmp_path_factory.mktemp("site"))
 
 
 def bench(site: Path, where: Path, *arguments: str) -> subprocess.CompletedProcess[str]:

@@ -3,7 +3,7 @@ import pytest
 
 from rpe2d_bench.analysis import replicates
 from rpe2d_bench.errors import UserError
-from rpe2d_bench.metrics import frechet, kernel
+from rpe2d_bench.metrics import fd, kid
 
 
 def draw(count: int, seed: int, scale: float = 1.0, width: int = 6) -> np.ndarray:
@@ -17,8 +17,8 @@ def ones(count: int) -> np.ndarray:
 
 def test_every_image_once_is_the_distance_itself() -> None:
     x, y = draw(40, 1), draw(50, 2, 1.3)
-    assert replicates.kernel_replicates(x, y, ones(40), ones(50))[0] == pytest.approx(kernel.mmd2(x, y), rel=1e-9)
-    exact = frechet.frechet_distance(x, y)
+    assert replicates.kernel_replicates(x, y, ones(40), ones(50))[0] == pytest.approx(kid.mmd2(x, y), rel=1e-9)
+    exact = fd.frechet_distance(x, y)
     for method in ("linear", "exact"):
         value = replicates.frechet_replicates(x, y, ones(40), ones(50), method)[0]
         assert value == pytest.approx(exact, rel=1e-9)
@@ -32,7 +32,7 @@ def test_exact_replicates_are_the_distance_of_the_drawn_images(width: int) -> No
     values = replicates.frechet_replicates(x, y, w, v, "exact")
     for value, ours, theirs in zip(values, w, v, strict=True):
         drawn = np.repeat(x, ours.astype(int), axis=0), np.repeat(y, theirs.astype(int), axis=0)
-        assert value == pytest.approx(frechet.frechet_distance(*drawn), rel=1e-7)
+        assert value == pytest.approx(fd.frechet_distance(*drawn), rel=1e-7)
 
 
 def test_influences_are_the_derivative() -> None:
@@ -47,7 +47,7 @@ def test_influences_are_the_derivative() -> None:
         # weights that sum to n keep the unbiased denominator of the point estimate
         return float(replicates.frechet_replicates(x, y, weights[0], weights[1], "exact")[0])
 
-    base = frechet.frechet_distance(x, y)
+    base = fd.frechet_distance(x, y)
     # the derivative of the unbiased covariance carries n / (n - 1)
     assert (moved(3, 0) - base) / step == pytest.approx(ours[3], rel=0.05, abs=0.05)
     assert (moved(7, 1) - base) / step == pytest.approx(theirs[7], rel=0.05, abs=0.05)
@@ -60,8 +60,8 @@ def test_replicates_spread_like_fresh_draws() -> None:
     w, v = replicates.multinomial_weights(500, 400, rng), replicates.multinomial_weights(500, 400, rng)
     fresh = [(draw(400, 10 + 2 * i), draw(400, 11 + 2 * i, 1.3)) for i in range(200)]
     for distance, resampled in (
-        (frechet.frechet_distance, replicates.frechet_replicates(x, y, w, v)),
-        (kernel.mmd2, replicates.kernel_replicates(x, y, w, v)),
+        (fd.frechet_distance, replicates.frechet_replicates(x, y, w, v)),
+        (kid.mmd2, replicates.kernel_replicates(x, y, w, v)),
     ):
         values = [distance(a, b) for a, b in fresh]
         assert np.std(resampled) == pytest.approx(np.std(values), rel=0.35)
@@ -75,7 +75,7 @@ def test_resampling_within_classes_keeps_their_counts_and_the_estimator() -> Non
     for chosen in range(4):
         assert (weights[:, classes == chosen].sum(axis=1) == 10).all()
     value = replicates.kernel_replicates(x, y, ones(40), ones(60), classes, theirs)[0]
-    assert value == pytest.approx(kernel.mmd2(x, y, classes, theirs), rel=1e-9)
+    assert value == pytest.approx(kid.mmd2(x, y, classes, theirs), rel=1e-9)
     rng = np.random.default_rng(1)
     w, v = (replicates.multinomial_weights(3000, n, rng, c) for n, c in ((40, classes), (60, theirs)))
     resampled = replicates.kernel_replicates(x, y, w, v, classes, theirs)
@@ -91,7 +91,7 @@ def test_influences_on_a_kernel_distance_are_its_derivative_with_and_without_cla
     x, y = draw(40, 1), draw(60, 2, 1.3)
     for classes, theirs in ((None, None), (np.arange(40) % 4, np.arange(60) % 4)):
         value, *sides = replicates.kernel_influences(x, y, classes, theirs)
-        assert value == pytest.approx(kernel.mmd2(x, y, classes, theirs), rel=1e-9)
+        assert value == pytest.approx(kid.mmd2(x, y, classes, theirs), rel=1e-9)
         for side, index, other in ((0, 3, 7), (1, 5, 9)):  # weight goes from one image to another of its class
             step, weights = 1e-6, [ones(40), ones(60)]
             weights[side][0, index] += step

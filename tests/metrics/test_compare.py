@@ -8,7 +8,7 @@ from rpe2d_bench.analysis import replicates
 from rpe2d_bench.analysis.paired_bootstrap import against_zero, compare
 from rpe2d_bench.analysis.statistics import holm
 from rpe2d_bench.errors import UserError
-from rpe2d_bench.metrics import kernel
+from rpe2d_bench.metrics import kid
 
 
 def methods(
@@ -120,7 +120,7 @@ def test_labels_of_both_sides_stratify_and_narrow_the_interval() -> None:
 def test_many_images_are_compared_by_influences_in_bounded_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     sets = methods({"good": 0.2, "bad": 0.6}, 2)
     exact = compare(sets, REFERENCE, "kid", resamples=500)[0]
-    monkeypatch.setattr(kernel, "ALL_SAMPLES", 100)
+    monkeypatch.setattr(kid, "ALL_SAMPLES", 100)
     monkeypatch.setattr(replicates, "kernel_replicates", lambda *_: pytest.fail("an N x N matrix"))
     linear = compare(sets, REFERENCE, "kid", resamples=500)[0]
     assert linear.difference == pytest.approx(exact.difference, rel=1e-9)

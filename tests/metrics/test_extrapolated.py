@@ -3,7 +3,7 @@ import pytest
 
 from rpe2d_bench.errors import UserError
 from rpe2d_bench.metrics.extrapolated import frechet_at_infinity
-from rpe2d_bench.metrics.frechet import frechet_distance
+from rpe2d_bench.metrics.fd import frechet_distance
 
 
 def draw(count: int, seed: int, shift: float) -> np.ndarray:

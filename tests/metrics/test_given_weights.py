@@ -18,7 +18,7 @@ from torch import nn
 
 from rpe2d_bench.errors import UserError
 from rpe2d_bench.metrics import load_net, validate, value_name
-from rpe2d_bench.metrics.frechet import frechet_distance
+from rpe2d_bench.metrics.fd import frechet_distance
 from rpe2d_bench.metrics.inception_score import inception_score
 from rpe2d_bench.metrics.nets.features import extract
 from rpe2d_bench.metrics.nets.table import net_version

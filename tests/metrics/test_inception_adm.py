@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from rpe2d_bench.errors import UserError
-from rpe2d_bench.metrics import frechet, validate, value_name
+from rpe2d_bench.metrics import fd, validate, value_name
 from rpe2d_bench.metrics.nets import table
 from rpe2d_bench.metrics.nets.inception_adm import InceptionADM, tensorflow_bilinear
 from rpe2d_bench.metrics.score_files import measure_paths
@@ -60,10 +60,10 @@ def test_a_reference_batchs_statistics_are_used_for_fid_and_for_nothing_else(tmp
     features, _ = adm.features_and_logits(torch.from_numpy(samples.transpose(0, 3, 1, 2)).float())
     theirs, _ = adm.features_and_logits(torch.from_numpy(real.transpose(0, 3, 1, 2)).float())
     covariance = np.cov(root, rowvar=False)
-    expected = frechet.distance(frechet.fit(features.numpy()), frechet.from_moments(mean, covariance, 30))
+    expected = fd.distance(fd.fit(features.numpy()), fd.from_moments(mean, covariance, 30))
     assert found["batch"].values["fid_adm"] == pytest.approx(expected, rel=1e-4)
     assert found["plain"].values["fid_adm"] == pytest.approx(
-        frechet.frechet_distance(features.numpy(), theirs.numpy()), rel=1e-4
+        fd.frechet_distance(features.numpy(), theirs.numpy()), rel=1e-4
     )
     assert found["batch"].details["notes"]["fid_adm"] == "40 images against mu and sigma of batch.npz"
     assert "TensorFlow 1's bilinear filter" in found["batch"].details["resize"]["whole"]

@@ -49,7 +49,8 @@ def outputs(dit: DiT, case: dict[str, Any], labels: list[int]) -> Tensor:
     encoding = spec.build(width=WIDTH, heads=OPTIONS.heads)(Context(grid, train))
     x = numbers("x", (2, 4, 2 * grid.height, 2 * grid.width), 1.0)
     with torch.inference_mode():
-        return -dit(x, 1 - torch.tensor(case["t"]), torch.tensor(labels), encoding)
+        predicted: Tensor = dit(x, 1 - torch.tensor(case["t"]), torch.tensor(labels), encoding)
+    return -predicted
 
 
 def name_of(case: dict[str, Any]) -> str:
@@ -122,4 +123,4 @@ def test_a_low_rank_modulation_starts_at_zero_and_learns() -> None:
     modulation = block.modulation(condition)
     assert not modulation.any()
     modulation.sum().backward()
-    assert block.modulation[1].weight.grad.any()  # type: ignore[index, union-attr]
+    assert block.modulation.get_parameter("1.weight").grad.any()  # type: ignore[union-attr]

@@ -9,13 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rpe2d_bench.config.experiment import Sampler
-from rpe2d_bench.diffusion import times
-from rpe2d_bench.encodings import Grid
+from rpe2d_bench.diffusion import shift_at, times
 from rpe2d_bench.plan.cost import estimate
 from rpe2d_bench.plan.expand import make_plan
 from rpe2d_bench.plan.pace import Pace, passes
 from rpe2d_bench.resolve.load import load_experiment
-from rpe2d_bench.sampling.schedule import in_words, places_in_words, schedule_at, schedule_of, schedules, warnings
+from rpe2d_bench.sampling.schedule import in_words, places_in_words, schedule_at, schedules, warnings
 from rpe2d_bench.storage.store import Store
 
 
@@ -31,19 +30,19 @@ def test_shifts_compose_by_their_product(one: float, two: float) -> None:
 def test_shifts_count_tokens_and_neither_pixels_nor_latents() -> None:
     """512 px through an autoencoder of 8 and patches of 2 are 32x32 tokens: twice the side of 16x16, shift 2."""
     options = Sampler(shift="sqrt_tokens", steps=10)
-    by_tokens = schedule_of(options, Grid(32, 32), Grid(16, 16))
+    by_tokens = schedule_at(options, (32, 32), (16, 16))
     assert by_tokens.shift == 2
     assert by_tokens == schedule_at(options, (512, 512), (256, 256))
     assert by_tokens.starts == tuple(times(10, 2.0)[:-1])
-    assert schedule_of(options, Grid(8, 8), Grid(16, 16)).shift == 1
-    assert schedule_of(options, Grid(24, 16), Grid(16, 16)).shift == pytest.approx(1.5**0.5)
+    assert shift_at("sqrt_tokens", 8 * 8, 16 * 16) == 1
+    assert shift_at("sqrt_tokens", 24 * 16, 16 * 16) == pytest.approx(1.5**0.5)
 
 
 def test_the_share_above_and_its_warning() -> None:
-    plain = schedule_of(Sampler(steps=28), Grid(8, 8), Grid(8, 8))
+    plain = schedule_at(Sampler(steps=28), (8, 8), (8, 8))
     assert plain.early == pytest.approx(3 / 28)
     assert plain.warning == ""
-    flux = schedule_of(Sampler(steps=28, shift=25.3), Grid(8, 8), Grid(8, 8))  # e^3.23, its rule at 2,048 px
+    flux = schedule_at(Sampler(steps=28, shift=25.3), (8, 8), (8, 8))  # e^3.23, its rule at 2,048 px
     assert round(flux.early * 28) == 21  # as InvokeAI counted
     assert flux.warning == "shift 25.3 leaves 7 of 28 steps below t = 0.9; write a smaller shift or more steps"
 

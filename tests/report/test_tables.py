@@ -43,7 +43,6 @@ def test_one_seed_has_no_interval_and_none_no_number() -> None:
     assert one is not None
     assert one.spread is None
     assert one.low is None
-    assert not one.excludes_zero
     assert estimate([]) is None
 
 

@@ -90,6 +90,12 @@ def test_absent_and_binary_files(tmp_path: Path) -> None:
         ("methods.absent.sampler.steps=3", "--set methods.absent.sampler.steps=3: methods.absent.model is missing"),
         ("train.steps=[", "the value is not YAML"),
         ("resolutions.7.train=16", "there is no section 'resolutions.7'"),
+        ("train.lr=" + "1" * 5001, "5,001 digits"),
+        ('data.name="\\uD800"', "half of a surrogate pair"),
+        ("train.lr=&a [*a]", "contains itself"),
+        ("train.lr=!!timestamp 2024-13-45", "is not taken"),
+        ("seeds." + "9" * 5000 + "=1", "no entry"),
+        ("a\u2028b=1", "U+2028"),
     ],
 )
 def test_bad_overrides_are_named(tiny: Path, override: str, output: str) -> None:

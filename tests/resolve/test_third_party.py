@@ -4,10 +4,10 @@ import json
 import os
 import subprocess
 import sys
-import tomllib
 from pathlib import Path
 
 import pytest
+from helpers.installed import install
 
 from rpe2d_bench.storage.records import read
 
@@ -33,25 +33,9 @@ report: {main_metric: fd, reference_method: extrapolation}
 """
 
 
-def install(site: Path, source: str) -> Path:
-    """The package as an installer would leave it: the module and its dist-info with the declared entry points."""
-    project = tomllib.loads((PACKAGE / "pyproject.toml").read_text())["project"]
-    info = site / f"third_party_parts-{project['version']}.dist-info"
-    info.mkdir(parents=True)
-    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {project['name']}\nVersion: {project['version']}\n")
-    lines = [
-        line
-        for group, points in project["entry-points"].items()
-        for line in (f"[{group}]", *(f"{name} = {value}" for name, value in points.items()))
-    ]
-    (info / "entry_points.txt").write_text("\n".join(lines))
-    (site / "third_party_parts.py").write_text(source)
-    return site
-
-
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return install(tmp_path_factory.mktemp("site"), (PACKAGE / "third_party_parts.py").read_text())
+    return install(PACKAGE, tmp_path_factory.mktemp("site"))
 
 
 def bench(site: Path, where: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -94,7 +78,8 @@ def test_mistakes_in_a_strangers_options_have_their_line(installed: Path, tmp_pa
 
 
 def test_a_broken_package_is_named_and_blocks_nothing_else(tmp_path: Path) -> None:
-    site = install(tmp_path / "site", "raise RuntimeError('half installed')")
+    site = install(PACKAGE, tmp_path / "site")
+    (site / "third_party_parts.py").write_text("raise RuntimeError('half installed')")
     (tmp_path / "stranger.yaml").write_text(EXPERIMENT)
     refused = bench(site, tmp_path, "validate", "stranger.yaml")
     assert refused.returncode == 2

@@ -70,8 +70,10 @@ def test_labels_are_balanced_or_drawn(tiny: Path, tmp_path: Path) -> None:
     assert 5 < counts.std() < 30  # of independent draws: 16.4
     found = run(drawn, Store(tmp_path / "runs"), engine="local")
     measured = [r for r in found if r.stage == "measure"]
-    assert all(record.measurement.labels.startswith("iid; images per class: ") for record in measured)
-    assert all("1 to 2 real" in record.measurement.labels for record in measured)
+    assert all(record.measurement.labels == "iid" for record in measured)
+    assert all(record.measurement.class_counts.reference == (1, 2) for record in measured)
+    split_sizes = measured[0].configuration.data
+    assert (split_sizes.classes, split_sizes.train, split_sizes.test) == (10, 20_000, None)
     notes = {r.stage: r.measurement.notes.get("kid_glyphnet") for r in found if r.stage != "train"}
     assert notes["measure"] == "unbiased for drawn classes and the reference's fixed counts, all pairs of 12 and 12"
     floors = {s.key for s in drawn.measures()} & {s.key for s in balanced.measures()}

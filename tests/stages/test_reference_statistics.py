@@ -11,7 +11,7 @@ from helpers.tiny_experiment import TINY
 from torch import Tensor, nn
 
 from rpe2d_bench.errors import UserError
-from rpe2d_bench.metrics import frechet, load_observations
+from rpe2d_bench.metrics import fd, load_observations
 from rpe2d_bench.metrics.nets import table
 from rpe2d_bench.plan.expand import Plan, make_plan
 from rpe2d_bench.resolve.load import load_experiment
@@ -52,14 +52,14 @@ def _plain(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     table.load_net.cache_clear()
 
 
-def statistics(path: Path, seed: int, width: int = D) -> frechet.Gaussian:
+def statistics(path: Path, seed: int, width: int = D) -> fd.Gaussian:
     """As in ADM's VIRTUAL_imagenet256_labeled.npz: mu, sigma, those of spatial features, and images."""
     rng = np.random.default_rng(seed)
     mean, root = rng.normal(0.5, 0.1, width), rng.normal(0, 0.05, (40, width))
     covariance = np.cov(root, rowvar=False)
     others = {"mu_s": mean, "sigma_s": covariance, "arr_0": np.zeros((2, 4, 4, 3), np.uint8)}
     np.savez(path, mu=mean, sigma=covariance, **others)  # type: ignore[arg-type]
-    return frechet.from_moments(mean, covariance, 0)
+    return fd.from_moments(mean, covariance, 0)
 
 
 def planned(folder: Path, text: str = TEXT) -> Plan:
@@ -81,7 +81,7 @@ def test_fid_is_the_distance_from_the_statistics_of_its_size(tmp_path: Path) -> 
     values = scores(found)
     for cell in plan.trials[0].cells:
         seen = load_observations(store.folder("measure", cell.measure.key) / "observations.npz")
-        expected = frechet.distance(frechet.fit(seen.views["whole"].features_ND), whole)
+        expected = fd.distance(fd.fit(seen.views["whole"].features_ND), whole)
         assert values["measure", cell.test_resolution] == pytest.approx(expected, rel=1e-9)
     record = next(r for r in found if r.stage == "measure")
     assert record.measurement is not None
@@ -97,7 +97,7 @@ def test_fid_is_the_distance_from_the_statistics_of_its_size(tmp_path: Path) -> 
     assert again["floor", (16, 32)] != values["floor", (16, 32)]
     key = by_size.trials[0].cells[1].measure.key
     seen = load_observations(store.folder("measure", key) / "observations.npz")
-    expected = frechet.distance(frechet.fit(seen.views["whole"].features_ND), wide)
+    expected = fd.distance(fd.fit(seen.views["whole"].features_ND), wide)
     assert again["measure", (16, 32)] == pytest.approx(expected, rel=1e-9)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from rpe2d_bench import data
-from rpe2d_bench.analysis.real_images import RULERS
+from rpe2d_bench.analysis.real_names import NAMES, RULERS
 from rpe2d_bench.analysis.results import Results
 from rpe2d_bench.analysis.vocabulary import blind_spot, describe
 from rpe2d_bench.metrics import load_net
@@ -45,7 +45,7 @@ def test_rulers_are_real_images_that_were_enlarged_or_noised(tiny: Path, tmp_pat
         assert noise.mean > floor.mean
     assert results.real.ruler("enlarged", (16, 16), (16, 16), kid) == results.real.floor((16, 16), (16, 16), kid)
     table = value_table(results, kid, (16, 16))
-    assert [row.label for row in table.rows if row.real][1:] == list(RULERS.values())
+    assert [row.label for row in table.rows if row.real][1:] == [NAMES[kind].row for kind in RULERS]
     stages = {f.kind: f.measure.generated for f in plan.floors if f.test_resolution == (16, 32) and f.seed == 0}
     seen = {}
     dataset = data.build(plan.experiment.data)

@@ -12,6 +12,7 @@ from helpers.tiny_experiment import CONFIG
 from rpe2d_bench.reference.records_page import page
 from rpe2d_bench.storage import record_lines, records
 from rpe2d_bench.storage.record_lines import line_of
+from rpe2d_bench.storage.record_parts import MeasurementDetails
 from rpe2d_bench.storage.records import RECORDS_FILE, Record
 
 ROOT = Path(__file__).parents[2]
@@ -49,6 +50,8 @@ def test_published_records_are_read_and_lose_nothing(path: Path) -> None:
             continue  # a later line of the same identity counts
         kept = [part.model_dump(mode="json") for part in (record.training, record.measurement, record.sampling) if part]
         now = {name: value for part in kept for name, value in part.items()}
+        if record.measurement and record.measurement.class_counts:
+            now["labels"] += f"; images per class: {record.measurement.class_counts}"  # were words of one field
         before = {name: value for name, value in document["details"].items() if name != "tokens"}
         differing = {name for name, value in before.items() if not _within(value, now.get(name))}
         assert not differing
@@ -85,6 +88,18 @@ def test_the_grid_of_version_1_follows_from_tokens_and_patch(tmp_path: Path) -> 
     assert measured.sampling is not None
     assert (trained.training.grid, trained.training.flops, trained.training.precision) == ((6, 12), 16.0, "float32")
     assert measured.sampling.grid == (4, 8)
+
+
+@pytest.mark.parametrize(
+    ("words", "counts"),
+    [("25 generated, 25 real", ((25, 25), (25, 25))), ("1 to 3 generated, 0 to 2 real", ((1, 3), (0, 2)))],
+)
+def test_class_counts_in_words_are_read_as_numbers(words: str, counts: tuple[tuple[int, int], tuple[int, int]]) -> None:
+    found = MeasurementDetails.model_validate({"labels": f"reference; images per class: {words}"})
+    assert found.class_counts is not None
+    assert (found.labels, (found.class_counts.generated, found.class_counts.reference)) == ("reference", counts)
+    assert str(found.class_counts) == words
+    assert MeasurementDetails.model_validate(found.model_dump()) == found
 
 
 def test_a_failed_line_of_version_1_has_no_details(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ import torch
 from helpers.stripes import Stripes
 from torch import Tensor
 
-from rpe2d_bench.analysis.real_images import RULERS
+from rpe2d_bench.analysis.real_names import RULERS
 from rpe2d_bench.config.experiment import Train
 from rpe2d_bench.encodings import Grid, build
 from rpe2d_bench.models import Denoiser, DiT, preset

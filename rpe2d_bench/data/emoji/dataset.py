@@ -19,9 +19,10 @@ import numpy as np
 from rpe2d_bench.data.counter_rng import uniform
 from rpe2d_bench.data.emoji.drawing import EXTENT, RESVG, View, draw
 from rpe2d_bench.data.emoji.packed import Emoji, packed
-from rpe2d_bench.data.interface import SPLITS, Resolution, Split
+from rpe2d_bench.data.interface import SPLITS, Split
 from rpe2d_bench.data.subsets import mixed_order
 from rpe2d_bench.errors import UserError, unknown
+from rpe2d_bench.resolution import Size
 
 VERSION = 1  # of split, order and drawing; raise it when a pixel or a split changes
 SETS = ("noto", "noto-v1", "fluent-emoji-flat", "fluent-emoji", "fxemoji")
@@ -121,7 +122,7 @@ class EmojiImages:
         """What the images show."""
         return [self._emoji[split][place] for place in self._places(split, indices)]
 
-    def images(self, split: Split, indices: np.ndarray, resolution: Resolution) -> np.ndarray:
+    def images(self, split: Split, indices: np.ndarray, resolution: Size) -> np.ndarray:
         """Drawn images, uint8 [B, 3, height, width]. Raises UserError where the renderer is missing."""
         if min(resolution) < 1:
             raise UserError(f"a resolution needs at least one pixel per axis, not {resolution[0]}x{resolution[1]}")

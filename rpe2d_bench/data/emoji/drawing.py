@@ -15,9 +15,9 @@ import torch
 from PIL import Image
 
 from rpe2d_bench.data.emoji.packed import Emoji
-from rpe2d_bench.data.interface import Resolution
 from rpe2d_bench.data.resample import SUPPORT, resample, window_weights
 from rpe2d_bench.errors import UserError
+from rpe2d_bench.resolution import Size
 
 RESVG, PACKAGE = "0.48.1", "resvg-py==0.5.0"  # whose pixels a revision stands for, and the package that brings it
 _INSTALL = "pip install 'rpe2d-bench[emoji]'"
@@ -41,7 +41,7 @@ class View:
     ground: tuple[int, int, int]  # before the turn
 
 
-def draw(emoji: Emoji, view: View, resolution: Resolution) -> np.ndarray:
+def draw(emoji: Emoji, view: View, resolution: Size) -> np.ndarray:
     """The image, uint8 [3, height, width]; every resolution shows the same plane, so larger ones show more detail."""
     resvg, margin = _resvg(), int(SUPPORT)
     high, wide = ((pixels + 2 * margin) * FINE for pixels in resolution)

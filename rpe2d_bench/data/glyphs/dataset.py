@@ -26,9 +26,10 @@ from rpe2d_bench.data.glyphs.leaves import SMALLEST, leaves
 from rpe2d_bench.data.glyphs.outlines import FONTS, masters
 from rpe2d_bench.data.glyphs.scenes import EXTENT, Scenes, draw_scenes
 from rpe2d_bench.data.glyphs.textures import texture
-from rpe2d_bench.data.interface import Resolution, Split
+from rpe2d_bench.data.interface import Split
 from rpe2d_bench.data.resample import SUPPORT, box_weights, resample, window_weights
 from rpe2d_bench.errors import UserError, unknown
+from rpe2d_bench.resolution import Size
 
 VERSION = 2  # of the renderer; raise it when a pixel changes
 
@@ -118,11 +119,11 @@ class Glyphs:
         """What each image shows, a function of (seed, split, index) alone."""
         return draw_scenes(self.options, split, np.asarray(indices, dtype=np.int64), self.labels(split, indices))
 
-    def images(self, split: Split, indices: np.ndarray, resolution: Resolution) -> np.ndarray:
+    def images(self, split: Split, indices: np.ndarray, resolution: Size) -> np.ndarray:
         """Rendered images, uint8 [B, channels, height, width]."""
         return self.render(self.scenes(split, indices), resolution)
 
-    def render(self, scenes: Scenes, resolution: Resolution) -> np.ndarray:
+    def render(self, scenes: Scenes, resolution: Size) -> np.ndarray:
         """Images of the scenes, uint8 [B, channels, height, width], rounded and clipped to [0, 255]."""
         height, width = resolution
         if height < 1 or width < 1:
@@ -135,12 +136,12 @@ class Glyphs:
             image[start:stop] = drawn.mul_(255).round_().clamp_(0, 255).to(torch.uint8).numpy()
         return image
 
-    def _flat(self, scenes: Scenes, resolution: Resolution) -> Tensor:
+    def _flat(self, scenes: Scenes, resolution: Size) -> Tensor:
         """Uniform disjoint glyphs on black: linear in the coverage, so one filter is exact."""
         alpha_BHW = self._alpha(scenes, *_frame(resolution), pitch=1 / min(resolution))
         return alpha_BHW[:, None] * scenes.colour_BC[:, :, None, None]
 
-    def _layered(self, scenes: Scenes, resolution: Resolution) -> Tensor:
+    def _layered(self, scenes: Scenes, resolution: Size) -> Tensor:
         """Textures: composed on a finer grid with a margin for the filter, then filtered down."""
         o, margin, fine = self.options, int(SUPPORT), _supersampling(resolution, self._leaves)
         pitch = 1 / (min(resolution) * fine)
@@ -180,7 +181,7 @@ class Glyphs:
                 total[here] += rows @ mask_BII @ columns.transpose(1, 2)
         return total
 
-    def _chunks(self, count: int, resolution: Resolution, layered: bool) -> Iterator[tuple[int, int]]:
+    def _chunks(self, count: int, resolution: Size, layered: bool) -> Iterator[tuple[int, int]]:
         fine = _supersampling(resolution, self._leaves) if layered else 1
         longest, side = (max(resolution) + 4) * fine, _master_side(1 / (min(resolution) * fine))
         step = max(1, _CHUNK // (max(longest, side) * max(longest, side)))
@@ -193,11 +194,11 @@ def _axis(count: int, pitch: float) -> Tensor:
     return (torch.arange(count) + 0.5 - count / 2) * pitch
 
 
-def _frame(resolution: Resolution) -> tuple[Tensor, Tensor]:
+def _frame(resolution: Size) -> tuple[Tensor, Tensor]:
     return _axis(resolution[0], 1 / min(resolution)), _axis(resolution[1], 1 / min(resolution))
 
 
-def _supersampling(resolution: Resolution, leaves: bool = False) -> int:
+def _supersampling(resolution: Size, leaves: bool = False) -> int:
     """Of scenes in which layers are multiplied, because a product has more bandwidth than its factors.
 
     With n pixels on the short side and k samples in each, a glyph's edges reach k n / 2 cycles, a texture 10.3: what

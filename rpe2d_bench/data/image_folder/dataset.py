@@ -24,9 +24,10 @@ from rpe2d_bench.data.image_folder.containers import open_files, present
 from rpe2d_bench.data.image_folder.decoding import read_image
 from rpe2d_bench.data.image_folder.files import Files, fit
 from rpe2d_bench.data.image_folder.listing import Arranged, account, arrange, sift
-from rpe2d_bench.data.interface import SPLITS, Resolution, Split
+from rpe2d_bench.data.interface import SPLITS, Split
 from rpe2d_bench.data.subsets import mixed_order
 from rpe2d_bench.errors import UserError, unknown
+from rpe2d_bench.resolution import Size
 
 VERSION = 2  # of splitting, order, decoding and resizing; raise it when a pixel or a split changes
 
@@ -175,7 +176,7 @@ class ImageFolder:
         mirrored: np.ndarray = np.asarray(indices) >= len(self._names[split])
         return mirrored
 
-    def images(self, split: Split, indices: np.ndarray, resolution: Resolution) -> np.ndarray:
+    def images(self, split: Split, indices: np.ndarray, resolution: Size) -> np.ndarray:
         """Decoded and resized images, uint8 [B, channels, height, width]."""
         names = self.files(split, indices)
         result = np.empty((len(names), self.channels, *resolution), dtype=np.uint8)

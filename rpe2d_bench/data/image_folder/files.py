@@ -15,8 +15,8 @@ from PIL import Image
 
 from rpe2d_bench.data.image_folder.decoding import EXTENSIONS, decode
 from rpe2d_bench.data.image_folder.zip_index import METHODS, UNREADABLE_ZIP, Archive, opened
-from rpe2d_bench.data.interface import Resolution
 from rpe2d_bench.errors import UserError
+from rpe2d_bench.resolution import Size
 
 __all__ = ["EXTENSIONS", "Entries", "Files", "Folder", "Zip", "decode", "fit", "too_large"]
 
@@ -179,7 +179,7 @@ def too_large(where: str, size: int) -> UserError:
     )
 
 
-def fit(image: Image.Image, resolution: Resolution, channels: int, name: str, *, upscale: bool) -> np.ndarray:
+def fit(image: Image.Image, resolution: Size, channels: int, name: str, *, upscale: bool) -> np.ndarray:
     """The centred square (or the centred band of it) at the resolution, uint8 [channels, height, width].
 
     Pillow's antialiased bicubic filter. UserError when the image has fewer pixels than asked for, unless upscale.

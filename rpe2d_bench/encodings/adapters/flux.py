@@ -13,7 +13,16 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from rpe2d_bench.encodings.adapters.rules import CPU, Clock, Rules, Spectrum, arguments, eager, interleaved_turns
+from rpe2d_bench.encodings.adapters.rules import (
+    CPU,
+    Clock,
+    Rules,
+    Spectrum,
+    arguments,
+    eager,
+    interleaved_turns,
+    spectrum_of,
+)
 from rpe2d_bench.encodings.adapters.token_ids import image_of
 from rpe2d_bench.encodings.frequencies import geometric
 from rpe2d_bench.encodings.interface import Grid
@@ -93,8 +102,7 @@ class FluxRotary(nn.Module):
 
 
 def spectrum(transformer: Any) -> Spectrum:
-    axes = transformer.pos_embed.axes_dim
-    return Spectrum(float(transformer.pos_embed.theta), (axes[1] // 2, axes[2] // 2))
+    return spectrum_of(transformer.pos_embed)
 
 
 def install(transformer: Any, rules: Rules, clock: Clock, image: Grid | None = None) -> list[Any]:

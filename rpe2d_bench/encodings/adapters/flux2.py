@@ -10,13 +10,21 @@ from typing import Any
 
 from torch import Tensor
 
-from rpe2d_bench.encodings.adapters.rules import CPU, Clock, Rules, Spectrum, arguments, eager, interleaved_turns
+from rpe2d_bench.encodings.adapters.rules import (
+    CPU,
+    Clock,
+    Rules,
+    Spectrum,
+    arguments,
+    eager,
+    interleaved_turns,
+    spectrum_of,
+)
 from rpe2d_bench.encodings.adapters.token_ids import Raster, image_of
 
 
 def spectrum(transformer: Any) -> Spectrum:
-    axes = transformer.pos_embed.axes_dim
-    return Spectrum(float(transformer.pos_embed.theta), (axes[1] // 2, axes[2] // 2))
+    return spectrum_of(transformer.pos_embed)
 
 
 def install(transformer: Any, rules: Rules, clock: Clock) -> list[Any]:

@@ -6,21 +6,25 @@ from typing import Any
 
 from torch import Tensor
 
-from rpe2d_bench.encodings.adapters.rules import Clock, Rules, Spectrum, arguments, complex_turns, eager, over_grid
+from rpe2d_bench.encodings.adapters.rules import (
+    Clock,
+    Rules,
+    Spectrum,
+    complex_turns,
+    eager,
+    over_grid,
+    spectrum_of,
+)
 from rpe2d_bench.encodings.interface import Grid
 
 
 def spectrum(transformer: Any) -> Spectrum:
-    axes = transformer.rope_embedder.axes_dim
-    return Spectrum(float(transformer.rope_embedder.theta), (axes[1] // 2, axes[2] // 2))
+    return spectrum_of(transformer.rope_embedder)
 
 
 def install(transformer: Any, rules: Rules, clock: Clock) -> list[Any]:
     """Hooks that turn the image by the rules."""
     seen = spectrum(transformer)
-
-    def remember(module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        clock.read(arguments(module, args, kwargs).get("timestep"))
 
     def turned(module: Any, args: tuple[Any, ...], out: tuple[Any, ...]) -> tuple[Any, ...]:
         height, width = (side // module.patch_size for side in args[0].shape[-2:])
@@ -42,6 +46,6 @@ def install(transformer: Any, rules: Rules, clock: Clock) -> list[Any]:
         return patches, text_BSF, image_BNF, joint_BSF, text_lengths, lengths
 
     return [
-        transformer.register_forward_pre_hook(eager(remember), with_kwargs=True),
+        transformer.register_forward_pre_hook(eager(clock.remember), with_kwargs=True),
         transformer.rope_embedder.register_forward_hook(eager(turned)),
     ]

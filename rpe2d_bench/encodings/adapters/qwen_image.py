@@ -9,14 +9,22 @@ from typing import Any
 
 from torch import Tensor
 
-from rpe2d_bench.encodings.adapters.rules import Clock, Rules, Spectrum, arguments, complex_turns, eager, over_grid
+from rpe2d_bench.encodings.adapters.rules import (
+    Clock,
+    Rules,
+    Spectrum,
+    arguments,
+    complex_turns,
+    eager,
+    over_grid,
+    spectrum_of,
+)
 from rpe2d_bench.encodings.interface import Grid
 from rpe2d_bench.errors import UserError
 
 
 def spectrum(transformer: Any) -> Spectrum:
-    axes = transformer.pos_embed.axes_dim
-    return Spectrum(float(transformer.pos_embed.theta), (axes[1] // 2, axes[2] // 2))
+    return spectrum_of(transformer.pos_embed)
 
 
 def install(transformer: Any, rules: Rules, clock: Clock) -> list[Any]:
@@ -26,9 +34,6 @@ def install(transformer: Any, rules: Rules, clock: Clock) -> list[Any]:
             "Qwen-Image with layers of images turns them by axes of its own; only single images are supported"
         )
     seen = spectrum(transformer)
-
-    def remember(module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        clock.read(arguments(module, args, kwargs).get("timestep"))
 
     def turned(
         module: Any, args: tuple[Any, ...], kwargs: dict[str, Any], out: tuple[Tensor, Tensor]
@@ -54,6 +59,6 @@ def install(transformer: Any, rules: Rules, clock: Clock) -> list[Any]:
         return (image_SF, text_SF) if root == 1 else (image_SF * root, text_SF * root)
 
     return [
-        transformer.register_forward_pre_hook(eager(remember), with_kwargs=True),
+        transformer.register_forward_pre_hook(eager(clock.remember), with_kwargs=True),
         transformer.pos_embed.register_forward_hook(eager(turned), with_kwargs=True),
     ]

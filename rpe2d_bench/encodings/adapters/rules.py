@@ -67,6 +67,12 @@ class Spectrum:
     pairs: tuple[int, int]
 
 
+def spectrum_of(embedder: Any) -> Spectrum:
+    """Of an embedder of three axes, rows second and columns third."""
+    axes = embedder.axes_dim
+    return Spectrum(float(embedder.theta), (axes[1] // 2, axes[2] // 2))
+
+
 @dataclass
 class Clock:
     """The time of the transformer's latest call, 0 = data and 1 = noise, from the timestep that its pipeline passes."""
@@ -84,6 +90,10 @@ class Clock:
         if bool((times != times[0]).any()):
             raise UserError("diffusers gives one rotation to the whole batch: call the transformer with one timestep")
         self.t = times[:1].to(CPU)
+
+    def remember(self, module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        """A forward pre-hook of a transformer that is given its time as `timestep`."""
+        self.read(arguments(module, args, kwargs).get("timestep"))
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from rpe2d_bench.encodings.adapters.rules import Clock, Rules, Spectrum, arguments, eager, over_grid
+from rpe2d_bench.encodings.adapters.rules import Clock, Rules, Spectrum, eager, over_grid
 from rpe2d_bench.encodings.interface import Grid
 
 TABLE = ("pos_embed", "pos_embed_max_size", "height", "width")  # what of a PatchEmbed a call sees otherwise
@@ -62,9 +62,6 @@ def install(transformer: Any, rules: Rules, clock: Clock) -> list[Any]:
     embed, seen = transformer.pos_embed, spectrum(transformer)
     own: dict[str, Any] = {}
 
-    def remember(module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        clock.read(arguments(module, args, kwargs).get("timestep"))
-
     def exchange(_projection: Any, args: tuple[Any, ...]) -> None:
         sides = tuple(args[0].shape[-2:])
         tokens = tuple(side // embed.patch_size for side in sides)
@@ -85,7 +82,7 @@ def install(transformer: Any, rules: Rules, clock: Clock) -> list[Any]:
         own.clear()
 
     return [
-        transformer.register_forward_pre_hook(eager(remember), with_kwargs=True),
+        transformer.register_forward_pre_hook(eager(clock.remember), with_kwargs=True),
         embed.proj.register_forward_pre_hook(eager(exchange)),
         embed.register_forward_hook(eager(put_back), always_call=True),
     ]

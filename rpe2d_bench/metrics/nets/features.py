@@ -14,7 +14,8 @@ import torch
 from torch import Tensor
 
 from rpe2d_bench.errors import UserError
-from rpe2d_bench.metrics.nets.resize import Size, describe, resize
+from rpe2d_bench.metrics.nets.resize import describe, resize
+from rpe2d_bench.resolution import Size
 
 # ITU-R BT.601 luma, the grey that PIL's convert("L") computes.
 LUMA = (0.299, 0.587, 0.114)

@@ -17,8 +17,8 @@ from PIL import Image
 from torch import Tensor
 
 from rpe2d_bench.errors import UserError
+from rpe2d_bench.resolution import Size
 
-Size = tuple[int, int]  # height, width
 MODE = "clean-fid clean (PIL bicubic, antialiased, float)"
 DENSE = 96  # pixels of the longer side up to which matrix products are faster
 _SUPPORT = 2.0  # of Keys' cubic kernel, in samples of the coarser grid

@@ -5,15 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 
 from rpe2d_bench.analysis.classified import accuracy_by_class, hardest
+from rpe2d_bench.analysis.real_names import REAL
 from rpe2d_bench.analysis.results import Results
 from rpe2d_bench.analysis.statistics import Estimate
 from rpe2d_bench.analysis.vocabulary import scale_label, size_label
-from rpe2d_bench.report.chosen_images import REAL, classifier_of
+from rpe2d_bench.report.chosen_images import classifier_of
 from rpe2d_bench.report.content import Block, Content
 from rpe2d_bench.report.sections.head import shown_at
 from rpe2d_bench.report.table import ABSENT, UNDERTRAINED_MARK, Cell, Row, Table
 from rpe2d_bench.report.tables import at, method_row
-from rpe2d_bench.storage.records import Resolution
+from rpe2d_bench.resolution import Size
 
 SHOWN = 12  # classes in a table at most
 
@@ -28,7 +29,7 @@ def build(results: Results, store: Path) -> Content:
     return Content("Accuracy by class", tuple(blocks))
 
 
-def by_class(results: Results, store: Path, train: Resolution, test: Resolution) -> Table | None:
+def by_class(results: Results, store: Path, train: Size, test: Size) -> Table | None:
     """Methods x classes in percent; None where nothing is kept of what a classifier saw."""
     found = accuracy_by_class(results, store, train, test)
     labels = hardest(found, SHOWN)

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from rpe2d_bench.analysis.palette import COLOURS
 from rpe2d_bench.analysis.results import Results
-from rpe2d_bench.analysis.vocabulary import Metric, legend_label, size_label
+from rpe2d_bench.analysis.vocabulary import Quantity, legend_label, size_label
 from rpe2d_bench.report.content import Content
 from rpe2d_bench.report.drawing import Drawing, drawing
 from rpe2d_bench.report.figures import LOG_FROM, bar, bar_words, logarithmic, paper_style
@@ -17,7 +17,7 @@ from rpe2d_bench.report.sections.cost import training_flops
 from rpe2d_bench.report.table import Table, count, plain
 from rpe2d_bench.report.tables import at
 from rpe2d_bench.report.values import put_value, spoken
-from rpe2d_bench.storage.records import Resolution
+from rpe2d_bench.resolution import Size
 
 MARKERS = "osD^vPX<>p"
 
@@ -35,7 +35,7 @@ def family(method: str) -> str:
     return re.sub(r"_\d+$", "", method)
 
 
-def families(results: Results, metric: Metric, train: Resolution) -> dict[str, list[tuple[float, str]]]:
+def families(results: Results, metric: Quantity, train: Size) -> dict[str, list[tuple[float, str]]]:
     """Family -> (FLOPs, method) in rising order, of the methods that have a result at the train resolution."""
     found: dict[str, list[tuple[float, str]]] = {}
     for method in results.methods:
@@ -45,7 +45,7 @@ def families(results: Results, metric: Metric, train: Resolution) -> dict[str, l
     return {name: sorted(points) for name, points in found.items()}
 
 
-def compute_curve(results: Results, metric: Metric | None, train: Resolution) -> Drawing | None:
+def compute_curve(results: Results, metric: Quantity | None, train: Size) -> Drawing | None:
     """Metric at the train resolution over FLOPs, a line per family; None unless a family has several budgets."""
     if metric is None or train not in results.resolutions.get(train, []):
         return None
@@ -94,7 +94,7 @@ def compute_curve(results: Results, metric: Metric | None, train: Resolution) ->
     )
 
 
-def compute_needed(results: Results, metric: Metric | None, train: Resolution) -> Table | None:
+def compute_needed(results: Results, metric: Quantity | None, train: Size) -> Table | None:
     """Share of a model's compute at which each family is as good: between two budgets linear over log FLOPs.
 
     A column is the longest-trained model of a family, a row a family; None unless a family has several budgets.

@@ -8,10 +8,11 @@ from statistics import fmean
 from rpe2d_bench.analysis.results import Results
 from rpe2d_bench.analysis.vocabulary import size_label
 from rpe2d_bench.config.experiment import Sampler
+from rpe2d_bench.diffusion import Schedule
 from rpe2d_bench.report.content import Content, Text
 from rpe2d_bench.report.table import ABSENT, Table, count, duration, number, plain
-from rpe2d_bench.sampling.schedule import Place, Schedule, places_in_words, schedule_at
-from rpe2d_bench.storage.records import Resolution
+from rpe2d_bench.resolution import Size
+from rpe2d_bench.sampling.schedule import Place, places_in_words, schedule_at
 
 TRAINING = (
     "model", "resolution", "parameters", "starts from", "FLOPs per step", "steps", "FLOPs with the stages before",
@@ -29,14 +30,14 @@ def build(results: Results, store: Path) -> Content:
     return Content("Cost", tuple(tables) or (Text("Nothing finished in the records.", "missing"),))
 
 
-def training_flops(results: Results, method: str, train: Resolution) -> float | None:
+def training_flops(results: Results, method: str, train: Size) -> float | None:
     """FLOPs of the model of a method with all stages before it, mean over seeds; None where they were not kept."""
     trained = results.find("train", model=results.methods[method].model, train_resolution=train, status="ok")
     found = [record.training.flops for record in trained if record.training]
     return fmean(found) if found else None
 
 
-def milliseconds(results: Results, method: str, train: Resolution | None, test: Resolution) -> float | None:
+def milliseconds(results: Results, method: str, train: Size | None, test: Size) -> float | None:
     """Of sampling one image, mean over seeds (and train resolutions, without one); None where it was not timed."""
     found = [
         1000 * record.timings["sample"] / record.num_samples

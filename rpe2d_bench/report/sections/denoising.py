@@ -17,7 +17,7 @@ from rpe2d_bench.report.figures import paper_style
 from rpe2d_bench.report.table import number
 from rpe2d_bench.report.tables import at
 from rpe2d_bench.report.values import put_value
-from rpe2d_bench.storage.records import Resolution
+from rpe2d_bench.resolution import Size
 
 ACROSS = 3  # panels in a row at most
 
@@ -28,7 +28,7 @@ def build(results: Results, store: Path) -> Content:
     return Content("Denoising error by time", tuple(drawn))
 
 
-def by_time(results: Results, method: str, train: Resolution, test: Resolution) -> dict[float, float]:
+def by_time(results: Results, method: str, train: Size, test: Size) -> dict[float, float]:
     """Time (0 = data, 1 = noise) -> denoising error, mean over seeds; empty where it was not measured."""
     found: dict[float, list[float]] = {}
     for record in results.cell(method, train, test):
@@ -39,7 +39,7 @@ def by_time(results: Results, method: str, train: Resolution, test: Resolution) 
     return {time: fmean(errors) for time, errors in found.items()}
 
 
-def wins_by_time(results: Results, train: Resolution) -> Drawing | None:
+def wins_by_time(results: Results, train: Size) -> Drawing | None:
     """A panel per test resolution: each method's error over the reference method's at every noise level.
 
     Without a reference method: over the lowest of all methods. None where nothing was denoised.

@@ -16,7 +16,7 @@ from rpe2d_bench.report.drawing import Drawing, drawing
 from rpe2d_bench.report.figures import paper_style
 from rpe2d_bench.report.tables import at
 from rpe2d_bench.report.values import put_value
-from rpe2d_bench.storage.records import Resolution
+from rpe2d_bench.resolution import Size
 
 if TYPE_CHECKING:
     from rpe2d_bench.encodings.describe import Realised
@@ -28,7 +28,7 @@ def build(results: Results, store: Path) -> Content:
     return Content("What the encodings do", tuple(drawn))
 
 
-def ramps(results: Results, train: Resolution) -> Drawing | None:
+def ramps(results: Results, train: Size) -> Drawing | None:
     """Both as one figure, at the largest square test resolution; None where the records do not say enough.
 
     Needs what training records about the model: tokens, head_width, heads.
@@ -79,19 +79,19 @@ def ramps(results: Results, train: Resolution) -> Drawing | None:
     )
 
 
-def largest(results: Results, train: Resolution) -> Resolution | None:
+def largest(results: Results, train: Size) -> Size | None:
     """The largest square test resolution."""
     squares = [test for test in results.resolutions[train] if test[0] == test[1]]
     return max(squares, default=None)
 
 
-def tokens_along(results: Results, train: Resolution) -> int | None:
+def tokens_along(results: Results, train: Size) -> int | None:
     """Rows of tokens of the train grid, as some training recorded them."""
     trained = results.find("train", train_resolution=train, status="ok")
     return next((record.training.grid[0] for record in trained if record.training), None)
 
 
-def realised(results: Results, method: str, train: Resolution, test: Resolution) -> Realised | None:
+def realised(results: Results, method: str, train: Size, test: Size) -> Realised | None:
     """The numbers behind one method; None where they cannot be worked out again (other code, a missing plug-in)."""
     cells = [record for record in results.cell(method, train, test) if record.status == "ok"]
     models = results.find("train", model=results.methods[method].model, train_resolution=train, status="ok")

@@ -15,7 +15,7 @@ from rpe2d_bench.analysis.judgement import judge, judged_by
 from rpe2d_bench.analysis.quality import findings
 from rpe2d_bench.analysis.results import Results
 from rpe2d_bench.analysis.statistics import BASES, SEEDS_FOR_A_CLAIM
-from rpe2d_bench.analysis.vocabulary import Metric, side, size_label
+from rpe2d_bench.analysis.vocabulary import Quantity, side, size_label
 from rpe2d_bench.config.header import question_of
 from rpe2d_bench.report.chosen_images import IMAGES, classifier_of, rows_of
 from rpe2d_bench.report.content import Block, Content, Text
@@ -29,7 +29,7 @@ from rpe2d_bench.report.sentence import answer, is_control, join, verdict
 from rpe2d_bench.report.table import ABSENT, Cell, Table, count, number
 from rpe2d_bench.report.tables import SAME, at, by_size, method_row
 from rpe2d_bench.report.templating import data_uri
-from rpe2d_bench.storage.records import Resolution
+from rpe2d_bench.resolution import Size
 
 TITLE = "The answer"
 SHOWN_AT = 1.5  # scale of the samples and of the time an image
@@ -44,7 +44,7 @@ class Head:
     question: str | None
     answers: tuple[str, ...]  # one sentence per train resolution
     cautions: tuple[str, ...]
-    grids: dict[Resolution, Table]  # train resolution -> methods x sizes
+    grids: dict[Size, Table]  # train resolution -> methods x sizes
     details: tuple[str, ...]  # every method against the reference, and what the words rest on
 
     @property
@@ -88,7 +88,7 @@ def head_of(results: Results) -> Head:
     return Head(question, tuple(answers), tuple(_cautions(results)), grids, (*details, *_basis(results, metric)))
 
 
-def grid(results: Results, train: Resolution) -> Table:
+def grid(results: Results, train: Size) -> Table:
     """Methods x sizes: how each is judged against the reference; the last column is the cost."""
     reference, tests, shown = str(results.reference), results.resolutions[train], shown_at(results, train)
     rows = []
@@ -105,13 +105,13 @@ def grid(results: Results, train: Resolution) -> Table:
     return table
 
 
-def shown_at(results: Results, train: Resolution) -> Resolution:
+def shown_at(results: Results, train: Size) -> Size:
     """The test resolution, not that of training, whose scale is nearest to SHOWN_AT, squares first."""
     tests = results.resolutions[train]
     return min(tests, key=lambda test: (test == train, test[0] != test[1], abs(side(test) / side(train) - SHOWN_AT)))
 
 
-def _verdict_cell(results: Results, method: str, train: Resolution, test: Resolution) -> Cell:
+def _verdict_cell(results: Results, method: str, train: Size, test: Size) -> Cell:
     reference, state = str(results.reference), results.state(method, train, test)
     if state in ("failed", "missing"):
         return Cell(state, state)
@@ -126,7 +126,7 @@ def _verdict_cell(results: Results, method: str, train: Resolution, test: Resolu
     return Cell(word or ABSENT, "quiet" if quiet else word)
 
 
-def _against(results: Results, train: Resolution) -> list[str]:
+def _against(results: Results, train: Size) -> list[str]:
     """'rpe2d against yarn: mixed at 48 px (1.5×): better in KID-glyphnet, worse in precision; level at 24 px.'"""
     out, several = [], len(judged_by(results)) > 1
     for other in filter(None, (results.reference, results.resizing)):
@@ -144,7 +144,7 @@ def _against(results: Results, train: Resolution) -> list[str]:
     return out
 
 
-def _basis(results: Results, metric: Metric) -> list[str]:
+def _basis(results: Results, metric: Quantity) -> list[str]:
     if len(results.seeds) < 2 and not results.comparisons:
         return []
     against = join([name for name in (results.reference, results.resizing) if name])
@@ -182,7 +182,7 @@ def _cautions(results: Results) -> list[str]:
     return out
 
 
-def _samples(results: Results, store: Path, train: Resolution) -> Strips | Drawing | None:
+def _samples(results: Results, store: Path, train: Size) -> Strips | Drawing | None:
     """One size: real images, the reference, a control, the last encoding; or the figure of a published report."""
     test = shown_at(results, train)
     rows = [row for row in rows_of(results, store, train, [test]) if test in row.strips]

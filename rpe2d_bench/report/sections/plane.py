@@ -10,14 +10,14 @@ from matplotlib.ticker import LogLocator
 
 from rpe2d_bench.analysis.palette import styles_of
 from rpe2d_bench.analysis.results import Results
-from rpe2d_bench.analysis.vocabulary import Metric, legend_label, scale_label, size_label
+from rpe2d_bench.analysis.vocabulary import Quantity, legend_label, scale_label, size_label
 from rpe2d_bench.report.content import Content
 from rpe2d_bench.report.drawing import Drawing, drawing
 from rpe2d_bench.report.figures import LOG_FROM, logarithmic, paper_style
 from rpe2d_bench.report.table import number
 from rpe2d_bench.report.tables import at
 from rpe2d_bench.report.values import put_value
-from rpe2d_bench.storage.records import Resolution
+from rpe2d_bench.resolution import Size
 
 ACROSS = 4  # panels in a row at most
 
@@ -28,7 +28,7 @@ def build(results: Results, store: Path) -> Content:
     return Content("Structure and detail", tuple(drawn))
 
 
-def plane(results: Results, train: Resolution) -> Drawing | None:
+def plane(results: Results, train: Size) -> Drawing | None:
     """A panel per test resolution beyond the trained one; None where no global and local distance was measured."""
     pair = axes_of(results)
     if pair is None:
@@ -71,7 +71,7 @@ def plane(results: Results, train: Resolution) -> Drawing | None:
     )
 
 
-def axes_of(results: Results) -> tuple[Metric, Metric] | None:
+def axes_of(results: Results) -> tuple[Quantity, Quantity] | None:
     """The global and the local distance of one kind, if both were measured."""
     for kind in ("fd", "kid"):
         both = [next((m for m in results.metrics if m.name == f"{kind}_{view}"), None)
@@ -82,7 +82,7 @@ def axes_of(results: Results) -> tuple[Metric, Metric] | None:
 
 
 def _points(
-    results: Results, train: Resolution, test: Resolution, pair: tuple[Metric, Metric]
+    results: Results, train: Size, test: Size, pair: tuple[Quantity, Quantity]
 ) -> dict[str, tuple[float, float]]:
     found = {}
     for method in results.methods:
@@ -92,7 +92,7 @@ def _points(
     return found
 
 
-def _panel(axes: Axes, results: Results, train: Resolution, test: Resolution, pair: tuple[Metric, Metric]) -> None:
+def _panel(axes: Axes, results: Results, train: Size, test: Size, pair: tuple[Quantity, Quantity]) -> None:
     points = _points(results, train, test, pair)
     for method, style in styles_of(results).items():
         x, y = points.get(method, (float("nan"), float("nan")))

@@ -9,6 +9,7 @@ import yaml
 from rpe2d_bench.analysis.results import Results
 from rpe2d_bench.report.content import Content, Text
 from rpe2d_bench.report.table import Table, plain
+from rpe2d_bench.storage.record_parts import DataCounts, MeasurementDetails
 
 
 def build(results: Results, store: Path) -> Content:
@@ -20,7 +21,7 @@ def build(results: Results, store: Path) -> Content:
     revisions = sorted({r.data_revision for r in records if r.data_revision})
     measured = [r.measurement for r in results.find("measure") if r.measurement]
     references = [str(count) for count in sorted({m.counts.reference for m in measured if m.counts})]
-    labels = sorted({m.labels for m in measured if m.labels})
+    labels = sorted({_labels(m) for m in measured if m.labels})
     pairs = [
         ("experiment", results.name),
         ("run", newest.run),
@@ -28,6 +29,7 @@ def build(results: Results, store: Path) -> Content:
         ("made", f"{min(r.created for r in records)} to {newest.created}"),
         ("commit", ", ".join(commits) + (" (with uncommitted changes)" if dirty else "")),
         ("data", ", ".join(revisions)),
+        ("images", _images(newest.configuration.data)),
         ("reference", f"{' or '.join(references)} real images a cell" if references else ""),
         ("labels", " / ".join(labels)),
         ("packages", ", ".join(f"{name} {version}" for name, version in newest.provenance.packages.items())),
@@ -51,6 +53,20 @@ def build(results: Results, store: Path) -> Content:
         *(Content(table.title, (table,)) for table in protocol),
         Content("The experiment as it was resolved", (Text(config, "code"),)),
     ), printed=True)  # fmt: skip
+
+
+def _images(data: DataCounts | None) -> str:
+    if data is None:
+        return ""
+    sizes = {"train": data.train, "validation": data.validation, "test": data.test}
+    return f"{data.classes:,} classes; " + ", ".join(
+        f"{split} {'endless' if size is None else f'{size:,}'}" for split, size in sizes.items()
+    )
+
+
+def _labels(measured: MeasurementDetails) -> str:
+    counts = measured.class_counts
+    return f"{measured.labels}; images per class: {counts}" if counts else str(measured.labels)
 
 
 def _arithmetic(results: Results) -> list[str]:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 from rpe2d_bench.analysis.results import Results
-from rpe2d_bench.analysis.vocabulary import Metric, size_label
+from rpe2d_bench.analysis.vocabulary import Quantity, size_label
 from rpe2d_bench.report.content import Block, Content, Text
 from rpe2d_bench.report.drawing import Drawing, drawing
 from rpe2d_bench.report.figures import FORMATS, bar_words, metric_curve
 from rpe2d_bench.report.tables import at, tables_of
-from rpe2d_bench.storage.records import Resolution
+from rpe2d_bench.resolution import Size
 
 MANY = 2_000  # records: in a report of more the curves of metrics beside the main one are vectors alone
 WORDS = (
@@ -37,7 +37,7 @@ def build(results: Results, store: Path) -> Content:
     return Content("Results", tuple(blocks) if results.metrics else (), printed=True)
 
 
-def curve(results: Results, metric: Metric, train: Resolution) -> Drawing:
+def curve(results: Results, metric: Quantity, train: Size) -> Drawing:
     """The metric over test resolution with its words."""
     sizes = ", ".join(size_label(test) for test in results.resolutions[train])
     direction = {"lower": "Lower is better. ", "higher": "Higher is better. "}.get(metric.better or "", "")

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from rpe2d_bench.analysis.results import Results
-from rpe2d_bench.analysis.vocabulary import Metric, size_label
+from rpe2d_bench.analysis.vocabulary import Quantity, size_label
 from rpe2d_bench.config.experiment import Choices, Range
 from rpe2d_bench.report.content import Content, Text
 from rpe2d_bench.report.table import number, plain
@@ -43,7 +43,7 @@ def build(results: Results, store: Path) -> Content:
     ))  # fmt: skip
 
 
-def _row(entry: SearchedEntry, metric: Metric | None) -> tuple[str, ...]:
+def _row(entry: SearchedEntry, metric: Quantity | None) -> tuple[str, ...]:
     name = _name(entry)
     if not entry.space:
         return (name, "0 options", "0", "–", "–", "–", "–")
@@ -74,7 +74,7 @@ def _count(trials: tuple[SearchTrial, ...]) -> str:
     return f"{len(trials)}" + (f" ({', '.join(found)})" if found else "")
 
 
-def _trials(entry: SearchedEntry, metric: Metric | None) -> list[tuple[str, ...]]:
+def _trials(entry: SearchedEntry, metric: Quantity | None) -> list[tuple[str, ...]]:
     return [
         (
             _name(entry),
@@ -104,5 +104,5 @@ def _value(value: Any) -> str:
     return "–" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def _score(objective: float | None, metric: Metric | None) -> str:
+def _score(objective: float | None, metric: Quantity | None) -> str:
     return "–" if objective is None else number(objective * (metric.factor if metric else 1.0))

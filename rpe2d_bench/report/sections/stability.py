@@ -17,12 +17,12 @@ from pathlib import Path
 from statistics import fmean
 
 from rpe2d_bench.analysis.results import Results
-from rpe2d_bench.analysis.vocabulary import Metric, size_label
+from rpe2d_bench.analysis.vocabulary import Quantity, size_label
 from rpe2d_bench.config.experiment import Experiment, MethodEntry
 from rpe2d_bench.report.content import Block, Content, Text
 from rpe2d_bench.report.table import Table, number, plain
 from rpe2d_bench.report.tables import at
-from rpe2d_bench.storage.records import Resolution
+from rpe2d_bench.resolution import Size
 
 Values = dict[str, float]  # method -> value, or rank
 NOTE = (
@@ -43,7 +43,7 @@ class Setting:
 class Stability:
     """The tables of one train resolution, and a sentence about them."""
 
-    train: Resolution
+    train: Size
     words: str
     agreement: Table
     ranks: Table
@@ -113,14 +113,12 @@ def tau(one: Values, other: Values) -> float | None:
     return value if math.isfinite(value) else None
 
 
-def _of(
-    results: Results, metric: Metric, families: dict[str, dict[Setting, str]], train: Resolution
-) -> Stability | None:
+def _of(results: Results, metric: Quantity, families: dict[str, dict[Setting, str]], train: Size) -> Stability | None:
     settings = list(dict.fromkeys(setting for family in families.values() for setting in family))
     base = settings[0] if _main(results) not in settings else _main(results)
     tests = results.resolutions[train]
     rows: dict[str, list[tuple[str, ...]]] = {"agreement": [], "ranks": [], "settings": []}
-    reached: dict[str, dict[Resolution, list[int]]] = {name: {} for name in families}
+    reached: dict[str, dict[Size, list[int]]] = {name: {} for name in families}
     varied, kept, pairs = set(), 0, 0
     for test in tests:
         axes = _rankings(results, metric, families, train, test, base)
@@ -172,10 +170,10 @@ def _main(results: Results) -> Setting:
 
 def _rankings(
     results: Results,
-    metric: Metric,
+    metric: Quantity,
     families: dict[str, dict[Setting, str]],
-    train: Resolution,
-    test: Resolution,
+    train: Size,
+    test: Size,
     base: Setting,
 ) -> dict[str, dict[str, Values]]:
     """Axis -> setting in words -> rank of each method; seeds at the base setting, the others as means over seeds."""

@@ -9,13 +9,13 @@ from typing import Any
 from rpe2d_bench.analysis.differences import ALPHA, column, common_scale, over_seeds
 from rpe2d_bench.analysis.results import Results
 from rpe2d_bench.analysis.statistics import SEEDS_FOR_A_CLAIM, Gap, Scale, holm
-from rpe2d_bench.analysis.vocabulary import Metric, size_label
+from rpe2d_bench.analysis.vocabulary import Quantity, size_label
 from rpe2d_bench.errors import UserError
 from rpe2d_bench.report.sentence import join
 from rpe2d_bench.report.table import Cell, Row, Table, difference_cell
 from rpe2d_bench.report.tables import SAME, at, by_size, compared_by, plain_cell
 from rpe2d_bench.report.two_runs.settings import Change, changed
-from rpe2d_bench.storage.records import Resolution
+from rpe2d_bench.resolution import Size
 
 ASKED = f"{SEEDS_FOR_A_CLAIM} shared training seeds are asked for before a change is called more than noise"
 
@@ -41,7 +41,7 @@ class Changes:
         return changed(self.first, self.second)
 
     @cached_property
-    def metrics(self) -> list[Metric]:
+    def metrics(self) -> list[Quantity]:
         known = {metric.key for metric in self.second.metrics}
         found = [metric for metric in self.first.metrics if metric.key in known]
         if not found:
@@ -54,7 +54,7 @@ class Changes:
         return [method for method in self.first.methods if method in self.second.methods]
 
     @cached_property
-    def resolutions(self) -> dict[Resolution, list[Resolution]]:
+    def resolutions(self) -> dict[Size, list[Size]]:
         both = {}
         for train, tests in self.first.resolutions.items():
             others = self.second.resolutions.get(train, [])
@@ -62,16 +62,16 @@ class Changes:
                 both[train] = shared
         return both
 
-    def gap(self, method: str, train: Resolution, test: Resolution, metric: Metric) -> Gap | None:
+    def gap(self, method: str, train: Size, test: Size, metric: Quantity) -> Gap | None:
         """second - first over the seeds both have; None where they share none, or are the same images."""
         return self._gaps[metric.key].get((method, train, test))
 
-    def same_images(self, method: str, train: Resolution, test: Resolution) -> bool:
+    def same_images(self, method: str, train: Size, test: Size) -> bool:
         """Whether both runs hold the same stage for every seed."""
         first, second = self._keys(method, train, test)
         return bool(first) and first == second
 
-    def _keys(self, method: str, train: Resolution, test: Resolution) -> tuple[frozenset[Any], frozenset[Any]]:
+    def _keys(self, method: str, train: Size, test: Size) -> tuple[frozenset[Any], frozenset[Any]]:
         one, other = (
             frozenset((r.seed, r.key) for r in results.cell(method, train, test) if r.status == "ok")
             for results in (self.first, self.second)
@@ -79,7 +79,7 @@ class Changes:
         return one, other
 
     @cached_property
-    def cells(self) -> list[tuple[tuple[str, ...], Resolution, Resolution]]:
+    def cells(self) -> list[tuple[tuple[str, ...], Size, Size]]:
         """(methods, train, test resolution) of what both runs measured; methods that coincide in both are one cell."""
         found: dict[tuple[Any, ...], list[str]] = {}
         for train, tests in self.resolutions.items():
@@ -91,11 +91,11 @@ class Changes:
         return [(tuple(methods), train, test) for (train, test, _), methods in found.items()]
 
     @cached_property
-    def _gaps(self) -> dict[str, dict[tuple[str, Resolution, Resolution], Gap]]:
+    def _gaps(self) -> dict[str, dict[tuple[str, Size, Size], Gap]]:
         """Metric -> cell -> second - first; Holm's correction over all cells that are not the same images."""
         return {metric.key: self._tested(metric) for metric in self.metrics}
 
-    def _tested(self, metric: Metric) -> dict[tuple[str, Resolution, Resolution], Gap]:
+    def _tested(self, metric: Quantity) -> dict[tuple[str, Size, Size], Gap]:
         raw = []
         for methods, train, test in self.cells:
             if self.same_images(methods[0], train, test):
@@ -104,7 +104,7 @@ class Changes:
             scale = common_scale(metric, [r.metrics[metric.key] for side in (ours, theirs) for r in side.values()])
             if (tested := over_seeds(ours, theirs, metric, scale)) is not None:
                 raw.append((methods, train, test, scale, tested))
-        found: dict[tuple[str, Resolution, Resolution], Gap] = {}
+        found: dict[tuple[str, Size, Size], Gap] = {}
         corrected = holm([tested.p for *_, tested in raw])
         for (methods, train, test, scale, tested), p in zip(raw, corrected, strict=True):
             separated = p <= ALPHA and tested.n >= SEEDS_FOR_A_CLAIM
@@ -112,7 +112,7 @@ class Changes:
             found |= {(method, train, test): gap for method in methods}
         return found
 
-    def table(self, metric: Metric, train: Resolution) -> Table:
+    def table(self, metric: Quantity, train: Size) -> Table:
         """Methods x test resolutions: second against first, with its interval."""
         rows: list[Row] = []
         scales: set[Scale] = set()
@@ -140,7 +140,7 @@ class Changes:
         )
         return by_size(f"{metric.key}_{at(train)}_change", title, train, tests, rows, [note])
 
-    def beside(self, metric: Metric, train: Resolution) -> Table:
+    def beside(self, metric: Quantity, train: Size) -> Table:
         """Values of both runs, one row for each run that has a method, methods of one run included."""
         tests, rows = self.resolutions[train], []
         for method in dict.fromkeys([*self.first.methods, *self.second.methods]):
@@ -211,6 +211,6 @@ class Changes:
         return out
 
 
-def _versions(results: Results, metric: Metric) -> str:
+def _versions(results: Results, metric: Quantity) -> str:
     found = {r.metric_versions.get(metric.key, "unknown") for r in results.find("measure", status="ok")}
     return ", ".join(sorted(found))

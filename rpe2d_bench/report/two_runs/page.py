@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from rpe2d_bench.analysis.palette import styles, styles_of
 from rpe2d_bench.analysis.results import Results
-from rpe2d_bench.analysis.vocabulary import Metric, legend_label, scale_label, size_label
+from rpe2d_bench.analysis.vocabulary import Quantity, legend_label, scale_label, size_label
 from rpe2d_bench.report.chosen_images import classifier_of, rows_of
 from rpe2d_bench.report.content import Block, Content, Text
 from rpe2d_bench.report.drawing import Drawing, drawing
@@ -20,7 +20,8 @@ from rpe2d_bench.report.table import difference_cell, plain
 from rpe2d_bench.report.tables import at
 from rpe2d_bench.report.two_runs.changes import Changes
 from rpe2d_bench.report.values import put_value
-from rpe2d_bench.storage.records import Record, Resolution
+from rpe2d_bench.resolution import Size
+from rpe2d_bench.storage.records import Record
 
 
 def write_comparison(
@@ -120,7 +121,7 @@ def _samples(changes: Changes, stores: tuple[Path, Path] | None) -> Content:
     return Content("Samples", tuple(blocks) or (Text(absent, "missing"),))
 
 
-def change_figure(changes: Changes, metric: Metric, train: Resolution) -> Drawing:
+def change_figure(changes: Changes, metric: Quantity, train: Size) -> Drawing:
     """second against first over test resolution: one row of points per size, no change as a line."""
     tests = changes.resolutions[train]
     look = {method: styles_of(changes.first)[method] for method in changes.methods}
