@@ -13,11 +13,14 @@ READ = ("curve", "samples", "observations", "reference_observations")  # artifac
 
 
 def verified(records: Iterable[Record], store: Store, say: Callable[[str], None]) -> list[Record]:
-    """The records as a report may use them. Nothing is written.
+    """The records as a report may use them. Nothing is written but copies of a store that is elsewhere.
 
     Numbers that are not those of a record's finished stage, whose checksums match, are replaced by the stage's; files
     that are damaged are left out. Both are said. What is no longer in the store is the record's word alone.
     """
+    records = list(records)
+    named = (getattr(record.artifacts, name) for record in records for name in READ)
+    store.bring(path for path in named if path is not None)
     damage: dict[str, str | None] = {}
     absent: dict[str, set[str]] = {}
     found = []

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from rpe2d_bench.storage.folder import folder_of_store
+from rpe2d_bench.storage.folder import copies_in, folder_of_store
 
 app = typer.Typer(
     help="Which positional encoding lets a diffusion transformer generate at resolutions it never trained on?",
@@ -31,10 +31,24 @@ Overrides = Annotated[
     list[str], typer.Option("--set", metavar="PATH.TO.KEY=VALUE", help="Override a value of the file; VALUE is YAML.")
 ]
 Only = Annotated[list[str], typer.Option("--only", metavar="METHOD", help="Keep this method; may be repeated.")]
+
+
+def opened(context: typer.Context, folder: Path) -> Path:
+    """A store elsewhere: what others told is brought, and what this command has to tell goes when it ends."""
+    if copies_in(folder) is not None:
+        from rpe2d_bench.storage.exchange import bring, send
+        from rpe2d_bench.storage.store import Store
+
+        bring(store := Store(folder))
+        context.call_on_close(lambda: send(store))
+    return folder
+
+
+WHERE = "Where results live: a folder, or an address such as s3://bucket/runs."
 StoreFolder = Annotated[
-    Path, typer.Option("--store", metavar="DIR", help="Where results live.", parser=folder_of_store)
+    Path, typer.Option("--store", metavar="DIR", help=WHERE, parser=folder_of_store, callback=opened)
 ]
-StoreArgument = Annotated[Path, typer.Argument(metavar="[STORE]", help="Where results live.", parser=folder_of_store)]
+StoreArgument = Annotated[Path, typer.Argument(metavar="[STORE]", help=WHERE, parser=folder_of_store, callback=opened)]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
 DEFAULT_STORE = Path("runs")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections import Counter
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -27,13 +28,18 @@ def show_store(store: StoreArgument = DEFAULT_STORE, as_json: AsJson = False) ->
     from rpe2d_bench.plan.cost import in_bytes
 
     table = Table(box=None, pad_edge=False)
-    for column in ("what", "state", "number", "size"):
+    where = ("where",) if any("where" in row for row in rows) else ()
+    for column in ("what", "state", "number", "size", *where):
         table.add_column(column, justify="right" if column in ("number", "size") else "left")
     for row in rows:
-        table.add_row(row["what"], row["state"], f"{row['number']:,}", in_bytes(row["bytes"]))
-    console, total = open_console(), in_bytes(sum(row["bytes"] for row in rows))
+        side = ("here" if row["where"] == str(store.resolve()) else "there",) if where else ()
+        table.add_row(row["what"], row["state"], f"{row['number']:,}", in_bytes(row["bytes"]), *side)
+    console, totals = open_console(), Counter[str]({str(store.resolve()): 0})
+    for row in rows:
+        totals[row.get("where", str(store.resolve()))] += row["bytes"]
     console.print(table)
-    console.print(f"{store.resolve()}: {total}", highlight=False, markup=False, soft_wrap=True)
+    for root, total in totals.items():
+        console.print(f"{root}: {in_bytes(total)}", highlight=False, markup=False, soft_wrap=True)
 
 
 def _rows(folder: Path) -> list[dict[str, Any]]:
@@ -43,12 +49,15 @@ def _rows(folder: Path) -> list[dict[str, Any]]:
 
     if not folder.is_dir():
         raise UserError(f"there is no store at {folder}; name its folder, or run an experiment first")
-    rows: dict[tuple[str, str], dict[str, Any]] = {}
-    for item in usage.items(Store(folder)):
+    rows: dict[tuple[str, str, bool], dict[str, Any]] = {}
+    place = Store(folder)
+    for item in usage.items(place):
         state = "being worked on" if item.busy else item.state.replace("other", "")
-        row = rows.setdefault((item.kind, state), {"what": item.kind, "state": state, "number": 0, "bytes": 0})
-        row["number"] += 1
-        row["bytes"] += item.size
+        row = rows.setdefault((item.kind, state, item.elsewhere is not None), {"what": item.kind, "state": state})
+        if place.mirror is not None:
+            row["where"] = place.mirror.address if item.elsewhere else str(place.root)
+        row["number"] = row.get("number", 0) + 1
+        row["bytes"] = row.get("bytes", 0) + item.size
     return list(rows.values())
 
 
@@ -61,7 +70,7 @@ def gc(
     ] = [],  # noqa: B006 - typer wants a list
     delete: Annotated[bool, typer.Option("--delete", help="Free it; otherwise it is only listed.")] = False,
 ) -> None:
-    """Free stages that no record names, stages never finished, and pools; without --delete only list them."""
+    """Free stages that no record names or never finished, pools and kept features; without --delete only list them."""
     from rpe2d_bench.plan.cost import in_bytes
     from rpe2d_bench.storage import usage
     from rpe2d_bench.storage.store import Store

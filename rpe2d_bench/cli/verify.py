@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from rpe2d_bench.cli.application import app
+from rpe2d_bench.cli.application import app, opened
+from rpe2d_bench.storage.folder import folder_of_store
 
 
 @app.command()
@@ -16,9 +17,15 @@ def verify(
     cell: Annotated[
         str | None, typer.Argument(metavar="[CELL]", help="METHOD[@SIZE[#SEED]]; by default every cell.")
     ] = None,
-    store: Annotated[Path, typer.Option(metavar="DIR", help="Where it is computed; kept.")] = Path("runs/verify"),
+    store: Annotated[
+        Path,
+        typer.Option(metavar="DIR", help="Where it is computed; kept.", parser=folder_of_store, callback=opened),
+    ] = Path("runs/verify"),
     samples: Annotated[
-        Path | None, typer.Option(metavar="STORE", help="Score the samples that this store kept; draw none.")
+        Path | None,
+        typer.Option(
+            metavar="STORE", help="Score the samples that this store kept; draw none.", parser=folder_of_store
+        ),
     ] = None,
 ) -> None:
     """Compute published cells again from their recipes, and compare; exit code 1 where they differ."""

@@ -41,6 +41,7 @@ def work(
     from rpe2d_bench.resolve.load import load_experiment
     from rpe2d_bench.runner.work import NAMES, make_stages, names_of
     from rpe2d_bench.stages.run_context import RunContext
+    from rpe2d_bench.storage.exchange import send
     from rpe2d_bench.storage.store import Store
 
     names = NAMES if stages is None else names_of(stages)
@@ -51,6 +52,7 @@ def work(
         )
     shared, lines = Store(store, wait=False), Lines()
     plan = make_plan(loaded, tuple(overrides), Precisions(shared, loaded.resources, lines.say))
+    send(shared)  # the arithmetic that was chosen here, which keys depend on
     context = RunContext(shared, loaded.resources, lines.say, lines, until=until)
 
     def stop(*_: object) -> None:

@@ -43,6 +43,7 @@ def run(
     from rpe2d_bench.runner.queue import Queue
     from rpe2d_bench.runner.recorder import Recorder
     from rpe2d_bench.stages.run_context import RunContext
+    from rpe2d_bench.storage.exchange import followed
     from rpe2d_bench.storage.progress import ProgressFiles
 
     watch = watch or Nobody()
@@ -54,9 +55,9 @@ def run(
     recorder.listeners.extend(listeners)
     watch.phase("checking what the store has")
     for trial in plan.trials:
-        store.fetch("train", trial.stage.key, files.say)  # what is damaged goes, and is missing then
+        store.check("train", trial.stage.key, files.say)  # what is damaged goes, and is missing then
     for stage in plan.measures():
-        store.fetch(stage.name, stage.key, files.say)
+        store.check(stage.name, stage.key, files.say)
     pace = pace_for(plan, store)
     queue = Queue(plan, work_of(plan, store, lambda stage: seconds_of(stage, pace)), context, recorder, watch)
     if engine == "local" or not queue.order.waiting:
@@ -64,8 +65,9 @@ def run(
     else:
         from rpe2d_bench.runner.engine_ray import run as finish
     try:
-        _mend(plan, context)
-        finish(queue)
+        with followed(store, files.run):
+            _mend(plan, context)
+            finish(queue)
     finally:
         files.close()
     return recorder.records
@@ -78,5 +80,5 @@ def _mend(plan: Plan, context: RunContext) -> None:
     """
     made = {s.key: s for measure in plan.measures() for s in measure.sources}
     for stage in made.values():
-        if context.store.has(stage.name, stage.key) and context.store.fetch(stage.name, stage.key, context.say) is None:
+        if context.store.has(stage.name, stage.key) and not context.store.check(stage.name, stage.key, context.say):
             stage.make(context)

@@ -125,9 +125,10 @@ def _alone(record: Record) -> Experiment:
 
 def _take(key: str, samples: Store, store: Store) -> None:
     """Let one store read the samples of another."""
-    kept, here = samples.folder("sample", key), store.folder("sample", key)
-    if not samples.has("sample", key):
-        raise UserError(f"there are no samples of this cell at {kept}; leave --samples out to draw them again")
+    kept, here = samples.fetch("sample", key), store.folder("sample", key)
+    if kept is None:
+        folder = samples.folder("sample", key)
+        raise UserError(f"there are no samples of this cell at {folder}; leave --samples out to draw them again")
     if not here.exists():
         here.parent.mkdir(parents=True, exist_ok=True)
         here.symlink_to(kept.resolve())

@@ -8,7 +8,7 @@ from rpe2d_bench.errors import UserError
 from rpe2d_bench.models.cpu import keep_freed_memory
 from rpe2d_bench.runner.queue import Queue
 from rpe2d_bench.storage.progress import ProgressFiles
-from rpe2d_bench.storage.store import Unwritable
+from rpe2d_bench.storage.unwritable import Unwritable
 
 
 def run(queue: Queue) -> None:

@@ -22,7 +22,7 @@ from rpe2d_bench.runner.several_gpus import processes, train_together
 from rpe2d_bench.stages import Evaluation, TrainStage
 from rpe2d_bench.stages.run_context import RunContext
 from rpe2d_bench.storage.progress import ProgressFiles
-from rpe2d_bench.storage.store import Unwritable
+from rpe2d_bench.storage.unwritable import Unwritable
 
 ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",

@@ -23,8 +23,8 @@ def run(
 ) -> pd.DataFrame:
     """Finish an experiment and return the records of its run, a row per result and metric, as `load_records` does.
 
-    file: an experiment file, or the name of a shipped experiment. store: folder of results; what is there already is
-    not made again. only: methods to keep. engine: `ray`, or `local`, one stage after the other in this process.
+    file: an experiment file, or the name of a shipped experiment. store: folder or address of results; what is there
+    is not made again. only: methods to keep. engine: `ray`, or `local`, one stage after the other in this process.
     overrides: values of the file by their path, `run("quick", seeds=[0], **{"evaluate.num_samples": 50})`. Writes
     neither a report nor MLflow's view: `rpe2d-bench report` and `sync` do, from the same store. Raises UserError with
     file and line for whatever is wrong.
@@ -38,10 +38,12 @@ def run(
     from rpe2d_bench.resolve.load import keep_methods, load
     from rpe2d_bench.resolve.resolve import resolve
     from rpe2d_bench.runner.search import search
+    from rpe2d_bench.storage.exchange import bring
     from rpe2d_bench.storage.store import Store
 
-    path, place = shipped.find(Path(file)), Store(Path(store))
+    path, place = shipped.find(Path(file)), Store(store)
     assigned = tuple(f"{key}={_as_yaml(value)}" for key, value in overrides.items())
+    bring(place)
     resolved = load(path, assigned, only)
     searched = None
     if resolved.experiment.search is not None:

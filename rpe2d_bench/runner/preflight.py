@@ -9,18 +9,20 @@ from __future__ import annotations
 import hashlib
 import os
 import uuid
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from rpe2d_bench.config.experiment import Resources
 from rpe2d_bench.errors import UserError
 from rpe2d_bench.runner.several_gpus import processes
 from rpe2d_bench.stages.run_context import RunContext
+from rpe2d_bench.storage.bucket import Bucket
 from rpe2d_bench.storage.files import held, locked
 from rpe2d_bench.storage.records import ROOT, provenance
+from rpe2d_bench.storage.store import Store
+from rpe2d_bench.storage.unwritable import Unwritable
 
 ANSWER = 180.0  # seconds that a node has to start a worker and import the package
 PACKAGES = ("rpe2d_bench", "baselines")
@@ -38,16 +40,34 @@ class Look:
     versions: dict[str, str]
 
 
-def look(probe: Path) -> Look:
+def look(store: Store, name: str) -> Look:
     """What this process sees of a file that the driver made in the store, which it holds."""
+    if store.mirror is not None:
+        return _look_elsewhere(store.mirror.bucket, f"locks/{name}")
+    probe = store.root / "locks" / name
     answer = probe.with_name(f"{probe.name}.{uuid.uuid4().hex}")
     writes = False
     with suppress(OSError):
         answer.touch()
         answer.unlink()
         writes = True
+    return _look(probe.exists(), writes, held(probe))
+
+
+def _look_elsewhere(bucket: Bucket, probe: str) -> Look:
+    """The same of a store that needs no locks."""
+    answer = f"{probe}.{uuid.uuid4().hex}"
+    writes = False
+    with suppress(Unwritable):
+        bucket.write(answer, b"")
+        bucket.remove(answer)
+        writes = True
+    return _look(bucket.read(probe) is not None, writes, True)
+
+
+def _look(sees: bool, writes: bool, locks: bool) -> Look:
     about = provenance()
-    return Look(probe.exists(), writes, held(probe), _code(), about.commit, {"Python": about.python, **about.packages})
+    return Look(sees, writes, locks, _code(), about.commit, {"Python": about.python, **about.packages})
 
 
 def _code() -> str:
@@ -66,21 +86,37 @@ def check(context: RunContext) -> None:
     nodes = [node for node in ray.nodes() if node["Alive"] and node["Resources"].get("CPU")]
     if refusal := misfit(context.resources, [node["Resources"] for node in nodes]):
         raise UserError(refusal)
-    probe = context.store.root / "locks" / f"preflight-{os.getpid()}-{uuid.uuid4().hex[:8]}"
+    if context.store.mirror is not None and processes(context.resources) > 1:
+        raise UserError(
+            f"the store {context.store.mirror.address}: a training on several GPUs of a cluster needs a store that is a"
+            " folder; name one, or set resources.gpus_per_trial to 1"
+        )
     ask = ray.remote(num_cpus=0, max_retries=0)(look)
-    with locked(probe):
-        try:
-            here, answers = look(probe), {}
-            for node in nodes:
-                there = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
-                answers[f"{node['NodeName']} ({node['NodeID'][:8]})"] = ask.options(scheduling_strategy=there).remote(
-                    probe
-                )
-            for name, answer in answers.items():
-                if refusal := complaint(name, _answer(ray, name, answer), here, context.store.root):
-                    raise UserError(refusal)
-        finally:
-            probe.unlink(missing_ok=True)
+    with _probe(context.store) as probe:
+        here, answers = look(context.store, probe), {}
+        for node in nodes:
+            there = ask.options(scheduling_strategy=NodeAffinitySchedulingStrategy(node["NodeID"], soft=False))
+            answers[f"{node['NodeName']} ({node['NodeID'][:8]})"] = there.remote(context.store, probe)
+        for name, answer in answers.items():
+            if refusal := complaint(name, _answer(ray, name, answer), here, context.store):
+                raise UserError(refusal)
+
+
+@contextmanager
+def _probe(store: Store) -> Iterator[str]:
+    """Name of a file in the store's folder of locks that this process holds meanwhile."""
+    name = f"preflight-{os.getpid()}-{uuid.uuid4().hex[:8]}"
+    try:
+        if store.mirror is not None:
+            store.mirror.bucket.write(f"locks/{name}", b"")
+            yield name
+        else:
+            with locked(store.root / "locks" / name):
+                yield name
+    finally:
+        (store.root / "locks" / name).unlink(missing_ok=True)
+        if store.mirror is not None:
+            store.mirror.bucket.remove(f"locks/{name}")
 
 
 def _answer(ray: Any, node: str, answer: Any) -> Look:
@@ -96,14 +132,18 @@ def _answer(ray: Any, node: str, answer: Any) -> Look:
     return found
 
 
-def complaint(node: str, there: Look, here: Look, store: Path) -> str | None:
+def complaint(node: str, there: Look, here: Look, store: Store) -> str | None:
     """What makes a node unfit, compared with the driver, or None."""
+    name = store.mirror.address if store.mirror else store.root
     if not there.sees:
-        return f"node {node} does not see the store {store}; --store must be a folder that all nodes share, by one path"
+        remedy = "--store must be a folder that all nodes share, by one path, or an address"
+        if store.mirror:
+            remedy = "give it the same endpoint as the driver"
+        return f"node {node} does not see the store {name}; {remedy}"
     if not there.writes:
-        return f"node {node} can't write to the store {store}; let the user of its Ray write there"
+        return f"node {node} can't write to the store {name}; let the user of its Ray write there"
     if not there.locks:
-        return f"node {node} does not see locks of the store {store}; its file system needs flock between nodes"
+        return f"node {node} does not see locks of the store {name}; its file system needs flock between nodes"
     if there.code != here.code:
         return (
             f"node {node} runs other code (commit {_short(there)}, here {_short(here)}); install the same on every node"

@@ -45,6 +45,8 @@ def kept(stage: Stage, store: Store) -> frozenset[tuple[str, int]]:
     for each in {each.key: each for each in _with_needs(stage)}.values():
         if store.has(each.name, each.key):
             found.add((each.key, 0))
+        if store.mirror and (at := store.mirror.kept(each.name, each.key)) is not None:  # by whichever machine had it
+            found.add((each.key, int(at)))
         for note in NOTES:
             found |= _changed(store.partial(each.name, each.key) / note)
     for pool in (store.root / "cache").glob("*/*.json"):  # how far it is, or its checksum

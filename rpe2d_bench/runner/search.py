@@ -14,7 +14,8 @@ from rpe2d_bench.errors import UserError
 from rpe2d_bench.search import Asked, Searching
 from rpe2d_bench.stages.run_context import RunContext
 from rpe2d_bench.storage.progress import ProgressFiles
-from rpe2d_bench.storage.store import Store, Unwritable
+from rpe2d_bench.storage.store import Store
+from rpe2d_bench.storage.unwritable import Unwritable
 
 TUNE = {
     "RAY_AIR_NEW_OUTPUT": "0",
@@ -88,6 +89,11 @@ def _on_ray(searching: Searching, first: Asked, context: RunContext, files: Prog
     """One Tune run: trials start as earlier ones make them possible and slots come free."""
     from rpe2d_bench.runner import engine_ray
 
+    if context.store.mirror is not None and os.environ.get("RAY_ADDRESS"):
+        raise UserError(
+            f"the store {context.store.mirror.address}: a search on a cluster needs a store that is a folder; name one,"
+            " or search on one machine first"
+        )
     for name, value in TUNE.items():
         os.environ.setdefault(name, value)
     engine_ray.start(context, places=2)  # Tune keeps the place of an ended trial, so one slot would stand idle

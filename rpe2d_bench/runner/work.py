@@ -21,7 +21,8 @@ from rpe2d_bench.plan.work import needs, work_of
 from rpe2d_bench.runner.several_gpus import processes
 from rpe2d_bench.stages import ReferenceStage, TrainStage
 from rpe2d_bench.stages.run_context import OutOfTime, RunContext
-from rpe2d_bench.storage.store import Busy, Store, Unwritable
+from rpe2d_bench.storage.store import Busy, Store
+from rpe2d_bench.storage.unwritable import Unwritable
 
 NAMES = ("train", "reference", "sample", "measure", "denoise")
 WAIT = 1.0  # seconds between two looks at what other processes work on

@@ -26,6 +26,15 @@ def write_atomically(path: Path, write: Callable[[Path], None], *, durable: bool
         temporary.unlink(missing_ok=True)
 
 
+def write_bytes(path: Path, content: bytes) -> None:
+    """Put a file in the place of `path`."""
+
+    def write(temporary: Path) -> None:
+        temporary.write_bytes(content)
+
+    write_atomically(path, write)
+
+
 def write_json(path: Path, data: Any, *, durable: bool = True) -> None:
     """Write JSON so that a reader sees the old or the new file, never a part."""
 

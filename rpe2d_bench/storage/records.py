@@ -43,7 +43,7 @@ from rpe2d_bench.storage.record_parts import (
     SamplingDetails,
     TrainingDetails,
 )
-from rpe2d_bench.storage.store import disk_errors
+from rpe2d_bench.storage.unwritable import disk_errors
 
 __all__ = [
     "RECORDS_FILE", "Configuration", "Provenance", "Record", "append", "latest_run", "lines_of",

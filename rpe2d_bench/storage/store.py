@@ -7,22 +7,20 @@ runs/locks/STAGE-KEY              held while a process works on the stage
 
 from __future__ import annotations
 
-import json
-import os
-import re
 import shutil
 import time
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
-from rpe2d_bench.errors import UserError
 from rpe2d_bench.storage.files import held, locked, sha256_of_file, sha256_of_json, sync, write_json
-from rpe2d_bench.storage.folder import folder_of_store
+from rpe2d_bench.storage.folder import copies_in, folder_of_store
+from rpe2d_bench.storage.mirror import MANIFEST, SMALL, Mirror, sums_in
+from rpe2d_bench.storage.unwritable import disk_errors
 
 HASH_VERSION = 1  # raise it whenever the way keys are computed changes
-MANIFEST = "manifest.json"
 
 
 def content_key(stage: str, version: int, matters: dict[str, Any]) -> str:
@@ -36,18 +34,30 @@ class Busy(Exception):
 
 
 class Store:
-    """Stages by name and key below one folder."""
+    """Stages by name and key below one folder, which may hold copies of a store elsewhere (`mirror`)."""
 
-    def __init__(self, root: Path, *, wait: bool = True) -> None:
-        """wait: for another process that works on a stage; otherwise Busy is raised.
+    def __init__(self, name: str | Path, *, wait: bool = True) -> None:
+        """name: a folder, or an address. wait: for another process that works on a stage; otherwise Busy is raised.
 
-        Raises UserError for an address that is no folder.
+        Raises UserError for an address that can't be used.
         """
-        self.root = folder_of_store(root).resolve()
+        self.root = folder_of_store(name).resolve()
+        copies = copies_in(self.root)
+        self.mirror = None if copies is None else Mirror(copies)
         self._wait = wait
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Another machine has its own folder for the copies of an address."""
+        return _opened, (self.mirror.address if self.mirror else self.root, self._wait)
+
     def folder(self, stage: str, key: str) -> Path:
-        """Where a finished stage lies."""
+        """Where a finished stage lies; of a store elsewhere, its small files at least are there then."""
+        folder = self._path(stage, key)
+        if self.mirror and not (folder / MANIFEST).exists():
+            self.mirror.pull(stage, key, folder, small=True)
+        return folder
+
+    def _path(self, stage: str, key: str) -> Path:
         return self.root / "stages" / stage / key
 
     def partial(self, stage: str, key: str) -> Path:
@@ -56,11 +66,13 @@ class Store:
 
     def has(self, stage: str, key: str) -> bool:
         """Whether a finished stage is there; `fetch` also verifies it."""
-        return (self.folder(stage, key) / MANIFEST).exists()
+        here = (self._path(stage, key) / MANIFEST).exists()
+        return here or (self.mirror is not None and self.mirror.has(stage, key))
 
     def busy(self, stage: str, key: str) -> bool:
         """Whether a process works on a stage just now."""
-        return held(self.root / "locks" / f"{stage}-{key}")
+        name = f"{stage}-{key}"
+        return held(self.root / "locks" / name) or (self.mirror is not None and self.mirror.leased(name))
 
     def relative(self, path: Path) -> str:
         """A path as records state it: below the store."""
@@ -68,16 +80,35 @@ class Store:
 
     def fetch(self, stage: str, key: str, say: Callable[[str], None] = lambda _: None) -> Path | None:
         """Folder of a finished stage whose checksums match; one that doesn't match is removed, and said so."""
-        folder = self.folder(stage, key)
-        if not folder.exists():
-            return None
-        if _damage(folder) is None:
+        folder = self._path(stage, key)
+        if folder.exists() and _damage(folder) is None:
             return folder
+        if not folder.exists() and not self.has(stage, key):
+            return None
         try:
             with self._lock(f"{stage}-{key}", say):
                 return self._whole(stage, key, say)
         except OSError:  # a store that can't be written: what is damaged stays and is not used
             return None
+
+    def check(self, stage: str, key: str, say: Callable[[str], None] = lambda _: None) -> bool:
+        """Whether `fetch` finds it; of a store elsewhere only the small files are brought and looked at."""
+        if self.mirror is None:
+            return self.fetch(stage, key, say) is not None
+        folder = self._path(stage, key)
+        sums = {name: sum for name, sum in (sums_in(folder) or {}).items() if name.endswith(SMALL)}
+        if sums and all((folder / n).is_file() and sha256_of_file(folder / n) == s for n, s in sums.items()):
+            return True
+        return self.has(stage, key) and self.mirror.pull(stage, key, folder, small=True)
+
+    def bring(self, paths: Iterable[str]) -> None:
+        """Let files that records name be here, with what lies beside them; nothing for a store that is a folder."""
+        mirror = self.mirror
+        if mirror is None:
+            return
+        parts = {(*Path(path).parts[1:3], path.endswith(SMALL)) for path in paths if not (self.root / path).exists()}
+        with ThreadPoolExecutor(8) as pool:
+            list(pool.map(lambda p: mirror.pull(p[0], p[1], self._path(p[0], p[1]), small=p[2]), sorted(parts)))
 
     def damage_of(self, path: Path) -> str | None:
         """What is wrong with one file of a finished stage, or None; nothing is removed.
@@ -90,14 +121,14 @@ class Store:
         inside = path.relative_to(self.root).parts if path.is_relative_to(self.root) else ()
         if len(inside) != 4 or inside[0] != "stages":
             return None
-        expected = _sums(path.parent)
+        expected = sums_in(path.parent)
         if expected is None:
             return "its manifest is missing or unreadable"
         return None if expected.get(path.name) == sha256_of_file(path) else f"{path.name} does not match its checksum"
 
     def checksum_of(self, path: Path) -> str | None:
         """What a file of a finished stage was when the stage was finished; None for any other file."""
-        found = (_sums(path.parent) or {}).get(path.name)
+        found = (sums_in(path.parent) or {}).get(path.name)
         return found if isinstance(found, str) else None
 
     def make(
@@ -109,72 +140,65 @@ class Store:
         A stage that is there needs no lock, so that a store that can't be written can be read.
         Raises Unwritable when the disk is full or cannot be written, and Busy.
         """
-        folder = self.folder(stage, key)
+        folder, name = self._path(stage, key), f"{stage}-{key}"
         if folder.exists() and _damage(folder) is None:
-            return folder
-        with disk_errors(self.root), self._lock(f"{stage}-{key}", say):
-            whole = self._whole(stage, key, say)
-            if whole is not None:
-                return whole
+            return self._shared(stage, key)
+        with disk_errors(self.root), self._lock(name, say):
+            if self._whole(stage, key, say) is not None:
+                return self._shared(stage, key)
             partial = self.partial(stage, key)
-            partial.mkdir(parents=True, exist_ok=True)
-            for left in partial.glob(".*"):  # half-written files of a killed attempt: write_atomically names them so
-                left.unlink()
-            work(partial)
-            _seal(partial)
-            partial.rename(folder)
-            sync(folder.parent)
-            return folder
+            with self.mirror.making(stage, key, partial, self._waiting(name, say)) if self.mirror else nullcontext():
+                if self._whole(stage, key, say) is not None:  # finished elsewhere meanwhile
+                    return folder
+                partial.mkdir(parents=True, exist_ok=True)
+                for left in partial.glob(".*"):  # half-written by a killed attempt: write_atomically names them so
+                    left.unlink()
+                work(partial)
+                _seal(partial)
+                partial.rename(folder)
+                sync(folder.parent)
+                return self._shared(stage, key)
+
+    def _shared(self, stage: str, key: str) -> Path:
+        """The folder of a stage that is whole here; where the store is elsewhere, it is there then, too."""
+        folder = self._path(stage, key)
+        if self.mirror:
+            self.mirror.push(stage, key, folder)
+        return folder
 
     def _whole(self, stage: str, key: str, say: Callable[[str], None]) -> Path | None:
         """As `fetch`, by the holder of the stage's lock: nobody else puts a whole one there while this removes it."""
-        folder = self.folder(stage, key)
+        folder = self._path(stage, key)
+        if self.mirror and (not folder.exists() or _damage(folder)):
+            self.mirror.pull(stage, key, folder)
         if not folder.exists():
             return None
         damage = _damage(folder)
         if damage is None:
             return folder
+        if self.mirror:
+            self.mirror.forget(stage, key)
         say(f"{stage} {key[:8]}: {damage}; computing it again")
         shutil.rmtree(folder, ignore_errors=True)
         return None
 
     def _lock(self, name: str, say: Callable[[str], None]) -> AbstractContextManager[object]:
+        return locked(self.root / "locks" / name, self._waiting(name, say))
+
+    def _waiting(self, name: str, say: Callable[[str], None]) -> Callable[[], None]:
+        """Called when another process works on a stage."""
+
         def waiting() -> None:
             if not self._wait:
                 raise Busy(name)
             say(f"{name[: name.index('-') + 9]}: another process is working on it; waiting")
 
-        return locked(self.root / "locks" / name, waiting)
+        return waiting
 
 
-class Unwritable(UserError):
-    """The store cannot be written: nothing that is still to do can be done, and nothing finished is lost."""
-
-
-@contextmanager
-def disk_errors(root: Path) -> Iterator[None]:
-    """Turns what a full, limited or read-only disk raises into one sentence: Unwritable."""
-    try:
-        yield
-    except (UserError, KeyboardInterrupt, SystemExit):
-        raise
-    except Exception as error:
-        number = error.errno if isinstance(error, OSError) else _errno_in(str(error))
-        if number is None:
-            raise
-        named = getattr(error, "filename", None)
-        if isinstance(named, str) and not Path(named).absolute().is_relative_to(root):  # such as an image of the user's
-            raise UserError(f"{named}: {os.strerror(number)}") from error
-        raise Unwritable(
-            f"the store {root} cannot be written ({os.strerror(number)}); free space or choose another with "
-            "--store DIR, then run the same command again: nothing finished is lost"
-        ) from error
-
-
-def _errno_in(message: str) -> int | None:
-    """The number in what safetensors' writer raises, which is no OSError."""
-    found = re.search(r"\(os error (\d+)\)", message)
-    return int(found[1]) if found else None
+def _opened(name: str | Path, wait: bool) -> Store:
+    """Unpickled on any machine."""
+    return Store(name, wait=wait)
 
 
 def _seal(partial: Path) -> None:
@@ -188,7 +212,7 @@ def _seal(partial: Path) -> None:
 
 def _damage(folder: Path) -> str | None:
     """What is wrong with a finished stage, or None."""
-    sums = _sums(folder)
+    sums = sums_in(folder)
     if sums is None:
         return "its manifest is missing or unreadable"
     for name, expected in sums.items():
@@ -197,12 +221,3 @@ def _damage(folder: Path) -> str | None:
         if sha256_of_file(folder / name) != expected:
             return f"{name} does not match its checksum"
     return None
-
-
-def _sums(folder: Path) -> dict[str, str] | None:
-    """File -> checksum, as the manifest has it."""
-    try:
-        sums = json.loads((folder / MANIFEST).read_bytes())["sha256"]
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
-        return None
-    return sums if isinstance(sums, dict) and sums else None

@@ -9,28 +9,33 @@ from __future__ import annotations
 import shutil
 from collections.abc import Collection, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 from rpe2d_bench.errors import UserError
 from rpe2d_bench.storage import records
 from rpe2d_bench.storage.files import held, locked
+from rpe2d_bench.storage.mirror import MANIFEST, Mirror
 from rpe2d_bench.storage.store import Busy, Store
 
+FEATURES = "features"  # what `measure` keeps, as metrics.kept_features has it
 GONE = ".gone"  # ends the name of what is being removed, also of what a killed removal left
+
+State = Literal["finished", "under way", "other"]
 
 
 @dataclass(frozen=True)
 class Item:
-    """A stage, a pool, or something else at the top of a store."""
+    """A stage, a pool, features, a copy of a stage, or something else at the top of a store."""
 
     path: Path
-    kind: str  # train, sample, ...; pool; the name of anything else
-    state: Literal["finished", "under way", "other"]
+    kind: str  # train, sample, ...; pool; features; copy; the name of anything else
+    state: State
     size: int  # bytes of its files
     changed: float  # seconds since the epoch, of its youngest file
     lock: Path | None = None  # held while a process makes it
+    elsewhere: Mirror | None = None  # where it lies, if not in this folder
 
     @property
     def key(self) -> str:
@@ -39,21 +44,49 @@ class Item:
 
     @property
     def busy(self) -> bool:
+        if self.elsewhere is not None and self.elsewhere.leased(f"{self.kind}-{self.key}"):
+            return True
         return self.lock is not None and held(self.lock)
 
 
 def items(store: Store) -> Iterator[Item]:
     """Everything below a store, by stage, then pools, then the rest; nothing where there is no store."""
     root = store.root
+    if store.mirror is not None:
+        yield from _elsewhere(store.mirror, root)
     for folder in _inside(root / "stages"):
         for path in _inside(folder):
-            yield _item(path, folder.name, root / "locks" / f"{folder.name}-{path.name.partition('.')[0]}")
+            lock = root / "locks" / f"{folder.name}-{path.name.partition('.')[0]}"
+            item = _item(path, folder.name, lock)
+            is_copy = store.mirror is not None and not path.suffix and store.mirror.has(folder.name, path.name)
+            yield replace(item, kind="copy") if is_copy else item
     for path in _inside(root / "cache"):
         if path.is_dir():
             yield _item(path, "pool", path.with_name(f"{path.name.partition('.')[0]}.lock"))
+    for path in _inside(root / FEATURES):
+        name = path.name.split(".")
+        state: State = "finished" if name[0] else "under way"  # .NAME.PROCESS while they are taken
+        yield Item(path, FEATURES, state, *_size(path), root / "locks" / f"{FEATURES}-{name[0] or name[1]}")
     for path in _inside(root):
-        if path.name not in ("stages", "cache"):
+        if path.name not in ("stages", "cache", FEATURES):
             yield Item(path, path.name, "other", *_size(path))
+
+
+def _elsewhere(mirror: Mirror, root: Path) -> Iterator[Item]:
+    """What lies at the address of a store."""
+    files: dict[str, list[tuple[str, int, float]]] = {}
+    for path, (size, changed) in mirror.bucket.files("").items():
+        parts = path.split("/")
+        whole = "/".join(parts[:3] if parts[0] == "stages" else parts[:1])
+        files.setdefault(whole, []).append((parts[-1], size, changed))
+    for whole, inside in sorted(files.items()):
+        size, changed = sum(each[1] for each in inside), max(each[2] for each in inside)
+        parts = whole.split("/")
+        if parts[0] != "stages":
+            yield Item(root / whole, whole, "other", size, changed, elsewhere=mirror)
+            continue
+        state: State = "finished" if any(name == MANIFEST for name, _, _ in inside) else "under way"
+        yield Item(root / whole, parts[1], state, size, changed, root / "locks" / f"{parts[1]}-{parts[2]}", mirror)
 
 
 def _inside(folder: Path) -> list[Path]:
@@ -102,9 +135,14 @@ def unneeded(found: Collection[Item], needed: Collection[tuple[str, str]], befor
             continue
         if item.path.suffix == GONE:
             yield item, "left by a removal that was killed"
+        elif item.kind == "copy":
+            if item.changed < before:
+                yield item, "a copy, which comes again when it is needed"
         elif item.changed < before and (item.kind, item.key) not in needed:
             if item.kind == "pool":
                 yield item, "a pool, which a training makes again"
+            elif item.kind == FEATURES:
+                yield item, "features, which `measure` takes again"
             else:
                 yield item, "never finished" if item.state == "under way" else "no record names it"
 
@@ -112,6 +150,13 @@ def unneeded(found: Collection[Item], needed: Collection[tuple[str, str]], befor
 def free(item: Item) -> bool:
     """Remove it; False where a process has begun to work on it meanwhile. Raises OSError where it can't be removed."""
     assert item.lock is not None
+    if item.elsewhere is not None:
+        if item.busy:
+            return False
+        if item.state == "finished":
+            item.elsewhere.forget(item.kind, item.key)
+        item.elsewhere.bucket.remove_folder("/".join(item.path.parts[-3:]))
+        return True
 
     def taken() -> None:
         raise Busy(item.path.name)

@@ -96,13 +96,26 @@ def test_what_is_taken_meanwhile_stays(tmp_path: Path) -> None:
 @pytest.mark.parametrize("line", ["run tiny.yaml --engine local --store", "plan tiny.yaml --store", "status", "store",
                                   "work tiny.yaml --store", "gc --store", "report --store", "sync --store",
                                   "ui --store", "ls runs --store"])  # fmt: skip
-def test_addresses_of_stores_are_refused(bench: Bench, tiny: Path, line: str) -> None:
-    output = bench(*line.replace("tiny.yaml", str(tiny)).split(), "s3://bucket/runs")
+def test_addresses_that_nothing_understands_are_refused(
+    bench: Bench, tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, line: str
+) -> None:
+    monkeypatch.setenv("RPE2D_BENCH_CACHE", str(tmp_path))
+    output = bench(*line.replace("tiny.yaml", str(tiny)).split(), "nosuch://bucket/runs")
     assert output.code == 2
-    assert "s3 addresses are not supported; name a folder" in output.err
-    assert not Path("s3:").exists()
-    with pytest.raises(UserError, match="gs addresses"):
-        Store(Path("gs://bucket/runs"))
+    assert output.err.startswith("error: the store nosuch://bucket/runs can't be used (Unrecognized filesystem type")
+    assert not Path("nosuch:").exists()
+
+
+def test_features_that_measure_kept_are_named_and_freed(bench: Bench, tmp_path: Path) -> None:
+    kept = tmp_path / "features" / ("f" * 32)
+    kept.mkdir(parents=True)
+    (kept / "whole.features").write_bytes(bytes(1000))
+    (row,) = json.loads(bench("store", tmp_path, "--json").out)
+    assert (row["what"], row["state"], row["number"], row["bytes"]) == ("features", "finished", 1, 1000)
+    assert lists(bench, "--store", tmp_path) == []  # young
+    age(kept)
+    assert lists(bench, "--store", tmp_path, "--delete") == [f"features/{'f' * 32}"]
+    assert not kept.exists()
 
 
 def _one_file(folder: Path) -> None:

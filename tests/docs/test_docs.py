@@ -36,7 +36,8 @@ def parse(arguments: list[str]) -> None:
     command = group.commands.get(arguments[0])
     assert command is not None, f"there is no command {arguments[0]!r}"
     if "--help" not in arguments and len(arguments) > 1:
-        command.make_context(arguments[0], arguments[1:])
+        folders = [argument.removeprefix("s3://bucket/") for argument in arguments]  # an address would be reached
+        command.make_context(arguments[0], folders[1:])
 
 
 @pytest.mark.parametrize("document", [*DOCUMENTS, *EXPERIMENTS], ids=name)

@@ -24,7 +24,7 @@ GOOD = preflight.Look(True, True, True, "code", "0123456789", {"Python": "3.11.1
 
 def test_a_node_that_is_as_the_driver_is_fit_and_others_are_named() -> None:
     def sentence(**changed: object) -> str:
-        found = preflight.complaint("n1", dataclasses.replace(GOOD, **changed), GOOD, Path("/shared"))  # type: ignore[arg-type]
+        found = preflight.complaint("n1", dataclasses.replace(GOOD, **changed), GOOD, Store("/shared"))  # type: ignore[arg-type]
         return str(found)
 
     assert sentence() == "None"
@@ -54,14 +54,14 @@ def test_what_fits_no_node_is_refused(asked: dict[str, object], nodes: list[dict
 
 
 def test_a_probe_is_seen_written_beside_and_its_lock_seen(tmp_path: Path) -> None:
-    with locked(tmp_path / "probe"):
-        program = "import pathlib, sys; from rpe2d_bench.runner import preflight as p; "
-        program += f"print(p.look(pathlib.Path({str(tmp_path / 'probe')!r})))"
+    with locked(tmp_path / "locks" / "probe"):
+        program = "from rpe2d_bench.runner import preflight as p; from rpe2d_bench.storage.store import Store; "
+        program += f"print(p.look(Store({str(tmp_path)!r}), 'probe'))"
         done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
         assert "sees=True, writes=True, locks=True" in done.stdout
         assert preflight._code() in done.stdout
-    assert [path.name for path in tmp_path.iterdir()] == ["probe"]
-    assert not preflight.look(tmp_path / "elsewhere" / "probe").sees
+    assert [path.name for path in (tmp_path / "locks").iterdir()] == ["probe"]
+    assert not preflight.look(Store(tmp_path / "elsewhere"), "probe").sees
 
 
 def test_addresses_of_the_client_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

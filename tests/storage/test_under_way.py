@@ -25,7 +25,8 @@ from rpe2d_bench.resolve.load import load_experiment
 from rpe2d_bench.stages.run_context import RunContext
 from rpe2d_bench.storage.digests import Damaged, open_with_digest, write_with_digest
 from rpe2d_bench.storage.resumable_array import Parts
-from rpe2d_bench.storage.store import Store, Unwritable
+from rpe2d_bench.storage.store import Store
+from rpe2d_bench.storage.unwritable import Unwritable
 
 STEPS = ("train.steps=60", "train.precision=float32")
 

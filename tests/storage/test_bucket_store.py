@@ -1,0 +1,248 @@
+"""A store in a bucket: whole or absent, continued and read by machines that share nothing else."""
+
+from __future__ import annotations
+
+import json
+import pickle
+import threading
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from helpers.object_server import object_server
+
+from rpe2d_bench.errors import UserError
+from rpe2d_bench.storage import mirror as mirrors
+from rpe2d_bench.storage import usage
+from rpe2d_bench.storage.bucket import Bucket
+from rpe2d_bench.storage.folder import folder_of_store
+from rpe2d_bench.storage.store import Busy, Store, _seal
+
+Machine = Callable[..., Store]
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[str]:
+    with object_server() as address:
+        yield address
+
+
+@pytest.fixture(params=["s3", "file"])
+def machine(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
+    """A store as the machine of that name opens it, which shares its address with the other machines alone."""
+    address = f"file://{tmp_path}/elsewhere"
+    if request.param == "s3":
+        monkeypatch.setenv("AWS_ACCESS_KEY_ID", "any")
+        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "any")
+        monkeypatch.setenv("AWS_ENDPOINT_URL", request.getfixturevalue("server"))
+        address = f"s3://bucket/{tmp_path.name}"
+
+    def opened(name: str, *, wait: bool = True) -> Store:
+        monkeypatch.setenv("RPE2D_BENCH_CACHE", str(tmp_path / name))
+        return Store(address, wait=wait)
+
+    return opened
+
+
+def write(folder: Path) -> None:
+    (folder / "result.json").write_text("42")
+    (folder / "weights.safetensors").write_bytes(bytes(100_000))
+
+
+def never(_: Path) -> None:
+    raise AssertionError("worked out twice")
+
+
+def test_what_one_machine_made_another_does_not_make_again(machine: Machine) -> None:
+    first, second = machine("a"), machine("b")
+    assert first.root != second.root
+    assert not second.has("train", "k")
+    first.make("train", "k", write)
+    second = machine("b")
+    assert second.has("train", "k")
+    assert (second.folder("train", "k") / "result.json").read_text() == "42"
+    assert not (second.folder("train", "k") / "weights.safetensors").exists()  # nobody asked for it
+    folder = second.make("train", "k", never)
+    assert (folder / "weights.safetensors").read_bytes() == bytes(100_000)
+    assert first.mirror is not None
+    assert first.mirror.bucket.files("locks") == {}
+
+
+def test_without_its_manifest_a_stage_is_not_there(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    put = Bucket.write
+
+    def killed(self: Bucket, path: str, content: bytes) -> None:
+        if path.endswith("manifest.json"):
+            raise KeyboardInterrupt
+        put(self, path, content)
+
+    first = machine("a")
+    with monkeypatch.context() as patched:
+        patched.setattr(Bucket, "write", killed)
+        with pytest.raises(KeyboardInterrupt):
+            first.make("train", "k", write)
+    other = machine("b")
+    assert other.mirror is not None
+    assert other.mirror.bucket.files("stages/train/k")  # the files are
+    assert not other.has("train", "k")
+    made: list[Path] = []
+    other.make("train", "k", lambda folder: (made.append(folder), write(folder))[-1])
+    assert made
+    assert machine("a").make("train", "k", never).exists()  # what was finished here is still whole
+
+
+def test_of_two_writers_of_a_key_the_last_counts_and_every_file_matches(machine: Machine) -> None:
+    stores = [machine("a"), machine("b")]
+    for number, store in enumerate(stores):  # as if the lease had been ignored, and the contents differed a little
+        mine = store.partial("train", "k")
+        mine.mkdir(parents=True)
+        (mine / "result.json").write_text(str(number))
+        _seal(mine)
+        mine.rename(store._path("train", "k"))
+    first, second = (store.mirror for store in stores)
+    assert first is not None
+    assert second is not None
+    assert not second.has("train", "k")  # what it believes for a while
+    first.push("train", "k", stores[0]._path("train", "k"))
+    second.push("train", "k", stores[1]._path("train", "k"))
+    third = machine("c")
+    assert (third.make("train", "k", never) / "result.json").read_text() == "1"
+
+
+def test_what_is_damaged_there_is_made_again(machine: Machine) -> None:
+    store = machine("a")
+    store.make("train", "k", write)
+    assert store.mirror is not None
+    bucket = store.mirror.bucket
+    (path,) = [path for path in bucket.files("stages") if "weights" in path]
+    bucket.write(path, b"other")
+    made: list[str] = []
+    other = machine("b")
+    other.make("train", "k", lambda folder: (made.append("again"), write(folder))[-1])
+    assert made == ["again"]
+    assert (machine("c").make("train", "k", never) / "weights.safetensors").exists()
+
+
+def test_another_machine_goes_on_from_the_last_checkpoint(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mirrors, "TICK", 0.05)
+    kept = threading.Event()
+    keep = mirrors._Keeper.keep
+
+    def noted(self: mirrors._Keeper) -> None:
+        keep(self)
+        if self._seen:
+            kept.set()
+
+    monkeypatch.setattr(mirrors._Keeper, "keep", noted)
+
+    def killed(folder: Path) -> None:
+        (folder / "checkpoint.pt").write_text("half")
+        assert kept.wait(30)
+        monkeypatch.setattr(mirrors._Keeper, "keep", lambda self: None)  # what a kill leaves no time for
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        machine("a").make("train", "k", killed)
+    monkeypatch.setattr(mirrors._Keeper, "keep", keep)
+    seen = []
+
+    def going_on(folder: Path) -> None:
+        seen.append((folder / "checkpoint.pt").read_text())
+        write(folder)
+
+    other = machine("b")
+    assert other.mirror is not None
+    assert other.mirror.kept("train", "k")
+    other.make("train", "k", going_on)
+    assert seen == ["half"]
+    assert not [path for path in other.mirror.bucket.files("stages") if ".partial" in path]
+
+
+def test_a_lease_is_heeded_until_it_is_over(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    first, second = machine("a", wait=False), machine("b", wait=False)
+    assert first.mirror is not None
+
+    def meanwhile(folder: Path) -> None:
+        assert second.busy("train", "k")
+        with pytest.raises(Busy):
+            second.make("train", "k", never)
+        write(folder)
+
+    first.make("train", "k", meanwhile)
+    late = {"holder": "somebody", "until": time.time() - 1}
+    first.mirror.bucket.write("locks/train-l", json.dumps(late).encode())
+    second.make("train", "l", write)
+
+
+def test_a_store_that_is_sent_to_another_machine_has_its_own_copies_there(machine: Machine, tmp_path: Path) -> None:
+    sent = pickle.dumps(machine("a"))
+    machine("b")
+    assert pickle.loads(sent).root.is_relative_to(tmp_path / "b")
+
+
+def test_what_lies_there_is_listed_and_freed(machine: Machine) -> None:
+    store = machine("a")
+    store.make("train", "k", write)
+    assert store.mirror is not None
+    store.mirror.bucket.write("stages/sample/l.partial/under_way.npy", bytes(50))
+    found = {(item.kind, item.state, item.elsewhere is not None): item for item in usage.items(store)}
+    assert found["train", "finished", True].size > 100_000
+    assert found["sample", "under way", True].size == 50
+    assert found["copy", "finished", False].size > 100_000
+    freed = [item for item, _ in usage.unneeded(list(found.values()), set(), time.time() + 60)]
+    assert {item.kind for item in freed} == {"train", "sample", "copy"}
+    assert all(usage.free(item) for item in freed)
+    assert store.mirror.bucket.files("stages") == {}
+    assert not machine("b").has("train", "k")
+
+
+@pytest.mark.parametrize(
+    ("address", "expected"),
+    [
+        ("s3://nobody/runs", "there is no bucket 'nobody'"),
+        ("s3://bucket/runs?nonsense=1", "nonsense"),
+        ("nosuch://bucket/runs", "Unrecognized filesystem"),
+        ("s3://key:secret@bucket/runs", "credentials do not belong"),
+        ("s3://bucket/runs?endpoint_override=127.0.0.1:9&scheme=http", "can't be reached"),
+    ],
+)
+def test_what_cannot_work_is_one_sentence_soon(
+    server: str, address: str, expected: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RPE2D_BENCH_CACHE", str(tmp_path))
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "any")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "any")
+    monkeypatch.setenv("AWS_ENDPOINT_URL", server)
+    with pytest.raises(UserError, match=expected) as raised:
+        Store(address).has("train", "k")
+    assert "\n" not in str(raised.value)
+    assert "secret" not in str(raised.value)
+
+
+def test_wrong_credentials_are_one_sentence(server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RPE2D_BENCH_CACHE", str(tmp_path))
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "wrong")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wrong")
+    monkeypatch.setenv("AWS_ENDPOINT_URL", server)
+    before = json.loads(_refusing_after(server, "0"))
+    try:
+        with pytest.raises(UserError, match="refuses access; give credentials"):
+            Store("s3://bucket/runs").has("train", "k")
+    finally:
+        _refusing_after(server, str(before.get("PREVIOUS_INITIAL_NO_AUTH_ACTION_COUNT", "inf")))
+
+
+def _refusing_after(server: str, requests: str) -> bytes:
+    """Let the server look at credentials after so many requests."""
+    url, plain = f"{server}/moto-api/reset-auth", {"Content-Type": "text/plain"}
+    answer: bytes = urllib.request.urlopen(urllib.request.Request(url, requests.encode(), plain, method="POST")).read()
+    return answer
+
+
+def test_a_path_is_no_address(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="give it as text"):
+        Store(Path("s3://bucket/runs"))
+    assert folder_of_store("runs") == Path("runs")
+    assert not Path("s3:").exists()
