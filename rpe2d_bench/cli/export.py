@@ -20,16 +20,16 @@ OURS = "ours"
 @app.command()
 def export(
     source: Annotated[Path, typer.Argument(metavar="SOURCE", help="An experiment, or a file that export wrote.")],
-    out: Annotated[Path, typer.Option(metavar="FILE", help="A .safetensors file; of sit and dit a .pt, too.")],
+    out: Annotated[Path, typer.Option(metavar="FILE", help="A .safetensors file; but of ours a .pt, too.")],
     model: Annotated[str | None, typer.Option(help="Of an experiment: an entry of models.")] = None,
-    layout: Annotated[str, typer.Option("--format", help="ours, which `checkpoint:` takes; sit; dit.")] = OURS,
+    layout: Annotated[str, typer.Option("--format", help="ours, which `checkpoint:` takes; sit; dit; fit.")] = OURS,
     seed: Annotated[int | None, typer.Option(help="A seed of the experiment; by default its first.")] = None,
     step: Annotated[int | None, typer.Option(help="One of train.milestones; by default the end.")] = None,
     dtype: Annotated[str, typer.Option(help=f"Of ours: {', '.join(DTYPES)}.")] = "float32",
     overrides: Overrides = [],  # noqa: B006
     store: StoreFolder = DEFAULT_STORE,
 ) -> None:
-    """Write trained weights as one file that says what they were trained under, or for the code of SiT or DiT."""
+    """Write trained weights as one file that says what they were trained under, or for the code of SiT, DiT or FiT."""
     from rpe2d_bench.config import shipped
     from rpe2d_bench.models.foreign import LAYOUTS
 

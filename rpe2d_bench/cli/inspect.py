@@ -12,7 +12,7 @@ import typer
 from rpe2d_bench.cli.application import AsJson, app
 from rpe2d_bench.errors import unknown
 
-FORMATS = ("ours", "sit", "dit")
+FORMATS = ("ours", "sit", "dit", "fit")
 
 
 @app.command()

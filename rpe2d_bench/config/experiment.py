@@ -92,7 +92,7 @@ class Model(_Grown):
     scan: Literal["none", "alternate"] = "none"  # alternate: causal blocks in turn (LEDiT)
     stem: Literal["none", "dilated_conv"] = "none"  # dilated_conv: convolution in front (LEDiT)
     gelu: Literal["tanh", "none"] | None = None  # its approximation; by default the preset's: tanh, none for mini sizes
-    time_scale: float = Field(1000.0, gt=0, le=1e6)  # t in [0, 1] times this is what the time's features see; SiT: 1
+    time_scale: float = Field(1000.0, gt=0, le=1e6)  # t in [0, 1] times this is what time's features see; SiT, FiT: 1
 
 
 class Train(_Renamed):
@@ -153,18 +153,10 @@ class Checkpoint(_Part):
     """A file of weights. A path alone means {path: PATH}; it is looked for beside the experiment file first."""
 
     path: str  # seen from the experiment file's folder, then from the working directory
-    format: Literal["ours", "sit", "dit"] = "ours"  # whose names and conventions the weights follow; docs/weights.md
+    format: Literal["ours", "sit", "dit", "fit"] = (
+        "ours"  # whose names and conventions the weights follow; docs/weights.md
+    )
     trust: bool = False  # use them as they are although they were trained under something else; reports say so
-
-    @field_validator("format", mode="before")
-    @classmethod
-    def _supported(cls, value: Any) -> Any:
-        if value == "fit":
-            raise ValueError(
-                "checkpoint.format: fit is not supported: FiT's SwiGLU and shared modulation are no part of this "
-                "project's DiT; formats are ours, sit and dit"
-            )
-        return value
 
 
 WeightsPath = Annotated[Checkpoint, BeforeValidator(_path)]

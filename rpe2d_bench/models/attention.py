@@ -125,17 +125,26 @@ def _factors(scale_B: Tensor, angles_BHNF: Tensor | None, heads: int, dtype: tor
 
 
 class PackedProjection(nn.Linear):
-    """q, k and v of all heads by one product, [B, N, D] -> [B, N, 3D]."""
+    """q, k and v of all heads by one product, [B, N, D] -> [B, N, 3D].
 
-    def __init__(self, width: int, heads: int) -> None:
+    normalised: q and k of each head at mean 0 and variance 1, without weights (QK-norm of FiTv2).
+    """
+
+    def __init__(self, width: int, heads: int, normalised: bool = False) -> None:
         super().__init__(width, 3 * width)
-        self.heads = heads
+        self.heads, self.normalised = heads, normalised
 
     def forward(self, input: Tensor, side_by_side: bool = False) -> Tensor:
         """side_by_side: channels i and i + K/2 of q and k next to each other, by the order of the weights' rows."""
-        if not side_by_side:
-            return super().forward(input)
-        return F.linear(input, self._paired(self.weight), self._paired(self.bias))
+        if side_by_side:
+            qkv_BNE = F.linear(input, self._paired(self.weight), self._paired(self.bias))
+        else:
+            qkv_BNE = super().forward(input)
+        return self._normalised(qkv_BNE) if self.normalised else qkv_BNE
+
+    def _normalised(self, qkv_BNE: Tensor) -> Tensor:
+        qk, v = qkv_BNE.unflatten(2, (3 * self.heads, -1)).tensor_split((2 * self.heads,), dim=2)
+        return torch.cat((F.layer_norm(qk, qk.shape[-1:], eps=1e-6).to(v.dtype), v), dim=2).flatten(2)
 
     def _paired(self, rows: Tensor) -> Tensor:
         qk, v = rows.tensor_split((2 * len(rows) // 3,))

@@ -1,10 +1,14 @@
 """Diffusion transformer with adaLN-Zero (Peebles and Xie 2023, arXiv 2212.09748), for any grid at forward time.
 
+FiTv2 (arXiv 2410.13925) is the same transformer with three options: a gated MLP (SwiGLU), q and k normalised per head,
+and one modulation shared by all blocks, to which each adds one of low rank.
+
 The model consumes an Encoding and knows no method by name. What the Encoding asks for is applied once per forward
 pass: the logit scale is folded into the rotation of q and a bias is laid out or handed to the kernel, so that
 attention itself stays a stock fused kernel.
 
-Shape suffixes: B batch, C channels, Y X pixels, N tokens (row-major, height first), D width, H heads, K head width.
+Shape suffixes: B batch, C channels, Y X pixels, N tokens (row-major, height first), D width, M = 6 D, H heads, K head
+width.
 """
 
 from __future__ import annotations
@@ -36,10 +40,19 @@ class DiTOptions:
     scan: Literal["none", "alternate"] = "none"  # alternate: every second block attends causally (LEDiT)
     stem: Literal["none", "dilated_conv"] = "none"  # dilated_conv: 3x3 convolution after patchify (LEDiT)
     time_scale: float = 1000.0  # t in [0, 1] at the scale of the 1,000 steps that DiT's frequencies were made for
+    swiglu: bool = False  # silu(gate) * value in place of GELU, at two thirds of the hidden width: as many weights
+    qk_norm: bool = False  # q and k of each head at mean 0 and variance 1, without weights
+    modulation_rank: int | None = None  # of a block's own modulation, added to one that all blocks share; None: its own
 
     @property
     def head_width(self) -> int:
         return self.width // self.heads
+
+    @property
+    def hidden_width(self) -> int:
+        """Of the MLP."""
+        hidden = int(self.width * self.mlp_ratio)
+        return hidden * 2 // 3 if self.swiglu else hidden
 
 
 class FourierFeatures(nn.Module):
@@ -80,23 +93,42 @@ class Block(nn.Module):
 
     def __init__(self, options: DiTOptions) -> None:
         super().__init__()
-        width, hidden = options.width, int(options.width * options.mlp_ratio)
+        width, hidden = options.width, options.hidden_width
         self.heads, self.gelu = options.heads, options.gelu
-        self.qkv = PackedProjection(width, options.heads)
+        self.qkv = PackedProjection(width, options.heads, options.qk_norm)
         self.projection = nn.Linear(width, width)
+        self.mlp_gate = nn.Linear(width, hidden) if options.swiglu else None
         self.mlp_in = nn.Linear(width, hidden)
         self.mlp_out = nn.Linear(hidden, width)
-        self.modulation = nn.Linear(width, 6 * width)
+        rank = options.modulation_rank
+        self.modulation: nn.Module = nn.Linear(width, 6 * width)
+        if rank is not None:
+            self.modulation = nn.Sequential(nn.Linear(width, rank), nn.Linear(rank, 6 * width))
 
-    def forward(self, x_BND: Tensor, condition_BD: Tensor, rotation: Rotation, pairs: Pairs | None) -> Tensor:
+    def forward(
+        self,
+        x_BND: Tensor,
+        condition_BD: Tensor,
+        rotation: Rotation,
+        pairs: Pairs | None,
+        shared_BM: Tensor | None = None,
+    ) -> Tensor:
+        """shared_BM [B, 6 D]: the modulation of all blocks."""
+        modulation_BM = self.modulation(condition_BD)
+        if shared_BM is not None:
+            modulation_BM = modulation_BM + shared_BM
         # [B, D] each, of the attention and of the MLP
-        shift_a, scale_a, gate_a, shift_m, scale_m, gate_m = self.modulation(condition_BD).chunk(6, dim=1)
+        shift_a, scale_a, gate_a, shift_m, scale_m, gate_m = modulation_BM.chunk(6, dim=1)
         qkv_BNE = self.qkv(modulate(x_BND, shift_a, scale_a), rotation.side_by_side)
         attended_BND = attend(qkv_BNE, self.heads, rotation, pairs)
         x_BND = gated(x_BND, gate_a, self.projection(attended_BND))
-        hidden = F.gelu(self.mlp_in(modulate(x_BND, shift_m, scale_m)), approximate=self.gelu)
-        out_BND: Tensor = gated(x_BND, gate_m, self.mlp_out(hidden))
+        out_BND: Tensor = gated(x_BND, gate_m, self.mlp_out(self.hidden(modulate(x_BND, shift_m, scale_m))))
         return out_BND
+
+    def hidden(self, x_BND: Tensor) -> Tensor:
+        """The MLP's hidden layer."""
+        value = self.mlp_in(x_BND)
+        return F.gelu(value, approximate=self.gelu) if self.mlp_gate is None else F.silu(self.mlp_gate(x_BND)) * value
 
 
 class DiT(nn.Module):
@@ -117,16 +149,20 @@ class DiT(nn.Module):
         self.class_embedding = nn.Embedding(num_classes + 1, width)  # the last row is "no class", for guidance
         self.crop_features = FourierFeatures(32, scale=2 * math.pi * 8, max_period=64.0)
         self.crop_embedding = mlp(3 * 32, width, width) if micro_conditioning else None
+        self.shared_modulation = None if options.modulation_rank is None else nn.Linear(width, 6 * width)
         self.blocks = nn.ModuleList(Block(options) for _ in range(options.depth))
         self.final_modulation = nn.Linear(width, 2 * width)
         self.patches_out = nn.Linear(width, patch_values)
         self.initialize()
 
     def initialize(self) -> None:
-        """Initial weights of DiT: Xavier for matrices, 0.02 for embeddings, zero for every gate and for the output."""
+        """Initial weights of DiT: Xavier for matrices, 0.02 for embeddings, zero for every gate and for the output.
+
+        Of a modulation of low rank the last matrix is zero: with both at zero none would ever learn.
+        """
         for name, module in self.named_modules():
             if isinstance(module, nn.Linear):
-                if "modulation" in name or name == "patches_out":
+                if ("modulation" in name and not name.endswith("modulation.0")) or name == "patches_out":
                     nn.init.zeros_(module.weight)
                 elif "embedding" in name:
                     nn.init.normal_(module.weight, std=0.02)
@@ -171,9 +207,10 @@ class DiT(nn.Module):
             x_BND = x_BND + encoding.additive_BND.to(x_BND.dtype)
         condition_BD = F.silu(self.condition(t_B, labels_B, crop_B3))
         rotation = rotation_of(encoding, self.options.heads, self.options.head_width, x_BND)
+        shared_BM = None if self.shared_modulation is None else self.shared_modulation(condition_BD)
         causal_NN = lower_right_mask(grid, x_BCYX.device) if self.options.scan == "alternate" else None
         for block, pairs in zip(self.blocks, by_layer(encoding, len(self.blocks), causal_NN, x_BND), strict=True):
-            x_BND = block(x_BND, condition_BD, rotation, pairs)
+            x_BND = block(x_BND, condition_BD, rotation, pairs, shared_BM)
         shift_BD, scale_BD = self.final_modulation(condition_BD).chunk(2, dim=1)
         return unpatchify(self.patches_out(modulate(x_BND, shift_BD, scale_BD)), grid, self.options.patch_size)
 

@@ -1,19 +1,19 @@
-"""Weights in the layout of facebookresearch/DiT and willisma/SiT, to and from those of this project's DiT.
+"""Weights in the layout of facebookresearch/DiT, willisma/SiT and whlzy/FiT, to and from those of this project's DiT.
 
-Both repositories name the same transformer alike. What their code does otherwise is folded into the weights, so that
+The three repositories name what they share alike. What their code does otherwise is folded into the weights, so that
 our DiT needs no word of it, and taken out again on the way back:
-- their sin-cos table has the width's channels first: the halves of the residual stream change places;
-- their time runs otherwise: t = 1 is data in SiT, steps count 0..999 in DiT. A shifted or reversed time turns the pairs
-  (cos, sin) of the time's features, and the first layer of their embedding turns with them;
-- SiT's velocity points from noise to data: the output changes its sign.
-The variance that both can learn beside is dropped.
+- the sin-cos table of SiT and DiT has the width's channels first: the halves of the residual stream change places;
+- FiT rotates channels that stand side by side: the rows of q and k change places;
+- their time runs otherwise: t = 1 is data in SiT and FiT, steps count 0..999 in DiT. A shifted or reversed time turns
+  the pairs (cos, sin) of the time's features, and the first layer of their embedding turns with them;
+- the velocity of SiT and FiT points from noise to data: the output changes its sign.
+The variance that SiT and DiT can learn beside is dropped.
 
 Shape suffixes: D width, F frequencies of the time's features. A tensor may be on the meta device: shapes alone.
 """
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -22,17 +22,18 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from rpe2d_bench.encodings import AxialSinCos, Context, Grid
+from rpe2d_bench.encodings import Grid
 from rpe2d_bench.errors import UserError
-
-Weights = Mapping[str, Tensor]
+from rpe2d_bench.models.dit import DiTOptions
+from rpe2d_bench.models.foreign_sizes import TABLE, Weights, check_table, sizes_of, table
+from rpe2d_bench.models.sizes import SIZES
 
 
 @dataclass(frozen=True)
 class Layout:
     """What a repository's code does with the tensors."""
 
-    name: Literal["sit", "dit"]
+    name: Literal["sit", "dit", "fit"]
     repository: str
     path: str  # that its published weights were trained along
     prediction: Literal["velocity", "noise"]
@@ -40,83 +41,50 @@ class Layout:
     first_time: float  # its time, in the unit of its frequencies, where ours is 0
     direction: Literal[1, -1]  # of its time by ours
     sign: Literal[1, -1]  # of its output by ours
+    rotary: bool = False  # FiTv2 with its axial rotation; else a sin-cos table
+
+    @property
+    def names(self) -> Mapping[str, str]:
+        """Theirs -> ours."""
+        return _OF_FIT if self.rotary else _OF_DIT
+
+    @property
+    def encoding(self) -> dict[str, str]:
+        """As an entry of `models` has it."""
+        return {"kind": "axial_rope" if self.rotary else "axial_sincos"}
 
 
 LAYOUTS = {
     "sit": Layout("sit", "willisma/SiT", "linear", "velocity", 1.0, 1.0, -1, -1),
     "dit": Layout("dit", "facebookresearch/DiT", "linear_betas", "noise", 1000.0, -1.0, 1, 1),
+    "fit": Layout("fit", "whlzy/FiT", "linear", "velocity", 1.0, 1.0, -1, -1, rotary=True),
 }
-TABLE = "pos_embed"
 # Theirs, ours; [i] stands for the number of a block
-_NAMES = {
+_SHARED = {
     "x_embedder.proj": "patches_in",
     "t_embedder.mlp.0": "time_embedding.0",
     "t_embedder.mlp.2": "time_embedding.2",
     "y_embedder.embedding_table": "class_embedding",
     "blocks.[i].attn.qkv": "blocks.[i].qkv",
     "blocks.[i].attn.proj": "blocks.[i].projection",
-    "blocks.[i].mlp.fc1": "blocks.[i].mlp_in",
     "blocks.[i].mlp.fc2": "blocks.[i].mlp_out",
-    "blocks.[i].adaLN_modulation.1": "blocks.[i].modulation",
     "final_layer.adaLN_modulation.1": "final_modulation",
     "final_layer.linear": "patches_out",
 }
-_BACK = {ours: theirs for theirs, ours in _NAMES.items()}
+_OF_DIT = _SHARED | {
+    "blocks.[i].mlp.fc1": "blocks.[i].mlp_in",
+    "blocks.[i].adaLN_modulation.1": "blocks.[i].modulation",
+}
+_OF_FIT = _SHARED | {
+    "blocks.[i].mlp.fc1_g": "blocks.[i].mlp_gate",
+    "blocks.[i].mlp.fc1_x": "blocks.[i].mlp_in",
+    "blocks.[i].adaLN_modulation.1": "blocks.[i].modulation.0",
+    "blocks.[i].adaLN_modulation.2": "blocks.[i].modulation.1",
+    "global_adaLN_modulation.1": "shared_modulation",
+}
+_OUT = ("patches_out.weight", "patches_out.bias")
 _WRITES = ("patches_in", "projection", "mlp_out", "modulation", "final_modulation")  # rows are residual channels
 _READS = ("qkv", "mlp_in", "patches_out")  # columns are
-
-
-@dataclass(frozen=True)
-class Sizes:
-    """What the tensors alone say."""
-
-    width: int
-    depth: int
-    patch_size: int
-    channels: int
-    num_classes: int  # without the row of "no class"
-    grid: Grid | None  # trained at; None where the file holds no table
-
-
-def sizes_of(weights: Weights, source: str) -> Sizes:
-    """The architecture of weights in that layout. Raises UserError where they are of another."""
-    needed = ("x_embedder.proj.weight", "y_embedder.embedding_table.weight", "final_layer.linear.weight")
-    if missing := next((name for name in needed if name not in weights), None):
-        raise UserError(f"{source} lacks {missing!r}: {_what(weights)}")
-    first = weights["x_embedder.proj.weight"]
-    if first.ndim != 4 or any("attn.q_norm" in name or "mlp.fc3" in name or "fc1_g" in name for name in weights):
-        raise UserError(f"{source} has the layers of FiT or another successor; supported are sit and dit")
-    depth = 1 + max((int(name.split(".")[1]) for name in weights if re.match(r"blocks\.\d+\.", name)), default=-1)
-    grid = None
-    if TABLE in weights:
-        side = math.isqrt(weights[TABLE].shape[-2])
-        if side**2 != weights[TABLE].shape[-2]:
-            raise UserError(f"{source}: {TABLE} has {weights[TABLE].shape[-2]} positions, which is no square grid")
-        grid = Grid(side, side)
-    width, channels, patch = first.shape[0], first.shape[1], first.shape[2]
-    return Sizes(width, depth, patch, channels, weights["y_embedder.embedding_table.weight"].shape[0] - 1, grid)
-
-
-def _what(weights: Weights) -> str:
-    """What weights seem to be that are in neither layout."""
-    if any(name.removeprefix("dit.").startswith("patches_in.") for name in weights):
-        return "these are weights of this project; write format: ours"
-    if any(name.startswith("transformer_blocks.") for name in weights):
-        return "these look like a transformer of diffusers, which is not supported here; sit and dit are"
-    return "these are no weights of SiT or DiT"
-
-
-def check_table(weights: Weights, sizes: Sizes, source: str) -> None:
-    """Raises UserError where the file's positions are not the fixed table that is recomputed at every grid."""
-    if sizes.grid is None or weights[TABLE].is_meta:
-        return
-    table_ND = weights[TABLE][0].float()
-    apart = float((table_ND - _table(sizes.width, sizes.grid)).abs().max())
-    if not apart < 1e-3:  # float16 files round to 5e-4
-        raise UserError(
-            f"{source}: {TABLE} is up to {apart:.2g} away from the sin-cos table of {sizes.grid} tokens, width first; "
-            "a learned or other table cannot be continued at other grids"
-        )
 
 
 def from_layout(weights: Weights, layout: Layout, source: str) -> dict[str, Tensor]:
@@ -125,37 +93,50 @@ def from_layout(weights: Weights, layout: Layout, source: str) -> dict[str, Tens
     Raises UserError naming the first tensor that the layout does not know.
     """
     sizes = sizes_of(weights, source)
+    if sizes.fit != layout.rotary:
+        raise UserError(
+            f"{source} has the layers of {'FiTv2; write format: fit' if sizes.fit else 'SiT or DiT; write format: sit'}"
+            f"{'' if sizes.fit else ', or dit'}"
+        )
     check_table(weights, sizes, source)
     made: dict[str, Tensor] = {}
     for name, value in weights.items():
-        if name == TABLE:
+        if name == TABLE and not layout.rotary:
             continue
-        ours = _renamed(name, _NAMES)
+        ours = _renamed(name, layout.names)
         if ours is None:
             raise UserError(f"{source} has {name!r}, which {layout.repository} does not know")
-        value = value.float()
-        if name == "x_embedder.proj.weight":
-            value = value.flatten(1)
-        if name.startswith("final_layer.linear."):  # [p, q, c] -> [c, p, q], without the learned variance
-            planes = value.unflatten(0, (sizes.patch_size, sizes.patch_size, -1))[:, :, : sizes.channels]
-            value = layout.sign * planes.movedim(2, 0).flatten(0, 2)
-        made[ours] = value
-    return _turned(_swapped(made), layout, back=False)
+        made[ours] = value.float()
+    if layout.rotary:
+        made = _halves_of_heads(made, SIZES[sizes.preset(source).split("/")[0]][2], back=False)
+    else:
+        made["patches_in.weight"] = made["patches_in.weight"].flatten(1)
+        for name in _OUT:  # [p, q, c] -> [c, p, q], without the learned variance
+            planes = made[name].unflatten(0, (sizes.patch_size, sizes.patch_size, -1))[:, :, : sizes.channels]
+            made[name] = planes.movedim(2, 0).flatten(0, 2)
+        made = _swapped(made)
+    return _turned(_signed(made, layout), layout, back=False)
 
 
-def to_layout(weights: Weights, layout: Layout, grid: Grid, patch_size: int) -> dict[str, Tensor]:
+def to_layout(weights: Weights, layout: Layout, grid: Grid, options: DiTOptions) -> dict[str, Tensor]:
     """The inverse of `from_layout` for a model trained at that grid; no variance is written (learn_sigma=False)."""
+    ours = _turned(_signed(weights, layout), layout, back=True)
+    if layout.rotary:
+        ours = _halves_of_heads(ours, options.heads, back=True)
+    else:
+        ours, patch = _swapped(ours), options.patch_size
+        ours["patches_in.weight"] = ours["patches_in.weight"].unflatten(1, (-1, patch, patch))
+        for name in _OUT:
+            ours[name] = ours[name].unflatten(0, (-1, patch, patch)).movedim(0, 2).flatten(0, 2)
+    back = {ours: theirs for theirs, ours in layout.names.items()}
     made: dict[str, Tensor] = {}
-    for name, value in _turned(_swapped(weights), layout, back=True).items():
-        theirs = _renamed(name, _BACK)
+    for name, value in ours.items():
+        theirs = _renamed(name, back)
         if theirs is None:
             raise UserError(f"{name!r} has no place in the layout of {layout.repository}")
-        if theirs == "x_embedder.proj.weight":
-            value = value.unflatten(1, (-1, patch_size, patch_size))
-        if theirs.startswith("final_layer.linear."):
-            value = layout.sign * value.unflatten(0, (-1, patch_size, patch_size)).movedim(0, 2).flatten(0, 2)
         made[theirs] = value.contiguous()
-    made[TABLE] = _table(made["x_embedder.proj.bias"].shape[0], grid)[None].contiguous()
+    if not layout.rotary:
+        made[TABLE] = table(options.width, grid)[None].contiguous()
     return made
 
 
@@ -166,6 +147,21 @@ def _renamed(name: str, names: Mapping[str, str]) -> str | None:
     if pattern not in names or leaf not in ("weight", "bias"):
         return None
     return names[pattern].replace("[i]", number[1] if number else "") + "." + leaf
+
+
+def _signed(weights: Weights, layout: Layout) -> dict[str, Tensor]:
+    return {**weights, **{name: layout.sign * weights[name] for name in _OUT}}
+
+
+def _halves_of_heads(weights: Weights, heads: int, *, back: bool) -> dict[str, Tensor]:
+    """Rows of q and k in our order, channel i of a head turning with i + K / 2, where theirs turns 2 i with 2 i + 1."""
+    made = dict(weights)
+    for name, value in weights.items():
+        if name.split(".")[-2] == "qkv":
+            qk, v = value.tensor_split((2 * len(value) // 3,))
+            pairs = qk.unflatten(0, (2 * heads, 2, -1) if back else (2 * heads, -1, 2))
+            made[name] = torch.cat((pairs.transpose(1, 2).flatten(0, 2), v))
+    return made
 
 
 def _swapped(weights: Weights) -> dict[str, Tensor]:
@@ -202,10 +198,3 @@ def _turned(weights: Weights, layout: Layout, *, back: bool) -> dict[str, Tensor
     else:
         first, second = cos_DF * c + sin_DF * s, b * (sin_DF * c - cos_DF * s)
     return {**weights, name: torch.cat((first, second), dim=1).float()}
-
-
-def _table(width: int, grid: Grid) -> Tensor:
-    """[N, D] of their code: the width's channels first."""
-    additive = AxialSinCos(width)(Context(grid, grid)).additive_BND
-    assert additive is not None
-    return torch.cat(additive[0].chunk(2, dim=-1)[::-1], dim=-1)

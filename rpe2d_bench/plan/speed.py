@@ -19,6 +19,7 @@ from dataclasses import dataclass
 import torch
 
 from rpe2d_bench.config.experiment import Train
+from rpe2d_bench.models.sizes import weights_of_blocks
 from rpe2d_bench.plan.speed_work import Shape, Work, block_work, convolution_work, pass_work, step_work
 
 SECONDS = 2.0  # at most, of a comparison and of a pace each
@@ -109,7 +110,7 @@ def step_seconds(
 
     block: seconds of a block on one image in the recipe's precision, which say how much of the batch is affordable.
     """
-    depth, weights = shape.options.depth, _weights(shape)
+    depth, weights = shape.options.depth, weights_of_blocks(shape.options)
     if weights > LARGEST:
         # Blocks, and passes over weights, moments and average (40 bytes a weight) at 10 GB/s, on a GPU 1 TB/s
         return 1.1 * depth * block * shape.batch + 40 * weights / (1e10 if device == "cpu" else 1e12)
@@ -129,7 +130,7 @@ def pass_seconds(
     rows, clock, began = 1, _clock(device, threads), time.perf_counter()
     with torch.random.fork_rng(devices=[]), _threads(threads):
         torch.manual_seed(0)
-        if _weights(shape) > LARGEST:
+        if weights_of_blocks(shape.options) > LARGEST:
             work = block_work(shape, precision, 1, device)
             work()
             return 1.05 * shape.options.depth * _timed(work, clock)
@@ -156,11 +157,6 @@ def seconds_of_call(work: Callable[[int], object], most: int, threads: int, limi
             if items == most or spent + 4 * seconds > limit:
                 return seconds / items
             items = min(most, 4 * items)
-
-
-def _weights(shape: Shape) -> float:
-    width = shape.options.width
-    return shape.options.depth * width**2 * (10 + 2 * shape.options.mlp_ratio)
 
 
 def python_seconds() -> float:

@@ -36,7 +36,8 @@ class Shape:
     def __str__(self) -> str:
         sizes = f"{self.options.width}x{self.options.depth}x{self.options.heads}/{self.options.patch_size}"
         what = "training" if self.training else "sampling"
-        return f"{what} {sizes} {self.options.gelu} {self.channels}ch {self.tokens} tokens batch {self.batch}"
+        mlp = "swiglu" if self.options.swiglu else self.options.gelu
+        return f"{what} {sizes} {mlp} {self.channels}ch {self.tokens} tokens batch {self.batch}"
 
 
 def block_work(shape: Shape, precision: str, rows: float, device: str) -> Work:

@@ -13,7 +13,7 @@ from rpe2d_bench.config import shipped
 from rpe2d_bench.config.yaml_file import Document, at
 from rpe2d_bench.errors import UserError
 
-LAYOUTS = ("sit", "dit")
+LAYOUTS = ("sit", "dit", "fit")
 
 
 def complete(document: Document) -> None:
@@ -45,7 +45,7 @@ def _layout(entry: dict[str, Any]) -> str | None:
 
 
 def _completed(entry: dict[str, Any], data: dict[str, Any], folder: Path) -> dict[str, Any]:
-    from rpe2d_bench.stages.foreign_file import ENCODING, model_options, preset_name, train_options
+    from rpe2d_bench.stages.foreign_file import encoding, model_options, preset_name, train_options
 
     layout, written = str(_layout(entry)), entry["checkpoint"]["path"]
     own = [part for part in (data.get("model"), entry.get("model")) if isinstance(part, dict)]
@@ -58,12 +58,12 @@ def _completed(entry: dict[str, Any], data: dict[str, Any], folder: Path) -> dic
     elif "preset" not in size:
         raise UserError(
             f"checkpoint {written} does not exist; give the file, or to plan without it the size of its model, "
-            "model: {preset: DiT-XL/2}"
+            f"model: {{preset: {'FiTv2-XL/2' if layout == 'fit' else 'DiT-XL/2'}}}"
         )
     train, changes = entry.get("train", {}), {"model": model_options(layout) | size}
     if isinstance(train, dict):
         changes["train"] = {"steps": 0} | train_options(layout) | train
-    return {"encoding": dict(ENCODING)} | entry | changes
+    return {"encoding": encoding(layout)} | entry | changes
 
 
 def found(written: str, folder: Path) -> Path:

@@ -1,4 +1,4 @@
-"""Files of weights in the layout of SiT or DiT: tensors are read and nothing in the file is executed.
+"""Files of weights in the layout of SiT, DiT or FiT: tensors are read and nothing in the file is executed.
 
 What such a file leaves unsaid, its repository's code says: the recipe made here is of the form that our own files
 carry, so that everything which asks a file what it was trained under asks one question.
@@ -19,7 +19,7 @@ from rpe2d_bench.storage.files import sha256_of_unchanged
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from rpe2d_bench.models.foreign import Sizes
+    from rpe2d_bench.models.foreign_sizes import Sizes
 
 VERSION = 1  # of how such files are read: another one makes other weights of them
 ABSENT = "absent"  # the digest of a file that is not there yet
@@ -38,37 +38,28 @@ def digest_of(path: Path, layout: str) -> str:
 
 
 def sizes(path: Path) -> Sizes:
-    """The architecture of a file in either layout. Raises UserError where it is of another."""
+    """The architecture of a file in any such layout. Raises UserError where it is of another."""
     return _sizes(str(path), path.stat().st_mtime_ns)
 
 
 @cache
 def _sizes(path: str, _changed: int) -> Sizes:
-    from rpe2d_bench.models.foreign import sizes_of
+    from rpe2d_bench.models.foreign_sizes import sizes_of
 
     return sizes_of(tensors(Path(path), shapes_only=True), f"checkpoint {path}")
 
 
 def preset_name(path: Path) -> str:
     """NAME/PATCH of a file's size. Raises UserError for a size that has no name here: tensors do not say the heads."""
-    from rpe2d_bench.models.sizes import SIZES, preset_of
-
-    found = sizes(path)
-    name = preset_of(found.width, found.depth)
-    if name is None:
-        known = ", ".join(f"{name} {width}x{depth}" for name, (width, depth, _) in SIZES.items())
-        raise UserError(
-            f"checkpoint {path} has the width {found.width} and {found.depth} blocks, a size without a preset, and "
-            f"weights do not say the number of heads; presets: {known}"
-        )
-    return f"{name}/{found.patch_size}"
+    return sizes(path).preset(f"checkpoint {path}")
 
 
 def model_options(layout: str) -> dict[str, Any]:
     """What the code of the layout's repository makes of `model` beside its size."""
     from rpe2d_bench.models.foreign import LAYOUTS
 
-    return {"gelu": "tanh", "time_scale": LAYOUTS[layout].time_scale}
+    theirs = LAYOUTS[layout]
+    return ({} if theirs.rotary else {"gelu": "tanh"}) | {"time_scale": theirs.time_scale}
 
 
 def train_options(layout: str) -> dict[str, Any]:
@@ -78,7 +69,11 @@ def train_options(layout: str) -> dict[str, Any]:
     return {"path": LAYOUTS[layout].path, "prediction": LAYOUTS[layout].prediction}
 
 
-ENCODING = {"kind": "axial_sincos"}  # of both
+def encoding(layout: str) -> dict[str, str]:
+    """That its published weights were trained under."""
+    from rpe2d_bench.models.foreign import LAYOUTS
+
+    return LAYOUTS[layout].encoding
 
 
 def recipe_of_layout(path: Path, layout: str) -> dict[str, Any]:
@@ -89,7 +84,7 @@ def recipe_of_layout(path: Path, layout: str) -> dict[str, Any]:
     found, trained = sizes(path), train_options(layout)
     recipe: dict[str, Any] = {
         "source": f"{LAYOUTS[layout].repository} layout",
-        "encoding": EncodingSpec.parse(ENCODING).canonical,
+        "encoding": EncodingSpec.parse(LAYOUTS[layout].encoding).canonical,
         "path": trained["path"],
         "model": {"preset": preset_name(path), "scan": "none", "stem": "none", **model_options(layout)},
         "channels": found.channels,
@@ -113,17 +108,18 @@ def exported(path: Path, recipe: Mapping[str, Any] | None, layout: str) -> dict[
     size, theirs = recipe["model"], LAYOUTS[layout]
     dit = preset(size["preset"])
     grid = Grid(*recipe["train_grid"])
-    paths = {"sit": ("linear", "vp")}.get(layout, (theirs.path,))  # SiT names vp GVP
+    paths = {"dit": (theirs.path,)}.get(layout, ("linear", "vp"))  # SiT and FiT name vp GVP
     for what, found, needed in (
-        ("encoding", recipe["encoding"], (EncodingSpec.parse(ENCODING).canonical,)),
+        ("encoding", recipe["encoding"], (EncodingSpec.parse(theirs.encoding).canonical,)),
         ("crops", recipe["crops"]["kind"], ("none",)),
         ("model.scan", size["scan"], ("none",)),
         ("model.stem", size["stem"], ("none",)),
-        ("model.gelu", size.get("gelu") or dit.gelu, ("tanh",)),
+        ("the layers of", "FiTv2" if dit.swiglu else "DiT", ("FiTv2" if theirs.rotary else "DiT",)),
+        ("model.gelu", "tanh" if dit.swiglu else size.get("gelu") or dit.gelu, ("tanh",)),
         ("model.time_scale", size.get("time_scale", 1000.0), (theirs.time_scale,)),
         ("train.path", recipe["path"], paths),
         ("train.prediction", recipe["train"].get("prediction", "velocity"), (theirs.prediction,)),
-        ("the train grid's height", grid.height, (grid.width,)),
+        ("the train grid's height", grid.height, (grid.height if theirs.rotary else grid.width,)),
     ):
         if found not in needed:
             was, must = (value["kind"] if isinstance(value, dict) else value for value in (found, needed[0]))
@@ -133,4 +129,4 @@ def exported(path: Path, recipe: Mapping[str, Any] | None, layout: str) -> dict[
                 f"that it could not give the same outputs: train with {what} {must} to export it"
             )
     named = {name.removeprefix("dit."): value.float() for name, value in tensors(path).items()}
-    return to_layout(named, theirs, grid, dit.patch_size)
+    return to_layout(named, theirs, grid, dit)

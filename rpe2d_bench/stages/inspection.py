@@ -11,7 +11,8 @@ from rpe2d_bench.config.experiment import Checkpoint
 from rpe2d_bench.encodings import FREQUENCIES, LOGIT_SCALES, POSITIONS, Context, EncodingSpec, Grid
 from rpe2d_bench.encodings.axial import Axial
 from rpe2d_bench.errors import UserError
-from rpe2d_bench.models import SIZES, preset
+from rpe2d_bench.models import preset
+from rpe2d_bench.models.sizes import preset_of
 from rpe2d_bench.stages import foreign_file
 from rpe2d_bench.stages.tensor_file import tensors
 from rpe2d_bench.stages.weights_file import UNKNOWN, WeightsFile, one_base
@@ -58,12 +59,13 @@ class Inspection:
 CONVENTIONS = {
     "sit": "width's channels first, t = 1 is data; both are turned to this project's when the file is read",
     "dit": "width's channels first, steps 0..999 count up to noise; both are turned to this project's when it is read",
+    "fit": "pairs of channels side by side, t = 1 is data; both are turned to this project's when the file is read",
 }
 
 
 def inspect(path: Path, layout: str | None = None, grid: Grid | None = None) -> Inspection:
-    """What a file is. layout: ours, sit or dit; None looks at the names of tensors, and of the file where sit and dit
-    would name them alike. Raises UserError for a file that is none of these.
+    """What a file is. layout: ours, sit, dit or fit; None looks at the names of tensors, and of the file where sit and
+    dit would name them alike. Raises UserError for a file that is none of these.
     """
     if path.is_dir():
         raise UserError(f"{path} is a folder; give a file of weights, .safetensors or .pt")
@@ -85,10 +87,11 @@ def inspect(path: Path, layout: str | None = None, grid: Grid | None = None) -> 
 
 
 def _by_name(path: Path, named: Mapping[str, Tensor]) -> str:
-    from rpe2d_bench.models.foreign import LAYOUTS, sizes_of
+    from rpe2d_bench.models.foreign_sizes import sizes_of
 
-    sizes_of(named, f"checkpoint {path}")  # refuses what is neither
-    found = [layout for layout in LAYOUTS if layout in path.name.lower()]
+    if sizes_of(named, f"checkpoint {path}").fit:  # refuses what is none of them
+        return "fit"
+    found = [layout for layout in ("sit", "dit") if layout in path.name.lower()]
     if len(found) != 1:
         raise UserError(f"{path} is SiT or DiT, which name their tensors alike; write --format sit, or dit")
     return found[0]
@@ -102,9 +105,8 @@ def _size(path: Path) -> str:
 def _own_size(named: Mapping[str, Tensor]) -> str:
     width, values = named["patches_in.weight"].shape
     depth = 1 + max(int(name.split(".")[1]) for name in named if name.startswith("blocks."))
-    names = [name for name, (w, d, _) in SIZES.items() if (w, d) == (width, depth)]
     classes = named["class_embedding.weight"].shape[0] - 1
-    name = names[0] if names else "DiT"
+    name = preset_of(width, depth, fit="shared_modulation.weight" in named) or "DiT"
     return f"{name}: width {width}, {depth} blocks, {values} values a patch, {classes:,} classes"
 
 

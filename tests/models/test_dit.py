@@ -48,9 +48,18 @@ def test_the_largest_published_size_to_the_last_parameter() -> None:
     assert ours + 16 * 1153 + 256 * 1152 == 675_129_632  # facebookresearch/DiT, DiT-XL/2 at 256 px
 
 
-@pytest.mark.parametrize(("name", "gflops"), [("DiT-S/2", 6.06), ("DiT-B/2", 23.01), ("DiT-XL/2", 118.64)])
+def test_fitv2_has_its_published_number_of_parameters() -> None:
+    with torch.device("meta"):
+        dit = DiT(preset("FiTv2-XL/2"), channels=4, num_classes=1000)
+    assert round(sum(p.numel() for p in dit.parameters()) / 1e6) == 671  # whlzy/FiT, README
+
+
+@pytest.mark.parametrize(
+    ("name", "gflops"),
+    [("DiT-S/2", 6.06), ("DiT-B/2", 23.01), ("DiT-XL/2", 118.64), ("FiTv2-XL/2", 147), ("FiTv2-3B/2", 653)],
+)
 def test_published_flops_are_multiply_adds(name: str, gflops: float) -> None:
-    # arXiv 2212.09748, table 4, counts a multiply-add once and, besides our matrix products, little else
+    # arXiv 2212.09748, table 4, and FiT's README: a multiply-add counts once; besides our matrix products, little else
     assert flops_per_forward(preset(name), tokens=256, channels=4) / 2e9 == pytest.approx(gflops, rel=0.08)
 
 

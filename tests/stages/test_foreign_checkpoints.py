@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from helpers.foreign_weights import theirs
+from helpers.foreign_weights import fit, theirs
 from helpers.toy_autoencoders import images, kl
 from safetensors.torch import load_file, save_file
 from typer.testing import CliRunner
@@ -56,6 +56,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     kl(root / "kl")
     torch.save({"ema": theirs(classes=2), "model": {}}, root / "SiT.pt")
     torch.save(theirs(classes=2), root / "DiT.pt")
+    save_file(fit(classes=2), root / "model_ema.safetensors")
     return root
 
 
@@ -72,7 +73,7 @@ def planned(*args: Any) -> Plan:
     return make_plan(load_experiment(written(*args)))
 
 
-@pytest.mark.parametrize(("path", "layout"), [("SiT.pt", "sit"), ("DiT.pt", "dit")])
+@pytest.mark.parametrize(("path", "layout"), [("SiT.pt", "sit"), ("DiT.pt", "dit"), ("model_ema.safetensors", "fit")])
 def test_a_whole_experiment_runs_on_their_weights(folder: Path, path: str, layout: str, tmp_path: Path) -> None:
     plan, store = planned(folder, path, layout), Store(tmp_path)
     assert plan.remarks() == {}
@@ -102,6 +103,11 @@ def test_the_entry_is_completed_by_its_file(folder: Path) -> None:
     assert (recipe.steps, recipe.path, recipe.prediction) == (0, "linear", "velocity")
     other = load_experiment(written(folder, "DiT.pt", "dit")).train_of("theirs")
     assert (other.path, other.prediction) == ("linear_betas", "noise")
+    third = load_experiment(written(folder, "model_ema.safetensors", "fit"))
+    assert third.models["theirs"].encoding == {"kind": "axial_rope"}
+    assert third.model_of("theirs").model_dump() == {
+        "preset": "FiTv2-Nano/2", "scan": "none", "stem": "none", "time_scale": 1.0
+    }  # fmt: skip
 
 
 def test_the_content_and_how_it_is_read_decide_the_key(folder: Path, tmp_path: Path) -> None:
@@ -138,7 +144,7 @@ def _saved_with_objects(path: Path) -> None:
         (_saved_with_objects, "pickled objects beyond tensors"),
         (lambda path: path.write_bytes(b"no weights"), "pickled objects beyond tensors, or is no file"),
         (lambda path: torch.save({"ema": 3}, path), "holds no weights by name"),
-        (lambda path: torch.save({"layer.weight": torch.ones(2)}, path), "no weights of SiT or DiT"),
+        (lambda path: torch.save({"layer.weight": torch.ones(2)}, path), "no weights of SiT, DiT or FiT"),
         (lambda path: torch.save({**theirs(), "x_embedder.proj.weight": torch.ones(64, 16)}, path), "FiT"),
     ],
 )
@@ -316,12 +322,80 @@ def test_a_file_is_inspected(folder: Path, trained: Path) -> None:
     assert json.loads(result.output)["format"] == "ours"
     lines = CliRunner().invoke(app, ["inspect", str(folder / "DiT.pt")]).output
     assert "noise along the path linear_betas" in lines
+    lines = CliRunner().invoke(app, ["inspect", str(folder / "model_ema.safetensors")]).output
+    assert "FiTv2-Nano/2: width 64, 4 blocks, patch 2, 4 channels, 2 classes" in lines
+    assert "velocity along the path linear" in lines
+    assert "fit_code" in lines
     for path, message in ((folder / "images", "is a folder"), (folder / "nothing.pt", "does not exist")):
         with pytest.raises(UserError, match=message):
             inspect(path)
     (folder / "weights.pt").write_bytes((folder / "SiT.pt").read_bytes())
     with pytest.raises(UserError, match="write --format sit, or dit"):
         inspect(folder / "weights.pt")
+
+
+@pytest.mark.parametrize(("name", "model", "layout"), [("sit_xl_2", "sit", "sit"), ("fitv2_xl_2", "fit", "fit")])
+def test_a_shipped_plan_runs_on_tiny_weights(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, model: str, layout: str
+) -> None:
+    """As it stands, but for what makes it large and for nets and statistics that nothing here may download."""
+    weights = fit(classes=2) if layout == "fit" else theirs(grid=Grid(16, 16), classes=2)
+    save_file({key: value.contiguous() for key, value in weights.items()}, tmp_path / "tiny.safetensors")
+    changes = {
+        f"models.{model}.checkpoint.path": tmp_path / "tiny.safetensors",
+        "model.preset": f"{'FiTv2' if layout == 'fit' else 'DiT'}-Nano/2",
+        "data": f"{{name: image_folder, path: {folder}/images, test_share: 0.5, upscale: true}}",
+        "autoencoder.path": folder / "kl",
+        "autoencoder.precision": "float32",
+        "evaluate.sampler.steps": 1 if layout == "fit" else 2,
+        "evaluate.sampler.precision": "float32",
+        "evaluate.num_samples": 2,
+        "evaluate.features": "glyphnet",
+        "evaluate.reference": "null",
+        "evaluate.metrics": "[kid]",
+        "report.main_metric": "kid",
+        "resolutions": "[{train: 256, test: [384, [224, 448]]}]",
+        "resources.device": "cpu",
+        "resources.gpus_per_trial": 0,
+    }
+    shipped = Path(__file__).parents[2] / "experiments" / f"{name}.yaml"
+    plan = make_plan(load_experiment(shipped, [f"{key}={value}" for key, value in changes.items()]))
+    found = run(plan, Store(tmp_path / "runs"), engine="local")
+    assert [record.error for record in found if record.status == "failed"] == []
+    assert {record.method for record in found if record.test_resolution == (384, 384)} >= set(plan.experiment.methods)
+    if layout == "fit":  # the rules per axis and those of the larger axis are one on squares
+        keys = {c.method: c.measure.key for c in plan.trials[0].cells if c.test_resolution == (384, 384)}
+        wide = {c.method: c.measure.key for c in plan.trials[0].cells if c.test_resolution == (224, 448)}
+        assert (len(set(keys.values())), len(set(wide.values()))) == (6, 8)
+
+
+def test_fitv2_is_trained_further_and_written_back(folder: Path, tmp_path: Path) -> None:
+    """Random positions as a retrofit of FiTv2, and training under its own ones with the way back into its layout."""
+    from rpe2d_bench.stages.foreign_file import weights_of
+
+    file = "{path: model_ema.safetensors, format: fit}, train: {steps: 2, batch_size: 4, warmup: 1, precision: float32}"
+    random = "encoding: {kind: axial_rope, positions: {kind: random, max_grid: [8, 8]}}"
+    entries = f"random: {{checkpoint: {file}, {random}}}\n  same: {{checkpoint: {file}}}"
+    plan = planned(
+        folder, "model_ema.safetensors", "fit",
+        ("theirs: {checkpoint: {path: model_ema.safetensors, format: fit}}", entries), ("[64, [64, 96]]", "[64]"),
+        ("{model: theirs}", "{model: random}"), ("{model: theirs, f", "{model: same, f"),
+    )  # fmt: skip
+    assert "are trained further under positions random" in plan.remarks()["random"]
+    found = run(plan, Store(tmp_path / "runs"), engine="local")
+    assert [record.error for record in found if record.status == "failed"] == []
+    outputs = []
+    for model in ("random", "same"):
+        command = ["export", str(folder / "foreign.yaml"), "--model", model, "--store", str(tmp_path / "runs")]
+        for layout in ("ours", "fit"):
+            out = str(tmp_path / f"{model}_{layout}.safetensors")
+            outputs.append(CliRunner().invoke(app, [*command, "--format", layout, "--out", out]))
+    assert [result.exit_code for result in outputs] == [0, 1, 0, 0]
+    assert "the code of whlzy/FiT computes axial_rope with its defaults" in str(outputs[1].exception)
+    ours, back = load_file(tmp_path / "same_ours.safetensors"), weights_of(tmp_path / "same_fit.safetensors", "fit")
+    before = weights_of(folder / "model_ema.safetensors", "fit")
+    assert max((back[name] - ours[f"dit.{name}"]).abs().max() for name in back) < 1e-6
+    assert max((back[name] - value).abs().max() for name, value in before.items()) > 1e-6  # it was trained
 
 
 def test_random_positions_are_inside_their_range() -> None:

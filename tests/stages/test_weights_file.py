@@ -265,11 +265,6 @@ def test_a_file_that_was_cut_is_refused(weights: Path, tmp_path: Path) -> None:
         load_experiment(using(tmp_path, "cut"))
 
 
-def test_weights_of_fit_are_refused_by_name(weights: Path, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"using\.yaml:8: checkpoint\.format: fit is not supported: .* SwiGLU"):
-        load_experiment(using(tmp_path, {"path": str(weights), "format": "fit"}))
-
-
 @pytest.mark.parametrize(
     ("checkpoint", "output"),
     [

@@ -54,26 +54,35 @@ def _middle(positions_N: Tensor, centre: float) -> float:
 
 
 def install(transformer: Any, rules: Rules, clock: Clock) -> list[Any]:
-    """Hooks that exchange the table while the patches are embedded."""
+    """Hooks that exchange the table while the patches are embedded.
+
+    It is exchanged from the convolution on, which is called first: where weights are offloaded module by module, what
+    was put in before would be filled over with the table of the file.
+    """
     embed, seen = transformer.pos_embed, spectrum(transformer)
     own: dict[str, Any] = {}
 
-    def exchange(module: Any, args: tuple[Any, ...]) -> None:
-        height, width = (side // module.patch_size for side in args[0].shape[-2:])
-        ours = table(module, rules, seen, Grid(height, width), clock.t)
+    def exchange(_projection: Any, args: tuple[Any, ...]) -> None:
+        sides = tuple(args[0].shape[-2:])
+        tokens = tuple(side // embed.patch_size for side in sides)
+        ours = table(embed, rules, seen, Grid(*tokens), clock.t)
         if ours is None:
             return
-        own.update({name: getattr(module, name) for name in TABLE})
-        module.pos_embed = ours.to(own["pos_embed"].device, own["pos_embed"].dtype)
-        module.pos_embed_max_size, module.height, module.width = None, height, width
+        own.update({name: getattr(embed, name) for name in TABLE})
+        embed.pos_embed = ours.to(args[0].device, own["pos_embed"].dtype)
+        # Its forward has counted pixels where it would have cut, else tokens, and is to find the table's size the same
+        embed.height, embed.width = sides if own["pos_embed_max_size"] else tokens
+        embed.pos_embed_max_size = None
 
     def put_back(module: Any, _args: Any, _out: Any) -> None:
+        if own:
+            own["pos_embed"] = own["pos_embed"].to(module.pos_embed.device)  # meta where it was offloaded meanwhile
         for name, value in own.items():
             setattr(module, name, value)
         own.clear()
 
     return [
         transformer.register_forward_pre_hook(eager(clock.remember), with_kwargs=True),
-        embed.register_forward_pre_hook(eager(exchange)),
+        embed.proj.register_forward_pre_hook(eager(exchange)),
         embed.register_forward_hook(eager(put_back), always_call=True),
     ]
