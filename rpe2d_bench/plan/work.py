@@ -173,7 +173,8 @@ def shares_of(stage: Stage, store: Store, resources: Resources) -> tuple[Share, 
         samples = stage.generated
         return stage.shares(resources) if shares_of(samples, store, resources) else ()
     if isinstance(stage, PoolStage):
-        return () if stage.is_there(store) else stage.missing(store, resources)
+        alone = store.mirror is not None  # pools lie on each machine, so that none could put together others' shares
+        return () if alone or stage.is_there(store) else stage.missing(store, resources)
     if not isinstance(stage, SampleStage | ReferenceStage) or store.has(stage.name, stage.key):
         return ()
     return () if (store.partial(stage.name, stage.key) / DONE).exists() else stage.shares(resources)

@@ -9,7 +9,6 @@ begins, and noise and labels belong to an image's index.
 from __future__ import annotations
 
 import math
-import shutil
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from typing import Protocol
 
 from rpe2d_bench.stages.run_context import RunContext
 from rpe2d_bench.storage.store import Store
+from rpe2d_bench.storage.unwritable import Unwritable
 
 
 class Shared(Protocol):
@@ -109,5 +109,5 @@ def put_together(stage: Shared, work: Callable[[Path], None], shares: tuple[Shar
 def remove(shares: tuple[Share, ...], store: Store) -> None:
     """Of a stage that is whole."""
     for share in shares:
-        with suppress(OSError):  # a store that can't be written
-            shutil.rmtree(store.folder(share.name, share.key))
+        with suppress(OSError, Unwritable):  # a store that can't be written
+            store.remove(share.name, share.key)

@@ -101,6 +101,11 @@ class Mirror:
         self._finished.discard((stage, key))
         self.bucket.remove(f"stages/{stage}/{key}/{MANIFEST}")
 
+    def remove(self, stage: str, key: str) -> None:
+        """Take a finished stage away, the manifest first."""
+        self.forget(stage, key)
+        self.bucket.remove_folder(f"stages/{stage}/{key}")
+
     @contextmanager
     def making(self, stage: str, key: str, partial: Path, waiting: Callable[[], None]) -> Iterator[None]:
         """While this is open, this machine works on a stage, from what any has left, and keeps what it has done.

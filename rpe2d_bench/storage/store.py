@@ -183,6 +183,12 @@ class Store:
         shutil.rmtree(folder, ignore_errors=True)
         return None
 
+    def remove(self, stage: str, key: str) -> None:
+        """Take a finished stage away, here and elsewhere: nothing reads it any more. Raises OSError and Unwritable."""
+        shutil.rmtree(self._path(stage, key), ignore_errors=self.mirror is not None)
+        if self.mirror:
+            self.mirror.remove(stage, key)
+
     def _lock(self, name: str, say: Callable[[str], None]) -> AbstractContextManager[object]:
         return locked(self.root / "locks" / name, self._waiting(name, say))
 

@@ -59,7 +59,7 @@ def webdataset(samples: Iterable[Sample]) -> list[tuple[str, bytes]]:
 
 def parquet(path: Path, samples: list[Sample], labels: list[object] | None = None, names: list[str] | None = None,
             **columns: list[object]) -> Path:  # fmt: skip
-    pa = pytest.importorskip("pyarrow")
+    import pyarrow as pa
     from pyarrow import parquet as pq
 
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -269,7 +269,7 @@ def test_a_class_may_stand_in_json_beside_other_files(tmp_path: Path, samples: l
 
 def test_odd_parquet_gets_one_sentence(tmp_path: Path, samples: list[Sample]) -> None:
     path = tmp_path / "a.parquet"
-    pa = pytest.importorskip("pyarrow")
+    import pyarrow as pa
     from pyarrow import parquet as pq
 
     cases: list[tuple[dict[str, list[object]], str]] = [
@@ -291,16 +291,6 @@ def test_odd_parquet_gets_one_sentence(tmp_path: Path, samples: list[Sample]) ->
     pq.write_table(pa.table({"image": [{"bytes": None, "path": "x.png"}], "label": ["a"]}), path)
     with pytest.raises(UserError, match=r"a/x\.png in .* is a path without an image"):
         list(open_files(path).read(["a/x.png"]))
-
-
-def test_without_pyarrow_the_extra_is_named(
-    tmp_path: Path, samples: list[Sample], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path = parquet(tmp_path / "a.parquet", samples)
-    parquet_files._opened.cache_clear()
-    monkeypatch.setitem(__import__("sys").modules, "pyarrow.parquet", None)
-    with pytest.raises(UserError, match=r"pip install 'rpe2d-bench\[parquet\]'"):
-        built(path)
 
 
 def test_what_is_missing_or_mixed_is_refused(tmp_path: Path, samples: list[Sample]) -> None:

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from helpers.synthetic_records import METHODS, asking, make_records
 
-from rpe2d_bench.analysis.by_images import FLOOR, REFERENCE
+from rpe2d_bench.analysis.by_images import REFERENCE
 from rpe2d_bench.analysis.kept_comparison import FOLDER
+from rpe2d_bench.analysis.real_names import REAL
 from rpe2d_bench.analysis.results import Results
 from rpe2d_bench.analysis.significance import separate
 from rpe2d_bench.analysis.statistics import Basis, Gap
@@ -57,7 +58,7 @@ def observed(tmp_path: Path) -> tuple[Path, list[Record]]:
 def test_moved_images_are_separated_and_shared_ones_are_not_compared(observed: tuple[Path, list[Record]]) -> None:
     store, records = observed
     found = separate(records, store, resamples=300)
-    floor = [entry for entry in found if entry["method"] == FLOOR]
+    floor = [entry for entry in found if entry["method"] == REAL]
     assert [(entry["metric"], entry["against"]) for entry in floor] == [("kid_glyphnet", REFERENCE)]
     found = [entry for entry in found if entry not in floor]
     pairs = {(entry["metric"], frozenset((entry["method"], entry["against"]))) for entry in found}
@@ -83,13 +84,13 @@ def test_the_second_time_is_read_from_the_store(
 def test_absent_observations_leave_the_cell_out(observed: tuple[Path, list[Record]]) -> None:
     store, records = observed
     (store / "stages" / "1.5-0" / "observations.npz").unlink()
-    assert {entry["method"] for entry in separate(records, store, resamples=50)} == {FLOOR}
+    assert {entry["method"] for entry in separate(records, store, resamples=50)} == {REAL}
 
 
 def test_with_more_seeds_images_say_nothing_that_seeds_do_not(observed: tuple[Path, list[Record]]) -> None:
     store, records = observed
     more = records + [r.model_copy(update={"seed": 1}) for r in records]
-    assert {entry["method"] for entry in separate(more, store, resamples=50)} == {FLOOR}
+    assert {entry["method"] for entry in separate(more, store, resamples=50)} == {REAL}
 
 
 def test_a_floor_that_excludes_zero_is_not_ranked(observed: tuple[Path, list[Record]]) -> None:
@@ -143,7 +144,7 @@ def test_drawn_labels_are_not_fixed_in_resamples(observed: tuple[Path, list[Reco
 
     def kid(found: list[Record]) -> list[float]:
         (store / FOLDER).exists() and [file.unlink() for file in (store / FOLDER).iterdir()]
-        entries = [e for e in separate(found, store, resamples=50) if e["method"] != FLOOR]
+        entries = [e for e in separate(found, store, resamples=50) if e["method"] != REAL]
         return [e["difference"] for e in entries if e["metric"] == "kid_glyphnet"]
 
     assert kid(drawn) == kid(records) != kid(labelled)

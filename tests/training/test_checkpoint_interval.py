@@ -16,7 +16,8 @@ from rpe2d_bench.plan.expand import make_plan
 from rpe2d_bench.resolve.load import load_experiment
 from rpe2d_bench.stages import checkpoint
 from rpe2d_bench.stages.run_context import RunContext
-from rpe2d_bench.storage.store import Store, Unwritable
+from rpe2d_bench.storage.store import Store
+from rpe2d_bench.storage.unwritable import Unwritable
 
 
 def test_the_interval_is_as_asked_or_set_by_the_cost() -> None:

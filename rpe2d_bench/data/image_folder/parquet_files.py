@@ -59,10 +59,8 @@ class Parquet(Shards):
 
 
 def _errors() -> tuple[type[BaseException], ...]:
-    try:
-        from pyarrow import ArrowException
-    except ImportError:
-        return ()
+    from pyarrow import ArrowException
+
     return (OSError, ValueError, ArrowException)
 
 
@@ -78,9 +76,7 @@ class _Open:
         try:
             from pyarrow.parquet import ParquetFile
         except ImportError:
-            raise UserError(
-                f"{path} needs the package pyarrow to be read; install it: pip install 'rpe2d-bench[parquet]'"
-            ) from None
+            raise UserError(f"{path} needs the package pyarrow to be read; install it: pip install pyarrow") from None
         try:
             self.file: ParquetFile = ParquetFile(path, memory_map=True)
         except _errors() as error:
