@@ -80,7 +80,7 @@ def test_a_second_stage_starts_from_the_averaged_weights_of_the_first(chain: Pat
 
 def test_weights_that_are_taken_as_they_are_need_no_pool(chain: Path, tmp_path: Path) -> None:
     plan, store = planned(chain, only=("kept",)), Store(tmp_path / "runs")
-    jobs = jobs_of(plan, store, Pace(), 64)
+    jobs = jobs_of(plan, store, Pace())
     pools = [part for job in jobs for part in job.parts if part.kind == "data/pool"]
     assert len(pools) == 1  # of the model that it starts from
     run(plan, store, engine="local")
