@@ -51,7 +51,7 @@ VIEWS = {
     "global": "images resized to the train resolution: structure",
     "local": "crops of the train size at native resolution, each against real crops at the same place: detail",
     "spatial": "the feature map before pooling",
-    "judge": "the answers of `evaluate.judge`, a net other than the one of the distances",
+    "judge": "the answers of `evaluate.classifier`, a net other than the one of the distances",
     "repetition": "correlation of each image with itself, shifted",
     "objects": "connected objects, glyphs only",
     "model": "the model's attention or its answers, on noised real images, while samples are measured",
@@ -190,7 +190,7 @@ def _measuring() -> Iterable[tuple[str, Explain]]:
         yield metric.name, _fixed(Explanation("metric", metric.name, metric.explanation, facts))
     for net in FEATURE_NETS.values():
         facts = {
-            "classifies": "yes; may be evaluate.judge" if net.classifies else "no",
+            "classifies": "yes; may be evaluate.classifier" if net.classifies else "no",
             "weights": "to be given by path" if net.needs_weights else "in the package, or with its extra",
             "write": f"evaluate: {{features: {net.name}}}",
         }

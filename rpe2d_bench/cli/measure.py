@@ -15,13 +15,15 @@ USUAL = Look()
 
 @app.command()
 def measure(
-    samples: Annotated[list[Path], typer.Argument(metavar="SAMPLES...", help="Folders, .zip, or .npz with arr_0.")],
+    samples: Annotated[list[Path], typer.Argument(metavar="SAMPLES...", help="Folders, .zip, .tar, .parquet, .npz.")],
     reference: Annotated[Path, typer.Option(metavar="DIR_OR_NPZ", help="Real images of the same size.")],
     against: Annotated[str | None, typer.Option(metavar="NAME", help="Set that others differ from; the first.")] = None,
     metrics: Annotated[str, typer.Option(help="Names, separated by commas.")] = ",".join(USUAL.metrics),
     features: Annotated[str, typer.Option("--features", "--net", help="Feature net.")] = USUAL.net,
     weights: Annotated[Path | None, typer.Option(metavar="FILE", help="Of inception or dinov2.")] = None,
-    judge: Annotated[str | None, typer.Option(help="Classifier of the accuracy; classes are arr_1.")] = None,
+    judge: Annotated[
+        str | None, typer.Option("--classifier", "--judge", help="Net of the accuracy; classes are arr_1.")
+    ] = None,
     train_resolution: Annotated[str | None, typer.Option(metavar="HxW", help="For global and local metrics.")] = None,
     training: Annotated[Path | None, typer.Option(metavar="DIR_OR_NPZ", help="For the memorization check.")] = None,
     count: Annotated[int | None, typer.Option(help="Images drawn of each side; by default all.")] = None,

@@ -53,7 +53,7 @@ def test_every_listed_name_has_an_explanation(say: Say, tmp_path: Path) -> None:
         ("glyphs", ["glyphs (data set)", "data: {name: glyphs}", "train_pictures", "20000"]),
         ("resize_and_crop", ["crops: {kind: resize_and_crop}", "uncropped_share", "of the images stay complete"]),
         ("kid", ["kid (metric)", "lower", "arXiv 1801.01401"]),
-        ("glyphjudge", ["may be evaluate.judge"]),
+        ("glyphjudge", ["may be evaluate.classifier"]),
         ("DiT-XL", ["1152"]),
         ("res_generalization", ["which encodings keep image quality", "rpe2d-bench plan "]),
         ("rpe2d", ["rpe2d (method of experiments)", "random (positions)", "a training per seed", "gaps"]),
