@@ -1,22 +1,25 @@
 """As sitecustomize.py: workers of Ray stop after a note of a stage under way, while $GATES has a file of its key."""
 
+from __future__ import annotations
+
 import importlib.abc
 import importlib.util
 import os
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 GATES = Path(os.environ["GATES"])
 HOOKS = {"rpe2d_bench.storage.digests": "write_with_digest", "rpe2d_bench.storage.files": "write_json"}
 
 
-def gated(write):
-    def after(path, *arguments, **options):
+def gated(write: Any) -> Any:
+    def after(path: Path, *arguments: Any, **options: Any) -> Any:
         written = write(path, *arguments, **options)
         gate = GATES / Path(path).parent.name.partition(".")[0]
         if Path(path).name in ("checkpoint.pt", "under_way.json") and gate.exists():
-            with open(f"{gate}.held", "a") as file:
+            with gate.with_name(f"{gate.name}.held").open("a") as file:
                 file.write(f"{os.getpid()}\n")
             while gate.exists():
                 time.sleep(0.02)
@@ -26,15 +29,15 @@ def gated(write):
 
 
 class Finder(importlib.abc.MetaPathFinder):
-    def find_spec(self, name, path, target=None):
+    def find_spec(self, name: str, path: Any, target: Any = None) -> Any:
         if name not in HOOKS:
             return None
         sys.meta_path.remove(self)
-        spec = importlib.util.find_spec(name)
+        spec: Any = importlib.util.find_spec(name)
         sys.meta_path.insert(0, self)
         load = spec.loader.exec_module
 
-        def exec_module(module):
+        def exec_module(module: Any) -> None:
             load(module)
             setattr(module, HOOKS[name], gated(getattr(module, HOOKS[name])))
 

@@ -36,7 +36,7 @@ SMALL = (
     "resources={trials_in_parallel: 2, checkpoint_every: 1.0e-9, sample_batch: 4}",
 )
 LIMIT = 300.0  # seconds for anything awaited
-STORE = {"object_store_memory": 100 * 2**20}
+STORE: dict[str, Any] = {"object_store_memory": 100 * 2**20}
 GATES = Path(__file__).parents[1] / "helpers" / "gates.py"
 Found = TypeVar("Found")
 
