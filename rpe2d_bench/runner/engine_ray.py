@@ -16,6 +16,7 @@ from rpe2d_bench.errors import UserError
 from rpe2d_bench.models.cpu import ONE_HEAP, keep_freed_memory
 from rpe2d_bench.plan.order import Job
 from rpe2d_bench.plan.pace import Stage
+from rpe2d_bench.runner.head import Head, lost
 from rpe2d_bench.runner.preflight import check
 from rpe2d_bench.runner.queue import Queue
 from rpe2d_bench.runner.retries import Deaths
@@ -130,7 +131,8 @@ class _Engine:
         resources = queue.context.resources
         self._running: dict[Any, tuple[Job, Stage]] = {}
         self._deaths = Deaths(queue.context.store)
-        kinds = ("WorkerCrashedError", "NodeDiedError", "LocalRayletDiedError", "OutOfMemoryError")
+        self._head = Head(ray.get_runtime_context().gcs_address)
+        kinds = ("WorkerCrashedError", "NodeDiedError", "OutOfMemoryError")
         self._deadly = tuple(getattr(ray.exceptions, kind) for kind in kinds)
         self._several = processes(resources) > 1  # they hold the GPUs; their training only waits, and hears of a kill
         share: dict[str, Any] = {"num_cpus": resources.cpus_per_trial, "num_gpus": _gpus(resources)}
@@ -141,6 +143,7 @@ class _Engine:
         """Start jobs as slots come free and record them as they end, until all are done."""
         self._start()
         while self._running:
+            self._head.check()
             done, _ = self._ray.wait(list(self._running), timeout=1)
             ended = [each for task in done if (each := self._ended(task)) is not None]
             self._start()
@@ -167,6 +170,8 @@ class _Engine:
             cause = getattr(raised, "cause", raised)
             if isinstance(cause, Unwritable):
                 raise Unwritable(str(cause)) from None
+            if isinstance(raised, self._ray.exceptions.LocalRayletDiedError):  # Ray takes no more tasks from here
+                raise lost() from None
             died = (isinstance(stage, TrainStage) and self._several) or isinstance(raised, self._deadly)
             if died and self._deaths.again(stage):
                 self._submit(job, stage)
