@@ -50,12 +50,12 @@ def send(store: Store) -> None:
     mirror = store.mirror
     if mirror is None:
         return
-    here = Counter(_lines(store.root / records.RECORDS_FILE))
-    own, lines = _copy(mirror, "records", ".jsonl"), here.copy()
+    every = Counter(_lines(store.root / records.RECORDS_FILE))
+    own, lines = _copy(mirror, "records", ".jsonl"), every.copy()
     for other in own.parent.glob("*.jsonl"):
         if other != own:
             lines -= Counter(_lines(other))
-    lines |= here & Counter(_lines(own))  # what was told once: each of two machines might leave a line to the other
+    lines |= every & Counter(_lines(own))  # what was told once: each of two machines might leave a line to the other
     _upload(mirror, own, b"".join(lines.elements()))
     with suppress(FileNotFoundError):
         _upload(mirror, _copy(mirror, "machine", ".json"), (store.root / machine.FILE).read_bytes())
