@@ -121,8 +121,9 @@ def in_order(plan: Plan, store: Store) -> tuple[dict[str, tuple[str, Stage]], di
         order.ended(job.key)
         whole = work.stage(job.key)
         for stage in (*needs(whole), whole):
-            found.setdefault(stage.key, (_label(stage, job), stage))
-            inputs[stage.key] = [*needs(stage), *shares_of(stage, store, plan.experiment.resources)]
+            if stage.key not in found:
+                found[stage.key] = _label(stage, job), stage
+                inputs[stage.key] = [*needs(stage), *shares_of(stage, store, plan.experiment.resources)]
         inputs[job.key] += [work.others[key] for key in job.after if key in work.others]  # pools, of a training
     return found, inputs
 

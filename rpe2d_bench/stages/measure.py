@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -76,19 +77,21 @@ class MeasureStage:
 
     def make_share(self, share: Share, partial: Path, context: RunContext) -> None:
         """Folder with observations.npz and result.json."""
-        folder = self.needs(share).make(context)
+        images = self._images(share, context)
         started = time.perf_counter()
         context.doing(share, "features")
-        if folder is None:
-            assert isinstance(self.generated, SampleStage)
-            file = context.store.folder("sample", self.generated.key) / images_file.NAME
-            images = images_file.first(file, share.count, share.first)
-        else:
-            images = np.load(folder / SHARE_IMAGES, mmap_mode="r", allow_pickle=False)
         length = images_file.piece_length(images.shape[1:], self._growth(images.shape[2:]))
         pieces = (self._as_compared(np.array(images[at : at + length])) for at in range(0, len(images), length))
         self.reference.see(pieces, context.resources.device).save(partial / OBSERVATIONS)
         write_json(partial / "result.json", {"seconds": time.perf_counter() - started})
+
+    def _images(self, share: Share, context: RunContext) -> np.ndarray:
+        """Samples of a share, from their own or, where these are put together, from all."""
+        if (folder := self.needs(share).make(context)) is not None:
+            with suppress(FileNotFoundError):  # put together just now
+                images: np.ndarray = np.load(folder / SHARE_IMAGES, mmap_mode="r", allow_pickle=False)
+                return images
+        return images_file.first(self.generated.make(context) / images_file.NAME, share.count, share.first)
 
     def is_there(self, store: Store) -> bool:
         return store.has(self.name, self.key)

@@ -9,6 +9,7 @@ begins, and noise and labels belong to an image's index.
 from __future__ import annotations
 
 import math
+import shutil
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -71,6 +72,7 @@ class Share:
 
         def work(partial: Path) -> None:
             if self.stage.is_there(store):
+                shutil.rmtree(partial)  # with what an attempt has left
                 raise _Whole
             self.stage.make_share(self, partial, context)
 
@@ -79,7 +81,6 @@ class Share:
         try:
             return store.make(self.name, self.key, work, context.say)
         except _Whole:
-            store.partial(self.name, self.key).rmdir()
             return None
 
 

@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
 from textwrap import shorten
-from typing import Any
+from typing import IO, Any
 
 from rpe2d_bench.errors import UserError
 from rpe2d_bench.storage.files import write_atomically
@@ -63,8 +63,13 @@ class Bucket:
 
     def upload(self, source: Path, path: str) -> None:
         """The same with a file of this machine. Raises OSError where that can't be read."""
-        with source.open("rb") as local, self._saying(), self._open(path) as file:
-            shutil.copyfileobj(local, file, _PIECE)
+        with source.open("rb") as local:
+            self.put(local, path)
+
+    def put(self, source: IO[bytes], path: str) -> None:
+        """The same with a file that is open."""
+        with self._saying(), self._open(path) as file:
+            shutil.copyfileobj(source, file, _PIECE)
 
     def download(self, path: str, target: Path) -> bool:
         """Put a file into this machine's disk; whether there is one. Raises OSError where the disk is full."""

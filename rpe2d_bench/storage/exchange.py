@@ -17,7 +17,8 @@ from typing import Any
 
 from rpe2d_bench.storage import machine, records
 from rpe2d_bench.storage.files import locked, write_bytes, write_json
-from rpe2d_bench.storage.mirror import TICK, Mirror
+from rpe2d_bench.storage.keeper import TICK
+from rpe2d_bench.storage.mirror import Mirror
 from rpe2d_bench.storage.store import Store
 from rpe2d_bench.storage.unwritable import Unwritable
 
@@ -49,11 +50,12 @@ def send(store: Store) -> None:
     mirror = store.mirror
     if mirror is None:
         return
-    lines = Counter(_lines(store.root / records.RECORDS_FILE))
-    own = _copy(mirror, "records", ".jsonl")
+    every = Counter(_lines(store.root / records.RECORDS_FILE))
+    own, lines = _copy(mirror, "records", ".jsonl"), every.copy()
     for other in own.parent.glob("*.jsonl"):
         if other != own:
             lines -= Counter(_lines(other))
+    lines |= every & Counter(_lines(own))  # what was told once: each of two machines might leave a line to the other
     _upload(mirror, own, b"".join(lines.elements()))
     with suppress(FileNotFoundError):
         _upload(mirror, _copy(mirror, "machine", ".json"), (store.root / machine.FILE).read_bytes())

@@ -49,6 +49,15 @@ def read_json(path: Path) -> Any:
     return json.loads(path.read_bytes())
 
 
+def object_in(content: bytes | None) -> dict[str, Any] | None:
+    """A JSON object, or None for anything else."""
+    try:
+        found = json.loads(content or b"")
+    except (ValueError, RecursionError):
+        return None
+    return found if isinstance(found, dict) else None
+
+
 def sync(path: Path) -> None:
     """What was written to a file, or renamed in a folder, outlives a loss of power."""
     descriptor = os.open(path, os.O_RDONLY)

@@ -2,7 +2,7 @@
 
 stages/STAGE/KEY/FILE.DIGEST         files of a finished stage; two writers of one key never overwrite each other
 stages/STAGE/KEY/manifest.json       written last: without it the stage is not there; of two, the last one counts
-stages/STAGE/KEY.partial/FILE        what a stage under way goes on from, kept.json last
+stages/STAGE/KEY.partial/FILE        what a stage under way goes on from; kept.json lists it
 locks/STAGE-KEY                      who works on a stage and until when; advice, since no lock holds between machines
 records/HOLDER.jsonl                 lines that the machine HOLDER wrote; machine/HOLDER.json: what it measured
 comparisons/, progress/              as in a folder
@@ -17,20 +17,17 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
 
 from rpe2d_bench.storage.bucket import Bucket, bucket_at
-from rpe2d_bench.storage.files import sha256_of_file, write_bytes
+from rpe2d_bench.storage.files import object_in, sha256_of_file, write_bytes
 from rpe2d_bench.storage.folder import Copies
+from rpe2d_bench.storage.keeper import KEPT, SHARE, TICK, Keeper
 from rpe2d_bench.storage.unwritable import Unwritable
 
-MANIFEST, KEPT = "manifest.json", "kept.json"
+MANIFEST = "manifest.json"
 SMALL = (".json", ".jsonl")  # what a driver reads of a stage that others made
-NOTES = (".json", ".pt")  # a stage under way has got further when one of these has changed
 LEASE = 60.0  # seconds for which one is taken
-TICK = 10.0  # seconds between two looks at what is under way, and between two renewals
 FRESH = 3.0  # seconds for which a listing is believed
-SHARE = 20  # of the time, one part is spent on uploading what is under way
 
 
 class Mirror:
@@ -117,26 +114,45 @@ class Mirror:
             waiting()
             while self._held_elsewhere(name):
                 time.sleep(FRESH)
-        self._take(name)
-        keeper = _Keeper(self, name, f"stages/{stage}/{key}.partial", partial)
-        try:
-            keeper.resume()
-            keeper.start()
+        with self._leased(name):
+            there = f"stages/{stage}/{key}.partial"
+            keeper = Keeper(self.bucket, self.holder, there, partial, self.folder / "progress")
             try:
-                yield
-            finally:
-                keeper.stop()
-        except BaseException:
-            with suppress(Unwritable):
-                keeper.keep()
-            raise
+                keeper.resume()
+                keeper.start()
+                try:
+                    yield
+                finally:
+                    keeper.stop()
+            except BaseException:
+                with suppress(Unwritable, OSError):
+                    keeper.keep()
+                raise
+
+    @contextmanager
+    def _leased(self, name: str) -> Iterator[None]:
+        """A lease that lasts while this is open, however long what is moved meanwhile takes."""
+        ended = threading.Event()
+
+        def renew() -> None:
+            while not ended.wait(TICK):
+                with suppress(Unwritable):  # advice
+                    self._take(name)
+
+        self._take(name)
+        thread = threading.Thread(target=renew, name=f"lease of {name}", daemon=True)
+        thread.start()
+        try:
+            yield
         finally:
+            ended.set()
+            thread.join()
             with suppress(Unwritable):
                 self.bucket.remove(f"locks/{name}")
 
     def kept(self, stage: str, key: str) -> float | None:
         """When something of a stage under way was kept for other machines, seconds since the epoch; None: never."""
-        note = _object(self.bucket.read(f"stages/{stage}/{key}.partial/{KEPT}"))
+        note = object_in(self.bucket.read(f"stages/{stage}/{key}.partial/{KEPT}"))
         return None if note is None else float(note["at"])
 
     def _take(self, name: str) -> None:
@@ -144,7 +160,7 @@ class Mirror:
         self.bucket.write(f"locks/{name}", json.dumps(note).encode())
 
     def _held_elsewhere(self, name: str) -> bool:
-        note = _object(self.bucket.read(f"locks/{name}"))
+        note = object_in(self.bucket.read(f"locks/{name}"))
         return note is not None and note.get("holder") != self.holder and float(note.get("until", 0)) > time.time()
 
     def _listed(self, what: str) -> list[str] | None:
@@ -158,74 +174,6 @@ class Mirror:
         return found
 
 
-class _Keeper(threading.Thread):
-    """Renews a lease and uploads what a stage under way has noted, as seldom as its cost asks for."""
-
-    def __init__(self, mirror: Mirror, name: str, there: str, partial: Path) -> None:
-        super().__init__(name=f"keeper of {name}", daemon=True)
-        self._mirror, self._name, self._there, self._partial = mirror, name, there, partial
-        self._ended = threading.Event()
-        self._seen, self._due = self._state(), 0.0
-        self._uploaded: dict[str, int] = {}  # files of progress that were uploaded, and when they had been changed
-
-    def run(self) -> None:
-        while not self._ended.wait(TICK):
-            with suppress(Unwritable, OSError):  # advice and a safety net: the stage itself goes on
-                self._mirror._take(self._name)
-                self._tell()
-                if time.monotonic() >= self._due:
-                    self.keep()
-
-    def stop(self) -> None:
-        self._ended.set()
-        self.join()
-        with suppress(Unwritable):
-            for name in self._uploaded:
-                self._mirror.bucket.remove(f"progress/{name}")
-
-    def _tell(self) -> None:
-        """Whoever shows the run elsewhere, how far this process is."""
-        for path in (self._mirror.folder / "progress").glob("*.json"):
-            if (changed := path.stat().st_mtime_ns) != self._uploaded.get(path.name):
-                self._uploaded[path.name] = changed
-                self._mirror.bucket.upload(path, f"progress/{path.name}")
-
-    def keep(self) -> None:
-        """Upload what has changed since the last time, notes after what they speak of."""
-        state, began = self._state(), time.monotonic()
-        if state == self._seen or not state:
-            return
-        files = {path.name: path for path in sorted(self._partial.iterdir()) if not path.name.startswith(".")}
-        notes = {name: path.read_bytes() for name, path in files.items() if name.endswith(".json")}
-        for name in files.keys() - notes.keys():
-            with suppress(FileNotFoundError):
-                self._mirror.bucket.upload(files[name], f"{self._there}/{name}")
-        for name, content in notes.items():
-            self._mirror.bucket.write(f"{self._there}/{name}", content)
-        kept = {"holder": self._mirror.holder, "at": time.time(), "files": sorted(files)}
-        self._mirror.bucket.write(f"{self._there}/{KEPT}", json.dumps(kept).encode())
-        self._seen = state
-        self._due = time.monotonic() + SHARE * (time.monotonic() - began)
-
-    def resume(self) -> None:
-        """Bring what another machine has left, unless what lies here is younger."""
-        kept = _object(self._mirror.bucket.read(f"{self._there}/{KEPT}"))
-        here = max(self._state().values(), default=0) / 1e9
-        if kept is None or (here and (kept["holder"] == self._mirror.holder or here > kept["at"])):
-            return
-        for name in kept["files"]:
-            self._mirror.bucket.download(f"{self._there}/{name}", self._partial / name)
-        self._seen = self._state()
-
-    def _state(self) -> dict[str, int]:
-        found = {}
-        for path in self._partial.glob("[!.]*"):
-            if path.name.endswith(NOTES):
-                with suppress(OSError):
-                    found[path.name] = path.stat().st_mtime_ns
-        return found
-
-
 def sums_in(folder: Path) -> dict[str, str] | None:
     """File -> checksum, as the manifest of a stage has it; None where it is missing or unreadable."""
     try:
@@ -235,14 +183,5 @@ def sums_in(folder: Path) -> dict[str, str] | None:
 
 
 def _sums(manifest: bytes) -> dict[str, str] | None:
-    sums = (_object(manifest) or {}).get("sha256")
+    sums = (object_in(manifest) or {}).get("sha256")
     return sums if isinstance(sums, dict) and sums else None
-
-
-def _object(content: bytes | None) -> dict[str, Any] | None:
-    """A JSON object, or None for anything else."""
-    try:
-        found = json.loads(content or b"")
-    except (ValueError, RecursionError):
-        return None
-    return found if isinstance(found, dict) else None

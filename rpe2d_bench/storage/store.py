@@ -66,9 +66,8 @@ class Store:
         return self.root / "stages" / stage / f"{key}.partial"
 
     def has(self, stage: str, key: str) -> bool:
-        """Whether a finished stage is there; `fetch` also verifies it."""
-        here = (self._path(stage, key) / MANIFEST).exists()
-        return here or (self.mirror is not None and self.mirror.has(stage, key))
+        """Whether a finished stage is there, of a store elsewhere not only a copy here; `fetch` also verifies it."""
+        return self.mirror.has(stage, key) if self.mirror else (self._path(stage, key) / MANIFEST).exists()
 
     def busy(self, stage: str, key: str) -> bool:
         """Whether a process works on a stage just now."""

@@ -44,9 +44,9 @@ class Item:
 
     @property
     def busy(self) -> bool:
-        if self.elsewhere is not None and self.elsewhere.leased(f"{self.kind}-{self.key}"):
-            return True
-        return self.lock is not None and held(self.lock)
+        if self.lock is None:
+            return False
+        return held(self.lock) or (self.elsewhere is not None and self.elsewhere.leased(self.lock.name))
 
 
 def items(store: Store) -> Iterator[Item]:
@@ -87,7 +87,8 @@ def _elsewhere(mirror: Mirror, root: Path) -> Iterator[Item]:
             yield Item(root / whole, whole, "other", size, changed, elsewhere=mirror)
             continue
         state: State = "finished" if any(name == MANIFEST for name, _, _ in inside) else "under way"
-        yield Item(root / whole, parts[1], state, size, changed, root / "locks" / f"{parts[1]}-{parts[2]}", mirror)
+        lock = root / "locks" / f"{parts[1]}-{parts[2].removesuffix('.partial')}"
+        yield Item(root / whole, parts[1], state, size, changed, lock, mirror)
 
 
 def _inside(folder: Path) -> list[Path]:

@@ -305,6 +305,9 @@ def test_what_is_missing_or_mixed_is_refused(tmp_path: Path, samples: list[Sampl
     (tmp_path / "s" / "a.png").write_bytes(samples[0][2])
     with pytest.raises(UserError, match=r"has images \(a\.png\) beside shards"):
         built(tmp_path / "s")
+    (tmp_path / "d" / "00.tar").mkdir(parents=True)
+    with pytest.raises(UserError, match=r"00\.tar cannot be read as a tar"):
+        built(f"{tmp_path}/d/*.tar")
     with pytest.raises(UserError, match=r"is \.png and \.tar files"):
         built(f"{tmp_path}/s/*")
     parquet(tmp_path / "h" / "train-00000-of-00002.parquet", samples)

@@ -81,6 +81,27 @@ def test_records_of_several_machines_are_merged_in_the_order_in_which_they_were_
     assert sorted(size for size, _ in contents(stores[0], "records").values()) == [len(line)] * 3  # each its own
 
 
+def test_a_line_that_two_machines_wrote_is_never_left_to_the_other_by_both(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stores = []
+    for machine in "ab":
+        monkeypatch.setenv("RPE2D_BENCH_CACHE", str(tmp_path / machine))
+        stores.append(Store(f"file://{tmp_path}/elsewhere"))
+        text = f'{{"configuration": "of both"}}\n{{"created": "2026-01-01", "machine": "{machine}"}}\n'
+        (stores[-1].root / records.RECORDS_FILE).write_text(text)
+        exchange.send(stores[-1])
+    for step in (exchange.bring, exchange.send):  # at the same time
+        for store in stores:
+            step(store)
+    monkeypatch.setenv("RPE2D_BENCH_CACHE", str(tmp_path / "c"))
+    third = Store(f"file://{tmp_path}/elsewhere")
+    exchange.bring(third)
+    text = (third.root / records.RECORDS_FILE).read_text()
+    assert "of both" in text
+    assert sorted(re.findall('"machine": "(.)"', text)) == ["a", "b"]
+
+
 @pytest.mark.slow
 def test_two_processes_that_share_only_a_bucket_make_each_stage_once(bucket: str, tiny: Path, tmp_path: Path) -> None:
     def started(machine: str, *arguments: object) -> subprocess.Popen[str]:
@@ -143,10 +164,10 @@ def test_two_nodes_that_share_only_a_bucket(
 
 
 def test_the_driver_sees_how_far_another_machine_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from rpe2d_bench.storage import mirror
+    from rpe2d_bench.storage import keeper
     from rpe2d_bench.storage.progress import ProgressFiles
 
-    monkeypatch.setattr(mirror, "TICK", 0.05)
+    monkeypatch.setattr(keeper, "TICK", 0.05)
     monkeypatch.setattr(exchange, "TICK", 0.05)
     stores = []
     for machine in ("a", "b"):

@@ -13,7 +13,7 @@ from rpe2d_bench.plan.order import Order
 from rpe2d_bench.plan.work import work_of
 from rpe2d_bench.resolve.load import load_experiment
 from rpe2d_bench.runner import run
-from rpe2d_bench.runner.work import make_stages
+from rpe2d_bench.runner.work import in_order, make_stages
 from rpe2d_bench.stages.pool import pools_of
 from rpe2d_bench.stages.run_context import RunContext
 from rpe2d_bench.storage.store import Store
@@ -69,6 +69,13 @@ def test_a_pool_in_shares_is_the_pool_of_one_process(tiny: Path, tmp_path: Path)
     assert arrays(store.root) == arrays(alone.root)
     assert not list(store.root.glob("stages/pool/*"))  # no share is left
     assert not [job for job in work_of(plan, store, lambda _: 1.0).jobs if job.kind == "pool"]
+
+
+def test_what_needs_a_model_beside_its_training_does_not_hurry_it(tiny: Path, tmp_path: Path) -> None:
+    plan = planned(tiny, "evaluate.metrics=[denoising_error]", "report.main_metric=denoising_error")
+    _, inputs = in_order(plan, Store(tmp_path))
+    for stage in (trial.stage for trial in plan.trials):
+        assert {pool.key for pool in pools_of(stage, 0)} <= {each.key for each in inputs[stage.key]}
 
 
 def test_processes_without_ray_make_the_pool_before_they_train(tiny: Path, tmp_path: Path) -> None:

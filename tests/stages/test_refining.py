@@ -116,7 +116,7 @@ def test_workers_make_the_small_images_once_and_before_what_refines_them(
     for worker in workers:
         worker.join()
     assert sorted(made) == sorted({key for key in order if (root / "stages" / "sample" / key).exists()})
-    assert in_order(plan, Store(root)) == ({}, {})
+    assert not in_order(plan, Store(root))[0]
 
 
 def test_refining_is_refused_where_nothing_is_enlarged(tiny: Path) -> None:

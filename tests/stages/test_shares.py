@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from rpe2d_bench.config.experiment import Resources
 from rpe2d_bench.plan.expand import Plan, make_plan
 from rpe2d_bench.plan.order import Order
 from rpe2d_bench.plan.work import work_of
@@ -21,6 +22,7 @@ from rpe2d_bench.resolve.load import load_experiment
 from rpe2d_bench.runner import run
 from rpe2d_bench.stages import MeasureStage, SampleStage
 from rpe2d_bench.stages.run_context import OutOfTime, RunContext
+from rpe2d_bench.stages.share import Share
 from rpe2d_bench.storage.files import locked
 from rpe2d_bench.storage.records import Record
 from rpe2d_bench.storage.store import Busy, Store
@@ -189,6 +191,46 @@ def test_what_was_begun_in_one_piece_goes_on_in_one(tiny: Path, tmp_path: Path) 
     assert not list(store.root.glob("stages/sample/*.*-*"))
     with np.load(folder / "samples.npz") as images:
         assert images["pictures"].shape == (300, 1, 16, 16)
+
+
+def test_a_share_of_what_is_whole_meanwhile_is_not_made_and_leaves_nothing(tmp_path: Path) -> None:
+    class Whole:
+        name, key, looks = "sample", "k", 0
+
+        def is_there(self, store: Store) -> bool:
+            self.looks += 1
+            return self.looks > 1  # finished after the first look
+
+        def make_share(self, share: Share, partial: Path, context: RunContext) -> None:
+            raise AssertionError("made for nobody")
+
+    store, share = Store(tmp_path), Share(Whole(), 0, 64)
+    partial = store.partial("sample", share.key)
+    partial.mkdir(parents=True)
+    (partial / "under_way.npy").write_text("of a killed attempt")
+    assert share.make(RunContext(store, Resources())) is None
+    assert not partial.exists()
+
+
+def test_samples_are_seen_by_a_machine_that_has_no_copy_of_them(
+    tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan, stores = planned(tiny, 64, "evaluate.num_samples=128"), []
+    for machine in "ab":
+        monkeypatch.setenv("RPE2D_BENCH_CACHE", str(tmp_path / machine))
+        stores.append(Store(f"file://{tmp_path}/elsewhere"))
+    one, other = (RunContext(store, plan.experiment.resources) for store in stores)
+    measure = plan.trials[0].cells[0].measure
+    assert isinstance(measure, MeasureStage)
+    share = measure.shares(plan.experiment.resources)[1]
+    folder = share.make(one)
+    assert folder is not None
+    seen = (folder / "observations.npz").read_bytes()
+    stores[0].remove(share.name, share.key)
+    measure.generated.make(one)  # and the shares of the samples are gone
+    folder = share.make(other)
+    assert folder is not None
+    assert (folder / "observations.npz").read_bytes() == seen
 
 
 def test_a_failed_share_fails_its_cells_and_no_others(

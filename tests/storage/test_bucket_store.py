@@ -14,11 +14,14 @@ import pytest
 from helpers.object_server import object_server
 
 from rpe2d_bench.errors import UserError
+from rpe2d_bench.storage import keeper, usage
 from rpe2d_bench.storage import mirror as mirrors
-from rpe2d_bench.storage import usage
 from rpe2d_bench.storage.bucket import Bucket
 from rpe2d_bench.storage.folder import folder_of_store
+from rpe2d_bench.storage.keeper import Keeper
+from rpe2d_bench.storage.mirror import Mirror
 from rpe2d_bench.storage.store import Busy, Store, _seal
+from rpe2d_bench.storage.unwritable import Unwritable
 
 Machine = Callable[..., Store]
 
@@ -93,6 +96,23 @@ def test_without_its_manifest_a_stage_is_not_there(machine: Machine, monkeypatch
     assert machine("a").make("train", "k", never).exists()  # what was finished here is still whole
 
 
+def test_what_is_finished_here_alone_is_left_to_do_and_goes_there(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def cut_off(*_: object) -> None:
+        raise Unwritable("the store can't be reached")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Mirror, "push", cut_off)
+        with pytest.raises(Unwritable):
+            machine("a").make("train", "k", write)
+    again = machine("a")
+    assert not again.has("train", "k")  # or a run would record what no other machine finds
+    again.make("train", "k", never)
+    assert again.has("train", "k")
+    assert machine("b").make("train", "k", never).exists()
+
+
 def test_of_two_writers_of_a_key_the_last_counts_and_every_file_matches(machine: Machine) -> None:
     stores = [machine("a"), machine("b")]
     for number, store in enumerate(stores):  # as if the lease had been ignored, and the contents differed a little
@@ -126,26 +146,26 @@ def test_what_is_damaged_there_is_made_again(machine: Machine) -> None:
 
 
 def test_another_machine_goes_on_from_the_last_checkpoint(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(mirrors, "TICK", 0.05)
+    monkeypatch.setattr(keeper, "TICK", 0.05)
     kept = threading.Event()
-    keep = mirrors._Keeper.keep
+    keep = Keeper.keep
 
-    def noted(self: mirrors._Keeper) -> None:
+    def noted(self: Keeper) -> None:
         keep(self)
         if self._seen:
             kept.set()
 
-    monkeypatch.setattr(mirrors._Keeper, "keep", noted)
+    monkeypatch.setattr(Keeper, "keep", noted)
 
     def killed(folder: Path) -> None:
         (folder / "checkpoint.pt").write_text("half")
         assert kept.wait(30)
-        monkeypatch.setattr(mirrors._Keeper, "keep", lambda self: None)  # what a kill leaves no time for
+        monkeypatch.setattr(Keeper, "keep", lambda self: None)  # what a kill leaves no time for
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         machine("a").make("train", "k", killed)
-    monkeypatch.setattr(mirrors._Keeper, "keep", keep)
+    monkeypatch.setattr(Keeper, "keep", keep)
     seen = []
 
     def going_on(folder: Path) -> None:
@@ -174,6 +194,78 @@ def test_a_lease_is_heeded_until_it_is_over(machine: Machine, monkeypatch: pytes
     late = {"holder": "somebody", "until": time.time() - 1}
     first.mirror.bucket.write("locks/train-l", json.dumps(late).encode())
     second.make("train", "l", write)
+
+
+def test_a_lease_lasts_as_long_as_an_upload(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(keeper, "TICK", 0.05)
+    monkeypatch.setattr(mirrors, "TICK", 0.05)
+    monkeypatch.setattr(mirrors, "LEASE", 1.0)
+    uploading, looked = threading.Event(), threading.Event()
+
+    def slow(_: Keeper) -> None:
+        uploading.set()
+        assert looked.wait(30)
+
+    monkeypatch.setattr(Keeper, "keep", slow)
+    first, second = machine("a"), machine("b", wait=False)
+
+    def long(folder: Path) -> None:
+        assert uploading.wait(30)
+        time.sleep(2.0)
+        try:
+            with pytest.raises(Busy):
+                second.make("train", "k", write)
+        finally:
+            looked.set()
+        write(folder)
+
+    first.make("train", "k", long)
+
+
+def test_what_a_checkpoint_speaks_of_is_there_before_it(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    upload = Bucket.upload
+
+    def meanwhile(self: Bucket, source: Path, path: str) -> None:
+        upload(self, source, path)
+        source.with_name("weights-2.safetensors").write_text("of step 2")
+        source.with_name("after").write_text("step 2")  # as write_atomically does
+        source.with_name("after").replace(source.with_name("checkpoint.pt"))
+
+    def killed(folder: Path) -> None:
+        for number in range(8):  # of which some come before the checkpoint in any order
+            (folder / f"weights-1{number}.safetensors").write_text("earlier")
+        (folder / "checkpoint.pt").write_text("step 1")
+        monkeypatch.setattr(Bucket, "upload", meanwhile)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        machine("a").make("train", "k", killed)
+    monkeypatch.setattr(Bucket, "upload", upload)
+    found: list[str] = []
+
+    def going_on(folder: Path) -> None:
+        found.append((folder / "checkpoint.pt").read_text())
+        found.extend(path.name for path in folder.glob("weights-2.safetensors"))
+        write(folder)
+
+    machine("b").make("train", "k", going_on)
+    assert found in (["step 1"], ["step 2", "weights-2.safetensors"])
+
+
+def test_nothing_that_is_worked_on_is_freed_there(machine: Machine) -> None:
+    first = machine("a")
+    assert first.mirror is not None
+    for name in ("k", "k.0000000-0000064"):  # a stage, and a share of one
+        first.mirror.bucket.write(f"stages/sample/{name}.partial/under_way.json", b"{}")
+
+        def meanwhile(folder: Path) -> None:
+            for store in (first, machine("b")):
+                there = [item for item in usage.items(store) if item.elsewhere and item.kind == "sample"]
+                assert [item.busy for item in there] == [True]
+            write(folder)
+
+        first.make("sample", name, meanwhile)
+        usage.free(next(item for item in usage.items(machine("c")) if item.kind == "sample"))
 
 
 def test_a_store_that_is_sent_to_another_machine_has_its_own_copies_there(machine: Machine, tmp_path: Path) -> None:

@@ -146,8 +146,7 @@ def _members(shard: Path) -> _Members:
         if os.pread(_opened(*written(shard)).number, tarfile.BLOCKSIZE, ended).strip(b"\0") or ended == size:
             raise tarfile.ReadError(f"no end where it should be, at byte {ended:,}")  # tarfile takes it for the end
     except (tarfile.TarError, OSError, ValueError, EOFError) as error:
-        packed = shard.open("rb").read(6).startswith((b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"\x28\xb5\x2f\xfd"))
-        if packed:
+        if _packed(shard):
             raise UserError(
                 f"{shard} is compressed; unpack it to .tar, so that samples can be read one by one"
             ) from None
@@ -155,6 +154,15 @@ def _members(shard: Path) -> _Members:
             f"{shard} cannot be read as a tar ({error}); if it was copied or downloaded, do that again"
         ) from None
     return found
+
+
+def _packed(shard: Path) -> bool:
+    """Whether a file begins as gzip, bzip2, xz or Zstandard do."""
+    try:
+        with shard.open("rb") as file:
+            return file.read(6).startswith((b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"\x28\xb5\x2f\xfd"))
+    except OSError:
+        return False
 
 
 def _is_label(name: str) -> bool:
