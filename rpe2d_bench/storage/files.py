@@ -104,11 +104,12 @@ def locked(path: Path, waiting: Callable[[], None] = lambda: None, every: float 
         with path.open("a+b") as file:
             _take(file, waiting, every)
             held = os.fstat(file.fileno())
+            now = None
             with suppress(FileNotFoundError):
                 now = path.stat()
-                if (held.st_dev, held.st_ino) == (now.st_dev, now.st_ino):
-                    yield file
-                    return
+            if now is not None and (held.st_dev, held.st_ino) == (now.st_dev, now.st_ino):
+                yield file
+                return
             # somebody put another file in its place while we waited
 
 

@@ -76,3 +76,8 @@ def test_digests_see_what_was_changed(tmp_path: Path) -> None:
     assert sha256_of_json({"b": 1, "a": [0.5]}) == sha256_of_json({"a": [0.5], "b": 1})
     with pytest.raises(ValueError, match="JSON"):
         sha256_of_json({"a": float("nan")}, allow_nan=False)
+
+
+def test_what_the_holder_raises_is_what_comes_out(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="weights"), locked(tmp_path / "a"):
+        raise FileNotFoundError("weights")
