@@ -88,12 +88,13 @@ def test_validation_losses_of_multi_stage_training() -> None:
         assert f"{losses[two_stages]:.3f} and {losses[scratch]:.3f}" in line
 
 
-def test_differences_on_emoji() -> None:
-    """The interval of a paired t over six seeds, in per cent of interpolation's mean."""
+@pytest.mark.parametrize("name", ["emoji_64", "clothing_64_seeds"])
+def test_differences_in_denoising_error(name: str) -> None:
+    """The interval of a paired t over seeds, in per cent of interpolation's mean."""
     from rpe2d_bench.analysis.statistics import paired_t
 
-    found = frame("emoji_64")
-    (line,) = [line for line in LINES if "/emoji_64.yaml" in line]
+    found = frame(name)
+    (line,) = [line for line in LINES if f"/{name}.yaml" in line]
     for pixels in (96, 128):
         of_size = found[
             (found.metric == "denoising_error") & (found.test_height == pixels) & (found.test_width == pixels)
