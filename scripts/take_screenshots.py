@@ -1,4 +1,4 @@
-"""Take the images of docs/mlflow.md from the MLflow UI of a store: python docs/take_screenshots.py STORE [SIZE].
+"""Take the images of docs/mlflow.md from the MLflow UI of a store: python scripts/take_screenshots.py STORE [SIZE].
 
 SIZE is the test resolution of the images, such as 48. Needs selenium, chromium and chromedriver.
 """
