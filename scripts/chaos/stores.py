@@ -33,8 +33,7 @@ def small_chunks() -> None:
     """Make training pools in several parts."""
     from rpe2d_bench.data import image_pool
 
-    assert image_pool.cached_array.__kwdefaults__ is not None
-    image_pool.cached_array.__kwdefaults__["chunk"] = POOL_CHUNK
+    image_pool._CHUNK = POOL_CHUNK
 
 
 def prepare(folder: Path) -> Prepared:
