@@ -12,7 +12,11 @@ import rpe2d_bench
 
 ROOT = Path(__file__).parents[2]
 LINES = [line for line in (ROOT / "docs/which_encoding.md").read_text().splitlines() if "`, " in line]
-METRICS = {"res_generalization_leaves": "kid_efficientnet-lite0", "emoji_64": "denoising_error", "clothing_64_seeds": "denoising_error"}
+METRICS = {
+    "res_generalization_leaves": "kid_efficientnet-lite0",
+    "emoji_64": "denoising_error",
+    "clothing_64_seeds": "denoising_error",
+}
 
 
 @cache
