@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import os
 import platform
-import threading
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -17,10 +16,9 @@ from typing import Any
 
 from rpe2d_bench.storage import machine, records
 from rpe2d_bench.storage.files import locked, write_bytes, write_json
-from rpe2d_bench.storage.keeper import TICK
+from rpe2d_bench.storage.keeper import repeated
 from rpe2d_bench.storage.mirror import Mirror
 from rpe2d_bench.storage.store import Store
-from rpe2d_bench.storage.unwritable import Unwritable
 
 COPIES = "elsewhere"  # folder below the store's for files of other machines
 COMPARISONS = "comparisons"  # as analysis.kept_comparison has it
@@ -74,28 +72,23 @@ def followed(store: Store, run: str) -> Iterator[None]:
     if mirror is None:
         yield
         return
-    ended, seen = threading.Event(), dict[str, float]()
+    seen: dict[str, float] = {}
 
     def follow() -> None:
-        while not ended.wait(TICK):
-            with suppress(Unwritable, OSError):  # tried again
-                send(store)
-                shown = store.root / "progress" / f"{run}.run"
-                if shown.exists():
-                    mirror.bucket.upload(shown, f"progress/{shown.name}")
-                for path, (_, changed) in mirror.bucket.files("progress").items():
-                    if path.startswith(f"progress/{run}-") and seen.get(path, 0.0) < changed:
-                        seen[path] = changed
-                        if not (store.root / path).exists() or (store.root / path).stat().st_mtime < changed:
-                            _download(mirror, path, store.root / path, changed)
+        send(store)
+        shown = store.root / "progress" / f"{run}.run"
+        if shown.exists():
+            mirror.bucket.upload(shown, f"progress/{shown.name}")
+        for path, (_, changed) in mirror.bucket.files("progress").items():
+            if path.startswith(f"progress/{run}-") and seen.get(path, 0.0) < changed:
+                seen[path] = changed
+                if not (store.root / path).exists() or (store.root / path).stat().st_mtime < changed:
+                    _download(mirror, path, store.root / path, changed)
 
-    thread = threading.Thread(target=follow, daemon=True)
-    thread.start()
     try:
-        yield
+        with repeated(follow, f"followed {run}"):
+            yield
     finally:
-        ended.set()
-        thread.join()
         send(store)
         for path in mirror.bucket.files("progress"):
             if path.startswith(f"progress/{run}"):

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import threading
 import time
-from contextlib import ExitStack, suppress
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from rpe2d_bench.storage.bucket import Bucket
@@ -16,6 +17,25 @@ KEPT = "kept.json"  # who kept a stage under way, when, and which files
 NOTES = (".json", ".pt")  # a stage under way has got further when one of these has changed
 TICK = 10.0  # seconds between two looks at what is under way, and between two renewals of a lease
 SHARE = 20  # of the time, one part is spent on uploading what is under way
+
+
+@contextmanager
+def repeated(work: Callable[[], object], name: str) -> Iterator[None]:
+    """While this is open, `work` is done beside, every TICK seconds; what can't be done then is tried again."""
+    ended = threading.Event()
+
+    def run() -> None:
+        while not ended.wait(TICK):
+            with suppress(Unwritable, OSError):
+                work()
+
+    thread = threading.Thread(target=run, name=name, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
 
 
 class Keeper(threading.Thread):

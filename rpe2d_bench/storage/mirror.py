@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import json
 import os
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -21,7 +20,7 @@ from pathlib import Path
 from rpe2d_bench.storage.bucket import Bucket, bucket_at
 from rpe2d_bench.storage.files import object_in, sha256_of_file, write_bytes
 from rpe2d_bench.storage.folder import Copies
-from rpe2d_bench.storage.keeper import KEPT, SHARE, TICK, Keeper
+from rpe2d_bench.storage.keeper import KEPT, SHARE, Keeper, repeated
 from rpe2d_bench.storage.unwritable import Unwritable
 
 MANIFEST = "manifest.json"
@@ -132,21 +131,11 @@ class Mirror:
     @contextmanager
     def _leased(self, name: str) -> Iterator[None]:
         """A lease that lasts while this is open, however long what is moved meanwhile takes."""
-        ended = threading.Event()
-
-        def renew() -> None:
-            while not ended.wait(TICK):
-                with suppress(Unwritable):  # advice
-                    self._take(name)
-
         self._take(name)
-        thread = threading.Thread(target=renew, name=f"lease of {name}", daemon=True)
-        thread.start()
         try:
-            yield
+            with repeated(lambda: self._take(name), f"lease of {name}"):
+                yield
         finally:
-            ended.set()
-            thread.join()
             with suppress(Unwritable):
                 self.bucket.remove(f"locks/{name}")
 

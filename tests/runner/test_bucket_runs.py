@@ -168,7 +168,6 @@ def test_the_driver_sees_how_far_another_machine_is(tmp_path: Path, monkeypatch:
     from rpe2d_bench.storage.progress import ProgressFiles
 
     monkeypatch.setattr(keeper, "TICK", 0.05)
-    monkeypatch.setattr(exchange, "TICK", 0.05)
     stores = []
     for machine in ("a", "b"):
         monkeypatch.setenv("RPE2D_BENCH_CACHE", str(tmp_path / machine))

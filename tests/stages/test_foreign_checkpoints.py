@@ -1,4 +1,4 @@
-"""Weights of SiT and DiT as entries of an experiment: taken as trained, trained further, inspected, and written.
+"""Weights of SiT, DiT and FiTv2 as entries of an experiment: taken as trained, trained further, inspected, and written.
 
 Longer than other files, because all of it starts from one file of small weights in each layout.
 """

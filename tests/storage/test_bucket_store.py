@@ -1,4 +1,7 @@
-"""A store in a bucket: whole or absent, continued and read by machines that share nothing else."""
+"""A store in a bucket: whole or absent, continued and read by machines that share nothing else.
+
+Longer than other files, because one object server and one set of stages serve all of its tests.
+"""
 
 from __future__ import annotations
 
@@ -198,7 +201,6 @@ def test_a_lease_is_heeded_until_it_is_over(machine: Machine, monkeypatch: pytes
 
 def test_a_lease_lasts_as_long_as_an_upload(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(keeper, "TICK", 0.05)
-    monkeypatch.setattr(mirrors, "TICK", 0.05)
     monkeypatch.setattr(mirrors, "LEASE", 1.0)
     uploading, looked = threading.Event(), threading.Event()
 
