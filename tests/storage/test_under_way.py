@@ -17,11 +17,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from helpers.planned import planned
 from helpers.tiny_experiment import CONFIG
 
 from rpe2d_bench.data import image_pool
-from rpe2d_bench.plan.expand import Plan, make_plan
-from rpe2d_bench.resolve.load import load_experiment
+from rpe2d_bench.plan.expand import Plan
 from rpe2d_bench.stages.run_context import RunContext
 from rpe2d_bench.storage.digests import Damaged, open_with_digest, write_with_digest
 from rpe2d_bench.storage.resumable_array import Parts
@@ -48,7 +48,7 @@ def context(plan: Plan, root: Path, output: list[str], at: int | None = None) ->
 @pytest.fixture
 def stopped(tiny: Path, tmp_path: Path) -> tuple[Plan, Path, bytes, list[Any]]:
     """A plan, a store with a training that was interrupted behind its checkpoint, and the result without that."""
-    plan = make_plan(load_experiment(tiny, STEPS, ()), STEPS)
+    plan = planned(tiny, *STEPS)
     stage, output = plan.trials[0].stage, list[str]()
     whole = stage.make(context(plan, tmp_path / "whole", output))
     with pytest.raises(Interrupted):
@@ -185,9 +185,7 @@ def pool(folder: Path, between: Callable[[int, int], None] | None = None) -> np.
     def make(start: int, stop: int) -> np.ndarray:
         return images(12)[start:stop]
 
-    return image_pool.cached_array(
-        "pool", [1], (12, 1, 4, 4), np.dtype(np.uint8), make, folder, chunk=4, between=between
-    )
+    return image_pool.opened(image_pool.Array("pool", (1,), (12, 1, 4, 4), np.uint8, 4), make, folder, between)
 
 
 @pytest.mark.parametrize("name", ["pictures.npy", "done.json"])
