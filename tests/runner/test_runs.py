@@ -11,18 +11,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers.planned import planned
 
-from rpe2d_bench.plan.expand import Plan, make_plan
-from rpe2d_bench.resolve.load import load_experiment
+from rpe2d_bench.plan.expand import Plan
 from rpe2d_bench.runner import run
 from rpe2d_bench.storage import records
 from rpe2d_bench.storage.store import Store
 
 LONGER = ["train.steps=100", "train.precision=bf16"]
-
-
-def planned(path: Path, *overrides: str) -> Plan:
-    return make_plan(load_experiment(path, overrides), overrides)
 
 
 def command(*arguments: str) -> list[str]:

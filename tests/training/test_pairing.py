@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import torch
+from helpers.planned import planned
 from helpers.stripes import Stripes
 from torch import Tensor
 
@@ -130,7 +131,7 @@ def files(store: Store) -> dict[Path, bytes]:
 
 
 def test_what_was_trained_before_is_found_where_nothing_was_drawn(store: Store) -> None:
-    plan = make_plan(load_experiment(FIXTURES / "store_dec330d.yaml"))
+    plan = planned(FIXTURES / "store_dec330d.yaml")
     assert len(plan.trials) == 6
     assert [trial.model for trial in plan.missing_trainings(store)] == ["rpe2d"]
     (again,) = (trial for trial in plan.trials if trial.model == "rpe2d")
