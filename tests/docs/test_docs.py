@@ -104,7 +104,7 @@ def test_experiments_in_documents_are_valid(document: Path, tmp_path: Path, monk
             load_experiment(tmp_path / "experiment.yaml")
 
 
-def test_a_broken_experiment_would_be_noticed(tmp_path: Path, tiny: Path) -> None:
+def test_a_broken_experiment_would_be_noticed(tiny: Path) -> None:
     tiny.write_text(tiny.read_text().replace("steps", "stepz", 1))
     with pytest.raises(UserError):
         load_experiment(tiny)

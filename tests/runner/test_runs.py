@@ -66,7 +66,7 @@ def test_another_reference_method_needs_new_records_and_no_new_work(tiny: Path, 
     assert touched == _times(store.root / "stages")
 
 
-def test_methods_that_coincide_share_their_images(tiny: Path, tmp_path: Path) -> None:
+def test_methods_that_coincide_share_their_images(tiny: Path) -> None:
     plan = planned(tiny)
     keys = {(c.method, c.test_resolution): c.measure.key for trial in plan.trials for c in trial.cells}
     assert keys["extrapolation", (16, 16)] == keys["ntk", (16, 16)]  # every rule is the identity at the train grid
