@@ -38,15 +38,6 @@ def test_a_folder_is_read_whole_and_in_order(tmp_path: Path) -> None:
     assert np.array_equal(np.concatenate(read(tmp_path, 3, np.array([0, 2, 5]))), expected[[0, 2, 5]])
 
 
-def test_a_zip_gives_the_same_as_its_folder(tmp_path: Path) -> None:
-    for index in range(3):
-        save(tmp_path / "images", f"{index}.png", sample_image())
-    with ZipFile(tmp_path / "images.zip", "w") as archive:
-        for file in (tmp_path / "images").iterdir():
-            archive.write(file, file.name)
-    assert np.array_equal(read(tmp_path / "images")[0], read(tmp_path / "images.zip")[0])
-
-
 @pytest.mark.parametrize("write", [np.savez, np.savez_compressed])
 def test_an_npz_is_streamed(tmp_path: Path, write) -> None:
     sample_images = RNG.integers(0, 256, (7, 8, 6, 3), dtype=np.uint8)
