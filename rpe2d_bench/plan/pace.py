@@ -10,7 +10,7 @@ is `pool_seconds`, since trainings share pools.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -201,3 +201,8 @@ def coding_flops(stage: TrainStage, resolution: Resolution, *, decode: bool) -> 
     if stage.latents is None:
         return 0.0
     return stage.latents.flops[decode] * resolution.pixels
+
+
+def total(stages: Iterable[Stage], pace: Pace) -> float:
+    """Seconds of one worker for all of them."""
+    return sum(seconds_of(stage, pace) for stage in stages)
