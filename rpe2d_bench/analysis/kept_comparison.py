@@ -20,7 +20,7 @@ FOLDER = "comparisons"
 
 
 @dataclass(frozen=True)
-class Comparison:
+class KeptComparison:
     """The methods of one cell against each other, by their observations."""
 
     store: Store
