@@ -19,10 +19,10 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
+from helpers.planned import planned
 
 from rpe2d_bench.errors import UserError
-from rpe2d_bench.plan.expand import Plan, make_plan
-from rpe2d_bench.resolve.load import load_experiment
+from rpe2d_bench.plan.expand import Plan
 from rpe2d_bench.runner import engine_ray, run
 from rpe2d_bench.runner.head import GRACE, Head
 from rpe2d_bench.storage import records
@@ -46,7 +46,7 @@ class Bench:
 
     def __init__(self, tiny: Path, folder: Path) -> None:
         self.tiny, self.folder, self.store = tiny, folder, Store(folder / "runs")
-        self.plan: Plan = make_plan(load_experiment(tiny, SMALL), SMALL)
+        self.plan: Plan = planned(tiny, *SMALL)
         self.gates = folder / "gates"
         self.gates.mkdir()
         self._started: list[Any] = []
