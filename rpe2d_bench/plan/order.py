@@ -169,9 +169,9 @@ class Order:
         lost, fresh = set[str](), {key}
         while fresh:
             lost |= fresh
-            waiting = [job for job in self._waiting.values() if job.key not in lost]
-            fresh = {job.key for job in waiting if not lost.isdisjoint(job.after)}
-            fresh |= {job.key for job in waiting if job.kind in FOR_OTHERS and waits[job.key] and waits[job.key] <= lost}
+            left = [job for job in self._waiting.values() if job.key not in lost]
+            fresh = {job.key for job in left if not lost.isdisjoint(job.after)}
+            fresh |= {job.key for job in left if job.kind in FOR_OTHERS and waits[job.key] and waits[job.key] <= lost}
         for job in [job for job in self._waiting.values() if job.key in lost]:
             yield self._remove(job.key)
 

@@ -19,11 +19,6 @@ from rpe2d_bench.stages.run_context import RunContext
 from rpe2d_bench.storage.store import Store
 
 POOL = ("train.num_pictures=80", "train.steps=3", "resources.images_per_share=2")
-LATENTS = (
-    "data={name: glyphs, channels: 3}",
-    "autoencoder={kind: taef2, path: FILE, downsampling: 8}",
-    "resolutions=[{train: 32, test: [32]}]",
-)
 
 
 @pytest.fixture(autouse=True)
