@@ -100,8 +100,7 @@ class PoolStage:
     def make(self, context: RunContext) -> Path:
         """The folder in the cache, put together of its shares; what is missing of them is made."""
         store, alone = context.store, self._maker(context)
-        kept = kept_shares(self, store)
-        shares = (*kept, *self.missing(store, context.resources))
+        shares = (*kept_shares(self, store), *self.missing(store, context.resources))
 
         @lru_cache(maxsize=1)
         def rows_of(place: int) -> np.ndarray | None:
@@ -129,8 +128,8 @@ class PoolStage:
         chunk = max(1, TOGETHER // row // self.array.chunk) * self.array.chunk
         opened(self.array, rows, cache, Watch(self, "putting training images together", context), chunk=chunk)
         if store.mirror is None:
-            remove(kept, store)
-        for share in shares:  # copies, now
+            remove(kept_shares(self, store), store)
+        for share in shares if store.mirror is not None else ():
             store.leave(share.name, share.key)
         return cache / self.key
 
@@ -146,7 +145,8 @@ class PoolStage:
         """(start, stop) -> rows of the array, from the cache where it is there and others are to have it."""
         from rpe2d_bench.data.latent_batches import latents, windows
 
-        if (found := self.array.read(context.store.root / "cache")) is not None:
+        found = self.array.read(context.store.root / "cache")
+        if found is not None:
             return lambda start, stop: found[start:stop]
         stage, dataset = self.train, self.train.data.build()
         if stage.latents is None:

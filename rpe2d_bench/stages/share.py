@@ -97,7 +97,9 @@ def shares_of(stage: Shared, count: int, size: int, *units: int) -> tuple[Share,
 
 def kept_shares(stage: Shared, store: Store) -> tuple[Share, ...]:
     """Those of a stage that are there, of whatever length, in order."""
-    spans = (re.fullmatch(rf"{re.escape(stage.key)}\.(\d+)-(\d+)", key) for key in store.keys(stage.name))
+    start = f"{stage.key}."
+    keys = (key.removeprefix(start) for key in store.keys(stage.name) if key.startswith(start))
+    spans = (re.fullmatch(r"(\d+)-(\d+)", key) for key in keys)
     return tuple(Share(stage, *span) for span in sorted((int(found[1]), int(found[2])) for found in spans if found))
 
 
