@@ -1,8 +1,13 @@
-"""Counts the training images that are rendered; as a program, the command line, which notes them in the file $ROWS."""
+"""Counts the training images that are rendered.
+
+As a program, the command line, which notes them in a file of its own below $ROWS, and waits at its first until $PROCESSES
+have noted one.
+"""
 
 from __future__ import annotations
 
 import os
+import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -27,17 +32,20 @@ def counted(note: Callable[[list[str]], None], patch: Callable[[Any, str, Any], 
     patch(image_pool, "_CHUNK", PART)
 
 
-def noted(path: Path) -> Counter[str]:
-    """How often each was rendered by processes that noted it there."""
-    return Counter(path.read_text().splitlines())
+def noted(folder: Path) -> list[Counter[str]]:
+    """How often each was rendered, by process."""
+    return [Counter(path.read_text().splitlines()) for path in folder.iterdir()]
 
 
 if __name__ == "__main__":
     from rpe2d_bench.cli import main
 
     def note(rows: list[str]) -> None:
-        with Path(os.environ["ROWS"]).open("a") as file:
+        folder = Path(os.environ["ROWS"])
+        with (folder / str(os.getpid())).open("a") as file:
             file.write("".join(f"{row}\n" for row in rows))
+        while len(list(folder.iterdir())) < int(os.environ["PROCESSES"]):
+            time.sleep(0.05)
 
     counted(note)
     main()
