@@ -1,7 +1,7 @@
 """Counts the training images that are rendered.
 
-As a program, the command line, which notes them in a file of its own below $ROWS, and waits at its first until $PROCESSES
-have noted one.
+As a program, the command line, which notes them in a file of its own below $ROWS, and waits at its first until as many
+processes as $PROCESSES says have noted one.
 """
 
 from __future__ import annotations
