@@ -51,6 +51,10 @@ class Array:
         """Whether it is there; opening it also compares its checksum."""
         return (cache_dir / self.name / _CHECKSUM).exists()
 
+    def read(self, cache_dir: Path) -> np.ndarray | None:
+        """The array, memory-mapped, where it is there and matches its checksum."""
+        return _open(cache_dir / self.name, self.shape, np.dtype(self.dtype))
+
     def done(self, cache_dir: Path) -> int:
         """Rows of it that an interrupted attempt has made."""
         return _count(cache_dir / self.name)

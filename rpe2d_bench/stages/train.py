@@ -191,7 +191,9 @@ class TrainStage:
     def images(self, dataset: Any, context: RunContext) -> Batches:
         """The pool, or pools, that the training draws from."""
         from rpe2d_bench.data.image_batches import MixedImages
+        from rpe2d_bench.stages import pool
 
+        pool.bring(self, dataset.size("train") or 0, context)
         images = training_pool(self, dataset, self.resolution, context)
         if not self.mixed:
             return images

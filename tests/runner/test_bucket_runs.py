@@ -149,7 +149,9 @@ def test_two_nodes_that_share_only_a_bucket(
             cluster.add_node(num_cpus=1, env_vars={"RPE2D_BENCH_CACHE": str(tmp_path / machine)}, **common)
         monkeypatch.setenv("RAY_ADDRESS", cluster.address)
         store = Store(bucket)
-        found = run(planned(tiny), store, engine="ray")
+        two_shares = ("train.num_pictures=2048", "resources.images_per_share=128")  # of each of two pools
+        plan = planned(tiny, *two_shares)
+        found = run(plan, store, engine="ray")
         assert {record.status for record in found} == {"ok"}
         with pytest.raises(UserError, match="several GPUs of a cluster needs a store that is a folder"):
             engine_ray.start(RunContext(store, Resources(gpus_per_trial=2)))
@@ -158,7 +160,8 @@ def test_two_nodes_that_share_only_a_bucket(
     nodes = [sorted(each.name for each in (tmp_path / name).glob("*/stages/train/*")) for name in ("a", "b")]
     assert all(nodes), nodes
     before = contents(store)
-    assert run(planned(tiny), store, engine="local") == found
+    assert len({path.split("/")[2] for path in before if path.startswith("stages/pool/")}) == 2 * 2
+    assert run(plan, store, engine="local") == found
     assert contents(store) == before
 
 
