@@ -287,7 +287,7 @@ def test_of_two_machines_that_take_a_lease_at_the_same_moment_one_works(
         both.wait()
 
     monkeypatch.setattr(Mirror, "_take", together)
-    monkeypatch.setattr(mirrors, "SETTLED", 0.0)
+    monkeypatch.setattr("rpe2d_bench.storage.mirror.SETTLED", 0.0)
     pair = [store.mirror for store in (machine("a"), machine("b"))]
     with ThreadPoolExecutor(2) as threads:
         won = list(threads.map(lambda mirror: mirror and mirror._won("train-k"), pair))
