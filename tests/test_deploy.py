@@ -28,24 +28,24 @@ HEAD = JOB["rayClusterSpec"]["headGroupSpec"]
 (WORKERS,) = JOB["rayClusterSpec"]["workerGroupSpecs"]
 
 
-def found(pattern: str, text: str = DOCKERFILE) -> str:
+def first(pattern: str, text: str = DOCKERFILE) -> str:
     match = re.search(pattern, text, re.MULTILINE)
     assert match is not None, pattern
     return match[1]
 
 
 def test_the_image_has_what_it_copies_and_installs() -> None:
-    extras = found('^ARG EXTRAS="(.*)"').split()
+    extras = first('^ARG EXTRAS="(.*)"').split()
     assert {"cluster", "gpu", "latents"} <= set(extras) <= PROJECT["optional-dependencies"].keys()
     ignored = (ROOT / ".dockerignore").read_text().splitlines()
-    for name in found(r"^COPY (.+) \./$").split():
+    for name in first(r"^COPY (.+) \./$").split():
         assert (ROOT / name).is_file()
         assert name not in ignored
     assert not {".git", "experiments", "baselines", "rpe2d_bench", "README.md", "LICENSE"} & set(ignored)
 
 
 def test_what_the_image_installs_first_is_what_the_package_asks_for(tmp_path: Path) -> None:
-    command = found(r"^RUN (python -c .*(?:\n.*)*?) > /tmp/needs").replace("\\\n", "")
+    command = first(r"^RUN (python -c .*(?:\n.*)*?) > /tmp/needs").replace("\\\n", "")
     environment = {**os.environ, "EXTRAS": "cluster gpu"}
     (tmp_path / "python").symlink_to(sys.executable)
     environment["PATH"] = f"{tmp_path}:{environment['PATH']}"
@@ -57,21 +57,21 @@ def test_what_the_image_installs_first_is_what_the_package_asks_for(tmp_path: Pa
 
 
 def test_the_nodes_of_the_job_run_the_image_with_its_ray() -> None:
-    tag = found(r"docker build --tag (\S+) \.")
+    tag = first(r"docker build --tag (\S+) \.")
     for template in (HEAD["template"], WORKERS["template"]):
         (container,) = template["spec"]["containers"]
         assert container["image"].rpartition("/")[2] == tag
-        assert template["spec"]["securityContext"] == {"runAsNonRoot": True, "fsGroup": int(found(r"^USER (\d+)$"))}
+        assert template["spec"]["securityContext"] == {"runAsNonRoot": True, "fsGroup": int(first(r"^USER (\d+)$"))}
         volumes = {volume["name"] for volume in template["spec"]["volumes"]}
         assert {mount["name"] for mount in container["volumeMounts"]} == volumes
-    assert JOB["rayClusterSpec"]["rayVersion"] == found(r"^ray==(.+)$", (ROOT / "constraints.txt").read_text())
+    assert JOB["rayClusterSpec"]["rayVersion"] == first(r"^ray==(.+)$", (ROOT / "constraints.txt").read_text())
 
 
 def test_the_job_says_what_the_command_takes_and_the_workers_have() -> None:
     program, command, *arguments = shlex.split(JOB["entrypoint"])
     assert (program, command) == ("rpe2d-bench", "run")
     group: Any = typer.main.get_command(cli.app)
-    source = found(r"^WORKDIR (\S+)$")  # the first is the repository's
+    source = first(r"^WORKDIR (\S+)$")  # the first is the repository's
     arguments = [argument.replace(source, str(ROOT)) for argument in arguments]
     asked = group.commands[command].make_context(command, arguments).params
     document = yaml_file.read(asked["experiment"])
@@ -93,7 +93,7 @@ def test_the_job_says_what_the_command_takes_and_the_workers_have() -> None:
 def test_a_task_of_the_array_queues_again_where_work_is_left(code: int, again: bool, tmp_path: Path) -> None:
     for name, ends in (("rpe2d-bench", code), ("scontrol", 0)):
         program = tmp_path / name
-        program.write_text(f'#!/bin/sh\nprintf "%s\\n" {name} "$@" >> {tmp_path}/said\nexit {ends}\n')
+        program.write_text(f'#!/bin/sh\nprintf "%s\\n" {name} "$@" >> {tmp_path}/calls\nexit {ends}\n')
         program.chmod(program.stat().st_mode | stat.S_IXUSR)
     environment = {
         **os.environ,
@@ -104,6 +104,6 @@ def test_a_task_of_the_array_queues_again_where_work_is_left(code: int, again: b
     }
     script = ["bash", str(ROOT / "deploy" / "work.sbatch"), "a b.yaml", "--time-limit", "5m"]
     assert subprocess.run(script, env=environment, check=False).returncode == code
-    said = (tmp_path / "said").read_text().splitlines()
-    assert said[:6] == ["rpe2d-bench", "work", "--time-limit", "55m", "a b.yaml", "--time-limit"]
-    assert said[7:] == (["scontrol", "requeue", "7_2"] if again else [])
+    calls = (tmp_path / "calls").read_text().splitlines()
+    assert calls[:6] == ["rpe2d-bench", "work", "--time-limit", "55m", "a b.yaml", "--time-limit"]
+    assert calls[7:] == (["scontrol", "requeue", "7_2"] if again else [])
