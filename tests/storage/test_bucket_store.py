@@ -11,6 +11,7 @@ import threading
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -281,6 +282,24 @@ def test_nothing_that_is_worked_on_is_freed_there(machine: Machine) -> None:
 
         first.make("sample", name, meanwhile)
         usage.free(next(item for item in usage.items(machine("c")) if item.kind == "sample"))
+
+
+def test_of_two_machines_that_take_a_lease_at_the_same_moment_one_works(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    take, both = Mirror._take, threading.Barrier(2)
+
+    def together(self: Mirror, name: str) -> None:
+        both.wait()  # both have seen that nobody has it
+        take(self, name)
+        both.wait()
+
+    monkeypatch.setattr(Mirror, "_take", together)
+    monkeypatch.setattr("rpe2d_bench.storage.mirror.SETTLED", 0.0)
+    pair = [store.mirror for store in (machine("a"), machine("b"))]
+    with ThreadPoolExecutor(2) as threads:
+        won = list(threads.map(lambda mirror: mirror and mirror._won("train-k"), pair))
+    assert sorted(map(bool, won)) == [False, True]
 
 
 def test_a_store_that_is_sent_to_another_machine_has_its_own_copies_there(machine: Machine, tmp_path: Path) -> None:
