@@ -29,4 +29,6 @@ def new(
             written.write(text)
     except FileExistsError:
         raise UserError(f"{file}: is there already; choose another name") from None
+    except OSError as error:
+        raise UserError(f"{file} cannot be written: {error.strerror}; choose another place") from None
     typer.echo(f"{file}: {original.stem} under a name of its own\nnext: rpe2d-bench plan {file}")

@@ -199,8 +199,19 @@ def score_side(sides: Mapping[str, SeenSet], side: str, look: Look) -> Measureme
     if "fd" in names and reference.statistics is not None:
         measured = statistics_file.against(measured, samples.seen, reference.statistics)
     accounts = {"samples" if name == side else name: one.account for name, one in used.items()}
-    warnings = [*measured.details["warnings"], *_sizes(accounts)]
+    warnings = [*measured.details["warnings"], *_sizes(accounts), *_the_same(observed[side], observed[REFERENCE])]
     return replace(measured, details={**measured.details, "warnings": warnings, "sources": accounts})
+
+
+def _the_same(samples: Observations, reference: Observations) -> list[str]:
+    """What a reader must know where a set is measured against itself."""
+    pairs = [(one.features_ND, reference.views[view].features_ND) for view, one in samples.views.items()]
+    if pairs and all(np.array_equal(*pair) for pair in pairs):
+        return [
+            "samples and reference are the same images: a distance from itself, and intervals, which take the two as "
+            "drawn apart, mean nothing"
+        ]
+    return []
 
 
 def _sizes(accounts: dict[str, Account]) -> list[str]:

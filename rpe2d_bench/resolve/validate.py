@@ -147,6 +147,8 @@ def _resolutions(resolved: Resolved, document: Document) -> None:
     for number, pair in enumerate(experiment.resolutions):
         places += [(("resolutions", number, "train"), pair.train)]
         places += [(("resolutions", number, "test"), test) for test in pair.test]
+        if twice := next((test for test in pair.test if pair.test.count(test) > 1), None):
+            raise document.error(("resolutions", number, "test"), f"{twice} is tested twice; write it once")
     for name, entry in experiment.models.items():
         places += [(("models", name, "resolution"), entry.resolution)] if entry.resolution else []
         places += [(("models", name, "mixed"), part.resolution) for part in entry.mixed]

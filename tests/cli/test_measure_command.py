@@ -185,6 +185,15 @@ def test_several_sets_are_one_table_with_paired_differences(table: Measure) -> N
     assert "minus dark" in table("one.npz", "dark.npz", "--metrics", "fd", "--against", "dark")
 
 
+def test_a_set_against_itself_says_so(table: Measure) -> None:
+    for metric in ("fd", "kid"):
+        printed = table("real.npz", "--metrics", metric)
+        assert "warning: samples and reference are the same images" in printed
+        assert "real " in printed
+    assert "0.000 [0.000, 0.000]" in table("real.npz", "--metrics", "fd")
+    assert "the same images" not in table("fake.npz", "--metrics", "fd")
+
+
 def test_sets_that_cannot_be_compared_have_their_sentence(table: Measure) -> None:
     Path("empty").mkdir()
     np.savez("large.npz", sample_images(30, (24, 24)))

@@ -39,6 +39,7 @@ MISTAKES: list[tuple[str, str]] = [
     ("report {tiny} {tiny} {tiny} --store {store}", "report takes one or two sources, got 3"),
     ("report tiny-00000000 --store {store}", "unknown run 'tiny-00000000'"),
     ("report other.yaml --store {store}", "no records of 'other' yet"),
+    ("new absent/mine.yaml", "absent/mine.yaml cannot be written: No such file or directory; choose another place"),
     ("ls encoding", "did you mean 'encodings'?"),
     ("show ntkk", "unknown name 'ntkk' (did you mean 'ntk'?)"),
     ("show glyps", "did you mean 'glyphs'?"),
