@@ -7,10 +7,8 @@ from pathlib import Path
 from rpe2d_bench.config.experiment import Experiment
 from rpe2d_bench.config.yaml_file import Document, Location, at
 from rpe2d_bench.errors import UserError, suggestion
-from rpe2d_bench.resolution import Resolution
+from rpe2d_bench.resolution import MOST_TOKENS, Resolution
 from rpe2d_bench.resolve.resolve import Resolved, resolve
-
-MOST_TOKENS = 2**18  # of one image: 512 x 512; attention over more takes hours an image
 
 
 def check(experiment: Experiment, document: Document) -> Resolved:
