@@ -135,6 +135,18 @@ def test_a_disk_that_is_full_or_read_only_is_one_sentence(
     assert "Traceback" not in words
 
 
+def test_a_disk_that_fills_up_while_a_file_is_written_is_one_sentence(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The failing write, unlike the failing open, does not know its file's name."""
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("rpe2d_bench.cli.listing.show", full)
+    refused(bench("ls", "metrics"), "a file could not be written: No space left on device; choose another with --store")
+
+
 def test_a_size_without_bound_is_refused_before_any_memory_is_taken(bench: Bench, tiny: Path) -> None:
     huge = ("--set", "resolutions=[{train: 16, test: [16, 40000]}]")
     for command in ("validate", "plan"):
