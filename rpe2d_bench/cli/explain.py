@@ -134,11 +134,11 @@ def _parts() -> Iterable[tuple[str, Explain]]:
     from rpe2d_bench.reference.json_schema import kinds
 
     methods = tables()
+    modules: dict[str, Any] = {"data": data.DATASETS, "autoencoder": autoencoders.AUTOENCODERS}
     for part, entries in kinds().items():
         kind, written = PARTS[part]
         for name, entry in entries.items():
-            described = {"data": data.DATASETS, "autoencoder": autoencoders.AUTOENCODERS}.get(part)
-            sentence = entry["description"] if described is None else module_summary(described[name])
+            sentence = module_summary(modules[part][name]) if part in modules else entry["description"]
             facts = {"write": written % name}
             spec = None
             if part in methods:
