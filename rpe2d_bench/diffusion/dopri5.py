@@ -31,8 +31,9 @@ ERROR = (71 / 57600, 0.0, -71 / 16695, 71 / 1920, -17253 / 339200, 22 / 525, -1 
 def dopri5(
     flow: Flow, x: Tensor, ts: list[float], *, absolute: float = ABSOLUTE, relative: float = RELATIVE
 ) -> Iterator[Tensor]:
-    """From ts[0] to 0 in at most len(ts) - 1 tries, x after each; it ends when every image has arrived.
+    """Dormand and Prince's adaptive method, each image with steps of its own, in as many tries as there are steps.
 
+    From ts[0] to 0 in at most len(ts) - 1 tries, x after each; it ends when every image has arrived.
     No step is shorter than what is left over the tries left, and such a step is taken whatever its error: as many
     steps always suffice. A slope that is not finite counts as an error too large.
     """
