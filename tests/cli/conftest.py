@@ -34,5 +34,5 @@ def bench(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], t
 
 @pytest.fixture(scope="module")
 def trained(finished: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A store in which the tiny experiment is finished."""
-    return Path(shutil.copytree(finished[1], tmp_path_factory.mktemp("trained") / "runs"))
+    """A store in which the tiny experiment is finished, beside its file."""
+    return shutil.copytree(finished[0].parent, tmp_path_factory.mktemp("trained") / "tiny") / "runs"

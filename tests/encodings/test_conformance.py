@@ -13,7 +13,7 @@ from torch import Tensor
 from rpe2d_bench.encodings import AxialRoPE, Context, Encoding, PositionalEncoding
 from rpe2d_bench.encodings.axial import Axial
 from rpe2d_bench.encodings.conformance import suite
-from rpe2d_bench.encodings.conformance.suite import TABLES, check, check_all
+from rpe2d_bench.encodings.conformance.suite import TABLES, Finding, check, check_all
 from rpe2d_bench.encodings.frequencies import Geometric
 from rpe2d_bench.encodings.positions import GridPositions
 from rpe2d_bench.encodings.random_positions import RandomPositions
@@ -56,8 +56,15 @@ def test_options_conform_too(target: str, options: dict) -> None:
 
 
 def test_check_all_covers_every_entry_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(suite, "check", lambda target: [target])  # which each of them passes above
-    assert check_all() == [f"{kind}.{name}" for kind, table in TABLES.items() for name in table]
+    checked: list[str] = []
+
+    def seen(target: str) -> list[Finding]:
+        checked.append(target)
+        return [Finding(target, "kind", "demand", True)]
+
+    monkeypatch.setattr(suite, "check", seen)  # what each of them passes above
+    assert [finding.method for finding in check_all()] == checked
+    assert checked == [f"{kind}.{name}" for kind, table in TABLES.items() for name in table]
 
 
 def failures(cls: type) -> str:
