@@ -50,14 +50,14 @@ def tiny(tmp_path: Path) -> Path:
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """File of the tiny experiment and a store in which it is done: to be read, or copied and changed."""
-    from rpe2d_bench.plan.expand import make_plan
-    from rpe2d_bench.resolve.load import load_experiment
+    from helpers.planned import planned
+
     from rpe2d_bench.runner import run
     from rpe2d_bench.storage.store import Store
 
     folder = tmp_path_factory.mktemp("finished")
     (folder / "tiny.yaml").write_text(TINY)
-    run(make_plan(load_experiment(folder / "tiny.yaml")), Store(folder / "runs"), engine="local")
+    run(planned(folder / "tiny.yaml"), Store(folder / "runs"), engine="local")
     return folder / "tiny.yaml", folder / "runs"
 
 

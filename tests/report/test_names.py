@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from helpers.planned import planned
 from matplotlib.figure import Figure
 from rich.console import Console
 
@@ -72,15 +73,13 @@ def test_figures_show_names_as_they_are(name: str) -> None:
 
 def test_the_terminal_shows_names_as_they_are(tiny: Path, tmp_path: Path) -> None:
     from rpe2d_bench.cli import plan_view
-    from rpe2d_bench.plan.expand import make_plan
-    from rpe2d_bench.resolve.load import load_experiment
     from rpe2d_bench.storage.store import Store
 
     before, written, after = tiny.read_text().partition("  ntk: {model: rope, frequencies: {kind: ntk}}\n")
     named = [written.replace("ntk", f"'{name}'", 1) for name in HOSTILE]
     tiny.write_text(before + "".join(named) + after.replace("reference_method: ntk", ""))
     console = Console(file=io.StringIO(), width=200)
-    plan_view.show(make_plan(load_experiment(tiny), ()), Store(tmp_path / "[/x]"), console)
+    plan_view.show(planned(tiny), Store(tmp_path / "[/x]"), console)
     shown = console.file.getvalue()  # type: ignore[attr-defined]
     assert set(HOSTILE) <= {line.split()[1] for line in shown.splitlines() if len(line.split()) > 1}
     assert "[/x]" in shown
