@@ -86,11 +86,6 @@ def check(context: RunContext) -> None:
     nodes = [node for node in ray.nodes() if node["Alive"] and node["Resources"].get("CPU")]
     if refusal := misfit(context.resources, [node["Resources"] for node in nodes]):
         raise UserError(refusal)
-    if context.store.mirror is not None and processes(context.resources) > 1:
-        raise UserError(
-            f"the store {context.store.mirror.address}: a training on several GPUs of a cluster needs a store that is a"
-            " folder; name one, or set resources.gpus_per_trial to 1"
-        )
     ask = ray.remote(num_cpus=0, max_retries=0)(look)
     with _probe(context.store) as probe:
         here, answers = look(context.store, probe), {}

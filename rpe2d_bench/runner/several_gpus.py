@@ -12,6 +12,9 @@ from rpe2d_bench.stages import TrainStage
 from rpe2d_bench.stages.run_context import RunContext
 from rpe2d_bench.training.distributed import Ranks
 
+PATIENCE = (
+    24 * 3600
+)  # seconds that processes wait for one whose machine lacks images that another has; Ray ends the rest
 QUIET = {"RAY_TRAIN_ENABLE_V2_MIGRATION_WARNINGS": "0", "RAY_TRAIN_V2_ENABLED": "1"}
 
 
@@ -36,7 +39,7 @@ def train_together(stage: TrainStage, run_context: RunContext) -> None:
         _process,
         train_loop_config={"stage": stage, "context": run_context},
         scaling_config=ScalingConfig(num_workers=processes(resources), use_gpu=cuda, resources_per_worker=each),
-        torch_config=TorchConfig(backend="nccl" if cuda else "gloo"),
+        torch_config=TorchConfig(backend="nccl" if cuda else "gloo", timeout_s=PATIENCE),
         run_config=RunConfig(
             name=f"train-{stage.key[:8]}",
             storage_path=str(run_context.store.root / "ray"),
