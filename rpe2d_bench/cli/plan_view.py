@@ -60,6 +60,7 @@ def as_dict(plan: Plan, store: Store, searching: Searching | None = None) -> dic
             for schedule, places in realised.items()
         ],
         "warnings": in_noise(realised),
+        "resources": plan.experiment.resources.model_dump(mode="json"),
         "cost_of_the_rest": vars(cost),
     }
 
@@ -111,6 +112,8 @@ def show(
         lines = textwrap.wrap(sentence, max(20, console.width - 16))
         head = f"  {'' if number else 'sampler':14}"
         console.print(head + f"\n{'':16}".join(lines), highlight=False, markup=False, soft_wrap=True)
+    if plan.gpus:
+        console.print(f"  GPUs          {_gpus(plan)}", highlight=False, soft_wrap=True)
     console.print(f"  rest          {_words(cost)}", highlight=False, soft_wrap=True)
     for line in (*warnings(plan.choices), *in_noise(realised), *coinciding(plan.resolved)):
         console.print(f"  note          {line}", highlight=False, markup=False, soft_wrap=True)
@@ -152,6 +155,15 @@ def _show_search(searching: Searching, store: Store, console: Console) -> None:
         console.print(
             f"                {rest}\n  after it, with the values as they are written so far:", highlight=False
         )
+
+
+def _gpus(plan: Plan) -> str:
+    """What `gpus_per_trial: auto` came to, and why."""
+    resources = plan.experiment.resources
+    chosen, others = int(resources.gpus), dict(plan.gpus)
+    trainings = "training" if resources.trials_in_parallel == 1 else "trainings"
+    found = f"{chosen} a training, {resources.trials_in_parallel} {trainings} at a time: {duration(others.pop(chosen))}"
+    return found + "".join(f", {duration(seconds)} with {count}" for count, seconds in others.items())
 
 
 def _words(cost: Cost) -> str:

@@ -218,7 +218,7 @@ def pin_threads(context: RunContext) -> None:
 
 def _gpus(resources: Resources) -> float:
     """Of a task that takes one GPU or a share of it."""
-    return min(1, resources.gpus_per_trial) if resources.device == "cuda" else 0
+    return min(1, resources.gpus) if resources.device == "cuda" else 0
 
 
 def one_line(error: BaseException) -> str:

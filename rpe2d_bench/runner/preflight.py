@@ -157,7 +157,7 @@ def _short(side: Look) -> str:
 def misfit(resources: Resources, nodes: Sequence[Mapping[str, float]]) -> str | None:
     """Why a training would wait for ever, or None; nodes: CPU and GPU of each."""
     cpus, together = resources.cpus_per_trial, processes(resources)
-    gpus = min(1.0, resources.gpus_per_trial) if resources.device == "cuda" else 0.0
+    gpus = min(1.0, resources.gpus) if resources.device == "cuda" else 0.0
     room = sum(int(min(n.get("CPU", 0) // cpus, n.get("GPU", 0) // gpus if gpus else together)) for n in nodes)
     if room >= together:
         return None
