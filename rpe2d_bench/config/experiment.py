@@ -292,7 +292,7 @@ class Resources(_Part):
 
     trials_in_parallel: int = Field(2, gt=0, le=100_000)  # slots for trainings and measurements
     cpus_per_trial: int = Field(1, gt=0, le=100_000)
-    gpus_per_trial: Gpus = 0  # a share of one, or that many a training; auto: divides trials_in_parallel GPUs
+    gpus_per_trial: Gpus = 0.0  # a share of one, or that many a training; auto: divides trials_in_parallel GPUs
     sharded: bool = False  # the GPUs of a training divide weights and the optimizer's state among them
     device: Literal["cpu", "cuda", "mps"] = "cpu"
     sample_batch: int = Field(64, gt=0, le=1_000_000)  # images generated together, fewer on larger grids

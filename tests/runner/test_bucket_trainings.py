@@ -94,5 +94,5 @@ def test_a_node_dies_in_a_training_of_two_processes_that_share_only_a_bucket(
         made, expected = load_file(ours / file), load_file(theirs / file)
         worst = max(float((made[name] - value).abs().max()) for name, value in expected.items())
         assert all(torch.isfinite(value).all() for value in made.values())
-        assert worst < 1e-5
+        assert worst < 1e-4
     assert not [path for name in "abc" for path in nodes.trained(name) if path.parent.name.endswith(".copy.partial")]
