@@ -61,9 +61,9 @@ def _with_checkpoint(stage: TrainStage, context: RunContext) -> Path:
         return folder
     gives = ranks.rank == 0
     size = (folder / CHECKPOINT).stat().st_size if gives and (folder / CHECKPOINT).exists() else 0
-    told = [torch.zeros(2, dtype=torch.int64, device=device) for _ in range(ranks.world)]
-    torch.distributed.all_gather(told, torch.tensor([size, int(store.mirror.holder, 16)], device=device))
-    found = [each.tolist() for each in told]
+    gathered = [torch.zeros(2, dtype=torch.int64, device=device) for _ in range(ranks.world)]
+    torch.distributed.all_gather(gathered, torch.tensor([size, int(store.mirror.holder, 16)], device=device))
+    found = [each.tolist() for each in gathered]
     size, holders = found[0][0], [holder for _, holder in found]
     first = holders.index(holders[ranks.rank])  # of the processes that see this folder
     takes = first == ranks.rank > 0

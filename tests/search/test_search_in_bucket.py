@@ -42,11 +42,11 @@ def test_another_machine_goes_on_with_a_search_and_repeats_no_trial(
         monkeypatch.setenv("RPE2D_BENCH_CACHE", str(tmp_path / name))
         return Store(f"file://{tmp_path}/elsewhere")
 
-    said: list[str] = []
+    lines: list[str] = []
 
     def killed(sentence: str) -> None:
-        said.append(sentence)
-        if sentence.startswith("chose") and len(said) > 4:  # for the second model
+        lines.append(sentence)
+        if sentence.startswith("chose") and len(lines) > 4:  # for the second model
             raise KeyboardInterrupt
 
     first = machine("a")
