@@ -182,7 +182,7 @@ def test_another_machine_goes_on_from_the_last_checkpoint(machine: Machine, monk
     assert not [path for path in other.mirror.bucket.files("stages") if ".partial" in path]
 
 
-def test_a_lease_is_heeded_until_it_is_over(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_lease_is_heeded_until_it_is_over(machine: Machine) -> None:
     first, second = machine("a", wait=False), machine("b", wait=False)
     assert first.mirror is not None
 
@@ -340,7 +340,7 @@ def _refusing_after(server: str, requests: str) -> bytes:
     return answer
 
 
-def test_a_path_is_no_address(tmp_path: Path) -> None:
+def test_a_path_is_no_address() -> None:
     with pytest.raises(UserError, match="give it as text"):
         Store(Path("s3://bucket/runs"))
     assert folder_of_store("runs") == Path("runs")
