@@ -1,7 +1,7 @@
 """How many GPUs a training has where the file says `auto`: with as many the runner's own order ends soonest.
 
-More GPUs a training shorten each, and fewer are trained at a time: where trainings are few, or none is to be the last
-that the others wait for, they take several. Nothing of it enters a key.
+Several GPUs shorten a training and leave fewer trainings at a time: that pays where these are few, or where the last of
+them would be waited for. Nothing of it enters a key.
 """
 
 from __future__ import annotations
