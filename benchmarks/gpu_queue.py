@@ -59,7 +59,7 @@ def pace_of(plan: Plan) -> Pace:
                 tokens = sample.grid.tokens
                 name = pass_name(sample.train, tokens, sample.sampler.precision)
                 seconds[name] = forward_flops(sample.train, tokens) / rate
-    return Pace("cuda", seconds, plan.experiment.resources.gpus_per_trial)
+    return Pace("cuda", seconds, plan.experiment.resources.gpus)
 
 
 def row(gpus: int, each: int) -> dict[str, float]:

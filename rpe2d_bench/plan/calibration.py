@@ -57,7 +57,7 @@ def pace_of(
     samples = [stage for stage in missing if isinstance(stage, SampleStage | DenoiseStage)]
     seconds = calibration.steps(trainings, finished) | calibration.evaluations(samples, finished)
     seconds |= calibration.images(missing, finished)
-    return Pace(resources.device, seconds | finished, max(1.0, resources.gpus_per_trial), calibration.python())
+    return Pace(resources.device, seconds | finished, max(1.0, resources.gpus), calibration.python())
 
 
 class _Calibration:

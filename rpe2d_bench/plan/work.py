@@ -50,7 +50,7 @@ class _Jobs:
     def __init__(self, plan: Plan, store: Store, seconds: Callable[[Stage], float]) -> None:
         resources = plan.experiment.resources
         self._store, self._resources, self._seconds = store, resources, seconds
-        self._wide = max(1, int(resources.gpus_per_trial))  # slots of a training
+        self._wide = max(1, int(resources.gpus))  # slots of a training
         self.work = Work([], slots=resources.trials_in_parallel * self._wide)
         seeds = list(plan.experiment.seeds)
         missing = {stage.key for stage in plan.missing_measures(store)}
