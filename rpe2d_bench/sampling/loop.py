@@ -19,6 +19,7 @@ from rpe2d_bench.data.subsets import labels_by_counts
 from rpe2d_bench.diffusion import SAMPLERS, Flow, guided, path, shift_at
 from rpe2d_bench.encodings.interface import Context, Grid
 from rpe2d_bench.models import Denoiser
+from rpe2d_bench.models.program import without_gradient
 
 
 def draws(seed: int, indices: np.ndarray, shape: tuple[int, int, int]) -> Callable[[], Tensor]:
@@ -81,6 +82,7 @@ def sample(
     """Yield images [B, C, Y, X] uint8 in the order of `indices`, all with the same options.
 
     resolution is of the images; the model works on sides smaller by `downsampling`, and `decode` makes pixels of it.
+    Compiled, a last and smaller batch is filled up with its last image, so that it needs no program of its own.
     begun: (indices, noise on the CPU) -> x at t = begin, where images are not made from noise alone.
     """
     dit = denoiser.dit
@@ -93,9 +95,15 @@ def sample(
     crop_B3 = torch.tensor([conditioning], device=device)
     with_guidance = options.guidance != 1.0
     autocast = torch.autocast(device, torch.bfloat16, enabled=options.precision == "bf16")
+    model: Callable[..., Tensor] = denoiser
+    if options.compile:
+        model = without_gradient(denoiser, device, "sampler.compile")
 
     for start in range(0, len(indices), batch_size):
         chosen = indices[start : start + batch_size]
+        count = len(chosen)
+        if options.compile:
+            chosen = np.pad(chosen, (0, batch_size - count), mode="edge")
         labels_B = torch.from_numpy(labels_of(labels, seed, chosen, dit.num_classes, class_counts)).to(device)
         if with_guidance:
             labels_B = torch.cat((labels_B, torch.full_like(labels_B, dit.no_class)))
@@ -106,7 +114,7 @@ def sample(
             twice_BCYX = torch.cat((x_BCYX, x_BCYX)) if with_guidance else x_BCYX
             realised = denoiser.encoding(Context(grid, train_grid, t_T))
             with autocast:
-                v_BCYX: Tensor = denoiser(twice_BCYX, t_T.expand(len(labels_B)), labels_B, realised, crop_B3)
+                v_BCYX = model(twice_BCYX, t_T.expand(len(labels_B)), labels_B, realised, crop_B3)
             if not with_guidance:
                 return v_BCYX
             conditional_BCYX, unconditional_BCYX = v_BCYX.chunk(2)
@@ -117,4 +125,4 @@ def sample(
         x_BCYX = (x_BCYX if begun is None else begun(chosen, x_BCYX)).to(device)
         flow = Flow(velocity, along, lambda drawn=drawn: drawn().to(device))  # type: ignore[misc]
         *_, x_BCYX = sampler(flow, x_BCYX, ts)
-        yield decode(x_BCYX)
+        yield decode(x_BCYX[:count])

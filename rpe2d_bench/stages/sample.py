@@ -152,7 +152,7 @@ class SampleStage:
             indices=np.arange(share.first + first, share.stop),
             seed=self.seed,
             conditioning=self.conditioning,
-            batch_size=self.batch(context.resources),
+            batch_size=min(self.batch(context.resources), self.count),
             device=device,
             downsampling=self.train.downsampling,
             labels=self.labels,
