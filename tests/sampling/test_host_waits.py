@@ -64,7 +64,7 @@ def waits(name: str, steps: int, images: int, **sampler: Any) -> int:
             batch_size=2, device="meta", decode=lambda x: torch.zeros(len(x), dtype=torch.uint8),
         )  # fmt: skip
         assert sum(map(len, found)) == images
-    return copies.count + numbers.count
+    return int(copies.count + numbers.count)
 
 
 def test_waits_are_counted() -> None:
