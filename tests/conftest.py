@@ -7,12 +7,15 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 from helpers import type_checks
 from helpers.tiny_experiment import TINY
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 type_checks.install()
+hypothesis.settings.register_profile("any machine", deadline=None)  # no test asks for a pace
+hypothesis.settings.load_profile("any machine")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -79,7 +79,7 @@ def test_textures_and_layers_agree_with_four_times_the_resolution_resized(option
     assert np.abs(coarse - resized)[inner].max() < 26
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(st.lists(st.integers(0, 2**40), min_size=1, max_size=9), st.sampled_from(data.SPLITS))
 def test_a_image_does_not_depend_on_its_batch(indices: list[int], split: data.Split) -> None:
     glyphs = HARD.build()

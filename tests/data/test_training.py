@@ -35,7 +35,7 @@ def rng(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.floats(1.01, 8.0), st.floats(0.0, 1.0), st.integers(0, 2**31))
 def test_windows_lie_in_the_frame_and_zeros_mean_complete(max_zoom: float, share: float, seed: int) -> None:
     u_B4 = torch.rand(256, 4, generator=rng(seed), dtype=torch.float64)

@@ -32,7 +32,7 @@ def test_linear_betas_are_the_levels_of_ddpm_at_its_steps() -> None:
 
 @pytest.mark.parametrize("name", PATHS)
 @given(t=st.floats(0.01, 0.99))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_the_velocity_is_the_derivative_by_time(name: str, t: float) -> None:
     rng = torch.Generator().manual_seed(0)
     x, eps = (torch.randn(1, 2, 3, 3, generator=rng, dtype=torch.float64) for _ in range(2))

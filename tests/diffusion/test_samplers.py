@@ -56,7 +56,7 @@ def test_evaluations_are_counted_as_made(name: str) -> None:
 
 
 @given(num_steps=st.integers(1, 50), shift=st.floats(0.25, 8.0))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_shifted_times_fall_from_one_to_zero(num_steps: int, shift: float) -> None:
     ts = times(num_steps, shift)
     assert len(ts) == num_steps + 1

@@ -49,7 +49,7 @@ def test_mean_layout_is_the_mean_of_the_draws(draw: str, n: int, m: int) -> None
     assert float((y.mean(dim=0) - used[0]).abs().max()) < error
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.sampled_from(DRAWS), st.integers(1, 24), st.integers(0, 24), st.integers(1, 24), st.integers(0, 24))
 def test_draws_increase_within_the_range(draw: str, h: int, more_h: int, w: int, more_w: int) -> None:
     rule = RandomPositions(max_grid=(h + more_h, w + more_w), draw=draw)  # type: ignore[arg-type]

@@ -81,7 +81,7 @@ def test_everything_against_one_and_seeded() -> None:
     assert found != compare(sets, REFERENCE, "kid", against="b", resamples=200, seed=5)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=12))
 def test_holm_is_the_step_down_procedure(p_values: list[float]) -> None:
     adjusted = holm(p_values)

@@ -70,7 +70,7 @@ def test_dead_features_do_not_matter() -> None:
     assert wider == pytest.approx(fd.frechet_distance(one, other), rel=1e-9)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(n=st.integers(2, 30), m=st.integers(2, 30), d=st.integers(1, 12), seed=st.integers(0, 1000))
 def test_is_symmetric_not_negative_and_rotation_invariant(n: int, m: int, d: int, seed: int) -> None:
     one, other = features(n, d, seed).astype(np.float64), features(m, d, seed + 1, 2.0).astype(np.float64)

@@ -19,7 +19,7 @@ def naive(generated: np.ndarray, real: np.ndarray, k: int) -> tuple[float, float
     return hits.any(axis=1).mean(), hits.sum(axis=1).mean() / k, hits.any(axis=0).mean()
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(n=st.integers(6, 25), m=st.integers(6, 25), d=st.integers(1, 5), k=st.integers(1, 5), seed=st.integers(0, 999))
 def test_equals_plain_loops(n: int, m: int, d: int, k: int, seed: int) -> None:
     rng = np.random.default_rng(seed)

@@ -18,7 +18,7 @@ def cleanfid(size: tuple[int, int]) -> Callable[[np.ndarray], np.ndarray]:
     return make_resizer("PIL", False, "bicubic", (size[1], size[0]))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(source=st.tuples(SIZES, SIZES), target=st.tuples(SIZES, SIZES), seed=st.integers(0, 2**31))
 def test_agrees_with_cleanfid_at_every_size(source: tuple[int, int], target: tuple[int, int], seed: int) -> None:
     images = np.random.default_rng(seed).integers(0, 256, (2, 3, *source), dtype=np.uint8)
@@ -46,7 +46,7 @@ def test_both_ways_agree(channels: int, size: tuple[int, int], monkeypatch: pyte
 
 
 @given(source=SIZES, target=SIZES)
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_constant_images_stay_constant(source: int, target: int) -> None:
     torch.testing.assert_close(weights(source, target).sum(0), torch.ones(target, dtype=torch.float64))
 

@@ -84,7 +84,7 @@ def test_a_head_that_cannot_be_rotated_on_two_axes_is_refused() -> None:
     batch=st.integers(1, 3), channels=st.sampled_from([1, 3, 4]), rows=st.integers(1, 5), columns=st.integers(1, 5),
     patch=st.sampled_from([1, 2, 4]),
 )  # fmt: skip
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_unpatchify_inverts_patchify(batch: int, channels: int, rows: int, columns: int, patch: int) -> None:
     x = torch.arange(batch * channels * rows * columns * patch**2, dtype=torch.float32)
     x = x.view(batch, channels, rows * patch, columns * patch)

@@ -115,7 +115,7 @@ def test_within_a_factor_of_one_and_a_half_after_a_minute(world: World) -> None:
     assert worst(world) <= 1.5
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(
     st.builds(
         World,

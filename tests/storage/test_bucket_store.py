@@ -18,7 +18,6 @@ from helpers.object_server import object_server
 
 from rpe2d_bench.errors import UserError
 from rpe2d_bench.storage import keeper, usage
-from rpe2d_bench.storage import mirror as mirrors
 from rpe2d_bench.storage.bucket import Bucket
 from rpe2d_bench.storage.folder import folder_of_store
 from rpe2d_bench.storage.keeper import Keeper
@@ -201,20 +200,26 @@ def test_a_lease_is_heeded_until_it_is_over(machine: Machine, monkeypatch: pytes
 
 def test_a_lease_lasts_as_long_as_an_upload(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(keeper, "TICK", 0.05)
-    monkeypatch.setattr(mirrors, "LEASE", 1.0)
     uploading, looked = threading.Event(), threading.Event()
 
     def slow(_: Keeper) -> None:
         uploading.set()
-        assert looked.wait(30)
+        assert looked.wait(60)
 
     monkeypatch.setattr(Keeper, "keep", slow)
     first, second = machine("a"), machine("b", wait=False)
+    assert first.mirror is not None
+    bucket = first.mirror.bucket
+
+    def until() -> float:
+        return float(json.loads(bucket.read("locks/train-k") or b"{}").get("until", 0))
 
     def long(folder: Path) -> None:
-        assert uploading.wait(30)
-        time.sleep(2.0)
         try:
+            assert uploading.wait(60)
+            begun, patience = until(), time.monotonic() + 60
+            while until() <= begun:
+                assert time.monotonic() < patience, "the lease was not renewed"
             with pytest.raises(Busy):
                 second.make("train", "k", write)
         finally:

@@ -23,7 +23,7 @@ def some(count: int, side: int = 4) -> np.ndarray:
 
 
 @given(count=st.integers(1, 300), most=st.integers(1, 30_000))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_pieces_are_whole_batches_and_add_up(count: int, most: int, tmp_path_factory: pytest.TempPathFactory) -> None:
     path, images = tmp_path_factory.mktemp("samples") / "samples.npz", some(count)
     images_file.save(path, images, np.arange(count))
