@@ -141,8 +141,8 @@ class MeasureStage:
         ):
             shares = self.whole(context.resources)  # of samples that were made before; on a CPU they are looked at here
         seen_in_shares = made_of(shares, context)  # before the samples are put together
-        told = [read_result(folder) for folder in seen_in_shares]
-        elsewhere = sum(each["seconds"] for each in told)
+        results = [read_result(folder) for folder in seen_in_shares]
+        elsewhere = sum(each["seconds"] for each in results)
         made = self.generated.make(context)
         started = time.perf_counter()
         if isinstance(self.generated, ReferenceStage):
@@ -182,7 +182,7 @@ class MeasureStage:
             details["warnings"] = [*details["warnings"], text]
         values, versions = dict(measured.values), dict(measured.versions)
         if self.inside:
-            inside = told[0].get("inside") if told else None  # shares of an older version did not look
+            inside = results[0].get("inside") if results else None  # shares of an older version did not look
             if inside is None:
                 context.doing(self, "looking into the model")
                 inside = self._looked_inside(context)
@@ -198,7 +198,7 @@ class MeasureStage:
                 "versions": versions,
                 "details": details,
                 "machine": next(  # for a plan's times: of what took them
-                    (each["machine"] for each in told if "machine" in each),
+                    (each["machine"] for each in results if "machine" in each),
                     machine(context.resources.cpus_per_trial, context.resources.device),
                 ),
                 "seconds": {

@@ -96,10 +96,10 @@ def test_a_device_has_work_while_the_host_takes_images(monkeypatch: pytest.Monke
     options = Sampler.model_validate({"steps": 2, "precision": "float32"})
 
     def taken() -> tuple[list[str], np.ndarray]:
-        told: list[str] = []
+        events: list[str] = []
 
         def decode(x: Tensor) -> Tensor:
-            told.append("made")
+            events.append("made")
             return loop.to_uint8(x)
 
         parts = []
@@ -107,13 +107,13 @@ def test_a_device_has_work_while_the_host_takes_images(monkeypatch: pytest.Monke
             denoiser, options, resolution=(16, 16), train_grid=Grid(4, 4), indices=np.arange(5), seed=0, batch_size=2,
             decode=decode,
         ):  # fmt: skip
-            told.append("taken")
+            events.append("taken")
             parts.append(part)
-        return told, np.concatenate(parts)
+        return events, np.concatenate(parts)
 
-    told, at_once = taken()
-    assert told == ["made", "taken"] * 3
+    events, at_once = taken()
+    assert events == ["made", "taken"] * 3
     monkeypatch.setattr(loop, "AHEAD", {"cpu": 1})
-    told, ahead = taken()
-    assert told == ["made", "made", "taken", "made", "taken", "taken"]
+    events, ahead = taken()
+    assert events == ["made", "made", "taken", "made", "taken", "taken"]
     assert np.array_equal(at_once, ahead)
