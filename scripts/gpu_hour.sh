@@ -32,9 +32,9 @@ fi
   for step in $STEPS; do
     echo "== $step $(date +%T)"
     case $step in
-      rehearsal) OUT=$OUT/rehearsal STORE=$OUT-rehearsal LIMIT=5m SET="$few" \
+      rehearsal) STORE=$OUT-rehearsal OUT=$OUT/rehearsal LIMIT=5m SET="$few" \
         SET_clothing_64="$SET_clothing_64 --set train.steps=4" "$here/gpu_session.sh" "${many[@]/%=[0-9]*/=1}" ;;
-      speed) STORE=$OUT-speed "$here/gpu_session.sh" speed ;;
+      speed) "$here/gpu_session.sh" speed ;;
       run) "$here/gpu_session.sh" "${many[@]}" ;;
       *) echo "STEPS: $step is none of rehearsal, speed, run" >&2; exit 2 ;;
     esac
