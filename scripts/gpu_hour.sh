@@ -11,7 +11,7 @@
 # 4. records and reports of both in OUT, and the store in parts (scripts/pack_store.py).
 # The same command continues what was not finished; STEPS="speed run" leaves the rehearsal out. OUT/hour.log says all.
 #
-# DEVICE=cpu goes all the way on a machine without a GPU, with sizes that say nothing: that is how it was tried.
+# DEVICE=cpu goes all the way on a machine without a GPU, with sizes that say nothing: try that first.
 set -uo pipefail
 export OUT=${OUT:-out} STORE=${STORE:-runs} DEVICE=${DEVICE:-cuda} LIMIT=${LIMIT:-25m}
 STEPS=${STEPS:-rehearsal speed run} CLOTHING=${CLOTHING:-clothing-384.zip}
