@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from baselines.ntk import ntk_base
+from baselines.ntk_by_parts import by_parts
 from rpe2d_bench.encodings.frequencies import geometric
 from rpe2d_bench.encodings.interface import Context
 from rpe2d_bench.encodings.ranges import Exponent, Theta, Turns, require_order
@@ -50,8 +51,7 @@ class MovingParts(ABC):
         ntk_BF = geometric(F, ntk_base(self.theta, s, F), t_B1.device)
         ntk_share_BF = self.kept(self.moved(self.beta_0, t_B1), self.moved(self.beta_1, t_B1), F, L)
         base_share_BF = self.kept(self.moved(self.gamma_0, t_B1), self.moved(self.gamma_1, t_B1), F, L)
-        scaled_BF = base_BF / s * (1 - ntk_share_BF) + ntk_BF * ntk_share_BF
-        return (scaled_BF * (1 - base_share_BF) + base_BF * base_share_BF).float()
+        return by_parts(base_BF, ntk_BF, s, ntk_share_BF, base_share_BF)
 
     def kept(self, fast_B1: Tensor, slow_B1: Tensor, F: int, L: int) -> Tensor:
         """[B, F] share that is kept: 1 up to the channel of the fast bound, 0 from that of the slow one on.

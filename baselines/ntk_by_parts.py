@@ -51,5 +51,10 @@ class NTKByParts:
         ntk_BF = geometric(F, ntk_base(self.theta, s, F), base_BF.device)
         ntk_F = kept(self.beta_0, self.beta_1, F, self.theta, L, base_BF.device)
         base_F = kept(self.gamma_0, self.gamma_1, F, self.theta, L, base_BF.device)
-        scaled_BF = base_BF / s * (1 - ntk_F) + ntk_BF * ntk_F
-        return (scaled_BF * (1 - base_F) + base_BF * base_F).float()
+        return by_parts(base_BF, ntk_BF, s, ntk_F, base_F)
+
+
+def by_parts(base_BF: Tensor, ntk_BF: Tensor, s: float, ntk_share: Tensor, base_share: Tensor) -> Tensor:
+    """Interpolated frequencies that pass into NTK's, and these into the base's, by the shares that two ramps keep."""
+    scaled_BF = base_BF / s * (1 - ntk_share) + ntk_BF * ntk_share
+    return (scaled_BF * (1 - base_share) + base_BF * base_share).float()

@@ -1,6 +1,6 @@
 """What a bias on the logits costs: a DiT-B/2 forward pass with it against plain rotation, at 256 and 1,024 tokens.
 
-python benchmarks/bias_cost.py [--out FILE.json] [--device cpu|cuda] [--model NAME/PATCH] [--batch N] [--repeats N]
+python -m benchmarks.bias_cost [--out FILE.json] [--device cpu|cuda] [--model NAME/PATCH] [--batch N] [--repeats N]
                                [--bf16]
 
 The encoding is computed in every pass, as a sampler does. `kernel` says whether the rule was evaluated inside attention
@@ -13,16 +13,15 @@ from __future__ import annotations
 import argparse
 import json
 import platform
-import statistics
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from benchmarks.limits import median_seconds
 from rpe2d_bench.encodings import LOGIT_BIASES, Context, Grid, PositionalEncoding, build
 from rpe2d_bench.models import DiT, pair_logits, preset
 
@@ -39,20 +38,6 @@ def variants() -> Iterator[tuple[str, dict[str, Any]]]:
         spec = {"kind": "axial_rope", "bias": {"kind": name, **getattr(cls, "example", {})}}
         yield name, spec
         yield f"{name}, drawn", {**spec, "positions": RANDOM}
-
-
-def seconds_of(call: Callable[[], object], repeats: int, device: str) -> float:
-    """Median wall time of a call after one that warms up."""
-    times = []
-    for _ in range(repeats + 1):
-        if device == "cuda":
-            torch.cuda.synchronize()
-        start = time.perf_counter()
-        call()
-        if device == "cuda":
-            torch.cuda.synchronize()
-        times.append(time.perf_counter() - start)
-    return statistics.median(times[1:])
 
 
 def forward(model: DiT, x: torch.Tensor, labels: torch.Tensor, encoding: PositionalEncoding, ctx: Context) -> None:
@@ -78,7 +63,7 @@ def measure(name: str, batch: int, repeats: int, device: str, bf16: bool) -> lis
             for in_kernel in (False, True) if both else (False,):
                 pair_logits.ROOM = 0 if in_kernel else sys.maxsize
                 with torch.inference_mode(), torch.autocast(device, torch.bfloat16, enabled=bf16):
-                    seconds = seconds_of(partial(forward, model, x, labels, encoding, ctx), repeats, device)
+                    seconds = median_seconds(partial(forward, model, x, labels, encoding, ctx), repeats, device)
                 plain = plain or seconds
                 row = {
                     "bias": label,

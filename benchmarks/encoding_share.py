@@ -1,6 +1,6 @@
 """What an encoding costs: its share of a DiT-B/2 forward pass at 256 and 1,024 tokens.
 
-python benchmarks/encoding_share.py [--out FILE.json] [--device cpu|cuda] [--batch N] [--repeats N]
+python -m benchmarks.encoding_share [--out FILE.json] [--device cpu|cuda] [--batch N] [--repeats N]
 
 Every stateless method of the tables is timed as the model meets it: one call per forward pass, with the cosines and
 sines that attention multiplies by, time-dependent methods with a t for every sample, random positions both at inference
@@ -13,15 +13,14 @@ from __future__ import annotations
 import argparse
 import json
 import platform
-import statistics
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from benchmarks.limits import median_seconds
 from rpe2d_bench.encodings import FREQUENCIES, LOGIT_SCALES, POSITIONS, Context, Grid, PositionalEncoding, build
 from rpe2d_bench.models import DiT, DiTOptions, preset
 from rpe2d_bench.models.attention import Rotation, rotation_of
@@ -44,20 +43,6 @@ def methods() -> Iterator[tuple[str, dict[str, Any], bool]]:
     yield "axial_sincos random, drawn", {"kind": "axial_sincos", "positions": random}, True
     for name in ("golden_gate", "partial_rope", "spiral", "none"):
         yield name, {"kind": name}, False
-
-
-def median_seconds(call: Callable[[], object], repeats: int, device: str) -> float:
-    """Median wall time of a call after one that warms up."""
-    times = []
-    for _ in range(repeats + 1):
-        if device == "cuda":
-            torch.cuda.synchronize()
-        start = time.perf_counter()
-        call()
-        if device == "cuda":
-            torch.cuda.synchronize()
-        times.append(time.perf_counter() - start)
-    return statistics.median(times[1:])
 
 
 def context(grid: Grid, batch: int, device: str, draws: bool) -> Context:

@@ -11,6 +11,7 @@ import argparse
 import json
 import os
 import platform
+import statistics
 import time
 from collections.abc import Callable
 from functools import partial
@@ -49,6 +50,20 @@ def seconds(call: Callable[[], object], device: str, *, rounds: int = 5, minimum
             call()
         times.append((clock(device) - start) / calls)
     return min(times)
+
+
+def median_seconds(call: Callable[[], object], repeats: int, device: str) -> float:
+    """Median wall time of a call after one that warms up."""
+    times = []
+    for _ in range(repeats + 1):
+        if device == "cuda":
+            torch.cuda.synchronize()
+        start = time.perf_counter()
+        call()
+        if device == "cuda":
+            torch.cuda.synchronize()
+        times.append(time.perf_counter() - start)
+    return statistics.median(times[1:])
 
 
 def machine(device: str) -> dict[str, Any]:

@@ -24,8 +24,12 @@ def suggestion(name: str, choices: Iterable[str]) -> str:
     return f" (did you mean {close[0]!r}?)" if close else ""
 
 
+def hint(name: str, choices: Iterable[str], known: str) -> str:
+    """The close choice if there is one, and the whole list otherwise: '; KNOWN: A, B'."""
+    choices = list(choices)
+    return suggestion(name, choices) or f"; {known}: {', '.join(choices)}"
+
+
 def unknown(kind: str, name: str, choices: Iterable[str]) -> UserError:
-    """An unknown name, with the close one if there is one and the whole list otherwise."""
-    choices = sorted(choices)
-    hint = suggestion(name, choices) or f"; known: {', '.join(choices)}"
-    return UserError(f"unknown {kind} {name!r}{hint}")
+    """An unknown name, with a hint."""
+    return UserError(f"unknown {kind} {name!r}{hint(name, sorted(choices), 'known')}")

@@ -1,7 +1,7 @@
 """The training pools of an experiment, drawn by many processes: `python -m scripts.draw_pools FILE [--store runs]`.
 
-A training draws its pool itself, in one process while all others wait. Where that takes minutes (emoji: 10 to 20 ms an
-image) and there are many cores, this is done first.
+A run draws them in as many processes as it has slots. Where that takes minutes (emoji: 10 to 20 ms an image) and there
+are many more cores, this is done first.
 """
 
 from __future__ import annotations

@@ -21,20 +21,10 @@ from rpe2d_bench.analysis.results import Results
 from rpe2d_bench.analysis.statistics import Estimate
 from rpe2d_bench.analysis.vocabulary import Quantity, describe
 from rpe2d_bench.report.table import TIED_MARK, UNDERTRAINED_MARK
-from rpe2d_bench.resolution import Resolution
+from rpe2d_bench.resolution import Resolution, Size
 from rpe2d_bench.storage.records import latest_run, read
 
 TABLE = re.compile(r"(<!-- table (?P<source>\S+) (?P<options>[^>]*?) *-->\n).*?(<!-- end of table -->)", re.DOTALL)
-
-
-def size(resolution: Resolution) -> str:
-    height, width = resolution
-    return f"{height}" if height == width else f"{height}x{width}"
-
-
-def resolution(text: str) -> Resolution:
-    sides = [int(side) for side in text.split("x")]
-    return sides[0], sides[-1]
 
 
 def table(source: Path, metric: str, train: str = "", tests: str = "", methods: str = "", **further: str) -> str:
@@ -43,11 +33,11 @@ def table(source: Path, metric: str, train: str = "", tests: str = "", methods: 
     run = latest_run(found)
     results = Results([record for record in found if record.run == run], [])
     shown, factor = describe(metric), float(further.get("times", 1))
-    small = resolution(train) if train else next(iter(results.resolutions))
+    small = Resolution.parse(train) if train else next(iter(results.resolutions))
     every = sorted(results.resolutions[small], key=lambda test: (test[0] != test[1], test))
-    columns = [resolution(test) for test in tests.split(",")] if tests else every
+    columns = [Resolution.parse(test) for test in tests.split(",")] if tests else [Resolution(*test) for test in every]
     names = methods.split(",") if methods else list(results.methods)
-    lines = [" | ".join(["| method", *(f"{size(column)} px" for column in columns)]) + " |"]
+    lines = [" | ".join(["| method", *(f"{column} px" for column in columns)]) + " |"]
     lines.append("| --- |" + " --- |" * len(columns))
     for name in names:
         cells = [_cell(results, name, (small, test), shown, factor, further.get("with")) for test in columns]
@@ -71,7 +61,7 @@ def table(source: Path, metric: str, train: str = "", tests: str = "", methods: 
 def _cell(
     results: Results,
     method: str,
-    where: tuple[Resolution, Resolution],
+    where: tuple[Size, Resolution],
     metric: Quantity,
     factor: float,
     behind: str | None,
@@ -87,10 +77,10 @@ def _cell(
     return f"{words} {TIED_MARK}" if gap is not None and gap.low is not None and not gap.separated else words
 
 
-def _estimate(results: Results, method: str, where: tuple[Resolution, Resolution], metric: Quantity) -> Estimate:
+def _estimate(results: Results, method: str, where: tuple[Size, Resolution], metric: Quantity) -> Estimate:
     found = results.estimate(method, *where, metric)
     if found is None:
-        raise SystemExit(f"no {metric.key} of {method!r} at {size(where[1])} px")
+        raise SystemExit(f"no {metric.key} of {method!r} at {where[1]} px")
     return found
 
 

@@ -10,10 +10,9 @@ from typing import Any
 import pytest
 import torch
 from helpers.narrow import Rates, refusal
+from helpers.planned import planned
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from rpe2d_bench.plan.expand import make_plan
-from rpe2d_bench.resolve.load import load_experiment
 from rpe2d_bench.runner import run
 from rpe2d_bench.storage.store import Store
 
@@ -40,7 +39,7 @@ class Products(TorchDispatchMode):
 def bfloat16_products_of_a_run(tiny: Path, store: Path, *overrides: str) -> set[str]:
     overrides = ("train.steps=3", *overrides)
     with Products() as products:
-        found = run(make_plan(load_experiment(tiny, overrides), overrides), Store(store), engine="local")
+        found = run(planned(tiny, *overrides), Store(store), engine="local")
     assert {record.status for record in found} == {"ok"}
     return products.in_bfloat16
 

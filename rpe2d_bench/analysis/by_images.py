@@ -25,7 +25,6 @@ class ByImages:
         return {
             (e["metric"], tuple(e["train_resolution"]), tuple(e["test_resolution"]), e["method"], e["against"]): e
             for e in self.entries
-            if e["covers"] == "samples only"  # older versions resampled five seeds, which is too lenient
         }
 
     @cached_property

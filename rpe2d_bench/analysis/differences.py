@@ -62,20 +62,11 @@ def differences(results: Results, train: Size, test: Size, metric: Quantity) -> 
 def distinct(results: Results, train: Size, test: Size, metric: Quantity) -> dict[Group, dict[int, Record]]:
     """The methods of a size with their records by seed; together where those are the same in every seed."""
     groups: dict[frozenset[tuple[int, str]], list[str]] = {}
-    columns = {method: column(results, method, train, test, metric) for method in results.methods}
+    columns = {method: results.measured(method, train, test, metric) for method in results.methods}
     for method, found in columns.items():
         if found:
             groups.setdefault(frozenset((seed, record.key) for seed, record in found.items()), []).append(method)
     return {tuple(group): columns[group[0]] for group in groups.values()}
-
-
-def column(results: Results, method: str, train: Size, test: Size, metric: Quantity) -> dict[int, Record]:
-    """Seed -> record of a method that has the metric."""
-    return {
-        record.seed: record
-        for record in results.cell(method, train, test)
-        if record.status == "ok" and record.seed is not None and metric.key in record.metrics
-    }
 
 
 def common_scale(metric: Quantity, values: list[float]) -> Scale:

@@ -20,7 +20,7 @@ FOLDER = "comparisons"
 
 
 @dataclass(frozen=True)
-class Comparison:
+class KeptComparison:
     """The methods of one cell against each other, by their observations."""
 
     store: Store
@@ -57,14 +57,8 @@ class Comparison:
         except FileNotFoundError:
             return None
         except (Damaged, KeyError, TypeError, AttributeError, OSError):
-            older = self._without_digest()
-        if older is None:
             say(f"{FOLDER}/{self.file.name} is not as it was written; worked out again")
             return None
-        if all((self.store.root / path).is_file() for path in self.observations):
-            return None  # an older version's, which can't be vouched for: worked out again
-        say(f"{FOLDER}/{self.file.name} has no digest, as older versions left it, and its observations are gone; used")
-        return older
 
     def write(self, entries: list[dict[str, Any]]) -> None:
         """Keep it for the next time, unless the disk is full or read-only."""
@@ -76,11 +70,3 @@ class Comparison:
     def _checksums(self) -> dict[str, str | None]:
         """Observations -> their checksum when their stage was finished; None where they are gone."""
         return {path: self.store.checksum_of(self.store.root / path) for path in self.observations}
-
-    def _without_digest(self) -> list[dict[str, Any]] | None:
-        """What versions before there were digests kept: the entries alone."""
-        with suppress(OSError, ValueError, RecursionError):
-            found = json.loads(self.file.read_bytes())
-            if isinstance(found, list) and all(isinstance(entry, dict) for entry in found):
-                return found
-        return None

@@ -9,8 +9,9 @@ from statistics import fmean
 from rpe2d_bench.analysis.refusals import unlearned
 from rpe2d_bench.analysis.results import Results
 from rpe2d_bench.analysis.statistics import SEEDS_FOR_A_CLAIM
-from rpe2d_bench.analysis.vocabulary import Quantity, size_label
+from rpe2d_bench.analysis.vocabulary import size_label
 from rpe2d_bench.resolution import Size
+from rpe2d_bench.storage.records import Record
 
 # A model counts as undertrained when, at its train resolution, its excess over the floor is more than this multiple of
 # the reference method's (unless a test that has the power does not separate the two), its validation loss is more than
@@ -47,13 +48,13 @@ def _behind(results: Results, model: str, train: Size) -> str | None:
         return why
     if main is None or reference is None or results.methods[reference].model == model:
         return None
-    ours = [e.mean for name in methods if (e := results.estimate(name, train, train, main))]
+    ours = results.means(methods, train, train, main)
     theirs = results.estimate(reference, train, train, main)
     if ours and theirs and main.better == "lower":
         floor = results.real.floor(train, train, main)
         base = floor.mean if floor else 0.0
-        ours_excess, reference_excess = min(ours) - base, theirs.mean - base
-        best = min(methods, key=lambda name: _mean(results, name, train, main))
+        best = min(ours, key=lambda name: ours[name])
+        ours_excess, reference_excess = ours[best] - base, theirs.mean - base
         gap = results.difference(best, reference, train, train, main)
         acquitted = gap is not None and not gap.separated and (gap.basis == "samples" or gap.n >= SEEDS_FOR_A_CLAIM)
         if not acquitted and ours_excess > UNDERTRAINED_EXCESS * max(reference_excess, 0.0):
@@ -67,7 +68,7 @@ def _behind(results: Results, model: str, train: Size) -> str | None:
         kind = metric.name
         if kind not in UNDERTRAINED_SHARES:
             continue
-        seen = [e.mean for name in methods if (e := results.estimate(name, train, train, metric))]
+        seen = results.means(methods, train, train, metric).values()
         aim = results.estimate(reference, train, train, metric)
         if seen and aim and max(seen) < aim.mean - UNDERTRAINED_SHARES[kind] * metric.factor:
             what = "its samples are recognised in" if kind == "accuracy" else f"its {kind} is"
@@ -104,11 +105,6 @@ def _loss_behind(results: Results, model: str, train: Size) -> str | None:
     )
 
 
-def _mean(results: Results, method: str, train: Size, metric: Quantity) -> float:
-    found = results.estimate(method, train, train, metric)
-    return math.inf if found is None else found.mean
-
-
 def findings(results: Results) -> list[Finding]:
     """Everything that limits what the numbers can say, worst first."""
     found = [*_failed(results), *_diverged(results), *_missing(results)]
@@ -133,28 +129,24 @@ def _weights(results: Results) -> list[Finding]:
 
 def checks(results: Results) -> list[tuple[str, str]]:
     """What was looked at, also where nothing was found."""
-    cells = [
-        (m, train, test) for train, tests in results.resolutions.items() for test in tests for m in results.methods
-    ]
-    states = [results.state(*cell) for cell in cells]
-    pairs = [(train, test) for train, tests in results.resolutions.items() for test in tests]
-    floors = sum(bool(results.real.found(*pair)) for pair in pairs)
+    states = [results.state(method, *pair) for pair in results.pairs for method in results.methods]
+    floors = sum(bool(results.real.found(*pair)) for pair in results.pairs)
     shares = [value for _, value, _ in _memorized(results)]
     memorized = "not measured; write evaluate.metrics: [..., memorization]"
     if shares:
         memorized = f"{100 * min(shares):.0f} to {100 * max(shares):.0f} % of a cell's images are nearer to a"
         memorized += " training image than to an unseen one; 50 % without memorization"
     return [
-        ("cells", f"{states.count('ok')} of {len(cells)} complete, {len(results.seeds)} seeds asked for"),
+        ("cells", f"{states.count('ok')} of {len(states)} complete, {len(results.seeds)} seeds asked for"),
         ("failed", str(len(_failed(results)))),
         ("not finite", str(len(_diverged(results)))),
-        ("floors", f"{floors} of {len(pairs)} test resolutions"),
+        ("floors", f"{floors} of {len(results.pairs)} test resolutions"),
         ("undertrained", f"{len(results.undertrained)} of {len(results.models)} models"),
         ("memorization", memorized),
     ]
 
 
-def _memorized(results: Results) -> list[tuple[object, float, float]]:
+def _memorized(results: Results) -> list[tuple[Record, float, float]]:
     """(record, share of images nearer to training images, its standard error without memorization)."""
     names = [metric.key for metric in results.metrics if metric.name == "memorization"]
     return [
@@ -182,13 +174,11 @@ def _failed(results: Results) -> list[Finding]:
     ]
 
 
-def describe_record(record: object) -> str:
+def describe_record(record: Record) -> str:
     """'yarn 32 -> 48 px, seed 0'."""
-    model, method = getattr(record, "model", None), getattr(record, "method", None)
-    train, test = getattr(record, "train_resolution", None), getattr(record, "test_resolution", None)
-    name = method or (f"training of {model}" if model else getattr(record, "stage", "floor"))
-    size = " → ".join(size_label(r) for r in (train, test) if r)
-    return f"{name} {size} px, seed {getattr(record, 'seed', None)}"
+    name = record.method or (f"training of {record.model}" if record.model else record.stage)
+    size = " → ".join(size_label(r) for r in (record.train_resolution, record.test_resolution) if r)
+    return f"{name} {size} px, seed {record.seed}"
 
 
 def _diverged(results: Results) -> list[Finding]:
@@ -227,7 +217,7 @@ def _provenance(results: Results) -> list[Finding]:
         )
     if any(record.provenance.dirty for record in results.records):
         found.append(Finding("provenance", "uncommitted changes", "code or experiments differed from their commit"))
-    for train, test in ((train, test) for train, tests in results.resolutions.items() for test in tests):
+    for train, test in results.pairs:
         if not results.real.found(train, test):
             found.append(Finding("missing", f"floor at {size_label(test)} px", "no real-against-real measurement"))
     return found

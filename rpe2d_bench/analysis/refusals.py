@@ -32,7 +32,7 @@ def unlearned(results: Results, methods: list[str], train: Size) -> str | None:
             continue
         real = results.real.floor(train, train, metric)
         aim = real.mean if real else metric.factor
-        seen = [e.mean for name in methods if (e := results.estimate(name, train, train, metric))]
+        seen = results.means(methods, train, train, metric).values()
         if seen and max(seen) < LEARNED * aim:
             return (
                 f"at {size_label(train)} px, where it was trained, its samples are recognised in {max(seen):.1f} %,"
@@ -58,7 +58,7 @@ def worse_than_noise(results: Results, train: Size) -> str | None:
     nearest = min(results.resolutions[train], key=lambda test: abs(math.log(test[0] * test[1] / train[0] / train[1])))
     for metric in filter(None, (results.main_metric, *results.metrics)):
         noisy = results.real.ruler("noise", train, nearest, metric) if metric.better == "lower" else None
-        means = [e.mean for name in results.methods if (e := results.estimate(name, train, nearest, metric))]
+        means = results.means(results.methods, train, nearest, metric).values()
         if noisy is None or not means:
             continue
         if min(means) <= noisy.mean:
@@ -85,7 +85,7 @@ def _floor_too_high(results: Results, train: Size, test: Size) -> str | None:
             f"at {size_label(test)} px real images score {known.mean:.3g} against other real images, 95 % interval"
             f" {known.low:.3g} to {known.high:.3g}, which excludes 0: {why}"
         )
-    means = [e.mean for name in results.methods if (e := results.estimate(name, train, test, metric))]
+    means = results.means(results.methods, train, test, metric).values()
     if floor is None or not means or floor.mean <= FLOOR * max(min(means), 0.0) or floor.mean <= 0:
         return None
     return (

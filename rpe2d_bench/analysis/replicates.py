@@ -16,11 +16,8 @@ Shapes: K distances of one set; B resamples; N, M samples; D features.
 
 from __future__ import annotations
 
-from typing import Literal
-
 import numpy as np
 
-from rpe2d_bench.errors import UserError
 from rpe2d_bench.metrics import fd
 from rpe2d_bench.metrics.kid import cubic_kernel, mean_with_all, mean_with_others
 
@@ -120,47 +117,6 @@ def within_replicates(x_ND: np.ndarray, weights_BN: np.ndarray, classes_N: np.nd
         total_B = total_B - same_B
     kernels_B: np.ndarray = mean_B + total_B / len(x_ND) ** 2
     return kernels_B
-
-
-def frechet_replicates(
-    features_ND: np.ndarray,
-    reference_MD: np.ndarray,
-    weights_BN: np.ndarray,
-    weights_BM: np.ndarray,
-    method: Literal["linear", "exact"] = "linear",
-    value: float | None = None,
-) -> np.ndarray:
-    """[B] FD of each resample; `value` is the distance itself, where it is known.
-
-    `exact` refits both Gaussians per resample: the distance of the drawn images themselves, which repeated draws
-    bias upwards. `linear` (the infinitesimal jackknife) adds up the influence of each image on the distance: free
-    of that bias and several hundred times faster; `influences` says what it rests on.
-    """
-    if method == "linear":
-        value = fd.frechet_distance(features_ND, reference_MD) if value is None else value
-        ours, theirs = influences(features_ND, reference_MD)
-        moved_B: np.ndarray = value + weights_BN @ ours / len(ours) + weights_BM @ theirs / len(theirs)
-        return moved_B
-    if method != "exact":
-        raise UserError(f"unknown bootstrap {method!r} of the Frechet distance; write 'linear' or 'exact'")
-    x, y = features_ND.astype(np.float64), reference_MD.astype(np.float64)
-    return np.array(
-        [
-            fd.distance(_weighted(x, ours), _weighted(y, theirs))
-            for ours, theirs in zip(weights_BN, weights_BM, strict=True)
-        ]
-    )
-
-
-def _weighted(x_ND: np.ndarray, weights_N: np.ndarray) -> fd.Gaussian:
-    total = weights_N.sum()
-    mean = weights_N @ x_ND / total
-    drawn = weights_N > 0
-    centred = x_ND[drawn] - mean
-    if len(centred) <= x_ND.shape[1]:
-        return fd.Gaussian(mean, centred * np.sqrt(weights_N[drawn, None] / (total - 1)), int(total))
-    covariance = (centred * weights_N[drawn, None]).T @ centred / (total - 1)
-    return fd.from_moments(mean, covariance, int(total))
 
 
 def influences(features_ND: np.ndarray, reference_MD: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -81,6 +82,16 @@ class Results:
             if record.of_method and record.train_resolution and record.test_resolution:
                 found.setdefault(record.train_resolution, set()).add(record.test_resolution)
         return {train: sorted(tests, key=lambda r: (r[0] != r[1], r[0] * r[1], r)) for train, tests in found.items()}
+
+    @property
+    def pairs(self) -> list[tuple[Size, Size]]:
+        """Every train resolution with each of its test resolutions."""
+        return [(train, test) for train, tests in self.resolutions.items() for test in tests]
+
+    @property
+    def image_counts(self) -> list[int]:
+        """How many images cells were measured on: one number, unless it was changed on the way."""
+        return sorted({record.num_samples for record in self.find("measure") if record.num_samples})
 
     @cached_property
     def metrics(self) -> list[Quantity]:
@@ -164,8 +175,13 @@ class Results:
 
     def by_seed(self, method: str, train: Size, test: Size, metric: Quantity) -> dict[int, float]:
         """Seed -> value as it is shown (metric.factor applied)."""
+        found = self.measured(method, train, test, metric)
+        return {seed: record.metrics[metric.key] * metric.factor for seed, record in found.items()}
+
+    def measured(self, method: str, train: Size, test: Size, metric: Quantity) -> dict[int, Record]:
+        """Seed -> record of a method that has the metric."""
         return {
-            record.seed: record.metrics[metric.key] * metric.factor
+            record.seed: record
             for record in self.cell(method, train, test)
             if record.status == "ok" and record.seed is not None and metric.key in record.metrics
         }
@@ -175,6 +191,10 @@ class Results:
         if where not in self._estimates:
             self._estimates[where] = estimate(list(self.by_seed(method, train, test, metric).values()))
         return self._estimates[where]
+
+    def means(self, methods: Iterable[str], train: Size, test: Size, metric: Quantity) -> dict[str, float]:
+        """Method -> its estimate's mean, of those that have one."""
+        return {name: found.mean for name in methods if (found := self.estimate(name, train, test, metric))}
 
     @cached_property
     def real(self) -> RealImages:
@@ -236,11 +256,7 @@ class Results:
         """
         if (train, test) in self.refusals:
             return []
-        means = {
-            method: found.mean
-            for method in self.methods
-            if (found := self.estimate(method, train, test, metric)) and found.mean == found.mean
-        }
+        means = {m: mean for m, mean in self.means(self.methods, train, test, metric).items() if not math.isnan(mean)}
         if not means or metric.better is None:
             return []
         choose: Callable[..., float] = min if metric.better == "lower" else max

@@ -17,7 +17,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from rpe2d_bench.analysis.by_images import REFERENCE
-from rpe2d_bench.analysis.kept_comparison import Comparison
+from rpe2d_bench.analysis.kept_comparison import KeptComparison
 from rpe2d_bench.analysis.real_names import REAL
 from rpe2d_bench.resolution import Size
 from rpe2d_bench.storage import images_file
@@ -114,7 +114,7 @@ def _cached(
     reference = references.pop() if len(references) == 1 else None
     if reference is None or not _comparable(paths):
         return []
-    known = Comparison(Store(store), VERSION, resamples, paths, reference)
+    known = KeptComparison(Store(store), VERSION, resamples, paths, reference)
     if (entries := known.read(say)) is not None:
         return entries
     damage = known.damage()
@@ -127,7 +127,7 @@ def _cached(
     paths = {method: observed for method, observed in paths.items() if not set(observed) & set(damage)}
     if reference in damage or not _comparable(paths):
         return []
-    known = Comparison(Store(store), VERSION, resamples, paths, reference)
+    known = KeptComparison(Store(store), VERSION, resamples, paths, reference)
     if damage and (entries := known.read(say)) is not None:
         return entries
     found = _compare(cell, paths, store, reference, resamples)

@@ -130,12 +130,12 @@ def transformed(values: Sequence[float], scale: Scale, count: int | None = None)
     return list(values)
 
 
-def paired_t(differences: Sequence[float], margin: float | None = None, confidence: float = 0.95) -> Tested:
+def paired_t(differences: Sequence[float], margin: float | None = None) -> Tested:
     """Student's t of paired differences against zero, and against -margin and margin (Schuirmann, 1987).
 
     Fewer than two differences test nothing: no interval, p = 1.
     """
-    found = estimate(differences, confidence)
+    found = estimate(differences)
     if found is None:
         raise ValueError("no paired differences")
     if found.spread is None:
@@ -165,21 +165,21 @@ def _beyond(distance: float, error: float, freedom: int) -> float:
     return float(stdtr(freedom, -distance / error))
 
 
-def estimate(values: Sequence[float], confidence: float = 0.95) -> Estimate | None:
-    """Mean, spread and Student's t interval of values from different seeds; None without values."""
+def estimate(values: Sequence[float]) -> Estimate | None:
+    """Mean, spread and Student's 95 % t interval of values from different seeds; None without values."""
     if not values:
         return None
     mean = fmean(values)
     if len(values) < 2 or not math.isfinite(mean):
         return Estimate(mean, len(values))
     spread = math.sqrt(math.fsum([(value - mean) ** 2 for value in values]) / (len(values) - 1))  # stdev adds fractions
-    half = _student(confidence, len(values) - 1) * spread / math.sqrt(len(values))
+    half = _student(len(values) - 1) * spread / math.sqrt(len(values))
     return Estimate(mean, len(values), spread, mean - half, mean + half)
 
 
 @lru_cache
-def _student(confidence: float, freedom: int) -> float:
-    """The two-sided quantile of Student's t."""
+def _student(freedom: int) -> float:
+    """The two-sided quantile of Student's t at 95 %."""
     from scipy.special import stdtrit  # scipy.stats takes a second to import
 
-    return float(stdtrit(freedom, 0.5 + confidence / 2))
+    return float(stdtrit(freedom, 0.975))

@@ -54,7 +54,7 @@ def _as_its_stage(record: Record, store: Store, say: Callable[[str], None]) -> R
         return record
     values: dict[str, Any] = json.loads(file.read_bytes())["values"]
     if changed := [name for name in {**values, **record.metrics} if values.get(name) != record.metrics.get(name)]:
-        who = f"{record.method or record.model or 'real images'}, seed {record.seed}"
+        who = f"{record.subject}, seed {record.seed}"
         say(f"record of {who}: {', '.join(changed)} is not what its stage holds; the stage's is shown")
         return Record.model_validate(dict(record) | {"metrics": values})
     return record

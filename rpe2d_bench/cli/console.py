@@ -37,6 +37,11 @@ def open_console() -> Console:
     return console if console.is_terminal else Console(width=PLAIN_WIDTH)
 
 
+def put_line(console: Console, text: str, style: str | None = None) -> None:
+    """A line as it is: nothing in it is markup, numbers have no colours, and it is not cut to the width."""
+    console.print(text, style=style, highlight=False, markup=False, soft_wrap=True)
+
+
 class Opening:
     """Context manager: what a command does before its work begins; in a log a line each, on a terminal one.
 
@@ -61,5 +66,5 @@ class Opening:
         if self._status:
             self._status.update(text)
         else:
-            self.console.print(f"{text} ...", highlight=False, markup=False, soft_wrap=True)
+            put_line(self.console, f"{text} ...")
             self.console.file.flush()

@@ -19,6 +19,7 @@ from rich.text import Text
 
 from rpe2d_bench.analysis.real_names import NAMES
 from rpe2d_bench.analysis.vocabulary import describe, resolve_metric
+from rpe2d_bench.cli.console import put_line
 from rpe2d_bench.cli.view import View, duration, worker
 from rpe2d_bench.errors import UserError
 from rpe2d_bench.plan.expand import Plan, size
@@ -91,7 +92,7 @@ class Display:
         """What the driver does."""
         self._doing = text
         if self._live is None and text:
-            self._console.print(f"{text} ...", highlight=False, markup=False, soft_wrap=True)
+            put_line(self._console, f"{text} ...")
 
     def begun(self, job: Job) -> None:
         """A worker was given a job."""
@@ -120,8 +121,7 @@ class Display:
     def on_record(self, record: Record) -> None:
         """One line per new result."""
         if record.status == "failed":
-            what = f"{record.method or record.model or 'real images'} seed {record.seed}"
-            self._console.print(Text(f"failed: {what}: {record.error}", style="red"))
+            self._console.print(Text(f"failed: {record.subject} seed {record.seed}: {record.error}", style="red"))
         elif record.stage == "train" and "validation_loss" not in record.metrics:
             self._say(f"{record.model}: a pipeline, used as it is")
         elif record.stage == "train" and record.train_resolution:
@@ -233,7 +233,7 @@ class Display:
             elif (first and now - began > first[0]) or now - printed > PLAIN_EVERY:
                 printed, first = now, first[1:]
                 for line in view.lines():
-                    self._console.print(line, highlight=False, markup=False, soft_wrap=True)
+                    put_line(self._console, line)
 
     def _notices(self) -> None:
         notices = self._files.notices()

@@ -15,7 +15,7 @@ from rich.progress import Progress, TaskID
 from rpe2d_bench.analysis.image_sets import MOST, MeasuredSet, compare_sets
 from rpe2d_bench.analysis.statistics import Estimate
 from rpe2d_bench.analysis.vocabulary import Quantity, describe
-from rpe2d_bench.cli.console import open_console
+from rpe2d_bench.cli.console import open_console, put_line
 from rpe2d_bench.metrics.look import Look
 from rpe2d_bench.report.table import ABSENT, Cell, Row, Table, difference_cell
 from rpe2d_bench.report.terminal import Blocks
@@ -42,7 +42,7 @@ def measure_sets(
     console = open_console()
     console.print(Blocks(_table(found)))
     for note in [*_legend(found), *_accounts(found, look.seed)]:
-        console.print(note, highlight=False, markup=False, soft_wrap=True)
+        put_line(console, note)
 
 
 def _as_json(one: MeasuredSet) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from typing import Any
 
 from rich.console import Console
 
+from rpe2d_bench.cli.console import put_line
 from rpe2d_bench.cli.plan_table import PlanTable
 from rpe2d_bench.cli.view import duration
 from rpe2d_bench.plan.cost import Cost, estimate, in_bytes, in_flops
@@ -81,39 +82,35 @@ def show(
     pipelines = len(plan.trials) - len(own)
     cached = sum(store.has("train", stage.key) for stage in own)
     ready = len(measures) - len(plan.missing_measures(store))
-    console.print(
-        f"{plan.experiment.name}  (run {plan.run}, store {store.root})", highlight=False, markup=False, soft_wrap=True
-    )
+
+    def put(subject: str, text: str) -> None:
+        put_line(console, f"  {subject:14}{text}")
+
+    def put_wrapped(subject: str, text: str) -> None:
+        put(subject, f"\n{'':16}".join(textwrap.wrap(text, max(20, console.width - 16))))
+
+    put_line(console, f"{plan.experiment.name}  (run {plan.run}, store {store.root})")
     if searching:
         _show_search(searching, store, console)
-    console.print(f"  data          {plan.data}", highlight=False, markup=False, soft_wrap=True)
+    put("data", plan.data)
     if plan.labels:
-        console.print(f"  labels        of generated images: {plan.labels}", highlight=False, soft_wrap=True)
+        put("labels", f"of generated images: {plan.labels}")
     as_they_are = f"{pipelines} of pipelines, which are used as they are" if pipelines else ""
-    console.print(f"  trainings     {as_they_are if not own else f'{len(own)}, {cached} cached'}", highlight=False)
+    put("trainings", f"{len(own)}, {cached} cached" if own else as_they_are)
     if own and as_they_are:
-        console.print(f"                and {as_they_are}", highlight=False)
+        put("", f"and {as_they_are}")
     for model, sentence in plan.remarks().items():
-        lines = textwrap.wrap(f"{model}: {sentence}", max(20, console.width - 16))
-        console.print("  weights       " + f"\n{'':16}".join(lines), highlight=False, markup=False)
-    console.print(
-        f"  measurements  {len(measures)}, {ready} cached; {cells} cells (method, size, seed), "
-        f"{len(plan.floors)} of real images",
-        highlight=False,
-        soft_wrap=True,
-    )
-    for number, line in enumerate(notes(plan.choices)):
-        lines = textwrap.wrap(line, max(20, console.width - 16))
-        head = f"  {'' if number else 'arithmetic':14}"
-        console.print(head + f"\n{'':16}".join(lines), highlight=False, markup=False, soft_wrap=True)
+        put_wrapped("weights", f"{model}: {sentence}")
+    real = f"{len(plan.floors)} of real images"
+    put("measurements", f"{len(measures)}, {ready} cached; {cells} cells (method, size, seed), {real}")
+    for number, sentence in enumerate(notes(plan.choices)):
+        put_wrapped("" if number else "arithmetic", sentence)
     realised = schedules(plan.experiment)
     for number, sentence in enumerate(in_words(realised)):
-        lines = textwrap.wrap(sentence, max(20, console.width - 16))
-        head = f"  {'' if number else 'sampler':14}"
-        console.print(head + f"\n{'':16}".join(lines), highlight=False, markup=False, soft_wrap=True)
-    console.print(f"  rest          {_words(cost)}", highlight=False, soft_wrap=True)
-    for line in (*warnings(plan.choices), *in_noise(realised), *coinciding(plan.resolved)):
-        console.print(f"  note          {line}", highlight=False, markup=False, soft_wrap=True)
+        put_wrapped("" if number else "sampler", sentence)
+    put("rest", _words(cost))
+    for sentence in (*warnings(plan.choices), *in_noise(realised), *coinciding(plan.resolved)):
+        put("note", sentence)
     if not brief:
         console.print()
         console.print(PlanTable(plan, store))
@@ -144,14 +141,12 @@ def _show_search(searching: Searching, store: Store, console: Console) -> None:
     spaces = [entry for entry in searching.entries if entry.space]
     models = sum(entry.section == "models" for entry in spaces)
     sentence = f"  search        {trials} trials, {ended} known; {trials // max(1, len(spaces))} for each of "
-    console.print(f"{sentence}{models} models and {len(spaces) - models} methods", highlight=False, soft_wrap=True)
+    put_line(console, f"{sentence}{models} models and {len(spaces) - models} methods")
     if not searching.finished:
         cost = cost_of_rest(searching, store)
         flops = f"train {cost.train_flops / 1e12:.3g} TFLOP, sample {cost.sample_flops / 1e12:.3g} TFLOP"
-        rest = f"about {duration(cost.seconds)}: {flops}"
-        console.print(
-            f"                {rest}\n  after it, with the values as they are written so far:", highlight=False
-        )
+        put_line(console, f"                about {duration(cost.seconds)}: {flops}")
+        put_line(console, "  after it, with the values as they are written so far:")
 
 
 def _words(cost: Cost) -> str:

@@ -7,6 +7,7 @@ from urllib.parse import unquote
 from rich.console import Console
 from rich.text import Text
 
+from rpe2d_bench.cli.console import put_line
 from rpe2d_bench.cli.live_display import Display
 from rpe2d_bench.cli.view import duration, worker
 from rpe2d_bench.plan.expand import Plan
@@ -27,11 +28,7 @@ class SearchDisplay(Display):
         self._searching = searching
         ended, trials = searching.counts
         cost = duration(cost_of_rest(searching, self._store).seconds)
-        self._console.print(
-            f"search: {trials} trials before the comparison, {ended} known, about {cost}",
-            highlight=False,
-            soft_wrap=True,
-        )
+        put_line(self._console, f"search: {trials} trials before the comparison, {ended} known, about {cost}")
 
     def on_notice(self, line: str) -> None:
         """One line per trial and per choice."""

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rpe2d_bench.analysis.verified import verified
-from rpe2d_bench.cli.console import Opening, open_console
+from rpe2d_bench.cli.console import Opening, open_console, put_line
 from rpe2d_bench.cli.view import duration
 from rpe2d_bench.config import yaml_file
-from rpe2d_bench.config.header import question
+from rpe2d_bench.config.header import as_written
 from rpe2d_bench.errors import UserError, unknown
 from rpe2d_bench.runner import Engine, run
 from rpe2d_bench.storage import records
@@ -76,10 +76,10 @@ def run_experiment(
 
     display.on_first_look(first_look)
     with display:
-        written = yaml_file.read(path).data | ({"question": asked} if (asked := question(path)) else {})
         found = run(
-            plan, place, engine=engine, written=written, listeners=tuple(listeners), searched=searched, watch=display
-        )
+            plan, place, engine=engine, written=as_written(path), listeners=tuple(listeners), searched=searched,
+            watch=display,
+        )  # fmt: skip
         display.phase("comparing the methods")
         found = verified(found, place, partial(_say, console))
         compared = separate(found, place.root, say=partial(_say, console))
@@ -92,7 +92,7 @@ def run_experiment(
     failed = sum(record.status == "failed" for record in found)
     if failed:
         console.print(f"{failed} results failed; the report lists them, and the same command tries them again")
-    console.print(f"report: {page} ({duration(time.time() - began)})", highlight=False, markup=False, soft_wrap=True)
+    put_line(console, f"report: {page} ({duration(time.time() - began)})")
     console.print("next:   rpe2d-bench ui, or the same command again after a change: what is done is kept")
     if failed:
         raise SystemExit(1)
@@ -147,11 +147,11 @@ def write_reports(sources: list[Path], store: Path, reports: Path) -> None:
         results = results_of(runs[0], compared)
         page = report.render(results, roots[0], reports / (run if run in map(str, sources) else experiment))
         console.print(report.terminal_table(results))
-    console.print(f"report: {page}", highlight=False, markup=False, soft_wrap=True)
+    put_line(console, f"report: {page}")
 
 
 def _say(console: Console, sentence: str) -> None:
-    console.print(sentence, style="yellow", highlight=False, markup=False, soft_wrap=True)
+    put_line(console, sentence, "yellow")
 
 
 def _records_of(source: Path, store: Path) -> list[Record]:

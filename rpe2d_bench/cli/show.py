@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from rpe2d_bench.cli.application import DEFAULT_STORE, AsJson, StoreFolder, app
+from rpe2d_bench.errors import UserError
 
 
 @app.command()
@@ -26,11 +27,15 @@ def show(
     """What a name means: data sets, crops, metrics, nets, experiments, runs; of methods also what they really do."""
     from rpe2d_bench.cli import showing
 
-    asked = (name, grid, train_grid, t, head_width, option, store)
+    meanings, realised = showing.known(name, grid, train_grid, t, head_width, option, store)
     if as_json:
-        typer.echo(json.dumps(showing.as_dict(*asked), indent=1))
+        typer.echo(json.dumps(showing.as_dict(meanings, realised), indent=1))
     else:
-        showing.show(*asked)
+        showing.show(meanings, realised)
     if figure is not None:
-        showing.draw(*asked, figure)
+        from rpe2d_bench.report.realised import draw
+
+        if realised is None:
+            raise UserError(f"--figure draws methods; {name} is of the kind {meanings[0].kind!r}")
+        draw(name, realised, figure)
         typer.echo(f"figure: {figure}", err=as_json)

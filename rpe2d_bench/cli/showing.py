@@ -11,6 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from rpe2d_bench.cli.console import put_line
 from rpe2d_bench.cli.explain import Explanation, explain
 from rpe2d_bench.config.printable import shown
 from rpe2d_bench.config.yaml_file import parse_value
@@ -20,51 +21,10 @@ if TYPE_CHECKING:
     from rpe2d_bench.encodings.describe import Realised
 
 
-def as_dict(
-    name: str, grid: str | None, train_grid: str | None, t: float, head_width: int, options: list[str], store: Path
-) -> dict[str, Any]:
-    """What a name means; for a method also its realised numbers."""
-    meanings, realised = _known(name, grid, train_grid, t, head_width, options, store)
-    numbers = {"realised": dataclasses.asdict(realised)} if realised else {}
-    return {"meanings": [meaning.as_dict() for meaning in meanings]} | numbers
-
-
-def show(
-    name: str, grid: str | None, train_grid: str | None, t: float, head_width: int, options: list[str], store: Path
-) -> None:
-    """The same for people."""
-    meanings, realised = _known(name, grid, train_grid, t, head_width, options, store)
-    console = Console()
-    for meaning in meanings:
-        _print(meaning, console)
-    if realised is not None:
-        from rpe2d_bench.encodings.describe import as_text
-
-        console.print(as_text(realised), highlight=False, markup=False, soft_wrap=True)
-
-
-def draw(
-    name: str,
-    grid: str | None,
-    train_grid: str | None,
-    t: float,
-    head_width: int,
-    options: list[str],
-    store: Path,
-    figure: Path,
-) -> None:
-    """The realised numbers of a method as a figure."""
-    meanings, realised = _known(name, grid, train_grid, t, head_width, options, store)
-    if realised is None:
-        raise UserError(f"--figure draws methods; {name} is of the kind {meanings[0].kind!r}")
-    from rpe2d_bench.report.realised import draw
-
-    draw(name, realised, figure)
-
-
-def _known(
+def known(
     name: str, grid: str | None, train_grid: str | None, t: float, head_width: int, options: list[str], store: Path
 ) -> tuple[list[Explanation], Realised | None]:
+    """What a name means; for a method also its realised numbers."""
     meanings = explain(name, store)
     for meaning in meanings:
         if meaning.encoding is not None:
@@ -73,6 +33,23 @@ def _known(
     if options:
         raise UserError(f"--set changes methods; {name} is of the kind {meanings[0].kind!r}")
     return meanings, None
+
+
+def as_dict(meanings: list[Explanation], realised: Realised | None) -> dict[str, Any]:
+    """What is known, as JSON."""
+    numbers = {"realised": dataclasses.asdict(realised)} if realised else {}
+    return {"meanings": [meaning.as_dict() for meaning in meanings]} | numbers
+
+
+def show(meanings: list[Explanation], realised: Realised | None) -> None:
+    """The same for people."""
+    console = Console()
+    for meaning in meanings:
+        _print(meaning, console)
+    if realised is not None:
+        from rpe2d_bench.encodings.describe import as_text
+
+        put_line(console, as_text(realised))
 
 
 def _realised(

@@ -17,7 +17,7 @@ def status(
 
 def _show(folder: Path) -> None:
     """Print what each run that goes on shows in its own terminal, and what a run that was killed had reached."""
-    from rpe2d_bench.cli.console import open_console
+    from rpe2d_bench.cli.console import open_console, put_line
     from rpe2d_bench.cli.view import View, duration
     from rpe2d_bench.storage import progress
     from rpe2d_bench.storage.store import Store
@@ -30,7 +30,7 @@ def _show(folder: Path) -> None:
             console.print(view)
     if any(alive for alive, _ in found):
         return
-    console.print(f"nothing runs in {folder}", highlight=False, markup=False, soft_wrap=True)
+    put_line(console, f"nothing runs in {folder}")
     for _, view in found:
         console.print(
             f"{view.name} ended without a word after {duration(view.elapsed)}, with {view.counted}; "

@@ -24,7 +24,7 @@ def show_store(store: StoreArgument = DEFAULT_STORE, as_json: AsJson = False) ->
         return
     from rich.table import Table
 
-    from rpe2d_bench.cli.console import open_console
+    from rpe2d_bench.cli.console import open_console, put_line
     from rpe2d_bench.plan.cost import in_bytes
 
     table = Table(box=None, pad_edge=False)
@@ -39,7 +39,7 @@ def show_store(store: StoreArgument = DEFAULT_STORE, as_json: AsJson = False) ->
         totals[row.get("where", str(store.resolve()))] += row["bytes"]
     console.print(table)
     for root, total in totals.items():
-        console.print(f"{root}: {in_bytes(total)}", highlight=False, markup=False, soft_wrap=True)
+        put_line(console, f"{root}: {in_bytes(total)}")
 
 
 def _rows(folder: Path) -> list[dict[str, Any]]:

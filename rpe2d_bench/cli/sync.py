@@ -31,7 +31,7 @@ def sync(
     tracking.sync(store, uri, found, failures.append, lambda run: _head(run, store))
     if failures:
         raise UserError(" ".join(failures[0].split()))
-    typer.echo(f"{len(found)} records in {uri}; next: rpe2d-bench ui")
+    typer.echo(f"{len(found)} records in {uri}{'' if tracking_uri else '; next: rpe2d-bench ui'}")
 
 
 def _head(run: list[Record], store: Path) -> str:

@@ -29,7 +29,7 @@ def verify(
     ] = None,
 ) -> None:
     """Compute published cells again from their recipes, and compare; exit code 1 where they differ."""
-    from rpe2d_bench.cli.console import open_console
+    from rpe2d_bench.cli.console import open_console, put_line
     from rpe2d_bench.runner.again import again, chosen, name_of
     from rpe2d_bench.storage import records
     from rpe2d_bench.storage.store import Store
@@ -46,6 +46,6 @@ def verify(
         for value in compared.values:
             now = "" if value.again is None else f"{value.again:12.6g}"
             line = f"  {value.metric:28} {value.published:12.6g} {now}  {value.verdict}"
-            console.print(line, highlight=False, markup=False, soft_wrap=True)
+            put_line(console, line)
     if not agree:
         raise SystemExit(1)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from rpe2d_bench.config import shipped
+from rpe2d_bench.config import shipped, yaml_file
 
 _QUESTION = re.compile(r"^# Question:(.*\n(?:#(?! ?\w+(?: \w+)?:).*\n)*)", re.MULTILINE)
 
@@ -22,6 +22,12 @@ def question(path: Path) -> str | None:
         return None
     asked = " ".join(match.group(1).replace("\n#", " ").split()).partition("?")[0] + "?"
     return asked[0].upper() + asked[1:]
+
+
+def as_written(path: Path) -> dict[str, Any]:
+    """What a file says, with the question of its comments, as records keep it."""
+    asked = question(path)
+    return yaml_file.read(path).data | ({"question": asked} if asked else {})
 
 
 def question_of(experiment: str, written: Mapping[str, Any]) -> str | None:

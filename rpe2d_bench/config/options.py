@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import fields
 from typing import Any, TypeVar, get_args, get_type_hints
 
-from rpe2d_bench.errors import OptionError, UserError, suggestion, unknown
+from rpe2d_bench.errors import OptionError, UserError, hint, unknown
 
 T = TypeVar("T")
 Written = Mapping[str, Any]
@@ -47,8 +47,8 @@ def reject_unknown(options: Iterable[str], known: list[str], what: str) -> None:
     """Raises UserError for the first option that is not known."""
     for name in options:
         if name not in known:
-            hint = suggestion(str(name), known) or (f"; options: {', '.join(known)}" if known else "; it takes none")
-            raise UserError(f"{what} has no option {name!r}{hint}")
+            instead = hint(str(name), known, "options") if known else "; it takes none"
+            raise UserError(f"{what} has no option {name!r}{instead}")
 
 
 def parse_value(annotation: Any, value: Any, place: str) -> Any:

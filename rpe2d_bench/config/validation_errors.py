@@ -7,7 +7,7 @@ from typing import Any, get_args
 from pydantic import BaseModel, ValidationError
 
 from rpe2d_bench.config.options import short
-from rpe2d_bench.errors import suggestion
+from rpe2d_bench.errors import hint
 
 
 def explain(error: ValidationError, model: type[BaseModel]) -> tuple[tuple[str | int, ...], str]:
@@ -17,9 +17,8 @@ def explain(error: ValidationError, model: type[BaseModel]) -> tuple[tuple[str |
     loc = tuple(part for part in first["loc"] if not (isinstance(part, str) and "[" in part))
     name = ".".join(str(part) for part in loc)
     if first["type"] == "extra_forbidden":
-        known = _fields_at(model, loc[:-1])
-        hint = suggestion(str(loc[-1]), known) or f"; known keys: {', '.join(known)}"
-        return loc, f"unknown key {str(loc[-1])!r}{hint}"
+        key = str(loc[-1])
+        return loc, f"unknown key {key!r}{hint(key, _fields_at(model, loc[:-1]), 'known keys')}"
     if first["type"] == "missing":
         return loc, f"{name} is missing; add it"
     message = first["msg"].removeprefix("Value error, ")

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from rpe2d_bench.config.options import named, parse_options
 from rpe2d_bench.errors import UserError
+from rpe2d_bench.resolution import Size
 
 DRAWS = 4  # uniform numbers that a crop takes
 
@@ -52,6 +53,11 @@ class ResizeAndCrop:
             raise UserError(f"crops.max_zoom must be above 1 and at most 16, not {self.max_zoom:g}")
         if not 0 <= self.uncropped_share <= 1:
             raise UserError(f"crops.uncropped_share must lie between 0 and 1, not {self.uncropped_share:g}")
+
+    def frame(self, resolution: Size) -> Size:
+        """Pixels of the images that windows are cut from: native, the smallest has a pixel for each of the result's."""
+        zoom = self.max_zoom if self.source == "native" else 1.0
+        return round(resolution[0] * zoom), round(resolution[1] * zoom)
 
     def draw(self, u_B4: Tensor) -> Tensor:
         """crop_B3 from uniform numbers in [0, 1): complete or not, zoom, centre y, centre x."""

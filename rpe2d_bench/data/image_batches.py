@@ -36,15 +36,12 @@ class TrainingImages:
         *,
         cache_dir: Path | str,
         num_pictures: int | None = None,
-        native_resolution: Size | None = None,
         device: torch.device | str = "cpu",
         between: Between | None = None,
     ) -> None:
         """Renders or opens the pool.
 
         num_pictures: the first so many images of the training split; by default the whole split.
-        native_resolution: of the images that crops are cut from (source: native); by default the train resolution
-        times max_zoom, so that the smallest window still has a pixel for each pixel of the result.
         device: where batches are made; on an accelerator the pool lies in its memory if it is not too large for that.
         between: called after each part of the rendering; may interrupt it.
         """
@@ -57,8 +54,8 @@ class TrainingImages:
         self.labels_N = torch.from_numpy(dataset.labels("train", np.arange(num_pictures))).to(self.device)
         self._source_NCHW = self.images_NCHW
         if isinstance(crops, ResizeAndCrop) and crops.source == "native":
-            native = native_resolution or (round(resolution[0] * crops.max_zoom), round(resolution[1] * crops.max_zoom))
-            source = cached_images(dataset, "train", num_pictures, native, cache_dir, between)
+            frame = crops.frame(resolution)
+            source = cached_images(dataset, "train", num_pictures, frame, cache_dir, between)
             self._source_NCHW = rows(torch.from_numpy(source), None, self.device)
 
     def __len__(self) -> int:

@@ -51,6 +51,10 @@ class Array:
         """Whether it is there; opening it also compares its checksum."""
         return (cache_dir / self.name / _CHECKSUM).exists()
 
+    def read(self, cache_dir: Path) -> np.ndarray | None:
+        """The array, memory-mapped, where it is there and matches its checksum."""
+        return _open(cache_dir / self.name, self.shape, np.dtype(self.dtype))
+
     def done(self, cache_dir: Path) -> int:
         """Rows of it that an interrupted attempt has made."""
         return _count(cache_dir / self.name)
@@ -78,22 +82,6 @@ def cached_images(
     )
 
 
-def opened(
-    array: Array,
-    make: Callable[[int, int], np.ndarray],
-    cache_dir: Path | str,
-    between: Between | None = None,
-    *,
-    chunk: int | None = None,
-) -> np.ndarray:
-    """`cached_array` of what an Array says."""
-    chunk = chunk or array.chunk
-    dtype = np.dtype(array.dtype)
-    return cached_array(
-        array.label, [*array.identity], array.shape, dtype, make, cache_dir, chunk=chunk, between=between
-    )
-
-
 def drawn(dataset: Dataset, split: Split, indices: np.ndarray, resolution: Size) -> np.ndarray:
     """Images by index, as the data set gives them; on several cores at once where it allows that."""
     threads = min(_THREADS, os.cpu_count() or 1) if getattr(dataset, "threadable", False) else 1
@@ -104,18 +92,15 @@ def drawn(dataset: Dataset, split: Split, indices: np.ndarray, resolution: Size)
         return np.concatenate(list(pool.map(lambda piece: dataset.images(split, piece, resolution), pieces)))
 
 
-def cached_array(
-    label: str,
-    identity: list[Any],
-    shape: tuple[int, ...],
-    dtype: np.dtype[Any],
+def opened(
+    array: Array,
     make: Callable[[int, int], np.ndarray],
     cache_dir: Path | str,
-    *,
-    chunk: int = _CHUNK,
     between: Between | None = None,
+    *,
+    chunk: int | None = None,
 ) -> np.ndarray:
-    """An array of which make(start, stop) gives rows; identity is what its content depends on.
+    """An array of which make(start, stop) gives rows, `chunk` of them at a time.
 
     Made in a folder of its own and renamed; a lock lets one process work while others wait; what an interrupted
     attempt finished is kept; a checksum is compared on opening and on going on, and what does not match is made anew
@@ -123,18 +108,17 @@ def cached_array(
     """
     directory = Path(cache_dir)
     directory.mkdir(parents=True, exist_ok=True)
-    key = Array(label, tuple(identity), shape, dtype.type, chunk).name
-    final = directory / key
+    final, shape, dtype = directory / array.name, array.shape, np.dtype(array.dtype)
     found = _open(final, shape, dtype)
     if found is not None:
         return found
     if final.exists():
         LOG.warning("%s does not match its checksum; making it again", final)
     between = between or (lambda done, total: None)
-    with locked(directory / f"{key}.lock", lambda: between(_count(final), shape[0]), POLL):
+    with locked(directory / f"{array.name}.lock", lambda: between(_count(final), shape[0]), POLL):
         found = _open(final, shape, dtype)
         if found is None:
-            _make(final, shape, dtype, make, chunk, between)
+            _make(final, shape, dtype, make, chunk or array.chunk, between)
             found = _open(final, shape, dtype)
     if found is None:
         raise OSError(f"{final}: what was just written cannot be read back")

@@ -190,10 +190,8 @@ def windows(
     windows_B3 = drawn_windows(crops, np.arange(start, stop))
     images = np.arange(start, stop) // encoder.windows
     distinct, place = np.unique(images, return_inverse=True)
-    native = resolution
-    if isinstance(crops, ResizeAndCrop) and crops.source == "native":
-        native = (round(native[0] * crops.max_zoom), round(native[1] * crops.max_zoom))
-    source_NCHW = torch.from_numpy(drawn(dataset, "train", distinct, native))
+    frame = crops.frame(resolution) if isinstance(crops, ResizeAndCrop) else resolution
+    source_NCHW = torch.from_numpy(drawn(dataset, "train", distinct, frame))
     cut = []
     for part in torch.arange(stop - start).split(16):
         window_BCHW = crop(source_NCHW[torch.from_numpy(place)[part]].float(), windows_B3[part], resolution)

@@ -61,6 +61,12 @@ def window_weights(start_B: Tensor, length_B: Tensor, inputs: int, outputs: int)
     return weights_BOI.div_(weights_BOI.sum(-1, keepdim=True))
 
 
+def inner_weights(pixels: int, margin: int, fine: int) -> Tensor:
+    """`window_weights` of an axis that was drawn `fine` times finer, with `margin` more pixels at each end."""
+    drawn = (pixels + 2 * margin) * fine
+    return window_weights(torch.tensor([margin * fine]), torch.tensor([pixels * fine]), drawn, pixels)
+
+
 def resample(images_BCHW: Tensor, rows_BOI: Tensor, columns_BOI: Tensor) -> Tensor:
     """Rows times image times columns transposed; weights with batch 1 are shared by all images."""
     return rows_BOI[:, None] @ images_BCHW @ columns_BOI[:, None].transpose(-1, -2)

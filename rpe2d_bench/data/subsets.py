@@ -75,3 +75,19 @@ def even_subset(dataset: Dataset, split: Split, start: int, count: int) -> np.nd
             "num_samples"
         )
     return order[np.lexsort((labels[order], rank))][start : start + count]
+
+
+def split_of(group: str, validation_share: float, test_share: float) -> Split:
+    """The split of what must stay together: a hash of its name, so that adding others moves none."""
+    u = int.from_bytes(hashlib.sha256(group.encode(errors="surrogateescape")).digest()[:8], "big") / 2**64
+    if u < test_share:
+        return "test"
+    return "validation" if u < test_share + validation_share else "train"
+
+
+def checked(indices: np.ndarray, size: int, where: str) -> np.ndarray:
+    """int64 indices into a split of `size` images; UserError, which names it as `where`, for one that is not there."""
+    indices = np.asarray(indices, dtype=np.int64)
+    if len(indices) and not 0 <= indices.min() <= indices.max() < size:
+        raise UserError(f"data: {where} has {size} images; image {indices.max()} was asked for")
+    return indices

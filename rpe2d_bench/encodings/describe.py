@@ -83,12 +83,12 @@ class Realised:
         return [dataclasses.asdict(channel) for channel in self.channels]
 
 
-def spec_of(method: str, theta: float | None = None) -> dict[str, Any]:
+def spec_of(method: str) -> dict[str, Any]:
     """A spec that shows a method by name: a rule in an axial RoPE (with the logit scale of its name), or an encoding.
 
     Rules and encodings that need options get those of their class attribute `example`.
     """
-    spec: dict[str, Any] = {"kind": "axial_rope"} | ({} if theta is None else {"theta": theta})
+    spec: dict[str, Any] = {"kind": "axial_rope"}
     if method in ENCODINGS:
         return {"kind": method} | getattr(ENCODINGS[method], "example", {})
     found = False

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from rpe2d_bench.metrics.metric import Inputs, Metric
     from rpe2d_bench.metrics.nets.table import FEATURE_NETS, load_net, net_version
     from rpe2d_bench.metrics.observations import Observations, concatenate, load_observations
-    from rpe2d_bench.metrics.scoring import Measurement, measure, observe, score
+    from rpe2d_bench.metrics.scoring import Measurement, observe, score
     from rpe2d_bench.metrics.table import METRICS, Asked, split, split_value_name, validate, value_name
 
 __all__ = [
@@ -26,7 +26,6 @@ __all__ = [
     "concatenate",
     "load_net",
     "load_observations",
-    "measure",
     "net_version",
     "observe",
     "score",
@@ -39,7 +38,7 @@ _HOMES = {
     "metric": ("Inputs", "Metric"),
     "nets.table": ("FEATURE_NETS", "load_net", "net_version"),
     "observations": ("Observations", "concatenate", "load_observations"),
-    "scoring": ("Measurement", "measure", "observe", "score"),
+    "scoring": ("Measurement", "observe", "score"),
     "table": ("METRICS", "Asked", "split", "split_value_name", "validate", "value_name"),
 }
 

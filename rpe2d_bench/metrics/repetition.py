@@ -78,11 +78,11 @@ def _allowed(height: int, width: int) -> np.ndarray:
     return inside
 
 
-def repetition(scores_N: np.ndarray, real_scores_M: np.ndarray, false_alarms: float = FALSE_ALARMS) -> float:
-    """Share of images that repeat themselves more than all but `false_alarms` of the real ones."""
+def repetition(scores_N: np.ndarray, real_scores_M: np.ndarray) -> float:
+    """Share of images that repeat themselves more than all but `FALSE_ALARMS` of the real ones."""
     if not len(scores_N) or not len(real_scores_M):
         raise UserError("the repetition score needs at least one image on each side")
-    return float((scores_N > np.quantile(real_scores_M, 1.0 - false_alarms, method="higher")).mean())
+    return float((scores_N > np.quantile(real_scores_M, 1.0 - FALSE_ALARMS, method="higher")).mean())
 
 
 def _repetition(inputs: Inputs) -> Score:

@@ -214,24 +214,3 @@ def _sizes(accounts: dict[str, Account]) -> list[str]:
         words = ", ".join(f"{side} {next(iter(account['sizes']))}" for side, account in accounts.items())
         text.append(f"sizes differ ({words}), all resized to the net's input: a difference may be one of resizing")
     return text
-
-
-def measure_paths(
-    samples: Path,
-    reference: Path,
-    metrics: Sequence[str],
-    net: str,
-    *,
-    store: Path | None = None,
-    progress: Progress = lambda *_: None,
-    **look: Any,
-) -> Measurement:
-    """Metrics of the images at `samples` against those at `reference` (folder, zip or .npz).
-
-    `look`: further fields of `look.Look`. `count` takes that many of each side, a draw seeded by `seed`, and is an
-    error where there are fewer; of one file for both, other images on each side if there are enough: a floor. What was
-    read, converted, resized and counted stands in `details`.
-    """
-    asked = Look(tuple(metrics), net, **look)
-    with seen_sets({"samples": samples, REFERENCE: reference}, asked, store=store, progress=progress) as sides:
-        return score_side(sides, "samples", asked)

@@ -19,7 +19,7 @@ from rpe2d_bench.metrics.metric import Inputs
 from rpe2d_bench.metrics.nets.features import FeatureNet, Features, check_images
 from rpe2d_bench.metrics.nets.table import Classes, load_net
 from rpe2d_bench.metrics.observations import Observations
-from rpe2d_bench.metrics.table import METRICS, validate, value_name
+from rpe2d_bench.metrics.table import METRICS, value_name
 from rpe2d_bench.resolution import Size
 
 
@@ -141,25 +141,3 @@ def _same_net(other: Observations, view: str, seen: Features) -> Features:
 
 def _size(resolution: Size | None) -> str:
     return "of several sizes" if resolution is None else f"{resolution[0]}x{resolution[1]} pixels"
-
-
-def measure(
-    generated: np.ndarray,
-    labels: np.ndarray | None,
-    reference: np.ndarray,
-    reference_labels: np.ndarray | None = None,
-    *,
-    metrics: Sequence[str],
-    net: str,
-    judge: str | None = None,
-    train_resolution: Size | None = None,
-    classes: Classes | None = None,
-    seed: int = 0,
-) -> Measurement:
-    """Observe both sets of images and score them: the whole of a measurement in one call."""
-    names = validate(metrics, net, judge)
-    seen, real = (
-        observe(images, metrics=names, net=net, judge=judge, train_resolution=train_resolution, classes=classes)
-        for images in (generated, reference)
-    )
-    return score(seen, real, labels, metrics=names, reference_labels=reference_labels, seed=seed)

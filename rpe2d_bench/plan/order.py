@@ -18,6 +18,7 @@ from typing import Literal
 
 Kind = Literal["training", "pool", "share", "cell", "floor"]
 MEASURING: tuple[Kind, ...] = ("share", "cell", "floor")
+FOR_OTHERS: tuple[Kind, ...] = ("pool", "share")
 
 
 @dataclass(frozen=True)
@@ -157,15 +158,20 @@ class Order:
                     insort(self._ready[_queue_of(self._waiting[other])], self._place[other])
 
     def drop(self, key: str) -> Iterator[Job]:
-        """Remove what a failed job leaves without its input, and give it back: cells, and shares of these alone."""
-        lost, waits = {key}, defaultdict[str, set[str]](set)
+        """Remove what a failed job leaves without its input, however many steps behind it, and give it back.
+
+        What would be made for such jobs alone (shares and pools, which are no results) goes as well.
+        """
+        waits = defaultdict[str, set[str]](set)
         for job in self._waiting.values():
-            if job.kind in MEASURING and not lost.isdisjoint(job.after):
-                lost.add(job.key)
             for before in job.after:
                 waits[before].add(job.key)
-        shares = [key for key, job in self._waiting.items() if job.kind == "share" and waits[key]]
-        lost |= {key for key in shares if waits[key] <= lost}
+        lost, fresh = set[str](), {key}
+        while fresh:
+            lost |= fresh
+            left = [job for job in self._waiting.values() if job.key not in lost]
+            fresh = {job.key for job in left if not lost.isdisjoint(job.after)}
+            fresh |= {job.key for job in left if job.kind in FOR_OTHERS and waits[job.key] and waits[job.key] <= lost}
         for job in [job for job in self._waiting.values() if job.key in lost]:
             yield self._remove(job.key)
 

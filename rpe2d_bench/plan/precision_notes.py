@@ -113,7 +113,7 @@ def decided(
         (name, stage.sampler.precision) for name, stage in sampled if experiment.sampler_of(name).precision == "auto"
     )
     if experiment.train.precision == "auto":
-        common = _commonest(models, "float32")
+        common = _commonest(models)
         update["train"] = experiment.train.model_copy(update={"precision": common})
     else:
         common = experiment.train.precision
@@ -121,7 +121,7 @@ def decided(
         name: _entry(entry, "train", models.get(name, common), common) for name, entry in experiment.models.items()
     }
     sampler = experiment.evaluate.sampler
-    usual = _commonest(methods, "float32") if sampler.precision == "auto" else sampler.precision
+    usual = _commonest(methods) if sampler.precision == "auto" else sampler.precision
     sampler = sampler.model_copy(update={"precision": usual})
     update["evaluate"] = experiment.evaluate.model_copy(update={"sampler": sampler})
     update["methods"] = {
@@ -138,8 +138,8 @@ def _by_entry(found: Iterable[tuple[str, str]]) -> dict[str, str]:
     return {name: count.most_common(1)[0][0] for name, count in counts.items()}
 
 
-def _commonest(entries: dict[str, str], otherwise: str) -> str:
-    return Counter(entries.values()).most_common(1)[0][0] if entries else otherwise
+def _commonest(entries: dict[str, str]) -> str:
+    return Counter(entries.values()).most_common(1)[0][0] if entries else "float32"
 
 
 def _entry(entry: Any, part: str, precision: str, common: str) -> Any:

@@ -52,24 +52,24 @@ def present(device: str) -> bool:
 
 
 @functools.cache
-def compare_convolutions(device: str, threads: int, limit: float = SECONDS / 2) -> Comparison:
+def compare_convolutions(device: str, threads: int) -> Comparison:
     """3x3 convolutions of 64 channels on 64x64 cells, of which autoencoders are made, as in `compare_blocks`."""
     if device == "cuda" and not torch.cuda.is_bf16_supported():
         return Comparison(1.0, float("inf"), 0)
 
     with _threads(threads):
-        return compare(lambda p, rows: convolution_work(p, rows, device), 16, limit, 1.0, _clock(device, threads))
+        return compare(lambda p, rows: convolution_work(p, rows, device), 16, SECONDS / 2, 1.0, _clock(device, threads))
 
 
 @functools.cache
-def compare_blocks(shape: Shape, device: str, threads: int, limit: float = SECONDS) -> Comparison:
+def compare_blocks(shape: Shape, device: str, threads: int) -> Comparison:
     """One block in float32 and in bfloat16, in turn, on a growing part of the batch until the ratio is clear."""
     if device == "cuda" and not torch.cuda.is_bf16_supported():
         return Comparison(1.0, float("inf"), 0)
     with _threads(threads):
         first = min(1.0, 16 / shape.tokens)
         clock = _clock(device, threads)
-        return compare(lambda p, rows: block_work(shape, p, rows, device), shape.batch, limit, first, clock)
+        return compare(lambda p, rows: block_work(shape, p, rows, device), shape.batch, SECONDS, first, clock)
 
 
 def compare(

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Literal
 
 from rpe2d_bench.config.experiment import Resources
@@ -75,25 +76,29 @@ class _Jobs:
         if stage.key not in self.work.trainings:
             after = () if stage.start is None else (stage.start.key,)
             pools = [pool for pool in pools_of(stage, self._images) if not pool.is_there(self._store)]
-            small = [pool for pool in pools if not self._pooled(pool, group)]
-            after = (*after, *(pool.key for pool in pools if pool not in small))
+            before = [self._pooled(pool, group) for pool in pools]
+            after = (*after, *chain.from_iterable(before))
+            small = [pool for pool, keys in zip(pools, before, strict=True) if not keys]
             parts = (*map(self._part, small), self._part(stage))
             label = f"train {trial.label}"
             self.work.jobs.append(Job(stage.key, label, "training", group, after, parts, self._wide))
         self.work.trainings.setdefault(stage.key, []).append(trial)
 
-    def _pooled(self, pool: PoolStage, group: int) -> bool:
-        """Whether a pool is made in shares, by jobs of its own; a training makes a small one."""
-        shares = shares_of(pool, self._store, self._resources)
-        if shares and pool.key not in self.work.others:
-            label = f"training images {size(pool.resolution)}{' for crops' if pool.crops else ''}"
-            slots = 0 if pool.on_cpu and self._accelerated else 1
-            for share in shares:
-                self._add(share, f"{label}, {_range(share)}", "pool", group, (), (self._part(share),), slots)
-            part = Part(pool.key, "data/pool", pool_together_seconds(pool))
-            before = tuple(share.key for share in shares)
-            self._add(pool, label, "pool", group, before, (part,), 0 if self._accelerated else 1)
-        return bool(shares)
+    def _pooled(self, pool: PoolStage, group: int) -> list[str]:
+        """Keys of the jobs that leave a pool which is made in shares; none of a small one, which a training makes."""
+        if not pool.in_shares(self._store, self._resources):
+            return []
+        shares = pool.missing(self._store, self._resources)
+        label = f"training images {size(pool.resolution)}{' for crops' if pool.crops else ''}"
+        slots = 0 if pool.on_cpu and self._accelerated else 1
+        for share in shares:
+            self._add(share, f"{label}, {_range(share)}", "pool", group, (), (self._part(share),), slots)
+        before = [share.key for share in shares]
+        if self._store.mirror is not None:  # each machine that trains puts them together
+            return before
+        part = Part(pool.key, "data/pool", pool_together_seconds(pool))
+        self._add(pool, label, "pool", group, tuple(before), (part,), 0 if self._accelerated else 1)
+        return [pool.key]
 
     def _measure(
         self, measure: Evaluation, label: str, kind: Literal["cell", "floor"], group: int, after: tuple[str, ...]
@@ -174,8 +179,7 @@ def shares_of(stage: Stage, store: Store, resources: Resources) -> tuple[Share, 
     if isinstance(stage, MeasureStage):
         return stage.shares(resources) if shares_of(stage.generated, store, resources) else stage.whole(resources)
     if isinstance(stage, PoolStage):
-        alone = store.mirror is not None  # pools lie on each machine, so that none could put together others' shares
-        return () if alone or stage.is_there(store) else stage.missing(store, resources)
+        return () if stage.is_there(store) else stage.missing(store, resources)
     if not isinstance(stage, SampleStage | ReferenceStage) or store.has(stage.name, stage.key):
         return ()
     return () if (store.partial(stage.name, stage.key) / DONE).exists() else stage.shares(resources)

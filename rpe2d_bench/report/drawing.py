@@ -16,10 +16,9 @@ from PIL import Image
 from rpe2d_bench.analysis.palette import COLOURS
 from rpe2d_bench.report.figures import FORMATS, files_of, svg_text
 from rpe2d_bench.report.templating import KINDS, LARGEST, data_uri, embedded
-from rpe2d_bench.report.values import value_marks
+from rpe2d_bench.report.values import POINTS, value_marks
 
 ENLARGED = 1.75  # pixels of the page per point of a figure, at most
-POINTS = 72  # of an inch
 
 
 @dataclass(frozen=True)

@@ -62,11 +62,11 @@ def _files_of_table(table: Table) -> dict[str, str]:
 
 
 def _facts(results: Results) -> list[tuple[str, str]]:
-    samples = sorted({r.num_samples for r in results.find("measure") if r.num_samples})
+    counts = results.image_counts
     return [
         ("methods", str(len(results.methods))),
         ("seed" if len(results.seeds) == 1 else "seeds", str(len(results.seeds))),
-        *([("images per cell", " / ".join(map(str, samples)))] if samples else []),
+        *([("images per cell", " / ".join(map(str, counts)))] if counts else []),
         ("newest record", results.newest.created[:16].replace("T", " ")),
         ("commit", (results.newest.provenance.commit or "unknown")[:10]),
     ]

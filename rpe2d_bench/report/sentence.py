@@ -82,8 +82,8 @@ def _ahead(results: Results, metric: Quantity, methods: list[str], train: Size, 
     sign = 1.0 if metric.better == "lower" else -1.0
     first: Counter[str] = Counter()
     for test in tests:
-        means = {m: sign * e.mean for m in methods if (e := results.estimate(m, train, test, metric))}
-        first[min(means, key=lambda m: means[m])] += 1
+        means = results.means(methods, train, test, metric)
+        first[min(means, key=lambda m: sign * means[m])] += 1
     return max(methods, key=lambda method: first[method])
 
 

@@ -149,7 +149,7 @@ def _minus(cell: Cell, floor: Estimate | None, asked: int) -> Cell:
 
 def _notes(results: Results, metric: Quantity, train: Size, rows: list[Row]) -> list[str]:
     seeds = len(results.seeds)
-    counts = sorted({r.num_samples for r in results.find("measure") if r.num_samples})
+    counts = results.image_counts
     images = f", {' or '.join(map(str, counts))} images a cell" if counts else ""
     known = seeds > 1 or bool(results.comparisons)
     tie = f"; {TIED_MARK}: not separated from it ({BASES[results.basis(metric)]})." if known else "."

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +12,11 @@ from rpe2d_bench.config import yaml_file
 from rpe2d_bench.config.experiment import Experiment, Model, Options, Sampler, Train
 from rpe2d_bench.config.guidance_sweep import swept
 from rpe2d_bench.config.validation_errors import explain
-from rpe2d_bench.errors import UserError, suggestion
+from rpe2d_bench.errors import UserError, hint
 from rpe2d_bench.resolve.checkpoints import complete, found
 from rpe2d_bench.resolve.resolve import Resolved
 from rpe2d_bench.resolve.search import check as check_search
+from rpe2d_bench.resolve.search_space import chain
 from rpe2d_bench.resolve.validate import check
 
 
@@ -46,10 +47,9 @@ def keep_methods(experiment: Experiment, only: Sequence[str]) -> Experiment:
     """The experiment with these methods alone and the models they need; raises UserError for an unknown one."""
     for name in only:
         if name not in experiment.methods:
-            hint = suggestion(name, experiment.methods) or f"; methods: {', '.join(experiment.methods)}"
-            raise UserError(f"--only {name}: no such method{hint}")
+            raise UserError(f"--only {name}: no such method{hint(name, experiment.methods, 'methods')}")
     methods = {name: method for name, method in experiment.methods.items() if name in only}
-    used = {name for method in methods.values() for name in _chain(experiment, method.model)}
+    used = {name for method in methods.values() for name in chain(experiment, method.model)}
     models = {name: model for name, model in experiment.models.items() if name in used}
     report = experiment.report
     if report.reference_method not in methods:
@@ -84,16 +84,6 @@ def located(experiment: Experiment, folder: Path) -> Experiment:
         there = reference.model_copy(update={"statistics": paths})
         update["evaluate"] = experiment.evaluate.model_copy(update={"reference": there})
     return experiment.model_copy(update=update)
-
-
-def _chain(experiment: Experiment, model: str) -> Iterator[str]:
-    """A model entry and those that it starts from."""
-    seen: set[str] = set()
-    while model in experiment.models and model not in seen:
-        seen.add(model)
-        yield model
-        init = experiment.models[model].init
-        model = init.model if init else model
 
 
 def _validated(document: yaml_file.Document) -> Experiment:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from importlib.util import find_spec
 
 from rpe2d_bench.config.experiment import Experiment, Range, Search
@@ -73,13 +72,9 @@ def _spec(experiment: Experiment, search: Search, document: Document) -> None:
         )
     for model in experiment.models:
         try:
-            validate.check(reduced(experiment, "models", model), _placeless(document))
+            validate.check(reduced(experiment, "models", model), _Placeless(**vars(document)))
         except UserError as error:
             raise document.error(("search", "resolutions"), f"model {model!r}: {error}") from None
-
-
-def _placeless(document: Document) -> Document:
-    return _Placeless(**{field.name: getattr(document, field.name) for field in dataclasses.fields(document)})
 
 
 def _path(document: Document, at: Location, section: Section) -> None:
@@ -94,6 +89,6 @@ def _try(
 ) -> None:
     try:
         changed = applied(experiment, section, name, {path: value})
-        validate.check(reduced(changed, section, name), _placeless(document))
+        validate.check(reduced(changed, section, name), _Placeless(**vars(document)))
     except UserError as error:
         raise document.error(at, f"{name}, {path}: {error}") from None

@@ -154,10 +154,12 @@ def reduced(experiment: Experiment, section: Section, name: str) -> Experiment:
 
 
 def chain(experiment: Experiment, model: str) -> list[str]:
-    """A model and those that its training starts from."""
-    found = [model]
-    while (init := experiment.models[found[-1]].init) is not None and init.model not in found:
-        found.append(init.model)
+    """A model and those that its training starts from, as far as they exist."""
+    found: list[str] = []
+    while model in experiment.models and model not in found:
+        found.append(model)
+        init = experiment.models[model].init
+        model = init.model if init else model
     return found
 
 

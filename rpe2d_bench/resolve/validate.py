@@ -6,7 +6,7 @@ from pathlib import Path
 
 from rpe2d_bench.config.experiment import Experiment
 from rpe2d_bench.config.yaml_file import Document, Location, at
-from rpe2d_bench.errors import UserError, suggestion
+from rpe2d_bench.errors import UserError, hint
 from rpe2d_bench.resolution import Resolution
 from rpe2d_bench.resolve.resolve import Resolved, resolve
 
@@ -32,15 +32,15 @@ def check(experiment: Experiment, document: Document) -> Resolved:
 def _references(experiment: Experiment, document: Document) -> None:
     for name, method in experiment.methods.items():
         if method.model not in experiment.models:
-            hint = suggestion(method.model, experiment.models) or f"; models: {', '.join(experiment.models)}"
             raise document.error(
                 ("methods", name, "model"),
-                f"method {name!r} names the model {method.model!r}, which does not exist{hint}",
+                f"method {name!r} names the model {method.model!r}, which does not exist"
+                + hint(method.model, experiment.models, "models"),
             )
     reference = experiment.report.reference_method
     if reference is not None and reference not in experiment.methods:
-        hint = suggestion(reference, experiment.methods) or f"; methods: {', '.join(experiment.methods)}"
-        raise document.error(("report", "reference_method"), f"{reference!r} is not a method{hint}")
+        known = hint(reference, experiment.methods, "methods")
+        raise document.error(("report", "reference_method"), f"{reference!r} is not a method{known}")
 
 
 def _chains(experiment: Experiment, document: Document) -> None:
@@ -62,9 +62,9 @@ def _chains(experiment: Experiment, document: Document) -> None:
         while (init := experiment.models[chain[-1]].init) is not None:
             init_at: Location = ("models", chain[-1], "init", "model")
             if init.model not in experiment.models:
-                hint = suggestion(init.model, experiment.models) or f"; models: {', '.join(experiment.models)}"
+                known = hint(init.model, experiment.models, "models")
                 raise document.error(
-                    init_at, f"model {chain[-1]!r} starts from {init.model!r}, which does not exist{hint}"
+                    init_at, f"model {chain[-1]!r} starts from {init.model!r}, which does not exist{known}"
                 )
             if init.model in chain:
                 raise document.error(init_at, f"model {chain[-1]!r} starts, in the end, from itself: {init.model!r}")
@@ -114,8 +114,8 @@ def _evaluation(resolved: Resolved, document: Document) -> None:
             even_subset(dataset, evaluate.split, 0, sides * evaluate.num_samples)
     main = experiment.report.main_metric
     if main not in evaluate.metrics:
-        hint = suggestion(main, evaluate.metrics) or f"; measured: {', '.join(evaluate.metrics)}"
-        raise document.error(("report", "main_metric"), f"{main!r} is not among evaluate.metrics{hint}")
+        known = hint(main, evaluate.metrics, "measured")
+        raise document.error(("report", "main_metric"), f"{main!r} is not among evaluate.metrics{known}")
     if (main, evaluate.features) == ("fd", "inception"):
         raise document.error(
             ("report", "main_metric"), "the 'fd' of Inception's features is recorded as 'fid'; write fid"

@@ -32,7 +32,7 @@ def run(
 ) -> list[Record]:
     """Finish what of a plan is missing in the store; returns the records of the run, also those of earlier attempts.
 
-    searched: how values of the experiment were chosen, for the records (runner.searching.search). watch: hears what
+    searched: how values of the experiment were chosen, for the records (runner.search.search). watch: hears what
     begins and ends. A run of which nothing is missing starts neither workers nor Ray. Raises UserError where the plan
     was made without the images or without the autoencoder, or where Ray does not start.
     """

@@ -31,8 +31,8 @@ def run(
     """
     from rpe2d_bench import runner
     from rpe2d_bench.analysis.frame import load_frame
-    from rpe2d_bench.config import shipped, yaml_file
-    from rpe2d_bench.config.header import question
+    from rpe2d_bench.config import shipped
+    from rpe2d_bench.config.header import as_written
     from rpe2d_bench.plan.expand import make_plan
     from rpe2d_bench.plan.precision import Precisions
     from rpe2d_bench.resolve.load import keep_methods, load
@@ -50,8 +50,7 @@ def run(
         chosen, searched = search(load(path, assigned).experiment, place, engine=engine, methods=only)
         resolved = resolve(keep_methods(chosen, only) if only else chosen)
     plan = make_plan(resolved, assigned, Precisions(place, resolved.experiment.resources))
-    written = yaml_file.read(path).data | ({"question": asked} if (asked := question(path)) else {})
-    return load_frame(runner.run(plan, place, engine=engine, written=written, searched=searched))
+    return load_frame(runner.run(plan, place, engine=engine, written=as_written(path), searched=searched))
 
 
 def _as_yaml(value: Any) -> str:

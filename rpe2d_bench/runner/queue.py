@@ -46,27 +46,26 @@ class Queue:
         return job, self._work.stage(job.key)
 
     def ended(self, job: Job, error: str | None) -> None:
-        """Record how a job ended; cells that can't be computed without it are failed, too."""
+        """Record how a job ended; what can't be computed without it has failed, too."""
         self.order.ended(job.key)
-        if job.kind == "training":
-            for trial in self._work.trainings[job.key]:
-                if error is None:
-                    self._recorder.trained(trial)
-                else:
-                    self._recorder.training_failed(trial, error)
-        elif job.key in self._work.measures:
-            self._measured(job.key, error)
-        if error is not None:  # at once: a free slot would compute it again
-            self._dropped[job.key] = list(self.order.drop(job.key))
-            for lost in self._dropped[job.key] if job.kind == "share" else ():
-                if lost.key in self._work.measures:
-                    self._measured(lost.key, error)
-
-    def _measured(self, key: str, error: str | None) -> None:
         if error is None:
-            self._recorder.measured(self._work.measures[key])
-        else:
-            self._recorder.measuring_failed(self._work.measures[key], error)
+            for trial in self._work.trainings.get(job.key, ()):
+                self._recorder.trained(trial)
+            if job.key in self._work.measures:
+                self._recorder.measured(self._work.measures[job.key])
+            return
+        lost = self._dropped[job.key] = list(self.order.drop(job.key))  # at once: a free slot would compute it again
+        self._failed(job, error)
+        untrained = {each.key for each in (job, *lost) if each.kind == "training"}
+        for each in lost:
+            if untrained.isdisjoint(each.after) or each.kind == "training":  # whose cells it takes along
+                self._failed(each, f"{job.label}: {error}")
+
+    def _failed(self, job: Job, error: str) -> None:
+        for trial in self._work.trainings.get(job.key, ()):
+            self._recorder.training_failed(trial, error)
+        if job.key in self._work.measures:
+            self._recorder.measuring_failed(self._work.measures[job.key], error)
 
     def record(self, job: Job) -> None:
         """Tell whoever watches that a job has ended, after the next was started; with those it took along."""

@@ -209,7 +209,8 @@ class Recorder:
             return  # finished by an earlier attempt
         changed = "" if known is None else _changed(known, record)
         if changed:
-            self._say(f"record of {_called(record)}: {changed} is not what its stage holds; written again")
+            who = f"{record.subject}, seed {record.seed}"
+            self._say(f"record of {who}: {changed} is not what its stage holds; written again")
         records.append(self.store.root, record)
         self._known[record.identity] = record
         for listener in self.listeners:
@@ -240,7 +241,3 @@ def _changed(known: Record, record: Record) -> str:
     before, now = known.metrics, record.metrics
     names = [name for name in {**before, **now} if before.get(name) != now.get(name)]
     return ", ".join(names + ["num_samples"] * (known.num_samples != record.num_samples))
-
-
-def _called(record: Record) -> str:
-    return f"{record.method or record.model or 'real images'}, seed {record.seed}"

@@ -5,10 +5,8 @@ What is written is a copy of the state on the CPU; a thread writes it, and a kil
 
 from __future__ import annotations
 
-import json
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -74,24 +72,13 @@ class Checkpoints:
         return time.perf_counter() - began
 
 
-def load(partial: Path, device: Any) -> tuple[dict[str, Any], float, str | None, bool]:
-    """The state of a training, the seconds spent on it, its curve, and whether a digest vouches for them.
+def load(partial: Path, device: Any) -> tuple[dict[str, Any], float, str]:
+    """The state of a training, the seconds spent on it, and its curve.
 
-    Older versions left no digest and no curve. Raises digests.Damaged where the digest does not match, and whatever
-    torch raises for a file that is no checkpoint.
+    Raises digests.Damaged where no digest vouches for them, and whatever torch raises for a file that is no checkpoint.
     """
     import torch
 
-    with open_with_digest(partial / CHECKPOINT) as (file, vouched):
+    with open_with_digest(partial / CHECKPOINT) as file:
         state = torch.load(file, map_location=device, weights_only=True)
-    return state["training"], float(state["elapsed"]), state.get("curve"), vouched
-
-
-def lines_until(step: int, curve: Path) -> str:
-    """The readable lines of a curve up to a step, for checkpoints that do not hold them."""
-    kept = []
-    for line in curve.read_bytes().split(b"\n") if curve.exists() else []:
-        with suppress(ValueError, KeyError, TypeError, RecursionError):
-            if json.loads(line)["step"] <= step:
-                kept.append(line.decode() + "\n")
-    return "".join(kept)
+    return state["training"], float(state["elapsed"]), state["curve"]

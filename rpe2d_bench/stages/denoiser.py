@@ -102,7 +102,7 @@ def _tensors(weights: WeightsFile, *, shapes_only: bool = False) -> dict[str, Te
     return foreign_file.weights_of(path, weights.format, shapes_only=shapes_only)
 
 
-def _prefixed(named: Mapping[str, Any]) -> dict[str, Any]:
+def _prefixed(named: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Names of a denoiser, also of a file that holds the transformer alone."""
     alone = not any(name.startswith("dit.") for name in named)
     return {f"dit.{name}" if alone else name: value for name, value in named.items()}
@@ -114,9 +114,9 @@ def fits(stage: TrainStage) -> None:
     if not stage.weights.present:
         return
     with without_values():
-        own = {name: tuple(value.shape) for name, value in fresh_denoiser(stage).state_dict().items()}
-    given = {name: tuple(value.shape) for name, value in _tensors(stage.weights, shapes_only=True).items()}
-    _same_shapes(own, _prefixed(given), f"checkpoint {stage.weights.path}")
+        own = fresh_denoiser(stage).state_dict()
+    given = _prefixed(_tensors(stage.weights, shapes_only=True))
+    _require_same_shapes(own, given, f"checkpoint {stage.weights.path}")
 
 
 def fill(denoiser: Denoiser, weights: dict[str, Tensor], source: str) -> None:
@@ -125,12 +125,11 @@ def fill(denoiser: Denoiser, weights: dict[str, Tensor], source: str) -> None:
     Raises UserError naming the first weight that is missing, unknown or of another shape.
     """
     own = denoiser.state_dict()
-    shapes, given = ({name: tuple(value.shape) for name, value in named.items()} for named in (own, weights))
-    _same_shapes(shapes, given, source)
+    _require_same_shapes(own, weights, source)
     denoiser.load_state_dict({**own, **{name: value for name, value in weights.items() if name in own}})
 
 
-def _same_shapes(own: Mapping[str, Any], given: Mapping[str, Any], source: str) -> None:
+def _require_same_shapes(own: Mapping[str, Tensor], given: Mapping[str, Tensor], source: str) -> None:
     missing = [name for name in own if name not in given and not name.startswith(NEW)]
     unknown = [name for name in given if name not in own and not name.startswith(NEW)]
     if missing or unknown:
@@ -139,10 +138,10 @@ def _same_shapes(own: Mapping[str, Any], given: Mapping[str, Any], source: str) 
             f"{source} {what} ({len(missing)} of {len(own)} weights missing, {len(unknown)} unknown); "
             "model.preset, encoding and the number of classes must be those of the weights"
         )
-    for name, shape in given.items():
-        if name in own and own[name] != shape:
+    for name, value in given.items():
+        if name in own and own[name].shape != value.shape:
             raise UserError(
-                f"{source}: {name!r} has the shape {list(shape)}, this model needs {list(own[name])}; "
+                f"{source}: {name!r} has the shape {list(value.shape)}, this model needs {list(own[name].shape)}; "
                 "model.preset, data and encoding must be those of the weights"
             )
 

@@ -205,9 +205,9 @@ def resized(images: np.ndarray, resolution: Resolution, *, pad: bool = False) ->
     return grey.round().clamp(0, 255).to(torch.uint8).numpy()
 
 
-def with_noise(images: np.ndarray, indices: np.ndarray, deviation: float = NOISE) -> np.ndarray:
-    """uint8 images plus normal noise of so many grey levels, of an image's index alone."""
-    rows = [np.random.default_rng([int(index), 8]).normal(0.0, deviation, images.shape[1:]) for index in indices]
+def with_noise(images: np.ndarray, indices: np.ndarray) -> np.ndarray:
+    """uint8 images plus normal noise of NOISE grey levels, of an image's index alone."""
+    rows = [np.random.default_rng([int(index), 8]).normal(0.0, NOISE, images.shape[1:]) for index in indices]
     noisy: np.ndarray = np.rint(images + np.stack(rows))
     return noisy.clip(0, 255).astype(np.uint8)
 

@@ -9,6 +9,7 @@ begins, and noise and labels belong to an image's index.
 from __future__ import annotations
 
 import math
+import re
 import shutil
 from collections.abc import Callable
 from contextlib import suppress
@@ -94,6 +95,22 @@ def shares_of(stage: Shared, count: int, size: int, *units: int) -> tuple[Share,
     return tuple(Share(stage, first, min(first + length, count)) for first in range(0, count, length))
 
 
+def kept_shares(stage: Shared, store: Store) -> tuple[Share, ...]:
+    """Those of a stage that are there, of whatever length, in order."""
+    start = f"{stage.key}."
+    keys = (key.removeprefix(start) for key in store.keys(stage.name) if key.startswith(start))
+    spans = (re.fullmatch(r"(\d+)-(\d+)", key) for key in keys)
+    return tuple(Share(stage, *span) for span in sorted((int(found[1]), int(found[2])) for found in spans if found))
+
+
+def covered(shares: tuple[Share, ...], first: int, stop: int) -> bool:
+    """Whether shares, in order, hold all from first to stop - 1."""
+    for share in shares:
+        if share.first <= first:
+            first = max(first, share.stop)
+    return first >= stop
+
+
 def made_of(shares: tuple[Share, ...], context: RunContext) -> list[Path]:
     """The folders of all shares of a stage that is not there, in order; what is missing is made."""
     folders = [share.make(context) for share in shares]
@@ -108,7 +125,7 @@ def put_together(stage: Shared, work: Callable[[Path], None], shares: tuple[Shar
 
 
 def remove(shares: tuple[Share, ...], store: Store) -> None:
-    """Of a stage that is whole."""
+    """Those of a stage that is whole."""
     for share in shares:
         with suppress(OSError, Unwritable):  # a store that can't be written
             store.remove(share.name, share.key)

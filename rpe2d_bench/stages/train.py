@@ -191,7 +191,9 @@ class TrainStage:
     def images(self, dataset: Any, context: RunContext) -> Batches:
         """The pool, or pools, that the training draws from."""
         from rpe2d_bench.data.image_batches import MixedImages
+        from rpe2d_bench.stages import pool
 
+        pool.bring(self, dataset.size("train") or 0, context)
         images = training_pool(self, dataset, self.resolution, context)
         if not self.mixed:
             return images
@@ -211,13 +213,8 @@ class TrainStage:
         if (partial / CHECKPOINT).exists():
             try:
                 place = "cpu" if context.ranks.divided else training.device  # no GPU may hold all that is divided
-                state, elapsed, kept, vouched = checkpoint.load(partial, place)
+                state, elapsed, drawn = checkpoint.load(partial, place)
                 training.load_state_dict(state)
-                drawn = checkpoint.lines_until(training.step, partial / CURVE) if kept is None else kept
-                if not vouched:
-                    context.say(
-                        f"train {self.key[:8]}: {CHECKPOINT} has no digest, as older versions left it; going on"
-                    )
             except Exception as error:  # whatever is wrong with the file, the remedy is the same
                 why = str(error) if isinstance(error, Damaged) else f"is unreadable ({type(error).__name__})"
                 context.say(f"train {self.key[:8]}: {CHECKPOINT} {why}; starting again")

@@ -69,20 +69,17 @@ def write_with_digest(path: Path, write: Callable[[BinaryIO], None]) -> None:
 
 
 @contextmanager
-def open_with_digest(path: Path) -> Iterator[tuple[BinaryIO, bool]]:
-    """What was written before the digest, as a file, and whether a digest vouches for it.
-
-    False for a file without one; its reader has to judge. Raises Damaged where the digest does not match.
-    """
+def open_with_digest(path: Path) -> Iterator[BinaryIO]:
+    """What was written before the digest, as a file. Raises Damaged where there is none, or where it does not match."""
     with path.open("rb") as file:
-        size = file.seek(0, os.SEEK_END)
-        file.seek(max(0, size - _END))
+        length = max(0, file.seek(0, os.SEEK_END) - _END)
+        file.seek(length)
         end = file.read(_END)
-        vouched = end.startswith(_MARK) and size >= _END
-        length = size - _END if vouched else size
-        if vouched and _MARK + _sha256(file, length).encode("ascii") + b"\n" != end:
+        if not end.startswith(_MARK):
+            raise Damaged("has no digest")
+        if end != _MARK + _sha256(file, length).encode("ascii") + b"\n":
             raise Damaged("does not match its digest")
-        yield io.BufferedReader(_Front(file, length)), vouched
+        yield io.BufferedReader(_Front(file, length))
 
 
 def _sha256(file: BinaryIO, length: int) -> str:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import IO, Any
 
 
-def write_atomically(path: Path, write: Callable[[Path], None], *, durable: bool = True) -> None:
+def write_atomically(path: Path, write: Callable[[Path], object], *, durable: bool = True) -> None:
     """Let `write` fill a temporary file and put it in the place of `path`; durable: it outlives a loss of power."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
@@ -28,20 +28,12 @@ def write_atomically(path: Path, write: Callable[[Path], None], *, durable: bool
 
 def write_bytes(path: Path, content: bytes) -> None:
     """Put a file in the place of `path`."""
-
-    def write(temporary: Path) -> None:
-        temporary.write_bytes(content)
-
-    write_atomically(path, write)
+    write_atomically(path, lambda temporary: temporary.write_bytes(content))
 
 
 def write_json(path: Path, data: Any, *, durable: bool = True) -> None:
     """Write JSON so that a reader sees the old or the new file, never a part."""
-
-    def write(temporary: Path) -> None:
-        temporary.write_text(json.dumps(data, indent=1))
-
-    write_atomically(path, write, durable=durable)
+    write_atomically(path, lambda temporary: temporary.write_text(json.dumps(data, indent=1)), durable=durable)
 
 
 def read_json(path: Path) -> Any:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 import os
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -34,8 +35,8 @@ class Mirror:
 
     def __init__(self, copies: Copies) -> None:
         self.folder, self.address, self.holder = copies.folder, copies.address, copies.holder
-        self._finished: set[tuple[str, str]] = set()
-        self._leases: dict[str, bool] = {}
+        self._finished: dict[str, set[str]] = defaultdict(set)  # stage -> keys
+        self._leases: set[str] = set()
         self._look_again = {"stages": 0.0, "locks": 0.0}  # time.monotonic() until which a listing is believed
 
     @property
@@ -44,16 +45,28 @@ class Mirror:
 
     def has(self, stage: str, key: str) -> bool:
         """Whether a finished stage is there."""
-        if (stage, key) not in self._finished and (listed := self._listed("stages")) is not None:
-            found = (path.split("/") for path in listed)
-            self._finished = {(parts[1], parts[2]) for parts in found if parts[3:] == [MANIFEST]}
-        return (stage, key) in self._finished
+        return key in self._finished[stage] or key in self.keys(stage)
+
+    def keys(self, stage: str) -> set[str]:
+        """Of the finished stages of that name."""
+        if (listed := self._listed("stages")) is not None:
+            finished = defaultdict[str, set[str]](set)
+            for parts in (path.split("/") for path in listed):
+                if parts[3:] == [MANIFEST]:
+                    finished[parts[1]].add(parts[2])
+            self._finished = finished
+        return self._finished[stage]
 
     def leased(self, name: str) -> bool:
         """Whether another machine says that it works on a stage."""
+        return name in self.leases()
+
+    def leases(self) -> set[str]:
+        """STAGE-KEY of what other machines say that they work on."""
         if (listed := self._listed("locks")) is not None:
-            self._leases = {each: self._held_elsewhere(each) for each in (path.partition("/")[2] for path in listed)}
-        return self._leases.get(name, False)
+            names = [path.partition("/")[2] for path in listed]
+            self._leases = {name for name in names if self._held_elsewhere(name)}
+        return self._leases
 
     def pull(self, stage: str, key: str, folder: Path, *, small: bool = False) -> bool:
         """Bring the files that are not here as they were written, or the small ones; whether the stage is there.
@@ -64,7 +77,7 @@ class Mirror:
         manifest = self.bucket.read(f"{there}/{MANIFEST}")  # a listing may be older than the stage
         sums = None if manifest is None else _sums(manifest)
         if manifest is None or sums is None:
-            self._finished.discard((stage, key))
+            self._finished[stage].discard(key)
             return False
         for name, digest in sums.items():
             target = folder / name
@@ -75,7 +88,7 @@ class Mirror:
         if not (folder / MANIFEST).exists() or (folder / MANIFEST).read_bytes() != manifest:
             folder.mkdir(parents=True, exist_ok=True)
             write_bytes(folder / MANIFEST, manifest)
-        self._finished.add((stage, key))
+        self._finished[stage].add(key)
         return True
 
     def push(self, stage: str, key: str, folder: Path) -> None:
@@ -89,12 +102,12 @@ class Mirror:
             if path not in present or present[path][0] != (folder / name).stat().st_size:
                 self.bucket.upload(folder / name, path)
         self.bucket.write(f"{there}/{MANIFEST}", (folder / MANIFEST).read_bytes())
-        self._finished.add((stage, key))
+        self._finished[stage].add(key)
         self.bucket.remove_folder(f"{there}.partial")
 
     def forget(self, stage: str, key: str) -> None:
         """A finished stage is damaged there: it is no longer finished."""
-        self._finished.discard((stage, key))
+        self._finished[stage].discard(key)
         self.bucket.remove(f"stages/{stage}/{key}/{MANIFEST}")
 
     def remove(self, stage: str, key: str) -> None:

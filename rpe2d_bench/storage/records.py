@@ -156,6 +156,11 @@ class Record(BaseModel):
         return self.model_copy(update={"configuration": self.configuration.model_copy(update={"config": config})})
 
     @property
+    def subject(self) -> str:
+        """What it is of, in a sentence: a method, a model, or real images."""
+        return self.method or self.model or "real images"
+
+    @property
     def of_method(self) -> bool:
         """Whether this is of a method at a test resolution."""
         return self.stage in ("measure", "denoise")

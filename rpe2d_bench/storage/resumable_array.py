@@ -7,7 +7,6 @@ on disk in between is found, and the sampling goes on from the last images that 
 from __future__ import annotations
 
 import hashlib
-import json
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -81,8 +80,6 @@ class Parts:
             note = read_stamped(self._folder / DONE)
         except KeyError:
             raise Damaged("has no digest") from None
-        except Damaged:
-            note = self._without_digests(shape, say)
         file = RowsFile(self._folder / _IMAGES, shape, np.uint8, keep=True)
         images, start = file.read(), 0
         for stop, digest in note["parts"]:
@@ -93,18 +90,6 @@ class Parts:
             start = stop
         self.seconds = float(note["seconds"])
         return file
-
-    def _without_digests(self, shape: tuple[int, ...], say: Callable[[str], None]) -> dict[str, Any]:
-        """A note as they were before there were digests: [images, seconds]. Raises Damaged for anything else."""
-        try:
-            done, seconds = json.loads((self._folder / DONE).read_bytes())
-            if isinstance(done, int) and 0 < done <= shape[0]:
-                say(f"images under way: {done} have no digest, since an older version made them; taken as they are")
-                images = np.load(self._folder / _IMAGES, mmap_mode="r", allow_pickle=False)
-                return {"parts": [[done, _digest(images[:done])]], "seconds": float(seconds)}
-        except (ValueError, TypeError, EOFError, RecursionError):
-            pass
-        raise Damaged("does not match its digest")
 
 
 def _digest(images: np.ndarray) -> str:

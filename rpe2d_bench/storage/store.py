@@ -69,6 +69,12 @@ class Store:
         """Whether a finished stage is there, of a store elsewhere not only a copy here; `fetch` also verifies it."""
         return self.mirror.has(stage, key) if self.mirror else (self._path(stage, key) / MANIFEST).exists()
 
+    def keys(self, stage: str) -> set[str]:
+        """Of the finished stages of that name."""
+        if self.mirror:
+            return self.mirror.keys(stage)
+        return {path.parent.name for path in (self.root / "stages" / stage).glob(f"*/{MANIFEST}")}
+
     def busy(self, stage: str, key: str) -> bool:
         """Whether a process works on a stage just now."""
         name = f"{stage}-{key}"
@@ -187,6 +193,11 @@ class Store:
         shutil.rmtree(self._path(stage, key), ignore_errors=self.mirror is not None)
         if self.mirror:
             self.mirror.remove(stage, key)
+
+    def leave(self, stage: str, key: str) -> None:
+        """Take the copy away that is here of a stage which lies elsewhere, too."""
+        if self.mirror and self.mirror.has(stage, key):
+            shutil.rmtree(self._path(stage, key), ignore_errors=True)
 
     def _lock(self, name: str, say: Callable[[str], None]) -> AbstractContextManager[object]:
         return locked(self.root / "locks" / name, self._waiting(name, say))

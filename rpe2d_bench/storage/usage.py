@@ -59,7 +59,7 @@ def items(store: Store) -> Iterator[Item]:
             made = path.name.removesuffix(GONE).removesuffix(".partial")  # a share has a lock of its own
             lock = root / "locks" / f"{folder.name}-{made}"
             item = _item(path, folder.name, lock)
-            is_copy = store.mirror is not None and not path.suffix and store.mirror.has(folder.name, path.name)
+            is_copy = store.mirror is not None and path.name == made and store.mirror.has(folder.name, made)
             yield replace(item, kind="copy") if is_copy else item
     for path in _inside(root / "cache"):
         if path.is_dir():
@@ -129,9 +129,12 @@ def recorded(store: Store) -> set[tuple[str, str]]:
 def unneeded(found: Collection[Item], needed: Collection[tuple[str, str]], before: float) -> Iterator[tuple[Item, str]]:
     """What may go, with the reason: nothing that is worked on, is needed, or was changed after `before`.
 
-    Pools stay while any training is under way, which may be reading them.
+    Pools stay while any training is under way, which may be reading them; of one elsewhere that has just begun, there
+    is nothing but a lease.
     """
     training = any(item.kind == "train" and item.busy for item in found)
+    leases = {name for mirror in {item.elsewhere for item in found} if mirror for name in mirror.leases()}
+    training = training or any(name.startswith("train-") for name in leases)
     for item in found:
         if item.state == "other" or item.busy or (item.kind == "pool" and training):
             continue
@@ -156,7 +159,7 @@ def free(item: Item) -> bool:
         if item.busy:
             return False
         if item.state == "finished":
-            item.elsewhere.forget(item.kind, item.key)
+            item.elsewhere.forget(item.kind, item.path.name)
         item.elsewhere.bucket.remove_folder("/".join(item.path.parts[-3:]))
         return True
 

@@ -94,7 +94,7 @@ def _data(record: Record) -> DatasetInput:
 
 
 def note(record: Record, trained: Trained | None, experiment: str) -> str:
-    """What the run's page says in naming, with the way to the trained model."""
+    """What the run's page says in words, with the way to the trained model."""
     parts = [f"**Failed:** {record.error}"] if record.error else []
     where = record.artifacts.checkpoint if record.stage == "train" else trained and trained.checkpoint
     weights = f"Weights: `{where}` in the store." if where else ""

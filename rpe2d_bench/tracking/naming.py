@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import math
 from datetime import datetime
 from typing import Any
 
 from rpe2d_bench.analysis.palette import COLOURS, styles
 from rpe2d_bench.analysis.real_names import NAMES, made_by
-from rpe2d_bench.resolution import Size
+from rpe2d_bench.resolution import Resolution, Size
 from rpe2d_bench.storage.records import Record
 
 IDENTITY = "rpe2d.identity"  # which record (or series, or sweep) a run shows; at most one run each
@@ -21,15 +20,7 @@ MAX_VALUE = 500  # characters of a parameter's or tag's value; the whole configu
 
 def size(resolution: Size | None) -> str:
     """'48' or '32x64', height first."""
-    if resolution is None:
-        return ""
-    height, width = resolution
-    return str(height) if height == width else f"{height}x{width}"
-
-
-def side(resolution: Size) -> int:
-    """The side of the square with the same area: the step of a metric over resolution."""
-    return round(math.sqrt(resolution[0] * resolution[1]))
+    return "" if resolution is None else str(Resolution(*resolution))
 
 
 def name(record: Record) -> str:

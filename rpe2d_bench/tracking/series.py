@@ -76,7 +76,7 @@ def _log(tracker: Tracker, name: str, tags: dict[str, str], what: tuple[Any, ...
             metrics.append(Metric(f"size {naming.size(test)}px/{naming.clean(metric)}", mean, when, 0))
             if test[0] == test[1]:
                 sections = ("answer", "curves") if metric == main else ("curves",)
-                metrics += [Metric(f"{s}/{naming.clean(metric)}", mean, when, naming.side(test)) for s in sections]
+                metrics += [Metric(f"{s}/{naming.clean(metric)}", mean, when, test[0]) for s in sections]
     tracker.batch(run_id, metrics, {})
     tracker.client.set_terminated(run_id, "FINISHED", when)
 

@@ -77,7 +77,8 @@ class Tracker:
             self.alive = False
             reason = str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
             self._warn(
-                f"MLflow at {self.uri} cannot be used ({reason}); the run goes on without it, later: rpe2d-bench sync"
+                f"MLflow at {self.uri} cannot be used ({reason}); the records hold everything, "
+                "`rpe2d-bench sync` brings it there"
             )
 
     @property

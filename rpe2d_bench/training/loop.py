@@ -25,7 +25,6 @@ from torch.nn.parallel import DistributedDataParallel
 from rpe2d_bench.config.experiment import Train
 from rpe2d_bench.diffusion import Objective, Path, draw_times, noised, path
 from rpe2d_bench.encodings.interface import Context, Encoding, Grid
-from rpe2d_bench.encodings.randomness import draws
 from rpe2d_bench.errors import UserError
 from rpe2d_bench.models import Denoiser
 from rpe2d_bench.models.program import compiled
@@ -76,11 +75,6 @@ def rows_of(encoding: Encoding, rows: slice, batch: int) -> Encoding:
         bias=None if encoding.bias is None else encoding.bias.of(part),
         averaged_angles=tuple(part(angles) for angles in encoding.averaged_angles),
     )
-
-
-def draws_of_its_own(denoiser: Denoiser, train_grid: Grid, device: str = "cpu") -> bool:
-    """Whether the model draws random numbers in training: random positions and a stem do, the grid does not."""
-    return denoiser.dit.stem is not None or draws(denoiser.encoding, train_grid, device)
 
 
 def seed_of(stream: str, seed: int) -> int:
@@ -221,18 +215,10 @@ class Training:
             distributed.replace_weights(self.ema, lambda _, weight: distributed.whole(weight))
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Continue from `state_dict`.
-
-        Raises ValueError for a state from before models had generators of their own, if this model draws.
-        """
-        own = {name: state[name] for name in ("encoding_rng", "stem_rng") if name in state}
-        if not own and draws_of_its_own(self.denoiser, self.train_grid, self.device):
-            raise ValueError("the state lacks the generators of what the model draws")
+        """Continue from `state_dict`."""
         self.step = state["step"]
         distributed.load(self.denoiser, state["denoiser"])
         distributed.load(self.ema, state["ema"])
         self.optimizers.load_state_dict(state["optimizers"])
-        self.rng.set_state(state["rng"].cpu())
-        self.data_rng.set_state(state["data_rng"].cpu())
-        for name, generator_state in own.items():
-            getattr(self, name).set_state(generator_state.cpu())
+        for name in ("rng", "data_rng", "encoding_rng", "stem_rng"):
+            getattr(self, name).set_state(state[name].cpu())

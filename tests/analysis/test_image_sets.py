@@ -6,10 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers.measured import measure_paths
 
 import rpe2d_bench
 from rpe2d_bench.errors import UserError
-from rpe2d_bench.metrics.score_files import measure_paths
 
 RNG = np.random.default_rng(0)
 

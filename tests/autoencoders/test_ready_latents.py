@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from helpers.planned import planned
 from helpers.toy_autoencoders import EXPERIMENT, images, kl
 
 from rpe2d_bench import autoencoders, data
@@ -18,8 +19,6 @@ from rpe2d_bench.data.image_folder.dataset import ImageFolder
 from rpe2d_bench.data.latent_batches import TrainingLatents
 from rpe2d_bench.errors import UserError
 from rpe2d_bench.plan.cost import estimate
-from rpe2d_bench.plan.expand import make_plan
-from rpe2d_bench.resolve.load import load_experiment
 from rpe2d_bench.runner import run
 from rpe2d_bench.stages.latents import encoder_of
 from rpe2d_bench.storage.store import Store
@@ -108,12 +107,12 @@ def test_an_experiment_on_ready_latents(root: Path, tmp_path: Path) -> None:
     text = EXPERIMENT.format(images=root / "images", autoencoder=spec).replace("windows: 2}", "windows: 2}}", 1)
     path.write_text(text)
     only = ("extrapolation",)
-    plan, store = make_plan(load_experiment(path, (), only), ()), Store(tmp_path / "runs")
+    plan, store = planned(path, only=only), Store(tmp_path / "runs")
     plain = path.with_name("plain.yaml")
     plain.write_text(
         EXPERIMENT.format(images=root / "images", autoencoder=f"kind: diffusers, path: {root}/kl, precision: float32")
     )
-    encoding = make_plan(load_experiment(plain, (), only), ())
+    encoding = planned(plain, only=only)
     assert plan.trials[0].stage.key != encoding.trials[0].stage.key
     assert estimate(plan, store).coding_flops < estimate(encoding, store).coding_flops
     assert {record.status for record in run(plan, store, engine="local")} == {"ok"}

@@ -34,14 +34,13 @@ def bench(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], t
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A store in which the tiny experiment is finished."""
+    from helpers.planned import planned
     from helpers.tiny_experiment import TINY
 
-    from rpe2d_bench.plan.expand import make_plan
-    from rpe2d_bench.resolve.load import load_experiment
     from rpe2d_bench.runner import run
     from rpe2d_bench.storage.store import Store
 
     folder = tmp_path_factory.mktemp("trained")
     (folder / "tiny.yaml").write_text(TINY)
-    run(make_plan(load_experiment(folder / "tiny.yaml")), Store(folder / "runs"), engine="local")
+    run(planned(folder / "tiny.yaml"), Store(folder / "runs"), engine="local")
     return folder / "runs"

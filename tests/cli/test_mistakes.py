@@ -110,7 +110,7 @@ def test_wrong_usage_is_exit_code_2_too(bench: Bench, line: str, expected: str) 
 
 
 def test_a_disk_that_is_full_or_read_only_is_one_sentence(
-    bench: Bench, tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    bench: Bench, tiny: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Root may write anywhere, so the failure comes from the call that would fail."""
     from rpe2d_bench.storage import store
@@ -134,7 +134,7 @@ def test_a_size_without_bound_is_refused_before_any_memory_is_taken(bench: Bench
         refused(bench(command, tiny, *huge), "40000x40000 px are 100,000,000 tokens (10,000 x 10,000, patches of 4 px)")
 
 
-def test_a_terminal_without_accents_and_arrows_loses_no_command(tmp_path: Path) -> None:
+def test_a_terminal_without_accents_and_arrows_loses_no_command() -> None:
     program = (
         "from rpe2d_bench.cli.console import survive_narrow_encodings; survive_narrow_encodings()\n"
         "print('3 × 4 ± 1 ≈ −2 ↓ \\u4e00')"

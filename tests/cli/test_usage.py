@@ -40,7 +40,7 @@ def test_the_store_is_shown_by_stage_and_size(bench: Bench, trained: Path) -> No
     assert bench("store", "nowhere").code == 2
 
 
-def test_only_what_nothing_needs_is_freed(bench: Bench, trained: Path, tmp_path: Path) -> None:
+def test_only_what_nothing_needs_is_freed(bench: Bench, trained: Path) -> None:
     store = Store(trained)
     before = json.loads(bench("store", trained, "--json").out)
     left = [store.make("sample", "f" * 32, _one_file), store.partial("train", "e" * 32)]

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from helpers.installed import plug_in
 
 from rpe2d_bench.config import entry_points
 from rpe2d_bench.config.entry_points import Table
@@ -20,11 +21,7 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Install
 
     def put(**sources: str) -> None:
         for name, source in sources.items():
-            (tmp_path / f"{name}.py").write_text(source)
-            info = tmp_path / f"{name}-1.dist-info"
-            info.mkdir()
-            (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1\n")
-            (info / "entry_points.txt").write_text(f"[{GROUP}]\n{name} = {name}\n")
+            plug_in(tmp_path, GROUP, name, source)
         monkeypatch.syspath_prepend(tmp_path)
 
     yield put

@@ -77,7 +77,7 @@ def test_16_bit_tiffs_are_rounded(order: str) -> None:
     assert np.array_equal(pixels(deep_tiff(levels, order)), np.rint(levels / 257).astype(np.uint8))
 
 
-def test_16_bits_lying_on_their_side(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_16_bits_lying_on_their_side() -> None:
     levels = RNG.integers(0, 65536, (9, 7, 3)).astype(np.uint16)
     exif = Image.Exif()
     exif[0x0112] = 6

@@ -116,40 +116,21 @@ def test_squares_are_centred_and_filtered_as_pillow_does(build: Build, folder: P
     assert np.abs(drawn - band).max() <= 3  # near its border Pillow's filter sees beyond the box
 
 
-def test_grey_alpha_palette_and_16_bits_are_converted(build: Build, folder: Path) -> None:
+def test_grey_images_take_the_channels_of_the_data_set(build: Build, folder: Path) -> None:
     grey = smooth(3, 48, 48)[..., 0]
-    transparent = np.dstack(
-        [np.full((48, 48, 3), 50, np.uint8), np.where(np.arange(48) < 24, 0, 255) * np.ones((48, 1))]
-    )
-    files = {
-        "a_grey.png": Image.fromarray(grey),
-        "a_alpha.png": Image.fromarray(transparent.astype(np.uint8)),
-        "a_palette.png": Image.fromarray(smooth(3, 48, 48)).quantize(256),
-        "a_deep.png": Image.fromarray(grey.astype(np.uint16) * 257),
-    }
-    for name, image in files.items():
-        image.save(folder / "dog" / name)
+    Image.fromarray(grey).save(folder / "dog" / "a_grey.png")
     dataset = build()
-    found: dict[str, np.ndarray] = {}
-    for split in data.SPLITS:
-        images = dataset.images(split, np.arange(dataset.size(split)), (48, 48))
-        found |= dict(zip(every(dataset, split), images, strict=True))
-    assert np.array_equal(found["dog/a_grey.png"], np.stack([grey] * 3))
-    assert np.array_equal(found["dog/a_deep.png"], np.stack([grey] * 3))
-    assert (found["dog/a_alpha.png"][..., :24] == 255).all()
-    assert (found["dog/a_alpha.png"][..., 24:] == 50).all()
-    assert np.abs(found["dog/a_palette.png"].astype(int) - smooth(3, 48, 48).transpose(2, 0, 1)).mean() < 12
-    one = build(channels=1)
-    assert one.images("train", np.arange(3), (16, 16)).shape == (3, 1, 16, 16)
+    split = next(s for s in data.SPLITS if "dog/a_grey.png" in every(dataset, s))
+    at = every(dataset, split).index("dog/a_grey.png")
+    assert np.array_equal(dataset.images(split, np.array([at]), (48, 48))[0], np.stack([grey] * 3))
+    assert build(channels=1).images("train", np.arange(3), (16, 16)).shape == (3, 1, 16, 16)
 
 
-@pytest.mark.parametrize("content", [b"", b"not an image", None], ids=["empty", "text", "truncated"])
-def test_a_file_that_cannot_be_decoded_is_named(build: Build, folder: Path, content: bytes | None) -> None:
-    path = folder / "cat" / "p10.png"
-    path.write_bytes(path.read_bytes()[:900] if content is None else content)
+def test_a_file_that_cannot_be_decoded_is_named(build: Build, folder: Path) -> None:
+    (folder / "cat" / "p10.png").write_bytes(b"not an image")
     dataset = build()
     split = next(s for s in data.SPLITS if "cat/p10.png" in every(dataset, s))
-    with pytest.raises(UserError, match=r"cat/p10\.png (cannot be decoded|is empty|is no image)"):
+    with pytest.raises(UserError, match=r"cat/p10\.png is no image"):
         dataset.images(split, np.arange(dataset.size(split)), (16, 16))
 
 

@@ -123,9 +123,7 @@ def test_folders_of_splits_are_the_splits(tmp_path: Path) -> None:
     assert held_out
     assert all(name.startswith("train/") for name in held_out | files(dataset, "train"))
     assert "(the set's own folders)" in dataset.summary
-    for split in ("val",):
-        tree(root, f"{split}/a", f"{split}/b", number=5)
-    whole = build(root)
+    whole = build(tree(root, "val/a", "val/b", number=5))
     assert [whole.size(split) for split in SPLITS] == [60, 10, 60]
     assert open_images(root).notes["folders of splits taken together (Test, train, val)"] == 3
 
@@ -238,7 +236,7 @@ def test_zips_with_odd_names_or_contents(tmp_path: Path, content: bytes, reader)
     reader(zipped(tmp_path / "dots.zip", {f"./a/{i}.png": content for i in range(40)}))
 
 
-def test_a_bomb_is_refused_before_it_is_unpacked(tmp_path: Path, content: bytes) -> None:
+def test_a_bomb_is_refused_before_it_is_unpacked(tmp_path: Path) -> None:
     path = zipped(tmp_path / "a.zip", {"a/bomb.png": bytes(2**29 + 1)}, zipfile.ZIP_DEFLATED)
     with pytest.raises(UserError, match=r"bomb\.png in .* holds 0\.5 GiB unpacked; one image has at most 512 MiB"):
         open_images(path)

@@ -5,10 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+from helpers.planned import planned
 from PIL import Image
 
-from rpe2d_bench.plan.expand import make_plan
-from rpe2d_bench.resolve.load import load_experiment
 from rpe2d_bench.runner import run
 from rpe2d_bench.stages import read_result
 from rpe2d_bench.stages.run_context import RunContext
@@ -36,7 +35,7 @@ def test_a_small_folder_is_trained_and_measured(tmp_path: Path) -> None:
         noise = rng.integers(0, 256, (32, 40, 3), dtype=np.uint8)
         Image.fromarray(noise).save(folder / f"{number}.png")
     (tmp_path / "folder.yaml").write_text(EXPERIMENT.format(path=tmp_path / "images"))
-    plan = make_plan(load_experiment(tmp_path / "folder.yaml"))
+    plan = planned(tmp_path / "folder.yaml")
     found = run(plan, Store(tmp_path / "runs"), engine="local")
     assert [record.error for record in found if record.status == "failed"] == []
     assert {record.stage for record in found} == {"train", "measure", "floor", "enlarged", "noise"}
@@ -51,7 +50,7 @@ def test_what_was_converted_is_stated_and_kept(tmp_path: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         Image.new("RGB", (32, 40), (number, 0, 0)).save(folder / f"{number}.png", exif=exif)
     (tmp_path / "folder.yaml").write_text(EXPERIMENT.format(path=tmp_path / "images"))
-    reference = make_plan(load_experiment(tmp_path / "folder.yaml")).floors[0].measure.reference
+    reference = planned(tmp_path / "folder.yaml").floors[0].measure.reference
     output: list[str] = []
     made = reference.make(RunContext(Store(tmp_path / "runs"), say=output.append))
     words = "of the images read so far: 8 turned upright as EXIF says"

@@ -81,7 +81,7 @@ def test_crops_match_pillows_resize_with_a_box(resolution: tuple[int, int]) -> N
         assert np.abs(np.clip(np.rint(theirs), 0, 255) - cropped).max() <= 4
 
 
-def test_a_native_crop_is_what_the_renderer_draws_for_that_window(make: Make) -> None:
+def test_a_native_crop_is_what_the_renderer_draws_for_that_window() -> None:
     """The micro-conditioning tells the truth: the crop is the part of the image that its numbers name."""
     crop_B3 = torch.tensor([[1.0, 0.25, -0.25], [1.0, -0.25, 0.25], [1.0, 0.0, 0.0]])
     native = GLYPHS.images("train", np.arange(3), (32, 32))
@@ -138,7 +138,7 @@ def test_the_train_source_has_no_detail_beyond_the_train_resolution(make: Make) 
     assert energy["train"] < 0.35 * energy["native"]
 
 
-def test_the_cache_is_reused_and_damage_is_repaired(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_cache_is_reused_and_damage_is_repaired(tmp_path: Path) -> None:
     truth = GLYPHS.images("train", np.arange(40), (16, 16))
     assert np.array_equal(cached_images(GLYPHS, "train", 40, (16, 16), tmp_path), truth)
     path = next(tmp_path.glob("*/pictures.npy"))

@@ -17,7 +17,6 @@ from rpe2d_bench import cli
 from rpe2d_bench.config.experiment import Experiment
 from rpe2d_bench.data.glyphs.dataset import GlyphOptions
 from rpe2d_bench.data.image_folder.dataset import ImageFolderOptions
-from rpe2d_bench.errors import UserError
 from rpe2d_bench.resolve.load import load_experiment
 
 DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -102,12 +101,6 @@ def test_experiments_in_documents_are_valid(document: Path, tmp_path: Path, monk
         elif "schema_version" in block.text:
             (tmp_path / "experiment.yaml").write_text(block.text)
             load_experiment(tmp_path / "experiment.yaml")
-
-
-def test_a_broken_experiment_would_be_noticed(tmp_path: Path, tiny: Path) -> None:
-    tiny.write_text(tiny.read_text().replace("steps", "stepz", 1))
-    with pytest.raises(UserError):
-        load_experiment(tiny)
 
 
 def test_the_citation_is_valid() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -70,14 +71,12 @@ class Offloaded:
     """What accelerate's hook of a whole model does: its numbers are elsewhere before its forward runs, and after."""
 
     def __init__(self, model: nn.Module) -> None:
-        self.calls = 0
         self._kept = {n: v.data for n, v in (*model.named_parameters(), *model.named_buffers())}
         model.register_forward_pre_hook(self._fill, prepend=True)
         model.register_forward_hook(self._empty, always_call=True)
         self._empty(model)
 
     def _fill(self, model: nn.Module, _args: Any) -> None:
-        self.calls += 1
         self._put(model, self._kept)
 
     def _empty(self, model: nn.Module, *_: Any) -> None:
@@ -91,22 +90,27 @@ class Offloaded:
             setattr(model.get_submodule(module), leaf, made)
 
 
-@pytest.mark.parametrize("swap_first", [True, False])
-@pytest.mark.parametrize("name", MODELS)
-def test_weights_may_be_elsewhere_until_a_module_runs(name: str, swap_first: bool) -> None:
-    model = build(name)
+def check_offloaded(model: Any, name: str, swap_first: bool, offload: Callable[[], Any]) -> None:
+    """The same bits with the rules, before and after `offload`, and without them."""
     own = at_all_times(model, name)
     restore = swap_rotary(model, TRAIN, FREQUENCIES["dype_ntk"]())
     ruled = at_all_times(model, name)
     if not swap_first:
         restore()
-    offloaded = Offloaded(model)
+    offload()
+    assert all(parameter.is_meta for parameter in model.parameters())
     if not swap_first:
         restore = swap_rotary(model, TRAIN, FREQUENCIES["dype_ntk"]())
     assert apart(at_all_times(model, name), ruled) == 0
-    assert offloaded.calls == len(TIMES)
     restore()
     assert apart(at_all_times(model, name), own) == 0
+
+
+@pytest.mark.parametrize("swap_first", [True, False])
+@pytest.mark.parametrize("name", MODELS)
+def test_weights_may_be_elsewhere_until_a_module_runs(name: str, swap_first: bool) -> None:
+    model = build(name)
+    check_offloaded(model, name, swap_first, lambda: Offloaded(model))
 
 
 @pytest.mark.parametrize("swap_first", [True, False])
@@ -124,23 +128,16 @@ def test_accelerate_may_offload_the_weights(name: str, hooks: str, swap_first: b
 
     model = build(name)
     own = at_all_times(model, name)
-    restore = swap_rotary(model, TRAIN, FREQUENCIES["dype_ntk"]())
-    ruled = at_all_times(model, name)
-    if not swap_first:
-        restore()
-    if hooks == "modules":
-        accelerate.cpu_offload(model, torch.device("cpu"), offload_buffers=True)
-    else:
-        add_hook_to_module(
-            model,
-            AlignDevicesHook("cpu", offload=True, weights_map=dict(model.state_dict()), place_submodules=True),
-        )
-    assert all(parameter.is_meta for parameter in model.parameters())
-    if not swap_first:
-        restore = swap_rotary(model, TRAIN, FREQUENCIES["dype_ntk"]())
-    assert apart(at_all_times(model, name), ruled) == 0
-    restore()
-    assert apart(at_all_times(model, name), own) == 0
+
+    def offload() -> None:
+        if hooks == "modules":
+            accelerate.cpu_offload(model, torch.device("cpu"), offload_buffers=True)
+        else:
+            weights = dict(model.state_dict())
+            hook = AlignDevicesHook("cpu", offload=True, weights_map=weights, place_submodules=True)
+            add_hook_to_module(model, hook)
+
+    check_offloaded(model, name, swap_first, offload)
     remove_hook_from_module(model, recurse=True)
     assert apart(at_all_times(model, name), own) == 0
 

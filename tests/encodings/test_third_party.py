@@ -1,14 +1,11 @@
 """A stranger's package adds a method through the entry point: listed, checked, run and reported, our code untouched."""
 
 import json
-import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
-from helpers.installed import install
+from helpers.installed import bench, install, plug_in
 
 PACKAGE = Path(__file__).parents[1] / "third_party_method"
 EXPERIMENT = """
@@ -36,13 +33,6 @@ report: {main_metric: fd, reference_method: extrapolation}
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The package as an installer would leave it: the module and its dist-info with the declared entry points."""
     return install(PACKAGE, tmp_path_factory.mktemp("site"))
-
-
-def bench(site: Path, where: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    path = os.pathsep.join((str(site), str(PACKAGE.parents[1])))  # this checkout, whichever is installed
-    environment = {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-c", "from rpe2d_bench.cli import main; main()", *arguments]
-    return subprocess.run(command, cwd=where, env=environment, capture_output=True, text=True, timeout=240, check=False)
 
 
 def test_twenty_lines_are_enough() -> None:
@@ -94,11 +84,7 @@ def broken(installed: Path, tmp_path: Path) -> Path:
         ),
     }
     for name, source in sources.items():
-        (site / f"{name}.py").write_text(source)
-        info = site / f"{name}-1.dist-info"
-        info.mkdir()
-        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1\n")
-        (info / "entry_points.txt").write_text(f"[rpe2d_bench.methods]\n{name} = {name}\n")
+        plug_in(site, "rpe2d_bench.methods", name, source)
     return site
 
 

@@ -1,4 +1,5 @@
-"""As sitecustomize.py: workers of Ray stop after a note of a stage under way, while $GATES has a file of its key."""
+"""As sitecustomize.py: workers of Ray note in $GATES/notes what they note of a stage, and stop then, while $GATES has a
+file of its key. A manifest is written before the stage is whole."""
 
 from __future__ import annotations
 
@@ -11,14 +12,19 @@ from pathlib import Path
 from typing import Any
 
 GATES = Path(os.environ["GATES"])
+NOTES = ("checkpoint.pt", "under_way.json", "manifest.json")
 HOOKS = {"rpe2d_bench.storage.digests": "write_with_digest", "rpe2d_bench.storage.files": "write_json"}
 
 
 def gated(write: Any) -> Any:
     def after(path: Path, *arguments: Any, **options: Any) -> Any:
         written = write(path, *arguments, **options)
-        gate = GATES / Path(path).parent.name.partition(".")[0]
-        if Path(path).name in ("checkpoint.pt", "under_way.json") and gate.exists():
+        if Path(path).name not in NOTES:
+            return written
+        gate = GATES / Path(path).parent.name.removesuffix(".partial")
+        with (GATES / "notes").open("a") as file:
+            file.write(f"{gate.name} {Path(path).name}\n")
+        if gate.exists():
             with gate.with_name(f"{gate.name}.held").open("a") as file:
                 file.write(f"{os.getpid()}\n")
             while gate.exists():

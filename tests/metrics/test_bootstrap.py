@@ -2,7 +2,6 @@ import numpy as np
 import pytest
 
 from rpe2d_bench.analysis import replicates
-from rpe2d_bench.errors import UserError
 from rpe2d_bench.metrics import fd, kid
 
 
@@ -18,21 +17,6 @@ def ones(count: int) -> np.ndarray:
 def test_every_image_once_is_the_distance_itself() -> None:
     x, y = draw(40, 1), draw(50, 2, 1.3)
     assert replicates.kernel_replicates(x, y, ones(40), ones(50))[0] == pytest.approx(kid.mmd2(x, y), rel=1e-9)
-    exact = fd.frechet_distance(x, y)
-    for method in ("linear", "exact"):
-        value = replicates.frechet_replicates(x, y, ones(40), ones(50), method)[0]
-        assert value == pytest.approx(exact, rel=1e-9)
-
-
-@pytest.mark.parametrize("width", [6, 60])  # more and fewer samples than features
-def test_exact_replicates_are_the_distance_of_the_drawn_images(width: int) -> None:
-    x, y = draw(40, 1, width=width), draw(50, 2, 1.3, width)
-    rng = np.random.default_rng(0)
-    w, v = replicates.multinomial_weights(3, 40, rng), replicates.multinomial_weights(3, 50, rng)
-    values = replicates.frechet_replicates(x, y, w, v, "exact")
-    for value, ours, theirs in zip(values, w, v, strict=True):
-        drawn = np.repeat(x, ours.astype(int), axis=0), np.repeat(y, theirs.astype(int), axis=0)
-        assert value == pytest.approx(fd.frechet_distance(*drawn), rel=1e-7)
 
 
 def test_influences_are_the_derivative() -> None:
@@ -41,11 +25,14 @@ def test_influences_are_the_derivative() -> None:
     step = 1e-6
 
     def moved(index: int, side: int) -> float:
-        weights = [ones(40), ones(50)]
-        weights[side] = weights[side] * (1 - step)
-        weights[side][0, index] += step * weights[side].shape[1]
-        # weights that sum to n keep the unbiased denominator of the point estimate
-        return float(replicates.frechet_replicates(x, y, weights[0], weights[1], "exact")[0])
+        """The distance where one image weighs a little more; weights that sum to n keep the unbiased denominator."""
+        fitted = []
+        for x_ND, weighted in ((x, side == 0), (y, side == 1)):
+            weights = np.full(len(x_ND), 1 - step * weighted)
+            weights[index] += step * len(x_ND) * weighted
+            covariance = np.cov(x_ND.T, aweights=weights, ddof=0) * len(x_ND) / (len(x_ND) - 1)
+            fitted.append(fd.from_moments(np.average(x_ND, axis=0, weights=weights), covariance, len(x_ND)))
+        return fd.distance(*fitted)
 
     base = fd.frechet_distance(x, y)
     # the derivative of the unbiased covariance carries n / (n - 1)
@@ -59,8 +46,9 @@ def test_replicates_spread_like_fresh_draws() -> None:
     rng = np.random.default_rng(0)
     w, v = replicates.multinomial_weights(500, 400, rng), replicates.multinomial_weights(500, 400, rng)
     fresh = [(draw(400, 10 + 2 * i), draw(400, 11 + 2 * i, 1.3)) for i in range(200)]
+    ours, theirs = replicates.influences(x, y)
     for distance, resampled in (
-        (fd.frechet_distance, replicates.frechet_replicates(x, y, w, v)),
+        (fd.frechet_distance, fd.frechet_distance(x, y) + (w @ ours + v @ theirs) / 400),
         (kid.mmd2, replicates.kernel_replicates(x, y, w, v)),
     ):
         values = [distance(a, b) for a, b in fresh]
@@ -80,11 +68,6 @@ def test_resampling_within_classes_keeps_their_counts_and_the_estimator() -> Non
     w, v = (replicates.multinomial_weights(3000, n, rng, c) for n, c in ((40, classes), (60, theirs)))
     resampled = replicates.kernel_replicates(x, y, w, v, classes, theirs)
     assert abs(resampled.mean() - value) < 4 * resampled.std() / np.sqrt(3000)
-
-
-def test_unknown_bootstrap_is_named() -> None:
-    with pytest.raises(UserError, match="'linear' or 'exact'"):
-        replicates.frechet_replicates(draw(9, 0), draw(9, 1), ones(9), ones(9), "jackknife")
 
 
 def test_influences_on_a_kernel_distance_are_its_derivative_with_and_without_classes() -> None:

@@ -44,7 +44,7 @@ def test_what_is_not_a_set_of_images_is_stated(given: np.ndarray, message: str) 
         check_images(given)
 
 
-def test_features_that_are_not_finite_name_the_image(net, make_images, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_features_that_are_not_finite_name_the_image(net, make_images) -> None:
     net.matrix[0] = float("inf")
     given = np.maximum(make_images(5, 0), 1)
     with pytest.raises(UserError, match="features of random that are not finite, first image 0"):

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from helpers.measured import measure_paths
 from torch import nn
 
 from rpe2d_bench.errors import UserError
@@ -23,7 +24,6 @@ from rpe2d_bench.metrics.inception_score import inception_score
 from rpe2d_bench.metrics.nets.features import extract
 from rpe2d_bench.metrics.nets.table import net_version
 from rpe2d_bench.metrics.nets.torchvision_import import import_torchvision
-from rpe2d_bench.metrics.score_files import measure_paths
 
 
 class Block(nn.Module):

@@ -38,15 +38,6 @@ def test_a_folder_is_read_whole_and_in_order(tmp_path: Path) -> None:
     assert np.array_equal(np.concatenate(read(tmp_path, 3, np.array([0, 2, 5]))), expected[[0, 2, 5]])
 
 
-def test_a_zip_gives_the_same_as_its_folder(tmp_path: Path) -> None:
-    for index in range(3):
-        save(tmp_path / "images", f"{index}.png", sample_image())
-    with ZipFile(tmp_path / "images.zip", "w") as archive:
-        for file in (tmp_path / "images").iterdir():
-            archive.write(file, file.name)
-    assert np.array_equal(read(tmp_path / "images")[0], read(tmp_path / "images.zip")[0])
-
-
 @pytest.mark.parametrize("write", [np.savez, np.savez_compressed])
 def test_an_npz_is_streamed(tmp_path: Path, write) -> None:
     sample_images = RNG.integers(0, 256, (7, 8, 6, 3), dtype=np.uint8)
@@ -80,44 +71,13 @@ def test_conversions_are_counted(tmp_path: Path) -> None:
     }  # fmt: skip
 
 
-def truncated() -> bytes:
-    stream = io.BytesIO()
-    sample_image(size=(64, 64)).save(stream, "PNG")
-    return stream.getvalue()[:-2000]
-
-
-def transparent() -> bytes:
-    image = sample_image("RGBA")
-    image.putpixel((0, 0), (1, 2, 3, 0))
-    stream = io.BytesIO()
-    image.save(stream, "PNG")
-    return stream.getvalue()
-
-
-def deep() -> bytes:
-    stream = io.BytesIO()
-    Image.fromarray(np.full((4, 4), 60000, np.uint16)).save(stream, "PNG")
-    return stream.getvalue()
-
-
-def animated() -> bytes:
-    stream = io.BytesIO()
-    sample_image().save(stream, "GIF", save_all=True, append_images=[sample_image()])
-    return stream.getvalue()
-
-
-@pytest.mark.parametrize(
-    ("name", "content", "message"),
-    [
-        ("a.png", b"not an image", "a.png is no image of a kind"),
-        ("a.png", truncated(), r"a.png cannot be decoded .image file is truncated"),
-        ("a.png", deep(), "more than 8 bits a channel"),
-    ],
-)
-def test_images_that_cannot_be_used_are_named(tmp_path: Path, name: str, content: bytes, message: str) -> None:
+def test_images_that_cannot_be_used_are_named(tmp_path: Path) -> None:
     save(tmp_path, "0.png", sample_image())
-    (tmp_path / name).write_bytes(content)
-    with pytest.raises(UserError, match=message):
+    save(tmp_path, "a.png", Image.fromarray(np.full((4, 4), 60000, np.uint16)))
+    with pytest.raises(UserError, match=r"a\.png has more than 8 bits a channel"):
+        read(tmp_path)
+    (tmp_path / "a.png").write_bytes(b"not an image")
+    with pytest.raises(UserError, match=r"a\.png is no image of a kind"):
         read(tmp_path)
 
 
@@ -139,7 +99,6 @@ def test_places_without_images_are_stated(tmp_path: Path) -> None:
     [
         ({"arr_0": np.zeros((2, 4, 4, 3), np.float32)}, "float32 .*expected uint8"),
         ({"arr_0": np.zeros((2, 3, 4, 4), np.uint8)}, "expected uint8 .N, H, W, C."),
-        ({"mu": np.zeros(4)}, "statistics alone are not read"),
     ],
 )
 def test_arrays_that_are_not_images_are_stated(tmp_path: Path, arrays: dict[str, np.ndarray], message: str) -> None:
@@ -161,8 +120,10 @@ def test_damaged_npz_is_stated(tmp_path: Path) -> None:
 
 
 def test_what_training_accepts_is_read_and_counted(tmp_path: Path) -> None:
-    (tmp_path / "a.png").write_bytes(transparent())
-    (tmp_path / "b.gif").write_bytes(animated())
+    image = sample_image("RGBA")
+    image.putpixel((0, 0), (1, 2, 3, 0))
+    save(tmp_path, "a.png", image)
+    sample_image().save(tmp_path / "b.gif", save_all=True, append_images=[sample_image()])
     source = open_images(tmp_path)
     (first, *_) = source.batches(1)
     assert first[0, :, 0, 0].tolist() == [255, 255, 255]

@@ -7,13 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from helpers.measured import measure_paths
 from torch import Tensor, nn
 
 from rpe2d_bench.errors import UserError
 from rpe2d_bench.metrics import fd, validate, value_name
 from rpe2d_bench.metrics.nets import table
 from rpe2d_bench.metrics.nets.inception_adm import InceptionADM, tensorflow_bilinear
-from rpe2d_bench.metrics.score_files import measure_paths
 
 
 def test_the_resize_is_tensorflow_1s() -> None:

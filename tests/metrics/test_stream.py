@@ -4,12 +4,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from helpers.measured import measure_arrays, measure_paths
 from PIL import Image
 
 from rpe2d_bench.errors import UserError
-from rpe2d_bench.metrics import measure, observe, score
+from rpe2d_bench.metrics import observe, score
 from rpe2d_bench.metrics.nets import table
-from rpe2d_bench.metrics.score_files import measure_paths
 
 NAMES = ["fd", "kid", "precision", "accuracy", "repetition"]
 
@@ -39,7 +39,7 @@ def test_paths_and_arrays_give_the_same_numbers(random_net, make_images, tmp_pat
         write(tmp_path / "g.npz", generated, labels), write(tmp_path / "r.npz", real), NAMES, "random",
         judge="randomjudge", batch_size=7,
     )  # fmt: skip
-    direct = measure(generated, labels, real, metrics=NAMES, net="random", judge="randomjudge")
+    direct = measure_arrays(generated, labels, real, metrics=NAMES, net="random", judge="randomjudge")
     assert streamed.values == pytest.approx(direct.values, rel=1e-5)
     assert streamed.details["counts"] == {"generated": 50, "reference": 60}
     assert streamed.details["warnings"] == direct.details["warnings"] != []
@@ -127,5 +127,5 @@ def test_features_larger_than_a_buffer_survive_many_batches(random_net, make_ima
     random_net.matrix = torch.randn(64, 3000, generator=torch.Generator().manual_seed(0)) / 255
     generated, real = make_images(30, 0), make_images(30, 1)
     paths = [write(tmp_path / f"{seed}.npz", side) for seed, side in enumerate((generated, real))]
-    direct = measure(generated, None, real, metrics=["kid"], net="random")
+    direct = measure_arrays(generated, None, real, metrics=["kid"], net="random")
     assert measure_paths(*paths, ["kid"], "random", batch_size=4).values == pytest.approx(direct.values, rel=1e-5)

@@ -9,13 +9,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from helpers.installed import plug_in
+from helpers.planned import planned
 
 from rpe2d_bench import report
 from rpe2d_bench.analysis.vocabulary import describe
 from rpe2d_bench.config import entry_points
 from rpe2d_bench.errors import UserError
 from rpe2d_bench.metrics import METRICS, split_value_name, value_name
-from rpe2d_bench.plan.expand import make_plan
 from rpe2d_bench.resolve.load import load_experiment
 from rpe2d_bench.runner import run
 from rpe2d_bench.storage.store import Store
@@ -46,13 +47,8 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callabl
         METRICS.__dict__.pop("_merged", None)
 
     def put(name: str, source: str) -> None:
-        site = tmp_path / "site"
-        info = site / f"{name}-1.dist-info"
-        info.mkdir(parents=True)
-        (site / f"{name}.py").write_text(source)
-        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1\n")
-        (info / "entry_points.txt").write_text(f"[rpe2d_bench.metrics]\n{name} = {name}\n")
-        monkeypatch.syspath_prepend(site)
+        plug_in(tmp_path / "site", "rpe2d_bench.metrics", name, source)
+        monkeypatch.syspath_prepend(tmp_path / "site")
         forget()
 
     yield put
@@ -65,7 +61,7 @@ def test_a_metric_of_another_package_stands_in_records_and_report(
 ) -> None:
     install("plugged_mean_shift", MEAN_SHIFT)
     overrides = ("evaluate.metrics=[kid, mean_shift]", "report.main_metric=mean_shift", "resolutions.0.test=[16]")
-    plan = make_plan(load_experiment(tiny, overrides), overrides)
+    plan = planned(tiny, *overrides)
     found = run(plan, Store(tmp_path / "runs"), engine="local")
     assert {record.error for record in found} == {None}
     measured = [record for record in found if record.stage in ("measure", "floor")]

@@ -6,17 +6,17 @@ import dataclasses
 from pathlib import Path
 
 import pytest
+from helpers.planned import planned
 
 from rpe2d_bench.data.absent import ABSENT
 from rpe2d_bench.plan import calibration, speed
 from rpe2d_bench.plan.calibration import between, pace_of
 from rpe2d_bench.plan.cost import END, END_OF_CELL, START, estimate, jobs_of, missing_stages
-from rpe2d_bench.plan.expand import Plan, make_plan
+from rpe2d_bench.plan.expand import Plan
 from rpe2d_bench.plan.order import Job, Part
 from rpe2d_bench.plan.pace import Pace, pass_name, render_name, seconds_of, step_name
 from rpe2d_bench.plan.wall import wall
 from rpe2d_bench.resolution import Resolution
-from rpe2d_bench.resolve.load import load_experiment
 from rpe2d_bench.stages import SampleStage, TrainStage
 from rpe2d_bench.storage.files import write_json
 from rpe2d_bench.storage.machine import machine
@@ -25,7 +25,7 @@ from rpe2d_bench.storage.store import Store
 
 @pytest.fixture
 def plan(tiny: Path) -> Plan:
-    return make_plan(load_experiment(tiny, ["train.steps=1000"]))
+    return planned(tiny, "train.steps=1000")
 
 
 def trainings(plan: Plan) -> list[TrainStage]:

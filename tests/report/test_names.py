@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from helpers.planned import planned
 from matplotlib.figure import Figure
 from rich.console import Console
 
@@ -73,13 +74,11 @@ def test_figures_show_names_as_they_are(name: str) -> None:
 @pytest.mark.parametrize("name", HOSTILE)
 def test_the_terminal_shows_names_as_they_are(name: str, tiny: Path, tmp_path: Path) -> None:
     from rpe2d_bench.cli import plan_view
-    from rpe2d_bench.plan.expand import make_plan
-    from rpe2d_bench.resolve.load import load_experiment
     from rpe2d_bench.storage.store import Store
 
     text = tiny.read_text().replace("  ntk: {", f"  '{name}': {{").replace("reference_method: ntk", "")
     tiny.write_text(text)
     console = Console(file=io.StringIO(), width=200)
-    plan_view.show(make_plan(load_experiment(tiny), ()), Store(tmp_path / "[/x]"), console)
+    plan_view.show(planned(tiny), Store(tmp_path / "[/x]"), console)
     assert name in console.file.getvalue()  # type: ignore[attr-defined]
     assert "[/x]" in console.file.getvalue()  # type: ignore[attr-defined]

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from helpers.installed import bench, plug_in
 from helpers.synthetic_records import METHODS, make_records
 
 from rpe2d_bench.config.header import question
@@ -39,24 +37,10 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "cannot_import": "import nowhere_at_all",
     }
     for name, source in sources.items():
-        (place / f"report_{name}.py").write_text(source)
-        info = place / f"report_{name}-1.0.dist-info"
-        info.mkdir()
-        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: report-{name}\nVersion: 1.0\n")
-        (info / "entry_points.txt").write_text(f"[rpe2d_bench.report_sections]\n{name} = report_{name}\n")
+        plug_in(place, "rpe2d_bench.report_sections", f"report_{name}", source)
     records = make_records(seeds=(0, 1), tests=[(32, 32), (48, 48)], methods=SMALL)
     (place / "records.jsonl").write_bytes(b"".join(lines_of(records)))
-    command = [
-        sys.executable,
-        "-c",
-        "from rpe2d_bench.cli import main; main()",
-        "report",
-        str(place / "records.jsonl"),
-        "--reports",
-        str(place),
-    ]
-    paths = os.pathsep.join([str(place), *sys.path])
-    subprocess.run(command, cwd=place, check=True, capture_output=True, env=os.environ | {"PYTHONPATH": paths})
+    bench(place, place, "report", "records.jsonl", "--reports", ".").check_returncode()
     return place / "synthetic"
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from helpers.refused import refused
 
 from rpe2d_bench.errors import UserError
 from rpe2d_bench.resolve.load import load_experiment
@@ -43,26 +44,13 @@ EXPERIMENTS = sorted((Path(__file__).parents[2] / "experiments").glob("*.yaml"))
     ],
 )
 def test_mistakes_are_named_with_their_place(tiny: Path, written: str, instead: str, output: str) -> None:
-    text = tiny.read_text()
-    assert written in text
-    changed = text.replace(written, instead, 1)
-    tiny.write_text(changed)
-    with pytest.raises(UserError) as raised:
-        load_experiment(tiny)
-    message = str(raised.value)
-    assert output in message
-    assert message.startswith(f"{tiny}:"), message
-    assert "\n" not in message
-    place = message.removeprefix(f"{tiny}:").partition(":")[0]
-    assert place.isdigit(), message
+    assert output in refused(tiny, written, instead)[0]
 
 
 def test_the_line_is_the_mistakes(tiny: Path) -> None:
-    text = tiny.read_text().replace("num_samples: 12", "num_sample: 12")
-    tiny.write_text(text)
-    line = 1 + text[: text.index("num_sample:")].count("\n")
-    with pytest.raises(UserError, match=f":{line}: unknown key 'num_sample'"):
-        load_experiment(tiny)
+    message, line = refused(tiny, "num_samples: 12", "num_sample: 12")
+    assert "unknown key 'num_sample'" in message
+    assert "num_sample:" in tiny.read_text().splitlines()[line - 1]
 
 
 @pytest.mark.parametrize(("content", "output"), [("", "the file is empty"), ("- 1", "an experiment is a mapping")])

@@ -1,13 +1,10 @@
 """A stranger's package adds a sampler, an autoencoder and a data set: listed, planned and run, our code untouched."""
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
-from helpers.installed import install
+from helpers.installed import bench, install
 
 from rpe2d_bench.storage.records import read
 
@@ -36,13 +33,6 @@ report: {main_metric: fd, reference_method: extrapolation}
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return install(PACKAGE, tmp_path_factory.mktemp("site"))
-
-
-def bench(site: Path, where: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    path = os.pathsep.join(filter(None, (str(site), os.environ.get("PYTHONPATH"))))
-    environment = {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-c", "from rpe2d_bench.cli import main; main()", *arguments]
-    return subprocess.run(command, cwd=where, env=environment, capture_output=True, text=True, timeout=240, check=False)
 
 
 def test_an_experiment_of_a_strangers_parts_is_planned_and_run(installed: Path, tmp_path: Path) -> None:

@@ -12,11 +12,10 @@ from pathlib import Path
 
 import pytest
 from helpers.object_server import object_server
+from helpers.planned import planned
 
 from rpe2d_bench.config.experiment import Resources
 from rpe2d_bench.errors import UserError
-from rpe2d_bench.plan.expand import make_plan
-from rpe2d_bench.resolve.load import load_experiment
 from rpe2d_bench.runner import engine_ray, run
 from rpe2d_bench.stages.run_context import RunContext
 from rpe2d_bench.storage import exchange, records
@@ -44,7 +43,7 @@ def contents(store: Store, under: str = "stages") -> dict[str, tuple[int, float]
 def test_a_second_machine_repeats_nothing_and_knows_the_records(
     tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    plan, stores = make_plan(load_experiment(tiny, ())), []
+    plan, stores = planned(tiny), []
     for machine in ("a", "b"):
         monkeypatch.setenv("RPE2D_BENCH_CACHE", str(tmp_path / machine))
         stores.append(Store(f"file://{tmp_path}/elsewhere"))
@@ -150,7 +149,9 @@ def test_two_nodes_that_share_only_a_bucket(
             cluster.add_node(num_cpus=1, env_vars={"RPE2D_BENCH_CACHE": str(tmp_path / machine)}, **common)
         monkeypatch.setenv("RAY_ADDRESS", cluster.address)
         store = Store(bucket)
-        found = run(make_plan(load_experiment(tiny, ())), store, engine="ray")
+        two_shares = ("train.num_pictures=2048", "resources.images_per_share=128")  # of each of two pools
+        plan = planned(tiny, *two_shares)
+        found = run(plan, store, engine="ray")
         assert {record.status for record in found} == {"ok"}
         with pytest.raises(UserError, match="several GPUs of a cluster needs a store that is a folder"):
             engine_ray.start(RunContext(store, Resources(gpus_per_trial=2)))
@@ -159,7 +160,8 @@ def test_two_nodes_that_share_only_a_bucket(
     nodes = [sorted(each.name for each in (tmp_path / name).glob("*/stages/train/*")) for name in ("a", "b")]
     assert all(nodes), nodes
     before = contents(store)
-    assert run(make_plan(load_experiment(tiny, ())), store, engine="local") == found
+    assert len({path.split("/")[2] for path in before if path.startswith("stages/pool/")}) == 2 * 2
+    assert run(plan, store, engine="local") == found
     assert contents(store) == before
 
 

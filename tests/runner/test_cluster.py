@@ -1,6 +1,7 @@
 """A cluster on loopback that loses nodes and its head, and gains a node: nothing finished is made again.
 
-Workers stop at the gates that the test closes, so that each death falls where it is meant to at any speed.
+Workers stop at the gates that the test closes, so that each death falls where it is meant to at any speed. Longer than
+other files, because one cluster serves every death.
 """
 
 from __future__ import annotations
@@ -14,17 +15,20 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
+from helpers.planned import planned
 
 from rpe2d_bench.errors import UserError
-from rpe2d_bench.plan.expand import Plan, make_plan
-from rpe2d_bench.resolve.load import load_experiment
+from rpe2d_bench.plan.expand import Plan
 from rpe2d_bench.runner import engine_ray, run
 from rpe2d_bench.runner.head import GRACE, Head
+from rpe2d_bench.stages import SampleStage
+from rpe2d_bench.stages.pool import pools_of
 from rpe2d_bench.storage import records
 from rpe2d_bench.storage.records import Record
 from rpe2d_bench.storage.store import Store
@@ -35,6 +39,14 @@ SMALL = (
     "evaluate.metrics=[kid]",
     "resources={trials_in_parallel: 2, checkpoint_every: 1.0e-9, sample_batch: 4}",
 )
+SHARES = (
+    "train.steps=4",
+    "train.num_pictures=3072",  # three shares of 1,024 rows
+    "resolutions=[{train: 16, test: [16]}]",
+    "evaluate.num_samples=192",  # three shares of 64 images, of two batches
+    "evaluate.metrics=[kid]",
+    "resources={trials_in_parallel: 2, checkpoint_every: 1.0e-9, sample_batch: 32, images_per_share: 64}",
+)
 LIMIT = 300.0  # seconds for anything awaited
 STORE: dict[str, Any] = {"object_store_memory": 100 * 2**20}
 GATES = Path(__file__).parents[1] / "helpers" / "gates.py"
@@ -44,9 +56,10 @@ Found = TypeVar("Found")
 class Bench:
     """A cluster of this machine alone, a store, and a run of the tiny experiment as a user types it."""
 
-    def __init__(self, tiny: Path, folder: Path) -> None:
+    def __init__(self, tiny: Path, folder: Path, overrides: tuple[str, ...]) -> None:
         self.tiny, self.folder, self.store = tiny, folder, Store(folder / "runs")
-        self.plan: Plan = make_plan(load_experiment(tiny, SMALL), SMALL)
+        self._overrides = overrides
+        self.plan: Plan = planned(tiny, *overrides)
         self.gates = folder / "gates"
         self.gates.mkdir()
         self._started: list[Any] = []
@@ -63,7 +76,7 @@ class Bench:
         return cluster
 
     def begin(self, cluster: Any) -> subprocess.Popen[str]:
-        sets = [word for override in SMALL for word in ("--set", override)]
+        sets = [word for override in self._overrides for word in ("--set", override)]
         command = [sys.executable, "-c", "from rpe2d_bench.cli import main; main()", "run", str(self.tiny), *sets]
         self._driver = subprocess.Popen(
             [*command, "--no-mlflow", "--store", str(self.store.root), "--reports", str(self.folder / "reports")],
@@ -100,6 +113,11 @@ class Bench:
             time.sleep(0.05)
         return found
 
+    def noted(self, file: str) -> Counter[str]:
+        """How often each stage, or share of one, wrote this file."""
+        lines = (self.gates / "notes").read_text().splitlines()
+        return Counter(line.partition(" ")[0] for line in lines if line.endswith(f" {file}"))
+
     def finished(self) -> dict[str, int]:
         """When each stage that is whole was written."""
         return {
@@ -122,7 +140,9 @@ class Bench:
 
 
 @pytest.fixture
-def bench(tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
+def bench(
+    request: pytest.FixtureRequest, tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Bench]:
     pytest.importorskip("ray")
     short = Path(tempfile.mkdtemp(prefix="ray"))  # sockets have short paths
     for name, value in {**engine_ray.ENVIRONMENT, "RAY_TMPDIR": str(short), "GATES": str(tmp_path / "gates")}.items():
@@ -130,7 +150,7 @@ def bench(tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterat
     (tmp_path / "hooks").mkdir()
     shutil.copy(GATES, tmp_path / "hooks" / "sitecustomize.py")
     monkeypatch.setenv("PYTHONPATH", f"{tmp_path / 'hooks'}:{os.environ.get('PYTHONPATH', '')}")
-    made = Bench(tiny, tmp_path)
+    made = Bench(tiny, tmp_path, getattr(request, "param", SMALL))
     try:
         yield made
     finally:
@@ -183,6 +203,41 @@ def test_nodes_die_in_a_training_and_in_a_sampling_and_one_that_comes_takes_over
     assert {key: after[key] for key in before} == before
     curve = (bench.store.folder("train", train.key) / "curve.jsonl").read_text().splitlines()
     assert [json.loads(line)["step"] for line in curve] == sorted({json.loads(line)["step"] for line in curve})
+    alone = Store(bench.folder / "alone")
+    assert numbers(records.read(bench.store.root)) == numbers(run(bench.plan, alone, engine="local"))
+    assert weights(bench.plan, bench.store) == weights(bench.plan, alone)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("bench", [SHARES], indirect=True)
+def test_nodes_die_in_a_share_of_a_pool_and_in_one_of_samples_and_only_these_are_made_again(bench: Bench) -> None:
+    resources = bench.plan.experiment.resources
+    rope, _ = bench.plan.trials
+    (pool,) = pools_of(rope.stage, 0)
+    sample = rope.cells[0].measure.generated  # type: ignore[union-attr]
+    assert isinstance(sample, SampleStage)
+    lost, cut = pool.shares(resources)[1], sample.shares(resources)[1]
+    bench.close(lost.key)
+    bench.close(cut.key)
+    cluster = bench.cluster()
+    driver = bench.begin(cluster)
+    cluster.remove_node(node_of(cluster, bench.held(lost.key)), allow_graceful=False)
+    cluster.add_node(num_cpus=1, **STORE)
+    bench.held(lost.key, times=2)
+    bench.open(lost.key)
+    cluster.remove_node(node_of(cluster, bench.held(cut.key)), allow_graceful=False)
+    cluster.add_node(num_cpus=1, **STORE)
+    bench.open(cut.key)
+    assert driver.wait(LIMIT) == 0, bench.printed
+    shares = {share.key for stage in (pool, sample) for share in stage.shares(resources)}
+    whole = bench.noted("manifest.json")
+    assert len(shares & whole.keys()) == 3 + 3
+    assert {key for key, times in whole.items() if times > 1} == {lost.key}
+    assert whole[lost.key] == 2
+    batches = bench.noted("under_way.json")
+    assert {share.key: batches[share.key] for share in sample.shares(resources)} == {
+        share.key: 2 for share in sample.shares(resources)
+    }  # none was drawn again, that of the node that died neither
     alone = Store(bench.folder / "alone")
     assert numbers(records.read(bench.store.root)) == numbers(run(bench.plan, alone, engine="local"))
     assert weights(bench.plan, bench.store) == weights(bench.plan, alone)

@@ -11,13 +11,12 @@ import time
 from pathlib import Path
 
 import pytest
+from helpers.planned import planned
 from rich.console import Console
 
 from rpe2d_bench.cli.live_display import Display
 from rpe2d_bench.cli.view import View, worker
-from rpe2d_bench.plan.expand import make_plan
 from rpe2d_bench.plan.work import work_of
-from rpe2d_bench.resolve.load import load_experiment
 from rpe2d_bench.storage import progress
 from rpe2d_bench.storage.progress import ProgressFiles
 from rpe2d_bench.storage.store import Store
@@ -37,7 +36,7 @@ def report(files: ProgressFiles, key: str, *phases: tuple[str, str, int, int, di
 @pytest.fixture
 def begun(tmp_path: Path) -> tuple[Display, Store]:
     """A display of a run that has just begun its first training and the measurement with the longest name."""
-    plan, store = make_plan(load_experiment(EXPERIMENT)), Store(tmp_path)
+    plan, store = planned(EXPERIMENT), Store(tmp_path)
     display = Display(plan, store, Console(file=io.StringIO(), width=80), "kid")
     work = work_of(plan, store, lambda stage: 1.0)
     display.planned(work)
@@ -139,7 +138,7 @@ def test_results_are_one_line_and_coinciding_ones_are_stated_once(tiny: Path, tm
     from rpe2d_bench.runner import run
 
     overrides = ("seeds=[0, 1]", "evaluate.metrics=[kid, kid_global, accuracy]")
-    plan, store = make_plan(load_experiment(tiny, overrides), overrides), Store(tmp_path / "runs")
+    plan, store = planned(tiny, *overrides), Store(tmp_path / "runs")
     console = Console(file=io.StringIO(), width=80)
     looks: list[tuple[int, int]] = []
     display = Display(plan, store, console, "kid")

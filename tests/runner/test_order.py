@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from rpe2d_bench.plan.order import Job, Order, Part
+from rpe2d_bench.plan.order import Job, Kind, Order, Part
 
 
 def sweep(models: int, cells: int, seeds: int, *, train: float = 10.0, cell: float = 1.0) -> list[Job]:
@@ -86,17 +86,65 @@ def test_two_slots_do_not_wait_for_the_same_reference() -> None:
     assert len({part.key for job in jobs if job for part in job.parts if part.key.startswith("reference")}) == 2
 
 
-def test_a_chain_waits_and_a_failed_training_takes_its_cells_along() -> None:
+def test_a_chain_waits_and_a_failed_training_takes_along_what_follows_from_it() -> None:
     start = Job("start", "start", "training", 0)
     later = Job("later", "later", "training", 0, ("start",))
-    cell = Job("cell", "cell", "cell", 0, ("start",))
-    order = Order([later, cell, start])
+    cell = Job("cell", "cell", "cell", 0, ("later",))
+    other = Job("other", "other", "floor", 0)
+    order = Order([later, cell, start, other])
     assert order.next() is start
+    assert order.next() is other
     assert order.next() is None
     order.ended("start")
-    assert list(order.drop("start")) == [cell]
-    assert order.next() is later
-    assert order.next() is None
+    assert list(order.drop("start")) == [later, cell]
     assert order.group_is_open(0)
-    order.ended("later")
+    order.ended("other")
     assert not order.group_is_open(0)
+
+
+def linked() -> list[Job]:
+    """Of two seeds: pools in shares, a training that starts from another, cells with shares, and what both read."""
+    jobs = []
+
+    def add(key: str, kind: Kind, seed: int, *after: str) -> str:
+        if all(job.key != key for job in jobs):
+            jobs.append(Job(key, key, kind, seed, after, (Part(key, f"data/{kind}", 1.0),)))
+        return key
+
+    for seed in range(2):
+        large = add("large pool", "pool", 0, *(add(f"large {n}", "pool", 0) for n in range(2)))
+        small = [add(f"small {n} {seed}", "pool", seed) for n in range(2)]  # put together by the training itself
+        first = add(f"first {seed}", "training", seed, large)
+        second = add(f"second {seed}", "training", seed, first, *small)
+        seen = [add(f"real {n}", "share", 0) for n in range(2)]
+        for model in (first, second):
+            begun = add(f"begun {model}", "share", seed, model, add(f"begun {model} 0", "share", seed, model))
+            parts = [add(f"{model} {n}", "share", seed, begun, model) for n in range(2)]
+            add(f"cell {model}", "cell", seed, model, *seen, *parts)
+        add(f"floor {seed}", "floor", seed, *seen)
+    return jobs
+
+
+@pytest.mark.parametrize("number", range(len(linked())))
+@pytest.mark.parametrize("slots", [1, 3])
+def test_after_any_failure_all_that_is_left_runs_to_the_end(number: int, slots: int) -> None:
+    jobs = linked()
+    broken, order = jobs[number].key, Order(jobs, slots=slots)
+    well, dropped = set[str](), set[str]()
+    while order.open:
+        while (job := order.next()) is not None:
+            assert well >= set(job.after), f"{job.key} began without what it needs"
+        job = next(iter(order.running.values()))  # one has always begun: nothing waits for ever
+        order.ended(job.key)
+        if job.key == broken:
+            dropped |= {each.key for each in order.drop(broken)}
+        else:
+            well.add(job.key)
+    assert well | dropped | {broken} == {job.key for job in jobs}
+    without = {broken}
+    for job in jobs:  # what comes first stands first
+        without |= {job.key} if without & set(job.after) else set()
+    results = {job.key for job in jobs if job.kind not in ("pool", "share")}
+    assert results - well == results & without  # nothing else is lost
+    for key in dropped - without:
+        assert not {job.key for job in jobs if key in job.after} & well, f"{key} was of use to others"

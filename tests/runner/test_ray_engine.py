@@ -6,12 +6,11 @@ import os
 from pathlib import Path
 
 import pytest
+from helpers.planned import planned
 
 from rpe2d_bench.config.experiment import Resources
 from rpe2d_bench.errors import UserError
 from rpe2d_bench.models.cpu import ONE_HEAP
-from rpe2d_bench.plan.expand import make_plan
-from rpe2d_bench.resolve.load import load_experiment
 from rpe2d_bench.runner import engine_ray
 from rpe2d_bench.stages.run_context import RunContext
 from rpe2d_bench.storage.store import Store
@@ -54,7 +53,7 @@ def test_ray_that_does_not_start_is_one_sentence(monkeypatch: pytest.MonkeyPatch
 
 
 def test_every_phase_of_a_training_is_shown(tiny: Path, tmp_path: Path) -> None:
-    plan = make_plan(load_experiment(tiny))
+    plan = planned(tiny)
     shown: list[tuple[str, int, int]] = []
     context = RunContext(
         Store(tmp_path / "runs"),

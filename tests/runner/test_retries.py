@@ -6,9 +6,8 @@ import os
 from pathlib import Path
 
 import pytest
+from helpers.planned import planned
 
-from rpe2d_bench.plan.expand import make_plan
-from rpe2d_bench.resolve.load import load_experiment
 from rpe2d_bench.runner import run
 from rpe2d_bench.runner.retries import RETRIES, Deaths
 from rpe2d_bench.stages.checkpoint import CHECKPOINT, CURVE
@@ -17,7 +16,7 @@ from rpe2d_bench.storage.store import Store
 
 def test_deaths_without_progress_are_counted_and_others_are_not(tiny: Path, tmp_path: Path) -> None:
     store = Store(tmp_path)
-    cell = make_plan(load_experiment(tiny)).trials[0].cells[0].measure
+    cell = planned(tiny).trials[0].cells[0].measure
     train = cell.generated.train
     partial = store.partial("train", train.key)
     partial.mkdir(parents=True)
@@ -43,7 +42,7 @@ def test_a_training_outlives_any_number_of_deaths_between_checkpoints(
     tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, keeps: bool
 ) -> None:
     """Every worker dies at its second checkpoint, or before its first one."""
-    plan = make_plan(load_experiment(tiny, ("train.steps=300",), ["rpe2d"]), ("train.steps=300",))
+    plan = planned(tiny, "train.steps=300", only=["rpe2d"])
     mortal = tmp_path / "sitecustomize.py"
     mortal.write_text(MORTAL.format(step=2 if keeps else 1))
     path = f"{tmp_path}:{os.environ.get('PYTHONPATH', '')}"

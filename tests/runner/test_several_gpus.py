@@ -6,12 +6,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from helpers.planned import planned
 from safetensors.torch import load_file
 
 from rpe2d_bench.config.experiment import Resources
 from rpe2d_bench.errors import UserError
-from rpe2d_bench.plan.expand import make_plan
-from rpe2d_bench.resolve.load import load_experiment
 from rpe2d_bench.runner import run
 from rpe2d_bench.runner.several_gpus import processes
 from rpe2d_bench.storage.store import Store
@@ -27,7 +26,7 @@ def test_gpus_are_whole_or_a_share_of_one() -> None:
 def test_two_processes_through_ray_train_make_the_model_that_one_makes(tiny: Path, tmp_path: Path) -> None:
     several = "resources={gpus_per_trial: 2, trials_in_parallel: 1, sharded: true, checkpoint_every: 0.001}"
     overrides = (several, "train.steps=60", "train.milestones=[30]")
-    plan = make_plan(load_experiment(tiny, overrides, ["rpe2d"]), overrides)
+    plan = planned(tiny, *overrides, only=["rpe2d"])
     together, alone = Store(tmp_path / "together"), Store(tmp_path / "alone")
     assert {record.status for record in run(plan, together, engine="ray")} == {"ok"}
     plan.trials[0].stage.make(_context(alone, plan.experiment.resources))
@@ -41,7 +40,7 @@ def test_two_processes_through_ray_train_make_the_model_that_one_makes(tiny: Pat
 @pytest.mark.slow
 def test_what_a_process_says_reaches_the_record(tiny: Path, tmp_path: Path) -> None:
     overrides = ("resources.gpus_per_trial=2", "resources.trials_in_parallel=1", "train.batch_size=1")
-    plan = make_plan(load_experiment(tiny, overrides, ["rpe2d"]), overrides)
+    plan = planned(tiny, *overrides, only=["rpe2d"])
     found = run(plan, Store(tmp_path / "runs"), engine="ray")
     trained = next(record for record in found if record.stage == "train")
     assert trained.status == "failed"

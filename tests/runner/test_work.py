@@ -17,13 +17,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from helpers.planned import planned
 from safetensors.torch import load_file
 
 from rpe2d_bench import cli
 from rpe2d_bench.cli.work import seconds
 from rpe2d_bench.errors import UserError
-from rpe2d_bench.plan.expand import Plan, make_plan
-from rpe2d_bench.resolve.load import load_experiment
+from rpe2d_bench.plan.expand import Plan
 from rpe2d_bench.runner.work import Outcome, in_order, make_stages, names_of
 from rpe2d_bench.stages.run_context import OutOfTime, RunContext
 from rpe2d_bench.storage import records
@@ -31,10 +31,6 @@ from rpe2d_bench.storage.machine import Kept
 from rpe2d_bench.storage.store import Busy, Store
 
 COMMAND = [sys.executable, str(Path(__file__).parents[1] / "helpers" / "without_ray.py")]
-
-
-def planned(path: Path, *overrides: str) -> Plan:
-    return make_plan(load_experiment(path, overrides), overrides)
 
 
 def worked(plan: Plan, root: Path, *names: str, until: float | None = None) -> Outcome:

@@ -6,6 +6,8 @@ import json
 from pathlib import Path
 
 import pytest
+from helpers.planned import planned
+from helpers.refused import refused
 from helpers.tiny_experiment import TINY
 from typer.testing import CliRunner
 
@@ -63,20 +65,11 @@ def file(tmp_path: Path) -> Path:
     ],
 )
 def test_mistakes_are_named_with_their_place(file: Path, written: str, instead: str, printed: str) -> None:
-    text = file.read_text()
-    assert written in text
-    changed = text.replace(written, instead, 1)
-    file.write_text(changed)
-    with pytest.raises(UserError) as raised:
-        load_experiment(file)
-    message = str(raised.value)
+    message, line = refused(file, written, instead)
     assert printed in message
-    assert "\n" not in message
-    place = message.removeprefix(f"{file}:").partition(":")[0]
-    assert place.isdigit(), message
-    near = changed.splitlines()[int(place) - 1]
+    changed = file.read_text()
     start = changed[: changed.index(instead)].count("\n") + 1
-    assert start <= int(place) <= start + instead.count("\n"), f"{place}: {near}"
+    assert start <= line <= start + instead.count("\n"), f"{line}: {changed.splitlines()[line - 1]}"
 
 
 def test_a_search_for_nothing_is_a_mistake(tmp_path: Path) -> None:
@@ -129,10 +122,9 @@ def test_sampling_before_the_search_says_so(file: Path, tmp_path: Path) -> None:
 
 
 def test_an_experiment_without_a_search_keeps_its_run(tiny: Path, file: Path) -> None:
-    from rpe2d_bench.plan.expand import make_plan
 
-    plain, searched = make_plan(load_experiment(tiny)), make_plan(load_experiment(file))
+    plain, searched = planned(tiny), planned(file)
     assert "search" not in plain.experiment.model_dump(exclude_defaults=True)
     assert plain.run != searched.run
     assert [trial.stage.key for trial in plain.trials] == [trial.stage.key for trial in searched.trials]
-    assert make_plan(load_experiment(file, ["search.trials=4"])).run != searched.run
+    assert planned(file, "search.trials=4").run != searched.run

@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 import torch
+from helpers.planned import planned
 from safetensors.torch import load_file, save_file
 
 from rpe2d_bench.data.image_batches import MixedImages
 from rpe2d_bench.errors import UserError
 from rpe2d_bench.plan.cost import jobs_of
-from rpe2d_bench.plan.expand import Plan, make_plan
+from rpe2d_bench.plan.expand import Plan
 from rpe2d_bench.plan.pace import Pace
-from rpe2d_bench.resolve.load import load_experiment
 from rpe2d_bench.runner import run
 from rpe2d_bench.stages.denoiser import fresh_denoiser
 from rpe2d_bench.storage.store import Store
@@ -44,10 +44,6 @@ def chain(tmp_path: Path) -> Path:
     path = tmp_path / "chain.yaml"
     path.write_text(CHAIN)
     return path
-
-
-def planned(path: Path, *overrides: str, only: tuple[str, ...] = ()) -> Plan:
-    return make_plan(load_experiment(path, overrides, only), overrides)
 
 
 def weights(plan: Plan, store: Store, model: str) -> dict[str, torch.Tensor]:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from helpers.planned import planned
 from torch import Tensor
 
 from rpe2d_bench import autoencoders
@@ -19,7 +20,7 @@ from rpe2d_bench.diffusion import noised, path
 from rpe2d_bench.encodings.interface import Context
 from rpe2d_bench.metrics.denoising_error import TIMES
 from rpe2d_bench.plan.cost import estimate
-from rpe2d_bench.plan.expand import Plan, make_plan
+from rpe2d_bench.plan.expand import Plan
 from rpe2d_bench.plan.pace import Pace
 from rpe2d_bench.report.sections.denoising import by_time, wins_by_time
 from rpe2d_bench.resolve.load import load_experiment
@@ -31,10 +32,6 @@ from rpe2d_bench.stages.run_context import OutOfTime, RunContext
 from rpe2d_bench.storage.store import Store
 
 ONLY = ("evaluate.metrics=[denoising_error]", "report.main_metric=denoising_error")
-
-
-def planned(file: Path, *overrides: str) -> Plan:
-    return make_plan(load_experiment(file, overrides), overrides)
 
 
 def stage_of(plan: Plan, method: str, resolution: tuple[int, int]) -> DenoiseStage:

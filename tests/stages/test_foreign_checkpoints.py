@@ -335,9 +335,7 @@ def test_a_file_is_inspected(folder: Path, trained: Path) -> None:
 
 
 @pytest.mark.parametrize(("name", "model", "layout"), [("sit_xl_2", "sit", "sit"), ("fitv2_xl_2", "fit", "fit")])
-def test_a_shipped_plan_runs_on_tiny_weights(
-    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, model: str, layout: str
-) -> None:
+def test_a_shipped_plan_runs_on_tiny_weights(folder: Path, tmp_path: Path, name: str, model: str, layout: str) -> None:
     """As it stands, but for what makes it large and for nets and statistics that nothing here may download."""
     weights = fit(classes=2) if layout == "fit" else theirs(grid=Grid(16, 16), classes=2)
     save_file({key: value.contiguous() for key, value in weights.items()}, tmp_path / "tiny.safetensors")

@@ -8,19 +8,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers.planned import planned
 
 from rpe2d_bench.errors import UserError
 from rpe2d_bench.metrics.nets.torchvision_import import import_torchvision
-from rpe2d_bench.plan.expand import Plan, make_plan
-from rpe2d_bench.resolve.load import load_experiment
+from rpe2d_bench.plan.expand import Plan
 from rpe2d_bench.runner import run
 from rpe2d_bench.sampling.loop import labels_of
 from rpe2d_bench.storage.records import Record
 from rpe2d_bench.storage.store import Store
-
-
-def planned(path: Path, *overrides: str) -> Plan:
-    return make_plan(load_experiment(path, overrides), overrides)
 
 
 def keys(plan: Plan) -> list[str]:

@@ -8,22 +8,19 @@ import numpy as np
 import pytest
 
 from rpe2d_bench.data import image_pool
+from rpe2d_bench.errors import UserError
 from rpe2d_bench.plan.expand import Plan, make_plan
 from rpe2d_bench.plan.order import Order
 from rpe2d_bench.plan.work import work_of
 from rpe2d_bench.resolve.load import load_experiment
 from rpe2d_bench.runner import run
 from rpe2d_bench.runner.work import in_order, make_stages
-from rpe2d_bench.stages.pool import pools_of
+from rpe2d_bench.stages.pool import PoolStage, pools_of
 from rpe2d_bench.stages.run_context import RunContext
+from rpe2d_bench.stages.share import Share
 from rpe2d_bench.storage.store import Store
 
 POOL = ("train.num_pictures=80", "train.steps=3", "resources.images_per_share=2")
-LATENTS = (
-    "data={name: glyphs, channels: 3}",
-    "autoencoder={kind: taef2, path: FILE, downsampling: 8}",
-    "resolutions=[{train: 32, test: [32]}]",
-)
 
 
 @pytest.fixture(autouse=True)
@@ -115,6 +112,26 @@ def test_a_damaged_share_is_made_again_and_rows_of_an_attempt_in_one_piece_are_k
     dataset = plan.trials[0].stage.data.build()
     found = np.load(store.root / "cache" / pool.key / "pictures.npy")
     assert (found == dataset.images("train", np.arange(80), (16, 16))).all()
+
+
+def test_a_failed_share_fails_its_trainings_and_their_cells_at_once_and_says_why(
+    tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, tried = PoolStage.make_share, list[str]()
+
+    def fails(self: PoolStage, share: Share, partial: Path, context: RunContext) -> None:
+        tried.append(share.key)
+        if share.first == 16 and self.crops:
+            raise UserError("no")
+        whole(self, share, partial, context)
+
+    monkeypatch.setattr(PoolStage, "make_share", fails)
+    found = run(planned(tiny, "evaluate.metrics=[kid]"), Store(tmp_path / "runs"), engine="local")
+    assert len(tried) == len(set(tried))
+    failed = {(record.stage, record.model): record.error for record in found if record.status == "failed"}
+    why = "training images 16px for crops, 16 to 31: no"
+    assert failed == {("train", "rpe2d"): why, ("measure", "rpe2d"): f"rpe2d 16px seed 0: {why}"}
+    assert {record.model for record in found if record.status == "ok" and record.stage == "measure"} == {"rope"}
 
 
 @pytest.mark.slow

@@ -9,14 +9,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from helpers.planned import planned
 from helpers.tiny_experiment import TINY
 
 from rpe2d_bench.config.experiment import Resources
 from rpe2d_bench.diffusion import times
 from rpe2d_bench.errors import UserError
 from rpe2d_bench.metrics.nets.resize import padded, resize
-from rpe2d_bench.plan.expand import make_plan
-from rpe2d_bench.resolve.load import load_experiment
 from rpe2d_bench.runner.work import in_order, make_stages
 from rpe2d_bench.sampling.loop import noise
 from rpe2d_bench.stages import MeasureStage, SampleStage
@@ -34,7 +33,7 @@ TEXT = TINY.replace("  extrapolation: {model: rope}\n", METHODS)
 
 def measures(path: Path, text: str = TEXT) -> dict[tuple[str, tuple[int, int]], MeasureStage]:
     path.write_text(text)
-    plan = make_plan(load_experiment(path))
+    plan = planned(path)
     return {(c.method, c.test_resolution): c.measure for trial in plan.trials for c in trial.cells}
 
 
@@ -91,7 +90,7 @@ def test_workers_make_the_small_images_once_and_before_what_refines_them(
     tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tiny.write_text(TEXT.replace("  upscaled: {model: rope, upscale: true}\n", ""))
-    plan = make_plan(load_experiment(tiny))
+    plan = planned(tiny)
     root = tmp_path / "runs"
     order = list(in_order(plan, Store(root))[0])
     refined = [c.measure.generated for t in plan.trials for c in t.cells if c.test_resolution == (24, 24)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+from helpers.planned import planned
 
 from rpe2d_bench import data
 from rpe2d_bench.analysis.real_names import NAMES, RULERS
@@ -12,9 +13,7 @@ from rpe2d_bench.analysis.results import Results
 from rpe2d_bench.analysis.vocabulary import blind_spot, describe
 from rpe2d_bench.metrics import load_net
 from rpe2d_bench.metrics.nets.inputs import INPUTS
-from rpe2d_bench.plan.expand import make_plan
 from rpe2d_bench.report.tables import value_table
-from rpe2d_bench.resolve.load import load_experiment
 from rpe2d_bench.runner import run
 from rpe2d_bench.stages import ReferenceStage
 from rpe2d_bench.stages.reference import resized, with_noise
@@ -24,7 +23,7 @@ from rpe2d_bench.storage.store import Store
 
 def test_rulers_are_real_images_that_were_enlarged_or_noised(tiny: Path, tmp_path: Path) -> None:
     overrides = ("seeds=[0, 1]", "evaluate.num_samples=60", "evaluate.metrics=[kid]", "train.steps=1")
-    plan = make_plan(load_experiment(tiny, overrides, ["extrapolation"]), overrides)
+    plan = planned(tiny, *overrides, only=["extrapolation"])
     rulers = [(floor.kind, floor.test_resolution, floor.seed) for floor in plan.floors if floor.kind in RULERS]
     larger, sizes = [(24, 24), (16, 32)], [(16, 16), (24, 24), (16, 32)]
     assert sorted(rulers) == sorted([*(("enlarged", s, 0) for s in larger), *(("noise", s, 0) for s in sizes)])

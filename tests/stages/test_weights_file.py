@@ -8,11 +8,13 @@ from __future__ import annotations
 import copy
 import json
 import struct
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from helpers.planned import planned
 from rich.console import Console
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
@@ -20,7 +22,7 @@ from safetensors.torch import load_file, save_file
 from rpe2d_bench import report
 from rpe2d_bench.cli import app, plan_view
 from rpe2d_bench.errors import UserError
-from rpe2d_bench.plan.expand import Plan, make_plan
+from rpe2d_bench.plan.expand import Plan
 from rpe2d_bench.resolve.load import load_experiment
 from rpe2d_bench.runner import run
 from rpe2d_bench.stages.weights_file import RECIPE, UNKNOWN, WeightsFile, metadata_of
@@ -53,7 +55,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Store]:
     folder = tmp_path_factory.mktemp("trained")
     path, store = folder / "experiment.yaml", Store(folder / "runs")
     path.write_text(TRAINED)
-    plan = make_plan(load_experiment(path))
+    plan = planned(path)
     assert {record.status for record in run(plan, store, engine="local")} == {"ok"}
     return path, store
 
@@ -61,7 +63,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Store]:
 @pytest.fixture(scope="module")
 def weights(trained: tuple[Path, Store]) -> Path:
     path, store = trained
-    return store.folder("train", make_plan(load_experiment(path)).trials[0].stage.key) / "weights.safetensors"
+    return store.folder("train", planned(path).trials[0].stage.key) / "weights.safetensors"
 
 
 def using(folder: Path, checkpoint: Any, *changes: tuple[str, str], steps: int | None = 0) -> Path:
@@ -96,10 +98,6 @@ def with_other_recipe(weights: Path, to: Path, change: Recipe) -> Path:
     return to
 
 
-def planned(path: Path) -> Plan:
-    return make_plan(load_experiment(path))
-
-
 def shown(plan: Plan, store: Store) -> str:
     console = Console(width=80)
     with console.capture() as capture:
@@ -119,7 +117,7 @@ def test_trained_weights_say_what_they_were_trained_under(weights: Path) -> None
     assert recipe["train"]["steps"] == 2
     assert recipe["data"]["name"] == "glyphs"
     assert recipe["autoencoder"] is None
-    assert recipe["packages"]["torch"] == torch.__version__.partition("+")[0] or recipe["packages"]["torch"]
+    assert recipe["packages"]["torch"] == metadata.version("torch")
     assert {"commit", "uncommitted_changes"} <= set(recipe)
 
 
@@ -303,7 +301,7 @@ def test_weights_that_are_left_out_are_trained_by_the_recipe_of_the_file(
     trained: tuple[Path, Store], weights: Path, tmp_path: Path
 ) -> None:
     path = using(tmp_path, str(weights))
-    left_out = make_plan(load_experiment(path, ["models.m.checkpoint=null"]))
+    left_out = planned(path, "models.m.checkpoint=null")
     assert left_out.trials[0].stage.recipe.steps == 2
     assert left_out.trials[0].stage.key == planned(trained[0]).trials[0].stage.key
     path.write_text(path.read_text().replace(f"checkpoint: {json.dumps(str(weights))}, ", ""))

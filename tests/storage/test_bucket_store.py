@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from helpers.object_server import object_server
+from helpers.object_server import google_server, object_server
 
 from rpe2d_bench.errors import UserError
 from rpe2d_bench.storage import keeper, usage
@@ -34,7 +34,13 @@ def server() -> Iterator[str]:
         yield address
 
 
-@pytest.fixture(params=["s3", "file"])
+@pytest.fixture(scope="module")
+def google() -> Iterator[str]:
+    with google_server() as options:
+        yield options
+
+
+@pytest.fixture(params=["s3", "gs", "file"])
 def machine(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
     """A store as the machine of that name opens it, which shares its address with the other machines alone."""
     address = f"file://{tmp_path}/elsewhere"
@@ -43,6 +49,8 @@ def machine(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.
         monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "any")
         monkeypatch.setenv("AWS_ENDPOINT_URL", request.getfixturevalue("server"))
         address = f"s3://bucket/{tmp_path.name}"
+    if request.param == "gs":
+        address = f"gs://anonymous@bucket/{tmp_path.name}?{request.getfixturevalue('google')}"
 
     def opened(name: str, *, wait: bool = True) -> Store:
         monkeypatch.setenv("RPE2D_BENCH_CACHE", str(tmp_path / name))
@@ -182,7 +190,7 @@ def test_another_machine_goes_on_from_the_last_checkpoint(machine: Machine, monk
     assert not [path for path in other.mirror.bucket.files("stages") if ".partial" in path]
 
 
-def test_a_lease_is_heeded_until_it_is_over(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_lease_is_heeded_until_it_is_over(machine: Machine) -> None:
     first, second = machine("a", wait=False), machine("b", wait=False)
     assert first.mirror is not None
 
@@ -304,6 +312,7 @@ def test_what_lies_there_is_listed_and_freed(machine: Machine) -> None:
         ("s3://bucket/runs?nonsense=1", "nonsense"),
         ("nosuch://bucket/runs", "Unrecognized filesystem"),
         ("s3://key:secret@bucket/runs", "credentials do not belong"),
+        ("abfs://bucket@account.dfs.core.windows.net/runs?sv=1&sig=secret", "credentials do not belong"),
         ("s3://bucket/runs?endpoint_override=127.0.0.1:9&scheme=http", "can't be reached"),
     ],
 )
@@ -340,7 +349,19 @@ def _refusing_after(server: str, requests: str) -> bytes:
     return answer
 
 
-def test_a_path_is_no_address(tmp_path: Path) -> None:
+@pytest.mark.parametrize("machine", ["s3"], indirect=True)
+def test_a_server_that_changes_what_it_is_given_is_refused(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = machine("a")
+    assert store.mirror is not None
+    bucket = Bucket(store.mirror.address)
+    monkeypatch.setattr(Bucket, "read", lambda *_: b"5\r\ntried\r\n0\r\nx-amz-checksum-crc64nvme:M3eFc\r\n\r\n")
+    for _ in range(2):
+        with pytest.raises(Unwritable, match="AWS_REQUEST_CHECKSUM_CALCULATION=when_required"):
+            bucket.write("result.json", b"42")
+    assert bucket.files("") == {}
+
+
+def test_a_path_is_no_address() -> None:
     with pytest.raises(UserError, match="give it as text"):
         Store(Path("s3://bucket/runs"))
     assert folder_of_store("runs") == Path("runs")

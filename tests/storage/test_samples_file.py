@@ -8,11 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers.planned import planned
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rpe2d_bench.plan.expand import make_plan
-from rpe2d_bench.resolve.load import load_experiment
 from rpe2d_bench.runner import run
 from rpe2d_bench.storage import images_file
 from rpe2d_bench.storage.store import Store
@@ -75,7 +74,7 @@ def test_a_damaged_file_raises_what_readers_expect(damage: str, tmp_path: Path) 
 @pytest.mark.filterwarnings("error:The given NumPy array")
 def test_measured_in_pieces_as_in_one(tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     overrides = ("train.steps=2", "evaluate.num_samples=150", "methods.upscaled={model: rpe2d, upscale: true}")
-    plan = make_plan(load_experiment(tiny, overrides, ["rpe2d", "upscaled"]), overrides)
+    plan = planned(tiny, *overrides, only=["rpe2d", "upscaled"])
     whole, pieces = Store(tmp_path / "whole"), Store(tmp_path / "pieces")
     run(plan, whole, engine="local")
     monkeypatch.setattr(images_file, "PIECE", 1)

@@ -17,11 +17,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from helpers.planned import planned
 from helpers.tiny_experiment import CONFIG
 
 from rpe2d_bench.data import image_pool
-from rpe2d_bench.plan.expand import Plan, make_plan
-from rpe2d_bench.resolve.load import load_experiment
+from rpe2d_bench.plan.expand import Plan
 from rpe2d_bench.stages.run_context import RunContext
 from rpe2d_bench.storage.digests import Damaged, open_with_digest, write_with_digest
 from rpe2d_bench.storage.resumable_array import Parts
@@ -48,7 +48,7 @@ def context(plan: Plan, root: Path, output: list[str], at: int | None = None) ->
 @pytest.fixture
 def stopped(tiny: Path, tmp_path: Path) -> tuple[Plan, Path, bytes, list[Any]]:
     """A plan, a store with a training that was interrupted behind its checkpoint, and the result without that."""
-    plan = make_plan(load_experiment(tiny, STEPS, ()), STEPS)
+    plan = planned(tiny, *STEPS)
     stage, output = plan.trials[0].stage, list[str]()
     whole = stage.make(context(plan, tmp_path / "whole", output))
     with pytest.raises(Interrupted):
@@ -98,24 +98,6 @@ def test_other_damage_to_a_checkpoint(stopped: tuple[Plan, Path, bytes, list[Any
     assert losses(folder) == curve
     assert len(output) == (damage != "none")
     assert all("starting again" in sentence for sentence in output)
-
-
-def test_a_checkpoint_of_an_older_version_is_taken_and_stated(stopped: tuple[Plan, Path, bytes, list[Any]]) -> None:
-    import torch
-
-    plan, partial, weights, curve = stopped
-    with open_with_digest(partial / "checkpoint.pt") as (file, vouched):
-        state = torch.load(file, weights_only=True)
-    assert vouched
-    del state["curve"]
-    torch.save(state, partial / "checkpoint.pt")
-    (partial / "curve.jsonl").write_bytes((partial / "curve.jsonl").read_bytes() + b"\xff broken\n")
-    output: list[str] = []
-    folder = plan.trials[0].stage.make(context(plan, partial.parents[2], output))
-    assert (folder / "weights.safetensors").read_bytes() == weights
-    assert losses(folder) == curve
-    assert len(output) == 1
-    assert "has no digest, as older versions left it; going on" in output[0]
 
 
 def images(count: int) -> np.ndarray:
@@ -171,23 +153,11 @@ def test_a_digit_of_the_note_is_found(tmp_path: Path) -> None:
     assert output == ["images under way: under_way.json does not match its digest; starting again"]
 
 
-def test_samples_of_an_older_version_are_taken_and_stated(tmp_path: Path) -> None:
-    filled(tmp_path)
-    (tmp_path / "under_way.json").write_text("[6, 1.5]")
-    output: list[str] = []
-    parts = begun(tmp_path, output)
-    assert (parts.done, parts.seconds) == (6, 1.5)
-    assert len(output) == 1
-    assert "have no digest" in output[0]
-
-
 def pool(folder: Path, between: Callable[[int, int], None] | None = None) -> np.ndarray:
     def make(start: int, stop: int) -> np.ndarray:
         return images(12)[start:stop]
 
-    return image_pool.cached_array(
-        "pool", [1], (12, 1, 4, 4), np.dtype(np.uint8), make, folder, chunk=4, between=between
-    )
+    return image_pool.opened(image_pool.Array("pool", (1,), (12, 1, 4, 4), np.uint8, 4), make, folder, between)
 
 
 @pytest.mark.parametrize("name", ["pictures.npy", "done.json"])
@@ -275,8 +245,8 @@ def test_half_written_files_of_a_killed_attempt_are_not_kept(tmp_path: Path) -> 
 def test_a_file_carries_its_digest(tmp_path: Path) -> None:
     path = tmp_path / "file"
     write_with_digest(path, lambda file: file.write(b"content") and None)
-    with open_with_digest(path) as (file, vouched):
-        assert (file.read(), vouched) == (b"content", True)
-    path.write_bytes(b"older")
-    with open_with_digest(path) as (file, vouched):
-        assert (file.read(), vouched) == (b"older", False)
+    with open_with_digest(path) as file:
+        assert file.read() == b"content"
+    path.write_bytes(b"content")
+    with pytest.raises(Damaged, match="has no digest"), open_with_digest(path):
+        pass

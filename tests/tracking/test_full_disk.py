@@ -31,7 +31,7 @@ def test_a_run_whose_mlflow_has_no_room_ends_well(tiny: Path, tmp_path: Path, sm
     output = run.stdout + run.stderr
     assert run.returncode == 0, output
     assert "Traceback" not in output
-    assert " ".join(output.split()).count("the run goes on without it") == 1, output
+    assert " ".join(output.split()).count("the records hold everything") == 1, output
     cells = [record for record in records.read(store) if record.stage == "measure"]
     assert len(cells) == 9
     subprocess.run(["mount", "-o", "remount,size=64m", str(small_disk)], check=True)

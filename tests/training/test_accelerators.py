@@ -12,13 +12,12 @@ from typing import Any
 
 import pytest
 import torch
+from helpers.planned import planned
 from helpers.stripes import Stripes
 from helpers.trainings import SPECS, training
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from rpe2d_bench.errors import UserError
-from rpe2d_bench.plan.expand import make_plan
-from rpe2d_bench.resolve.load import load_experiment
 from rpe2d_bench.stages.run_context import RunContext
 from rpe2d_bench.storage.store import Store
 from rpe2d_bench.training.distributed import Ranks
@@ -156,7 +155,7 @@ def test_a_trained_model_stays_where_it_was_trained(
 ) -> None:
     """Its validation loss is computed there after its weights were written, which take copies on the CPU."""
     places: list[object] = []
-    stage = make_plan(load_experiment(tiny)).trials[0].stage
+    stage = planned(tiny).trials[0].stage
 
     def loss(training: Any, *_: Any) -> float:
         places.append([parameter.data_ptr() for parameter in training._averages])

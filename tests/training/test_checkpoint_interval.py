@@ -10,10 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from helpers.planned import planned
 
 from rpe2d_bench.config.experiment import Resources
-from rpe2d_bench.plan.expand import make_plan
-from rpe2d_bench.resolve.load import load_experiment
 from rpe2d_bench.stages import checkpoint
 from rpe2d_bench.stages.run_context import RunContext
 from rpe2d_bench.storage.store import Store
@@ -28,7 +27,7 @@ def test_the_interval_is_as_asked_or_set_by_the_cost() -> None:
 def test_a_training_measures_what_its_checkpoints_cost(
     tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    stage = make_plan(load_experiment(tiny, ("train.steps=200",))).trials[0].stage
+    stage = planned(tiny, "train.steps=200").trials[0].stage
     asked: list[float] = []
     saved: list[int] = []
 
@@ -52,7 +51,7 @@ def test_a_training_goes_on_while_its_state_is_written(
     tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What reaches the disk later is the state of the step it was taken at, and never are two written at once."""
-    stage = make_plan(load_experiment(tiny, ("train.steps=200", "resources.checkpoint_every=1e-9"))).trials[0].stage
+    stage = planned(tiny, "train.steps=200", "resources.checkpoint_every=1e-9").trials[0].stage
     gone_on = threading.Event()
     begun: list[int] = []
     write = checkpoint.save
@@ -89,7 +88,7 @@ def test_a_training_goes_on_while_its_state_is_written(
 def test_a_checkpoint_that_can_not_be_written_ends_the_training_before_its_last_step(
     tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    stage = make_plan(load_experiment(tiny, ("train.steps=200",))).trials[0].stage
+    stage = planned(tiny, "train.steps=200").trials[0].stage
     seen: list[int] = []
 
     def save(*_: Any) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from helpers.planned import planned
 from safetensors.torch import load_file
 from typer.testing import CliRunner
 
@@ -25,7 +26,7 @@ def test_a_milestone_is_the_average_at_its_step_and_goes_on_as_a_checkpoint(
     tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked = ["train.steps=40", "train.milestones=[7, 40]"]
-    stage = make_plan(load_experiment(tiny, asked)).trials[0].stage
+    stage = planned(tiny, *asked).trials[0].stage
     averages: dict[int, dict[str, torch.Tensor]] = {}
     steps = Training.steps
 
@@ -40,7 +41,7 @@ def test_a_milestone_is_the_average_at_its_step_and_goes_on_as_a_checkpoint(
     assert sorted(path.name for path in folder.glob("weights*")) == [
         "weights-40.safetensors", "weights-7.safetensors", "weights.safetensors",
     ]  # fmt: skip
-    model = make_plan(load_experiment(tiny, asked)).trials[0].model
+    model = planned(tiny, *asked).trials[0].model
     out = tmp_path / "early.safetensors"
     command = ["export", str(tiny), "--model", model, "--store", str(tmp_path / "runs"), "--out", str(out)]
     command += [part for override in asked for part in ("--set", override)]
@@ -60,6 +61,6 @@ def test_a_milestone_is_the_average_at_its_step_and_goes_on_as_a_checkpoint(
 def test_a_step_that_never_comes_is_refused_and_files_without_milestones_keep_their_keys(tiny: Path) -> None:
     with pytest.raises(UserError, match="milestones: 41 is no step of a training of 40"):
         load_experiment(tiny, ["train.steps=40", "train.milestones=[41]"])
-    keys = [make_plan(load_experiment(tiny, [change])).trials[0].stage.key
+    keys = [planned(tiny, change).trials[0].stage.key
             for change in ("train.ema=0.999", "train.milestones=[]", "train.milestones=[1]")]  # fmt: skip
     assert keys[0] == keys[1] != keys[2]

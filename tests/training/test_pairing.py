@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import hashlib
 import json
 import shutil
@@ -11,6 +10,7 @@ from typing import Any
 
 import pytest
 import torch
+from helpers.planned import planned
 from helpers.stripes import Stripes
 from torch import Tensor
 
@@ -94,24 +94,6 @@ def test_no_two_seeds_share_their_draws() -> None:
     assert not torch.equal(*positions)
 
 
-@pytest.mark.parametrize("draws", [False, True])
-def test_a_state_without_the_generators_continues_only_where_nothing_is_drawn(draws: bool) -> None:
-    encoding = random_positions(8, 8) if draws else GRID
-    first = training(encoding)
-    steps = first.steps(Stripes())
-    for _ in range(4):
-        next(steps)
-    state = copy.deepcopy(first.state_dict())
-    del state["encoding_rng"], state["stem_rng"]
-    again = training(encoding)
-    if draws:
-        with pytest.raises(ValueError, match="lacks the generators"):
-            again.load_state_dict(state)
-        return
-    again.load_state_dict(state)
-    assert [s.loss.item() for s in again.steps(Stripes())] == [s.loss.item() for s in first.steps(Stripes())]
-
-
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
     """A copy of the store that commit dec330d made, with stand-ins for the weights that the repository leaves out."""
@@ -130,7 +112,7 @@ def files(store: Store) -> dict[Path, bytes]:
 
 
 def test_what_was_trained_before_is_found_where_nothing_was_drawn(store: Store) -> None:
-    plan = make_plan(load_experiment(FIXTURES / "store_dec330d.yaml"))
+    plan = planned(FIXTURES / "store_dec330d.yaml")
     assert len(plan.trials) == 6
     assert [trial.model for trial in plan.missing_trainings(store)] == ["rpe2d"]
     (again,) = (trial for trial in plan.trials if trial.model == "rpe2d")

@@ -20,7 +20,7 @@ from rpe2d_bench.data.counter_rng import uniform
 from rpe2d_bench.data.emoji.drawing import EXTENT, RESVG, View, draw
 from rpe2d_bench.data.emoji.packed import Emoji, packed
 from rpe2d_bench.data.interface import SPLITS, Split
-from rpe2d_bench.data.subsets import mixed_order
+from rpe2d_bench.data.subsets import checked, mixed_order, split_of
 from rpe2d_bench.errors import UserError, unknown
 from rpe2d_bench.resolution import Size
 
@@ -83,8 +83,9 @@ class EmojiImages:
         self._emoji: dict[Split, list[Emoji]] = {}
         self._labels: dict[Split, np.ndarray] = {}
         number_of = {name: at for at, name in enumerate(self.class_names)}
+        shares = (options.validation_share, options.test_share)
         for split in SPLITS:
-            here = [emoji for emoji in chosen if _side(emoji.group, options) == split]
+            here = [emoji for emoji in chosen if split_of(emoji.group, *shares) == split]
             order = mixed_order([e.category for e in here], [f"{e.set} {e.name}" for e in here])
             self._emoji[split] = [here[at] for at in order]
             self._labels[split] = np.array([number_of[e.category] for e in self._emoji[split]], dtype=np.int64)
@@ -143,18 +144,4 @@ class EmojiImages:
         return images
 
     def _places(self, split: Split, indices: np.ndarray) -> np.ndarray:
-        indices = np.asarray(indices, dtype=np.int64)
-        if len(indices) and not 0 <= indices.min() <= indices.max() < self.size(split):
-            raise UserError(
-                f"data: the {split} split of these emoji has {self.size(split)} images; image {indices.max()} was "
-                "asked for"
-            )
-        return indices % len(self._emoji[split])
-
-
-def _side(group: str, options: EmojiOptions) -> Split:
-    """The split of a group: a hash of its name, the same whatever sets are chosen."""
-    u = int.from_bytes(hashlib.sha256(group.encode()).digest()[:8], "big") / 2**64
-    if u < options.test_share:
-        return "test"
-    return "validation" if u < options.test_share + options.validation_share else "train"
+        return checked(indices, self.size(split), f"the {split} split of these emoji") % len(self._emoji[split])

@@ -15,7 +15,7 @@ import torch
 from PIL import Image
 
 from rpe2d_bench.data.emoji.packed import Emoji
-from rpe2d_bench.data.resample import SUPPORT, resample, window_weights
+from rpe2d_bench.data.resample import SUPPORT, inner_weights, resample
 from rpe2d_bench.errors import UserError
 from rpe2d_bench.resolution import Size
 
@@ -60,10 +60,7 @@ def draw(emoji: Emoji, view: View, resolution: Size) -> np.ndarray:
     with Image.open(io.BytesIO(drawn)) as image:
         fine_HWC = np.asarray(image.convert("RGB"), dtype=np.float32)
     turned_HWC = torch.from_numpy((fine_HWC @ _hue_turn(view.hue).T).clip(0, 255))
-    rows, columns = (
-        window_weights(torch.tensor([margin * FINE]), torch.tensor([n * FINE]), (n + 2 * margin) * FINE, n)
-        for n in resolution
-    )
+    rows, columns = (inner_weights(pixels, margin, FINE) for pixels in resolution)
     image_CHW = resample(turned_HWC.permute(2, 0, 1)[None], rows, columns)[0]
     return image_CHW.round_().clamp_(0, 255).to(torch.uint8).numpy()
 

@@ -27,7 +27,7 @@ from rpe2d_bench.data.glyphs.outlines import FONTS, masters
 from rpe2d_bench.data.glyphs.scenes import EXTENT, Scenes, draw_scenes
 from rpe2d_bench.data.glyphs.textures import texture
 from rpe2d_bench.data.interface import Split
-from rpe2d_bench.data.resample import SUPPORT, box_weights, resample, window_weights
+from rpe2d_bench.data.resample import SUPPORT, box_weights, inner_weights, resample
 from rpe2d_bench.errors import UserError, unknown
 from rpe2d_bench.resolution import Size
 
@@ -158,10 +158,7 @@ class Glyphs:
             ground = _DARKEST * texture(scenes.back_texture_B, scenes.back_phase_B, y, x)[:, None]
         elif o.background == "leaves":
             ground = _DARKEST * fallen
-        rows, columns = (
-            window_weights(torch.tensor([margin * fine]), torch.tensor([n * fine]), (n + 2 * margin) * fine, n)
-            for n in resolution
-        )
+        rows, columns = (inner_weights(pixels, margin, fine) for pixels in resolution)
         return resample(ground + alpha * (glyph - ground), rows, columns)
 
     def _alpha(self, scenes: Scenes, y_H: Tensor, x_W: Tensor, pitch: float) -> Tensor:

@@ -25,7 +25,7 @@ from rpe2d_bench.data.image_folder.decoding import read_image
 from rpe2d_bench.data.image_folder.files import Files, fit
 from rpe2d_bench.data.image_folder.listing import Arranged, account, arrange, sift
 from rpe2d_bench.data.interface import SPLITS, Split
-from rpe2d_bench.data.subsets import mixed_order
+from rpe2d_bench.data.subsets import checked, mixed_order, split_of
 from rpe2d_bench.errors import UserError, unknown
 from rpe2d_bench.resolution import Size
 
@@ -195,13 +195,8 @@ class ImageFolder:
         return self.options.flip and split == "train"
 
     def _files_of(self, split: Split, indices: np.ndarray) -> np.ndarray:
-        indices = np.asarray(indices, dtype=np.int64)
-        if len(indices) and not 0 <= indices.min() <= indices.max() < self.size(split):
-            raise UserError(
-                f"data: the {split} split of {self.options.path} has {self.size(split)} images; image "
-                f"{indices.max()} was asked for"
-            )
-        return indices % len(self._names[split])
+        where = f"the {split} split of {self.options.path}"
+        return checked(indices, self.size(split), where) % len(self._names[split])
 
 
 def _groups(files: Files, names: list[str], options: ImageFolderOptions) -> dict[str, str]:
@@ -230,13 +225,5 @@ def _sides(groups: dict[str, str], arranged: Arranged, options: ImageFolderOptio
     """The split of each image: its folder's, where folders are splits; what has no folder is cut from train."""
     own = arranged.splits or ["train"] * len(arranged.images)
     names, cut = arranged.images, set(SPLITS) - set(own)
-    drawn = [_side(groups[name], options) if side == "train" else side for name, side in zip(names, own, strict=True)]
-    return [new if new in cut else old for new, old in zip(drawn, own, strict=True)]
-
-
-def _side(group: str, options: ImageFolderOptions) -> Split:
-    """The split of a source: a hash of its name, so that adding images moves none."""
-    u = int.from_bytes(hashlib.sha256(group.encode(errors="surrogateescape")).digest()[:8], "big") / 2**64
-    if u < options.test_share:
-        return "test"
-    return "validation" if u < options.test_share + options.validation_share else "train"
+    drawn = (split_of(groups[name], options.validation_share, options.test_share) for name in names)
+    return [new if old == "train" and new in cut else old for new, old in zip(drawn, own, strict=True)]

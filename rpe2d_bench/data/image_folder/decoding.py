@@ -43,11 +43,6 @@ class Decoded:
     notes: tuple[str, ...] = ()
 
 
-def decode(content: bytes, name: str) -> Image.Image:
-    """One file as RGB; raises UserError, which names the file, where it cannot be decoded."""
-    return read_image(content, f"data: {name}").image.convert("RGB")
-
-
 def read_image(content: bytes, where: str, deep: Deep = "scale", bits: int | None = None) -> Decoded:
     """One file's content as an image; `deep` says what becomes of more than 8 bits a channel.
 

@@ -13,12 +13,9 @@ from typing import Protocol
 import numpy as np
 from PIL import Image
 
-from rpe2d_bench.data.image_folder.decoding import EXTENSIONS, decode
 from rpe2d_bench.data.image_folder.zip_index import METHODS, UNREADABLE_ZIP, Archive, opened
 from rpe2d_bench.errors import UserError
 from rpe2d_bench.resolution import Size
-
-__all__ = ["EXTENSIONS", "Entries", "Files", "Folder", "Zip", "decode", "fit", "too_large"]
 
 MAX_BYTES = 2**29  # of one file, unpacked: an image of MAX_PIXELS with 16 bits fits
 

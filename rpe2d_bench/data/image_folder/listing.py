@@ -31,11 +31,6 @@ class Sifted:
     folders: list[str]
     left_out: Counter[str]
 
-    @property
-    def account(self) -> str:
-        """'; left out: 3 hidden files or folders', or nothing."""
-        return account(self.left_out)
-
 
 @dataclass(frozen=True)
 class Arranged:
@@ -124,8 +119,8 @@ def _hidden(name: str) -> str:
     return ""
 
 
-def _some(names: Sequence[str], most: int = 3) -> str:
-    return ", ".join(names[:most]) + (", ..." if len(names) > most else "")
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
 
 
 def arrange(sifted: Sifted, where: str) -> Arranged:

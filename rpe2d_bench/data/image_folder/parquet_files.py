@@ -1,4 +1,4 @@
-"""Parquet as Hugging Face writes it: a column of images {bytes, path} and a column `label`; extra `parquet`.
+"""Parquet as Hugging Face writes it: a column of images {bytes, path} and a column `label`.
 
 Names and classes are read once, images by row group when they are asked for: of several in a group that are asked for
 together, the group is read once. The last groups are held in memory, at most GROUPS_BYTES of them.
@@ -73,10 +73,8 @@ class _Open:
     """An open file; groups are read by one thread at a time and shared with the others."""
 
     def __init__(self, path: str) -> None:
-        try:
-            from pyarrow.parquet import ParquetFile
-        except ImportError:
-            raise UserError(f"{path} needs the package pyarrow to be read; install it: pip install pyarrow") from None
+        from pyarrow.parquet import ParquetFile
+
         try:
             self.file: ParquetFile = ParquetFile(path, memory_map=True)
         except _errors() as error:

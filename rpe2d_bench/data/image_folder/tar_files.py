@@ -16,7 +16,8 @@ from pathlib import Path
 
 import numpy as np
 
-from rpe2d_bench.data.image_folder.files import EXTENSIONS, MAX_BYTES, too_large
+from rpe2d_bench.data.image_folder.decoding import EXTENSIONS
+from rpe2d_bench.data.image_folder.files import MAX_BYTES, too_large
 from rpe2d_bench.data.image_folder.kept_index import written
 from rpe2d_bench.data.image_folder.shards import Found, Shards, class_folders, index
 from rpe2d_bench.data.image_folder.zip_index import inside

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from rpe2d_bench.encodings.adapters import flux, flux2, hunyuan_dit, lumina2, qwen_image, sincos_table, z_image
-from rpe2d_bench.encodings.adapters.rules import Clock, Rules, Spectrum
+from rpe2d_bench.encodings.adapters.rules import Clock, Rules, Spectrum, spectrum_of
 from rpe2d_bench.encodings.frequencies import Geometric
 from rpe2d_bench.encodings.interface import Frequencies, Grid, LogitScale, Positions
 from rpe2d_bench.encodings.logit_scales import Constant
@@ -29,7 +29,7 @@ class Family:
     """How a class of transformers is adapted."""
 
     install: Callable[..., list[Any]]  # transformer, rules, clock -> handles with remove()
-    spectrum: Callable[[Any], Spectrum]
+    spectrum: Callable[[Any], Spectrum] = spectrum_of
     noise: float = 1.0  # the timestep of pure noise, as the pipeline passes it
     data: float = 0.0
     squeezes: bool = False  # every size into the trained image's range: its own rule is interpolation
@@ -42,8 +42,8 @@ class Family:
 
 
 ROTARY = ("FluxPosEmbed", "LongCatImagePosEmbed", "OvisImagePosEmbed", "BriaEmbedND", "BriaFiboEmbedND")
-FLUX = Family(flux.install, flux.spectrum, embeddings=ROTARY)
-BRIA = Family(flux.install, flux.spectrum, noise=1000.0, embeddings=ROTARY)
+FLUX = Family(flux.install, embeddings=ROTARY)
+BRIA = Family(flux.install, noise=1000.0, embeddings=ROTARY)
 TABLE = Family(sincos_table.install, sincos_table.spectrum, noise=1000.0, adds=True, embeddings=("PatchEmbed",))
 SQUEEZED = Family(
     sincos_table.install, sincos_table.spectrum, noise=1000.0, squeezes=True, adds=True, embeddings=("PatchEmbed",)
@@ -56,13 +56,13 @@ FAMILIES: dict[str, Family] = {
     "OvisImageTransformer2DModel": FLUX,
     "BriaTransformer2DModel": BRIA,
     "BriaFiboTransformer2DModel": BRIA,
-    "Flux2Transformer2DModel": Family(flux2.install, flux2.spectrum),
+    "Flux2Transformer2DModel": Family(flux2.install),
     "SD3Transformer2DModel": TABLE,
     "PixArtTransformer2DModel": SQUEEZED,
     "DiTTransformer2DModel": SQUEEZED,
-    "Lumina2Transformer2DModel": Family(lumina2.install, lumina2.spectrum, noise=0.0, data=1.0),
-    "ZImageTransformer2DModel": Family(z_image.install, z_image.spectrum, noise=0.0, data=1.0),
-    "QwenImageTransformer2DModel": Family(qwen_image.install, qwen_image.spectrum),
+    "Lumina2Transformer2DModel": Family(lumina2.install, noise=0.0, data=1.0),
+    "ZImageTransformer2DModel": Family(z_image.install, noise=0.0, data=1.0),
+    "QwenImageTransformer2DModel": Family(qwen_image.install),
     "HunyuanDiT2DModel": Family(hunyuan_dit.install, hunyuan_dit.spectrum, noise=1000.0, squeezes=True),
 }
 REFUSED = {

@@ -8,6 +8,7 @@ Shape suffixes: S tokens of the joint sequence (text, then image), N tokens and 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -16,14 +17,15 @@ from torch import Tensor, nn
 from rpe2d_bench.encodings.adapters.rules import (
     CPU,
     Clock,
+    Line,
+    Replaced,
     Rules,
     Spectrum,
     arguments,
     eager,
     interleaved_turns,
-    spectrum_of,
 )
-from rpe2d_bench.encodings.adapters.token_ids import image_of
+from rpe2d_bench.encodings.adapters.token_ids import Raster, image_of
 from rpe2d_bench.encodings.frequencies import geometric
 from rpe2d_bench.encodings.interface import Grid
 
@@ -78,20 +80,9 @@ class FluxRotary(nn.Module):
         places_S3 = ids.detach().to(CPU).double()
         image = image_of(places_S3, self.text, self.image)
         ctx = self.rules.context(image.grid, self.clock.t)
-        first, start = image.start, self.axes_dim[0]  # text comes before
         lines = self.rules.lines(ctx, Spectrum(self.theta, (self.axes_dim[1] // 2, self.axes_dim[2] // 2)))
-        for axis, (line, along) in enumerate(zip(lines, (image.rows, image.columns), strict=True)):
-            channels = slice(start, start + self.axes_dim[axis + 1])
-            if line.changed:
-                moved_S = line.at(along.places(places_S3[first:, axis + 1]))
-                places_N, which_S = moved_S.unique(return_inverse=True)  # few places, many tokens
-                angles_NF = along.first * line.own_F + along.step * places_N[:, None] * line.frequencies_F
-                cos_SK, sin_SK, which_S = cos_SK.clone(), sin_SK.clone(), which_S.to(ids.device)
-                for whole, part in zip((cos_SK, sin_SK), interleaved_turns(angles_NF), strict=True):
-                    whole[first:, channels] = part.to(ids.device)[which_S]
-            start = channels.stop
-        root = self.rules.root(ctx)
-        return (cos_SK, sin_SK) if root == 1 else (cos_SK * root, sin_SK * root)
+        cos_SK, sin_SK = turned(cos_SK, sin_SK, self.axes_dim, places_S3, image, lines)
+        return scaled(cos_SK, sin_SK, self.rules.root(ctx))
 
     def remember(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """A forward pre-hook of the transformer: its timestep, and how many tokens are text."""
@@ -101,8 +92,30 @@ class FluxRotary(nn.Module):
         self.clock.read(given.get("timestep"))
 
 
-def spectrum(transformer: Any) -> Spectrum:
-    return spectrum_of(transformer.pos_embed)
+def turned(
+    cos_SK: Tensor, sin_SK: Tensor, axes_dim: Sequence[int], ids_SA: Tensor, image: Raster, lines: tuple[Line, Line]
+) -> tuple[Tensor, Tensor]:
+    """Cosines and sines with those of the image's tokens, and of what follows it, by the rules where they change any.
+
+    axes_dim: channels of each axis of ids, rows second and columns third. Text comes before the image.
+    """
+    start = axes_dim[0]
+    for axis, (line, along) in enumerate(zip(lines, (image.rows, image.columns), strict=True), start=1):
+        channels = slice(start, start + axes_dim[axis])
+        if line.changed:
+            moved_S = line.at(along.places(ids_SA[image.start :, axis]))
+            places_N, which_S = moved_S.unique(return_inverse=True)  # few places, many tokens
+            angles_NF = along.first * line.own_F + along.step * places_N[:, None] * line.frequencies_F
+            cos_SK, sin_SK, which_S = cos_SK.clone(), sin_SK.clone(), which_S.to(cos_SK.device)
+            for whole, part in zip((cos_SK, sin_SK), interleaved_turns(angles_NF), strict=True):
+                whole[image.start :, channels] = part.to(whole.device)[which_S]
+        start = channels.stop
+    return cos_SK, sin_SK
+
+
+def scaled(cos_SK: Tensor, sin_SK: Tensor, root: float) -> tuple[Tensor, Tensor]:
+    """Both times the root of the logit scale, the same bits where that is 1."""
+    return (cos_SK, sin_SK) if root == 1 else (cos_SK * root, sin_SK * root)
 
 
 def install(transformer: Any, rules: Rules, clock: Clock, image: Grid | None = None) -> list[Any]:
@@ -110,11 +123,5 @@ def install(transformer: Any, rules: Rules, clock: Clock, image: Grid | None = N
     stock = transformer.pos_embed
     rotary = FluxRotary(float(stock.theta), tuple(stock.axes_dim), rules, stock, image, clock)
     rotary.forward = eager(rotary.forward)  # type: ignore[method-assign]
-    transformer.pos_embed = rotary
-
-    class Restore:
-        def remove(self) -> None:
-            if transformer.pos_embed is rotary:
-                transformer.pos_embed = stock
-
-    return [transformer.register_forward_pre_hook(eager(rotary.remember), with_kwargs=True), Restore()]
+    place = Replaced(transformer, "pos_embed", rotary)
+    return [transformer.register_forward_pre_hook(eager(rotary.remember), with_kwargs=True), place]

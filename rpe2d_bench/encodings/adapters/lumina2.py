@@ -9,7 +9,6 @@ from torch import Tensor
 from rpe2d_bench.encodings.adapters.rules import (
     Clock,
     Rules,
-    Spectrum,
     complex_turns,
     eager,
     over_grid,
@@ -18,13 +17,9 @@ from rpe2d_bench.encodings.adapters.rules import (
 from rpe2d_bench.encodings.interface import Grid
 
 
-def spectrum(transformer: Any) -> Spectrum:
-    return spectrum_of(transformer.rope_embedder)
-
-
 def install(transformer: Any, rules: Rules, clock: Clock) -> list[Any]:
     """Hooks that turn the image by the rules."""
-    seen = spectrum(transformer)
+    seen = spectrum_of(transformer)
 
     def turned(module: Any, args: tuple[Any, ...], out: tuple[Any, ...]) -> tuple[Any, ...]:
         height, width = (side // module.patch_size for side in args[0].shape[-2:])

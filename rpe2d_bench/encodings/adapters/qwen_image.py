@@ -12,7 +12,6 @@ from torch import Tensor
 from rpe2d_bench.encodings.adapters.rules import (
     Clock,
     Rules,
-    Spectrum,
     arguments,
     complex_turns,
     eager,
@@ -23,17 +22,13 @@ from rpe2d_bench.encodings.interface import Grid
 from rpe2d_bench.errors import UserError
 
 
-def spectrum(transformer: Any) -> Spectrum:
-    return spectrum_of(transformer.pos_embed)
-
-
 def install(transformer: Any, rules: Rules, clock: Clock) -> list[Any]:
     """Hooks that turn the image by the rules; raises UserError for layers of images."""
     if type(transformer.pos_embed).__name__ != "QwenEmbedRope":
         raise UserError(
             "Qwen-Image with layers of images turns them by axes of its own; only single images are supported"
         )
-    seen = spectrum(transformer)
+    seen = spectrum_of(transformer)
 
     def turned(
         module: Any, args: tuple[Any, ...], kwargs: dict[str, Any], out: tuple[Tensor, Tensor]

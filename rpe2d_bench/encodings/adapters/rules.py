@@ -67,10 +67,24 @@ class Spectrum:
     pairs: tuple[int, int]
 
 
-def spectrum_of(embedder: Any) -> Spectrum:
-    """Of an embedder of three axes, rows second and columns third."""
-    axes = embedder.axes_dim
+def spectrum_of(transformer: Any) -> Spectrum:
+    """Of a transformer whose embedder has three axes or more, rows second and columns third."""
+    embedder = transformer.pos_embed if hasattr(transformer, "pos_embed") else transformer.rope_embedder
+    axes = embedder.axes_dims if hasattr(embedder, "axes_dims") else embedder.axes_dim
     return Spectrum(float(embedder.theta), (axes[1] // 2, axes[2] // 2))
+
+
+class Replaced:
+    """A part of a transformer with another in its place; a handle that puts it back, unless a third has come since."""
+
+    def __init__(self, transformer: Any, name: str, part: Any) -> None:
+        self.transformer, self.name, self.part = transformer, name, part
+        self.stock = getattr(transformer, name)
+        setattr(transformer, name, part)
+
+    def remove(self) -> None:
+        if getattr(self.transformer, self.name) is self.part:
+            setattr(self.transformer, self.name, self.stock)
 
 
 @dataclass

@@ -6,14 +6,19 @@ from typing import Any
 
 from torch import Tensor
 
-from rpe2d_bench.encodings.adapters.rules import CPU, Clock, Rules, Spectrum, arguments, complex_turns, eager
+from rpe2d_bench.encodings.adapters.rules import (
+    CPU,
+    Clock,
+    Replaced,
+    Rules,
+    Spectrum,
+    arguments,
+    complex_turns,
+    eager,
+    spectrum_of,
+)
 from rpe2d_bench.encodings.interface import Grid
 from rpe2d_bench.errors import UserError
-
-
-def spectrum(transformer: Any) -> Spectrum:
-    axes = transformer.rope_embedder.axes_dims
-    return Spectrum(float(transformer.rope_embedder.theta), (axes[1] // 2, axes[2] // 2))
 
 
 class Turned:
@@ -61,13 +66,6 @@ class Turned:
 
 def install(transformer: Any, rules: Rules, clock: Clock) -> list[Any]:
     """The embedder's place taken, and a hook that tells it the time and the grid."""
-    stock = transformer.rope_embedder
-    ours = Turned(stock, rules, clock, spectrum(transformer))
-    transformer.rope_embedder = ours
-
-    class Restore:
-        def remove(self) -> None:
-            if transformer.rope_embedder is ours:
-                transformer.rope_embedder = stock
-
-    return [transformer.register_forward_pre_hook(eager(ours.remember), with_kwargs=True), Restore()]
+    ours = Turned(transformer.rope_embedder, rules, clock, spectrum_of(transformer))
+    place = Replaced(transformer, "rope_embedder", ours)
+    return [transformer.register_forward_pre_hook(eager(ours.remember), with_kwargs=True), place]

@@ -12,7 +12,7 @@ import torch
 from torch import Generator, Tensor
 
 from rpe2d_bench.encodings.bias import Bias, LogitBias, PairBias, placed
-from rpe2d_bench.encodings.conformance.demand import SIDES, Demand
+from rpe2d_bench.encodings.conformance.demand import SIDES, Demand, seen_as
 from rpe2d_bench.encodings.interface import Grid
 
 HEADS = 3
@@ -56,10 +56,8 @@ def has_shape(rule: LogitBias) -> str | None:
     return None
 
 
-def sees_itself(rule: LogitBias) -> str | None:
+def sees_itself(pair: PairBias) -> str | None:
     """Every query sees itself, so that no row of attention is empty."""
-    if (pair := built(rule)) is None:
-        return None
     for grid in SHAPES:
         own = laid(pair, grid)[0].diagonal(dim1=-2, dim2=-1)
         if not bool(own.isfinite().all()):
@@ -67,10 +65,8 @@ def sees_itself(rule: LogitBias) -> str | None:
     return None
 
 
-def every_size(rule: LogitBias) -> str | None:
+def every_size(pair: PairBias) -> str | None:
     """Every displacement of every grid from 14x14 to 40x40 has a value."""
-    if (pair := built(rule)) is None:
-        return None
     head_H11 = torch.arange(HEADS)[:, None, None]
     for height, width in product(SIDES, SIDES):
         dy_Y1, dx_X = torch.arange(1.0 - height, height)[:, None], torch.arange(1.0 - width, width)
@@ -81,30 +77,24 @@ def every_size(rule: LogitBias) -> str | None:
     return None
 
 
-def is_relative(rule: LogitBias) -> str | None:
+def is_relative(pair: PairBias) -> str | None:
     """Displacements count alone: moving every position by the same amount changes nothing."""
-    if (pair := built(rule)) is None:
-        return None
     for grid in (Grid(3, 7), Grid(8, 8)):
         if not torch.allclose(laid(pair, grid)[0], laid(pair, grid, start=5.0)[0], atol=1e-5):
             return f"positions from 0 and from 5 differ on {grid}"
     return None
 
 
-def takes_positions(rule: LogitBias) -> str | None:
+def takes_positions(pair: PairBias) -> str | None:
     """Positions count and not indices: tokens further apart cost something else, and half tokens are in order."""
-    if (pair := built(rule)) is None:
-        return None
     near_BHNN, far_BHNN, half_BHNN = (laid(pair, Grid(5, 6), stride)[0] for stride in (1.0, 3.0, 0.5))
     if bool(half_BHNN.isnan().any()):
         return "NaN for positions half a token apart"
     return "the same for tokens one and three apart" if torch.allclose(near_BHNN, far_BHNN, atol=1e-6) else None
 
 
-def pairs_agree(rule: LogitBias) -> str | None:
+def pairs_agree(pair: PairBias) -> str | None:
     """Evaluated pair by pair, as a kernel does, it gives what is laid out for the mask."""
-    if (pair := built(rule)) is None:
-        return None
     rng = Generator().manual_seed(0)
     for grid in (Grid(3, 7), Grid(1, 9)):
         y_BY, x_BX = (5 * torch.rand(2, n, generator=rng).sort(dim=1).values for n in (grid.height, grid.width))
@@ -126,10 +116,8 @@ def pairs_agree(rule: LogitBias) -> str | None:
     return None
 
 
-def repeats(rule: LogitBias) -> str | None:
+def repeats(pair: PairBias) -> str | None:
     """Deterministic, and never from torch's global generator."""
-    if (pair := built(rule)) is None:
-        return None
     before = torch.random.get_rng_state()
     for grid in SHAPES:
         if not torch.equal(laid(pair, grid)[0], laid(pair, grid)[0]):
@@ -138,10 +126,8 @@ def repeats(rule: LogitBias) -> str | None:
     return None if same else "it draws from torch's global generator"
 
 
-def is_float32(rule: LogitBias) -> str | None:
+def is_float32(pair: PairBias) -> str | None:
     """float32, also under bfloat16 autocast, with the same numbers."""
-    if (pair := built(rule)) is None:
-        return None
     plain = laid(pair, Grid(3, 7))
     with torch.autocast("cpu", dtype=torch.bfloat16):
         cast = laid(pair, Grid(3, 7))
@@ -151,18 +137,14 @@ def is_float32(rule: LogitBias) -> str | None:
     return None if same else "autocast changes the numbers"
 
 
-def keeps_no_state(rule: LogitBias) -> str | None:
+def keeps_no_state(pair: PairBias) -> str | None:
     """The state_dict holds learned parameters and nothing else."""
-    if (pair := built(rule)) is None:
-        return None
     extra = set(pair.state_dict()) - {name for name, _ in pair.named_parameters()}
     return f"state_dict holds {sorted(extra)}; register buffers with persistent=False" if extra else None
 
 
-def follows_device(rule: LogitBias) -> str | None:
+def follows_device(pair: PairBias) -> str | None:
     """Every number lies on the device of the positions (tried on torch's meta device)."""
-    if (pair := built(rule)) is None:
-        return None
     places = torch.empty(1, 5, device="meta")
     bias = placed(copy.deepcopy(pair).to("meta"), places, places, HEADS)
     assert bias is not None
@@ -174,8 +156,7 @@ def follows_device(rule: LogitBias) -> str | None:
     return "a result stays on the CPU; create tensors on the device of the positions" if stays else None
 
 
-BIAS_DEMANDS: tuple[Demand, ...] = (
-    has_shape,
+ON_PAIRS: tuple[Demand, ...] = (
     sees_itself,
     every_size,
     is_relative,
@@ -186,3 +167,4 @@ BIAS_DEMANDS: tuple[Demand, ...] = (
     keeps_no_state,
     follows_device,
 )
+BIAS_DEMANDS: tuple[Demand, ...] = (has_shape, *(seen_as(built, demand) for demand in ON_PAIRS))

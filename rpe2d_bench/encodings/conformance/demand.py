@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import wraps
 from typing import Any
 
 import torch
@@ -85,7 +86,7 @@ def unchanged_grids(method: Any) -> list[tuple[Grid, Grid]]:
 
 
 def repeatable(call: Callable[[Context], Any]) -> str | None:
-    """Deterministic without a generator, reproducible with one, and never with torch's global state."""
+    """Deterministic without rng, reproducible with it, never from torch's global generator."""
     for grid in GRIDS:
         if not same(call(context(grid)), call(context(grid))):
             return f"two calls without rng differ on {grid}"
@@ -126,7 +127,10 @@ def float32_under_autocast(call: Callable[[Context], Any]) -> str | None:
 
 
 def follows_device(call: Callable[[Context], Any]) -> str | None:
-    """Every number lies on the device of t, so that models on an accelerator work (tried on torch's meta device)."""
+    """Every number lies on the device of t.
+
+    So that models on an accelerator work; tried on torch's meta device.
+    """
     ctx = Context(grid=Grid(12, 20), train_grid=TRAIN, t=torch.empty(2, device="meta"), batch=2)
     try:
         result = call(ctx)
@@ -139,3 +143,14 @@ def follows_device(call: Callable[[Context], Any]) -> str | None:
         if isinstance(part, Tensor) and part.device.type != "meta":
             return "a result stays on the CPU; create tensors on the device of ctx.t"
     return None
+
+
+def seen_as(call_of: Callable[[Any], Any], demand: Demand) -> Demand:
+    """The demand on what a method comes to; what comes to nothing keeps it."""
+
+    @wraps(demand)
+    def on_method(method: Any) -> str | None:
+        call = call_of(method)
+        return None if call is None else demand(call)
+
+    return on_method

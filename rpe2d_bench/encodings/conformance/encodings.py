@@ -22,6 +22,7 @@ from rpe2d_bench.encodings.conformance.demand import (
     float32_under_autocast,
     follows_device,
     repeatable,
+    seen_as,
     transposed,
 )
 from rpe2d_bench.encodings.interface import Context, Encoding, Grid, PositionalEncoding, Positions, rotate
@@ -134,26 +135,6 @@ def angles(encoding: PositionalEncoding, grid: Grid) -> Tensor:
     return found
 
 
-def repeats(encoding: PositionalEncoding) -> str | None:
-    """Deterministic without rng, reproducible with it, never from torch's global generator."""
-    return repeatable(encoding)
-
-
-def is_finite_in_time(encoding: PositionalEncoding) -> str | None:
-    """Finite at t = 0 and t = 1, and each sample of a batch follows its own t."""
-    return finite_in_time(encoding)
-
-
-def is_float32(encoding: PositionalEncoding) -> str | None:
-    """float32, also under bfloat16 autocast, with the same numbers."""
-    return float32_under_autocast(encoding)
-
-
-def follows(encoding: PositionalEncoding) -> str | None:
-    """Every number lies on the device of t."""
-    return follows_device(copy.deepcopy(encoding).to("meta"))
-
-
 def keeps_no_state(encoding: PositionalEncoding) -> str | None:
     """The state_dict holds learned parameters and nothing else, so that stateless methods run on any checkpoint."""
     extra = set(encoding.state_dict()) - {name for name, _ in encoding.named_parameters()}
@@ -166,9 +147,9 @@ ENCODING_DEMANDS: tuple[Demand, ...] = (
     is_row_major,
     transposes,
     is_relative,
-    repeats,
-    is_finite_in_time,
-    is_float32,
-    follows,
+    repeatable,
+    finite_in_time,
+    float32_under_autocast,
+    seen_as(lambda encoding: copy.deepcopy(encoding).to("meta"), follows_device),
     keeps_no_state,
 )

@@ -68,16 +68,6 @@ def positions_transpose(rule: Positions) -> str | None:
     return None
 
 
-def positions_repeat(rule: Positions) -> str | None:
-    """Deterministic without rng, reproducible with it, never from torch's global generator."""
-    return repeatable(rule)
-
-
-def positions_follow_device(rule: Positions) -> str | None:
-    """Every number lies on the device of t."""
-    return follows_device(rule)
-
-
 def draws(rule: Positions) -> bool:
     """Whether the rule uses the generator it is given."""
     return not same(rule(context(TRAIN, seed=0, batch=4)), rule(context(TRAIN, seed=1, batch=4)))
@@ -148,8 +138,8 @@ POSITION_DEMANDS: tuple[Demand, ...] = (
     positions_increase,
     positions_keep_train_grid,
     positions_transpose,
-    positions_repeat,
-    positions_follow_device,
+    repeatable,
+    follows_device,
     draws_differ,
     draws_cover_inference,
     draws_are_uniform_subsets,

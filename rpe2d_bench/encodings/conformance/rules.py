@@ -8,7 +8,6 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from rpe2d_bench.encodings.conformance.demand import (
     GRIDS,
@@ -21,6 +20,7 @@ from rpe2d_bench.encodings.conformance.demand import (
     follows_device,
     repeatable,
     same,
+    seen_as,
     transposed,
     unchanged_grids,
 )
@@ -82,26 +82,6 @@ def frequencies_transpose(rule: Frequencies) -> str | None:
     return None
 
 
-def frequencies_repeat(rule: Frequencies) -> str | None:
-    """Deterministic without rng, reproducible with it, never from torch's global generator."""
-    return repeatable(per_axis(rule))
-
-
-def frequencies_are_finite_in_time(rule: Frequencies) -> str | None:
-    """Finite at t = 0 and t = 1, and each sample of a batch follows its own t."""
-    return finite_in_time(per_axis(rule))
-
-
-def frequencies_are_float32(rule: Frequencies) -> str | None:
-    """float32, also under bfloat16 autocast, with the same numbers."""
-    return float32_under_autocast(per_axis(rule))
-
-
-def frequencies_follow_device(rule: Frequencies) -> str | None:
-    """Every number lies on the device of t."""
-    return follows_device(per_axis(rule))
-
-
 def scale_is_number(rule: LogitScale) -> str | None:
     """A finite number or [B], not negative."""
     for grid in GRIDS:
@@ -135,18 +115,8 @@ def scale_transposes(rule: LogitScale) -> str | None:
     return f"differs for {bad[0]} and its transpose" if bad else None
 
 
-def scale_repeats(rule: LogitScale) -> str | None:
-    """Deterministic without rng, reproducible with it, never from torch's global generator."""
-    return repeatable(lambda ctx: tensor_of(rule, ctx))
-
-
-def scale_is_finite_in_time(rule: LogitScale) -> str | None:
-    """Finite at t = 0 and t = 1, and each sample of a batch follows its own t."""
-    return finite_in_time(lambda ctx: tensor_of(rule, ctx))
-
-
-def tensor_of(rule: LogitScale, ctx: Any) -> Tensor:
-    return torch.as_tensor(rule(ctx), dtype=torch.float32)
+def as_tensor(rule: LogitScale) -> Any:
+    return lambda ctx: torch.as_tensor(rule(ctx), dtype=torch.float32)
 
 
 FREQUENCY_DEMANDS: tuple[Demand, ...] = (
@@ -154,16 +124,12 @@ FREQUENCY_DEMANDS: tuple[Demand, ...] = (
     frequencies_keep_train_grid,
     frequencies_change_nothing,
     frequencies_transpose,
-    frequencies_repeat,
-    frequencies_are_finite_in_time,
-    frequencies_are_float32,
-    frequencies_follow_device,
+    *(seen_as(per_axis, demand) for demand in (repeatable, finite_in_time, float32_under_autocast, follows_device)),
 )
 LOGIT_SCALE_DEMANDS: tuple[Demand, ...] = (
     scale_is_number,
     scale_keeps_train_grid,
     scale_changes_nothing,
     scale_transposes,
-    scale_repeats,
-    scale_is_finite_in_time,
+    *(seen_as(as_tensor, demand) for demand in (repeatable, finite_in_time)),
 )

@@ -69,11 +69,6 @@ def check(target: str | Callable[..., Any], options: Mapping[str, Any] | None = 
     return findings
 
 
-def check_all() -> list[Finding]:
-    """`check` of everything in the tables."""
-    return [finding for kind, table in TABLES.items() for name in table for finding in check(f"{kind}.{name}")]
-
-
 def named(target: str) -> Iterator[tuple[str, str | None, Callable[..., Any]]]:
     """(name, kind or None, class) of everything a string means."""
     if ":" in target:

@@ -73,15 +73,15 @@ class Features:
         return replace(self, features_ND=self.features_ND[index], logits_NK=logits)
 
 
-def check_images(images: np.ndarray, what: str = "images") -> None:
+def check_images(images: np.ndarray) -> None:
     """Raise a sentence unless images are uint8 [N, 1 or 3, H, W] and there are some."""
     if not isinstance(images, np.ndarray) or images.dtype != np.uint8:
         kind = getattr(images, "dtype", type(images).__name__)
-        raise UserError(f"{what} are {kind}; metrics take uint8 grey levels: round and clip to 0..255 first")
+        raise UserError(f"images are {kind}; metrics take uint8 grey levels: round and clip to 0..255 first")
     if images.ndim != 4 or images.shape[1] not in (1, 3) or 0 in images.shape[2:]:
-        raise UserError(f"{what} have shape {images.shape}; expected [N, C, H, W] with 1 or 3 channels")
+        raise UserError(f"images have shape {images.shape}; expected [N, C, H, W] with 1 or 3 channels")
     if not len(images):
-        raise UserError(f"no {what}: shape {images.shape}; give at least one")
+        raise UserError(f"no images: shape {images.shape}; give at least one")
 
 
 def to_channels(images_NCHW: Tensor, channels: int) -> tuple[Tensor, str]:

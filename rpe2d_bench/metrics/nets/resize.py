@@ -24,9 +24,9 @@ DENSE = 96  # pixels of the longer side up to which matrix products are faster
 _SUPPORT = 2.0  # of Keys' cubic kernel, in samples of the coarser grid
 
 
-def _keys_cubic(x: np.ndarray, a: float = -0.5) -> np.ndarray:
+def _keys_cubic(x: np.ndarray) -> np.ndarray:
     """Keys' cubic convolution kernel with a = -1/2 (Keys 1981, eq. 15), the value Pillow uses for BICUBIC."""
-    x = np.abs(x)
+    x, a = np.abs(x), -0.5
     inner = ((a + 2) * x - (a + 3)) * x * x + 1
     outer = (((x - 5) * x + 8) * x - 4) * a
     return np.where(x < 1, inner, np.where(x < _SUPPORT, outer, 0.0))

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from rpe2d_bench.analysis.palette import COLOURS
+from rpe2d_bench.analysis.palette import Style
 from rpe2d_bench.analysis.results import Results
 from rpe2d_bench.analysis.vocabulary import Quantity, legend_label, size_label
 from rpe2d_bench.report.content import Content
@@ -18,8 +18,6 @@ from rpe2d_bench.report.table import Table, count, plain
 from rpe2d_bench.report.tables import at
 from rpe2d_bench.report.values import put_value, spoken
 from rpe2d_bench.resolution import Size
-
-MARKERS = "osD^vPX<>p"
 
 
 def build(results: Results, store: Path) -> Content:
@@ -57,7 +55,7 @@ def compute_curve(results: Results, metric: Quantity | None, train: Size) -> Dra
         figure = Figure(layout="constrained")
         axes = figure.subplots()
         for number, (name, found) in enumerate(points.items()):
-            colour = COLOURS[number % len(COLOURS)][0]
+            style = Style(number)
             xs, means, lows, highs = [], [], [], []
             for flops, method in found:
                 estimate = results.estimate(method, train, train, metric)
@@ -68,15 +66,9 @@ def compute_curve(results: Results, metric: Quantity | None, train: Size) -> Dra
                 lows.append(low)
                 highs.append(high)
                 put_value(axes, flops / 1e12, estimate.mean, f"{method}, {count(flops)}FLOP: {spoken(estimate)}")
-            axes.plot(
-                xs,
-                means,
-                color=colour,
-                marker=MARKERS[number % len(MARKERS)],
-                markeredgecolor="none",
-                label=legend_label(name),
-            )
-            axes.vlines(xs, lows, highs, color=colour, linewidth=1.0, alpha=0.8)
+            axes.plot(xs, means, color=style.colour, marker=style.marker, markeredgecolor="none",
+                      label=legend_label(name))  # fmt: skip
+            axes.vlines(xs, lows, highs, color=style.colour, linewidth=1.0, alpha=0.8)
             values += means
         if min(values) > 0 and max(values) / min(values) > LOG_FROM / 3:
             logarithmic(axes.yaxis, min(values), max(values))
@@ -106,17 +98,12 @@ def compute_needed(results: Results, metric: Quantity | None, train: Size) -> Ta
     if not goals:
         return None
     sign = 1.0 if metric.better == "lower" else -1.0
-
-    def means(found: list[tuple[float, str]]) -> list[tuple[float, float]]:
-        estimates = [(flops, results.estimate(method, train, train, metric)) for flops, method in found]
-        return [(flops, sign * estimate.mean) for flops, estimate in estimates if estimate is not None]
-
+    means = {method: sign * mean for method, mean in results.means(results.methods, train, train, metric).items()}
     rows = []
     for name, found in points.items():
-        curve, cells = means(found), []
-        for goal in goals.values():
-            [(budget, aim)] = means([goal])
-            needed, tried = flops_to_reach(curve, aim), curve[-1][0]
+        curve, cells = [(flops, means[method]) for flops, method in found], []
+        for budget, goal in goals.values():
+            needed, tried = flops_to_reach(curve, means[goal]), curve[-1][0]
             if needed is None:
                 cells.append(f"not by {100 * tried / budget:.0f} %")
             else:

@@ -176,8 +176,8 @@ def _cautions(results: Results) -> list[str]:
     for kind, words in (("failed", "failed"), ("diverged", "gave numbers that are not finite")):
         if many := sum(f.kind == kind for f in found):
             out.append(f"{many} {'results' if many > 1 else 'result'} {words}; see quality control.")
-    cells = ((m, train, t) for train, tests in results.resolutions.items() for t in tests for m in results.methods)
-    if absent := sum(results.state(*cell) in ("missing", "partial") for cell in cells):
+    states = (results.state(method, *pair) for pair in results.pairs for method in results.methods)
+    if absent := sum(state in ("missing", "partial") for state in states):
         out.append(f"{absent} {'cells are' if absent > 1 else 'cell is'} missing or short of seeds: a partial report.")
     return out
 

@@ -20,6 +20,7 @@ from rpe2d_bench.analysis.results import Results
 from rpe2d_bench.analysis.vocabulary import Quantity, size_label
 from rpe2d_bench.config.experiment import Experiment, MethodEntry
 from rpe2d_bench.report.content import Block, Content, Text
+from rpe2d_bench.report.sentence import join
 from rpe2d_bench.report.table import Table, number, plain
 from rpe2d_bench.report.tables import at
 from rpe2d_bench.resolution import Size
@@ -160,8 +161,7 @@ AXES = ("over seeds", "over guidance", "over model sizes")
 
 def join_axes(varied: set[str]) -> str:
     """'seed and guidance'."""
-    words = [word for axis, word in zip(AXES, ("seed", "guidance", "model size"), strict=True) if axis in varied]
-    return words[0] if len(words) == 1 else ", ".join(words[:-1]) + " and " + words[-1]
+    return join([word for axis, word in zip(AXES, ("seed", "guidance", "model size"), strict=True) if axis in varied])
 
 
 def _main(results: Results) -> Setting:

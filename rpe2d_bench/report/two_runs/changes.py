@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from rpe2d_bench.analysis.differences import ALPHA, column, common_scale, over_seeds
+from rpe2d_bench.analysis.differences import ALPHA, common_scale, over_seeds
 from rpe2d_bench.analysis.results import Results
 from rpe2d_bench.analysis.statistics import SEEDS_FOR_A_CLAIM, Gap, Scale, holm
 from rpe2d_bench.analysis.vocabulary import Quantity, size_label
@@ -100,7 +100,7 @@ class Changes:
         for methods, train, test in self.cells:
             if self.same_images(methods[0], train, test):
                 continue
-            ours, theirs = (column(r, methods[0], train, test, metric) for r in (self.second, self.first))
+            ours, theirs = (r.measured(methods[0], train, test, metric) for r in (self.second, self.first))
             scale = common_scale(metric, [r.metrics[metric.key] for side in (ours, theirs) for r in side.values()])
             if (tested := over_seeds(ours, theirs, metric, scale)) is not None:
                 raw.append((methods, train, test, scale, tested))
@@ -200,11 +200,9 @@ class Changes:
             versions = [_versions(results, metric) for results in (self.first, self.second)]
             if versions[0] != versions[1]:
                 out.append(f"{metric.label} was computed by different versions ({versions[0]}, {versions[1]}).")
-        counts = [
-            sorted({r.num_samples for r in x.find("measure") if r.num_samples}) for x in (self.first, self.second)
-        ]
-        if counts[0] != counts[1]:
-            out.append(f"Images per cell differ ({counts[0]}, {counts[1]}): distances depend on the count.")
+        first, second = self.first.image_counts, self.second.image_counts
+        if first != second:
+            out.append(f"Images per cell differ ({first}, {second}): distances depend on the count.")
         for one, other, name in ((self.first, self.second, self.names[0]), (self.second, self.first, self.names[1])):
             if alone := [method for method in one.methods if method not in other.methods]:
                 out.append(f"Only in {name}: {', '.join(alone)}; shown beside the other run's below.")

@@ -7,9 +7,9 @@ from typing import Any
 
 from rpe2d_bench.analysis.results import Results
 from rpe2d_bench.analysis.vocabulary import size_label
+from rpe2d_bench.report.table import ABSENT
 
 NAMED = ("models", "methods")  # entries by name: one that only one run has is one line
-ABSENT = "–"
 SCHEDULING = ("resources", "name")  # change no number
 
 
