@@ -217,7 +217,7 @@ class ModelEntry(_Part):
 
 
 class Sampler(_Grown):
-    LATER: ClassVar[tuple[str, ...]] = ("guided_channels",)
+    LATER: ClassVar[tuple[str, ...]] = ("guided_channels", "compile")
 
     kind: str = "euler"
     steps: int = Field(25, gt=0, le=100_000)
@@ -225,6 +225,7 @@ class Sampler(_Grown):
     guided_channels: int | None = Field(None, gt=0, le=100_000)  # the first so many; SiT's and DiT's scripts guide 3
     shift: Shift = 1.0  # of timesteps; sqrt_tokens: sqrt(tokens / trained), at least 1
     precision: Literal["auto", "float32", "bf16"] = "auto"  # of the model's passes; the integration is in float32
+    compile: bool = False  # a program for each grid; on a GPU it is played back as a CUDA graph
 
 
 class MethodEntry(_Part):
