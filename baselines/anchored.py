@@ -27,6 +27,7 @@ class AnchoredPositions:
     source: ClassVar[Source] = Source(
         paper="none: a rival of RPE-2D whose inference layout was trained on",
         clamp="none: positions stay in [0, max_grid - 1]",
+        trained=True,
     )
     identity_at_train_grid: ClassVar[bool] = False
     example: ClassVar[dict[str, tuple[int, int]]] = {"max_grid": (64, 64)}

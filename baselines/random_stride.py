@@ -24,6 +24,7 @@ class RandomStride:
     source: ClassVar[Source] = Source(
         paper="none: the control of RPE-2D that takes irregularity away and keeps the range",
         clamp="none: positions stay in [0, max_grid - 1]",
+        trained=True,
     )
     identity_at_train_grid: ClassVar[bool] = False
     example: ClassVar[dict[str, tuple[int, int]]] = {"max_grid": (64, 64)}

@@ -8,6 +8,8 @@ from rpe2d_bench.errors import UserError
 
 Size = tuple[int, int]  # the same two numbers as records, arrays and data sets have them; a Resolution is one
 
+MOST_TOKENS = 2**18  # of one image: 512 x 512; attention over more takes hours an image
+
 
 class Resolution(NamedTuple):
     """Pixels of an image. A tuple, so that JSON, content keys and arrays' shapes have it as [height, width]."""

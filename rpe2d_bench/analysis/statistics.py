@@ -34,7 +34,8 @@ class Estimate:
 
     @property
     def half_width(self) -> float | None:
-        return None if self.high is None else self.high - self.mean
+        """Of the interval; one that was cut at the end of a metric's range need not be even around the mean."""
+        return None if self.low is None or self.high is None else (self.high - self.low) / 2
 
     def shifted(self, offset: float) -> Estimate:
         """The same uncertainty around mean + offset."""

@@ -6,6 +6,7 @@ Everything heavy is imported inside a command, so that help and mistakes answer 
 from __future__ import annotations
 
 import atexit
+import errno
 import gc
 import os
 
@@ -38,6 +39,7 @@ from rpe2d_bench.config.printable import printable
 from rpe2d_bench.errors import UserError
 
 __all__ = ["app", "main"]
+FULL = (errno.ENOSPC, errno.EDQUOT)  # found while writing, when the file has no name any more
 STOPPED = 130  # the exit code into which typer turns Ctrl-C
 
 
@@ -53,10 +55,10 @@ def main() -> None:
         typer.echo(f"error: {printable(str(error))}", err=True)
         raise SystemExit(2) from None
     except OSError as error:  # what was to be written cannot be; the store's own failures are sentences already
-        if error.errno is None or error.filename is None:
+        if error.errno is None or (error.filename is None and error.errno not in FULL):
             raise
-        reason = os.strerror(error.errno)
-        typer.echo(f"error: {error.filename}: {reason}; choose another with --store, --reports or --out", err=True)
+        where, reason = error.filename or "a file could not be written", os.strerror(error.errno)
+        typer.echo(f"error: {where}: {reason}; choose another with --store, --reports or --out", err=True)
         raise SystemExit(2) from None
     except SystemExit as ended:
         if ended.code == STOPPED:

@@ -25,9 +25,10 @@ def compare_encodings(
 ) -> None:
     """Print where two encodings differ first, part by part, in numbers."""
     from rpe2d_bench.encodings.compare import as_text, compare
-    from rpe2d_bench.encodings.describe import parse_grid
+    from rpe2d_bench.encodings.describe import parse_grid, require_time
 
-    found = compare(_spec(first), _spec(second), parse_grid(grid), parse_grid(train_grid), t, head_width, heads)
+    grids = parse_grid(grid), parse_grid(train_grid)
+    found = compare(_spec(first), _spec(second), *grids, require_time(t), head_width, heads)
     if as_json:
         typer.echo(json.dumps([dataclasses.asdict(difference) for difference in found], indent=1))
     else:

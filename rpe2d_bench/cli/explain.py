@@ -101,15 +101,15 @@ def _in_files(wanted: str) -> Iterable[Explain]:
             yield _fixed(Explanation(kind, name, use.what, facts, encoding=encoding, grids=grids))
 
 
-def data_summary(entry: Any) -> str:
-    """What a data set is: the first sentence of its module, since its class documents the options."""
+def module_summary(entry: Any) -> str:
+    """What a data set or an autoencoder is: its module's first paragraph, since its class documents the options."""
     module = inspect.getmodule(entry)
     return " ".join((inspect.getdoc(module) or "").partition("\n\n")[0].split()) if module else ""
 
 
 def _names(store: Path) -> dict[str, list[Explain]]:
     found: dict[str, list[Explain]] = {}
-    for name, meaning in (*_parts(), *_measuring(), *_sizes(), *_experiments(), *_stored(store)):
+    for name, meaning in (*_parts(), *_measuring(), *_samplers(), *_sizes(), *_experiments(), *_stored(store)):
         found.setdefault(name, []).append(meaning)
     return found
 
@@ -129,15 +129,16 @@ def training_of(part: str, entry: Any) -> str:
 
 
 def _parts() -> Iterable[tuple[str, Explain]]:
-    from rpe2d_bench import data
+    from rpe2d_bench import autoencoders, data
     from rpe2d_bench.encodings.describe import spec_of
     from rpe2d_bench.reference.json_schema import kinds
 
     methods = tables()
+    modules: dict[str, Any] = {"data": data.DATASETS, "autoencoder": autoencoders.AUTOENCODERS}
     for part, entries in kinds().items():
         kind, written = PARTS[part]
         for name, entry in entries.items():
-            sentence = data_summary(data.DATASETS[name]) if part == "data" else entry["description"]
+            sentence = module_summary(modules[part][name]) if part in modules else entry["description"]
             facts = {"write": written % name}
             spec = None
             if part in methods:
@@ -196,6 +197,20 @@ def _measuring() -> Iterable[tuple[str, Explain]]:
         }
         what = "a net whose features distances are taken in; values carry its name"
         yield net.name, _fixed(Explanation("feature net", net.name, what, facts))
+
+
+def _samplers() -> Iterable[tuple[str, Explain]]:
+    from rpe2d_bench.diffusion import SAMPLERS
+
+    for name, solver in SAMPLERS.items():
+        facts = {
+            "evaluations": f"of the model, without guidance: {solver.evaluations(10)} in 10 steps"
+            + (" at the most" if solver.adaptive else ""),
+            "shift": "as sampler.shift says" if solver.shifts else "its times are its own and are not shifted",
+            "write": f"evaluate: {{sampler: {{kind: {name}, steps: 25, guidance: 1.5}}}}",
+        }
+        what = " ".join((inspect.getdoc(solver.integrate) or "").split())
+        yield name, _fixed(Explanation("sampler", name, what, facts))
 
 
 def _sizes() -> Iterable[tuple[str, Explain]]:

@@ -87,7 +87,9 @@ def _take_out(
         raise UserError(f"--seed {seed}: {model} is trained with the seeds {', '.join(map(str, loaded.seeds))}")
     folder = Store(store).fetch("train", trial.stage.key, typer.echo)
     if folder is None or not (folder / WEIGHTS).is_file():
-        raise UserError(f"{trial.label} is not trained in the store {store}; run: rpe2d-bench run {experiment}")
+        raise UserError(
+            f"{trial.label} is not trained in the store {store}; run: rpe2d-bench run {experiment} --store {store}"
+        )
     file = folder / (WEIGHTS if step is None else MILESTONE.format(step=step))
     if not file.is_file():
         kept = ", ".join(map(str, trial.stage.recipe.milestones)) or "none"

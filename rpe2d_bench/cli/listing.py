@@ -40,11 +40,11 @@ def _methods(part: str) -> Callable[[Path], Rows]:
 
 
 def _data(store: Path) -> Rows:
-    from rpe2d_bench.cli.explain import data_summary
+    from rpe2d_bench.cli.explain import module_summary
     from rpe2d_bench.data import DATASETS
 
     return [
-        {"name": name, "what": data_summary(entry), "options": ", ".join(_options(entry))}
+        {"name": name, "what": module_summary(entry), "options": ", ".join(_options(entry))}
         for name, entry in DATASETS.items()
     ]
 
@@ -85,6 +85,25 @@ def _nets(store: Path) -> Rows:
     ]
 
 
+def _samplers(store: Path) -> Rows:
+    from rpe2d_bench.diffusion import SAMPLERS
+
+    return [
+        {"name": name, "what": _first_line(solver.integrate), "evaluations": f"{solver.evaluations(10)} in 10 steps"}
+        for name, solver in SAMPLERS.items()
+    ]
+
+
+def _autoencoders(store: Path) -> Rows:
+    from rpe2d_bench.autoencoders import AUTOENCODERS
+    from rpe2d_bench.cli.explain import module_summary
+
+    return [
+        {"name": name, "what": module_summary(entry), "options": ", ".join(_options(entry))}
+        for name, entry in AUTOENCODERS.items()
+    ]
+
+
 def _models(store: Path) -> Rows:
     from rpe2d_bench.models import SIZES
 
@@ -120,7 +139,7 @@ def _runs(store: Path) -> Rows:
             "experiment": record.experiment,
             "records": str(count[0]),
             "failed": str(count[1]),
-            "latest": record.created,
+            "latest": record.created[:16].replace("T", " "),
         }
     return sorted(rows.values(), key=lambda row: row["latest"])
 
@@ -134,6 +153,8 @@ KINDS: dict[str, Callable[[Path], Rows]] = {
     "data": _data,
     "crops": _crops,
     "models": _models,
+    "autoencoders": _autoencoders,
+    "samplers": _samplers,
     "metrics": _metrics,
     "nets": _nets,
     "experiments": _experiments,

@@ -64,12 +64,12 @@ class Use:
 
     @property
     def grids(self) -> tuple[str, str]:
-        """The largest tested grid and the train grid, tokens."""
+        """The largest grid that it is sampled at and the train grid, tokens."""
         train, test = (
             "x".join(str(side // self.patch) for side in (size if isinstance(size, list) else (size, size)))
             for size in self.resolution
         )
-        return test, train
+        return (train if self.entry.get("upscale") else test), train
 
     @property
     def facts(self) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 from typing import Annotated
 
@@ -29,4 +30,8 @@ def new(
             written.write(text)
     except FileExistsError:
         raise UserError(f"{file}: is there already; choose another name") from None
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            file.unlink(missing_ok=True)  # empty, it would be in the way of the next try
+        raise UserError(f"{file} cannot be written: {error.strerror}; choose another place") from None
     typer.echo(f"{file}: {original.stem} under a name of its own\nnext: rpe2d-bench plan {file}")

@@ -66,9 +66,10 @@ def sample_method(
         dataclasses.replace(resolved, experiment=wanted), overrides, Precisions(place, wanted.resources)
     ).trials[0]
     if not place.has("train", trial.stage.key):
+        others = "" if seed in experiment.seeds else f' --set "seeds=[{seed}]"'
         raise UserError(
             f"{trial.label} of {path} is not trained in the store {place.root}; "
-            f"run: rpe2d-bench run {path} --only {method}"
+            f"run: rpe2d-bench run {path} --only {method}{others} --store {place.root}"
         )
     measure = trial.cells[0].measure
     assert isinstance(measure, MeasureStage)

@@ -56,14 +56,14 @@ def _realised(
     spec: dict[str, Any], grid: str, train_grid: str, t: float, head_width: int, options: list[str]
 ) -> Realised:
     from rpe2d_bench.encodings import EncodingSpec
-    from rpe2d_bench.encodings.describe import describe, parse_grid, with_option
+    from rpe2d_bench.encodings.describe import describe, parse_grid, require_time, with_option
 
     for option in options:
         key, equals, value = option.partition("=")
         if not equals:
             raise UserError(f"--set {option}: write KEY=VALUE, for example --set theta=100")
         spec = with_option(spec, key, parse_value(value, f"--set {shown(option)}"))
-    return describe(EncodingSpec.parse(spec), parse_grid(grid), parse_grid(train_grid), t, head_width)
+    return describe(EncodingSpec.parse(spec), parse_grid(grid), parse_grid(train_grid), require_time(t), head_width)
 
 
 def _print(meaning: Explanation, console: Console) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from rpe2d_bench.cli.application import DEFAULT_STORE, StoreArgument, app
+from rpe2d_bench.errors import UserError
 
 
 @app.command()
@@ -22,6 +23,8 @@ def _show(folder: Path) -> None:
     from rpe2d_bench.storage import progress
     from rpe2d_bench.storage.store import Store
 
+    if not folder.is_dir():
+        raise UserError(f"there is no store at {folder}; name its folder, or run an experiment first")
     console = open_console()
     found = [(alive, View.of(view)) for _, alive, view in progress.runs(Store(folder))]
     for alive, view in found:

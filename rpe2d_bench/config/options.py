@@ -7,6 +7,7 @@ value is checked, so that encodings import beside torch alone.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import fields
 from typing import Any, TypeVar, get_args, get_type_hints
@@ -68,9 +69,29 @@ def checked(annotation: Any, value: Any, place: str) -> Any:
     except ValidationError as error:
         problem = error.errors()[0]
         parts = [*place.split("."), *(str(part) for part in problem["loc"])]
-        message = f"{problem['msg'][0].lower()}{problem['msg'][1:]}, got {short(problem['input'])}"
-        text = " is missing" if problem["type"] == "missing" else f": {message}"
+        text = " is missing" if problem["type"] == "missing" else f": {in_words(problem)}"
         raise OptionError(".".join(parts) + text, tuple(parts[1:])) from None
+
+
+def in_words(finding: Mapping[str, Any]) -> str:
+    """What pydantic found wrong with a value, in the words of a file: lists and mappings, not tuples and patterns."""
+    kind, given, limits = finding["type"], finding["input"], finding.get("ctx", {})
+    if given is None:
+        return "has no value; write one"
+    if kind in ("tuple_type", "list_type"):
+        size = re.fullmatch(r"(\d+) *[xX×] *(\d+)", str(given))
+        return f"write a list, such as [{', '.join(size.groups()) if size else given}]; got {short(given)}"
+    if kind in ("dict_type", "model_type", "dataclass_type"):
+        return f"write a mapping, such as {{key: value}}; got {short(given)}"
+    if kind in ("too_short", "too_long"):
+        bound = "min_length" if kind == "too_short" else "max_length"
+        words = f"at {'least' if kind == 'too_short' else 'most'} {limits[bound]}"
+        return f"{words} {'entry' if limits[bound] == 1 else 'entries'} here, got {short(given)}"
+    if kind == "string_type":
+        return f"text belongs here, got {short(given)}; write it in quotes"
+    if kind == "string_pattern_mismatch":
+        return f"write letters without accents, digits, _, . and -, a letter or a digit first; got {short(given)}"
+    return f"{finding['msg'][0].lower()}{finding['msg'][1:]}, got {short(given)}"
 
 
 def require_sensible(annotation: Any, value: Any, place: str) -> None:

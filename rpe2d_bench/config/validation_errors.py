@@ -6,7 +6,7 @@ from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
-from rpe2d_bench.config.options import short
+from rpe2d_bench.config.options import in_words
 from rpe2d_bench.errors import hint
 
 
@@ -21,10 +21,9 @@ def explain(error: ValidationError, model: type[BaseModel]) -> tuple[tuple[str |
         return loc, f"unknown key {key!r}{hint(key, _fields_at(model, loc[:-1]), 'known keys')}"
     if first["type"] == "missing":
         return loc, f"{name} is missing; add it"
-    message = first["msg"].removeprefix("Value error, ")
     if first["type"] == "value_error":
-        return loc, message
-    return loc, f"{name}: {message[0].lower()}{message[1:]}, got {short(first['input'])}"
+        return loc, first["msg"].removeprefix("Value error, ")
+    return loc, f"{name}: {in_words(first)}"
 
 
 def _models_in(annotation: Any) -> list[type[BaseModel]]:

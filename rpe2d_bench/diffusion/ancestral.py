@@ -32,12 +32,12 @@ def respaced(ts: list[float]) -> list[float]:
 
 
 def ddpm(flow: Flow, x: Tensor, ts: list[float]) -> Iterator[Tensor]:
-    """Noise of the posterior's variance: the lower end of what DiT learns."""
+    """DDPM's ancestral sampling, noise of the posterior's variance: the lower end of what DiT learns."""
     yield from _ancestral(flow, x, ts, upper=False)
 
 
 def ddpm_upper(flow: Flow, x: Tensor, ts: list[float]) -> Iterator[Tensor]:
-    """Noise of the forward step's variance, beta: the upper end of what DiT learns."""
+    """DDPM's ancestral sampling, noise of the forward step's variance, beta: the upper end of what DiT learns."""
     yield from _ancestral(flow, x, ts, upper=True)
 
 

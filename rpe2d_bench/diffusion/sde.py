@@ -27,7 +27,7 @@ def with_last_step(ts: list[float]) -> list[float]:
 
 
 def sde(flow: Flow, x: Tensor, ts: list[float]) -> Iterator[Tensor]:
-    """One evaluation a step; fresh noise after every step but the last."""
+    """SiT's stochastic sampler: one evaluation a step; fresh noise after every step but the last."""
     for t, t_next in pairwise(ts):
         here, step = flow.at(t), t - t_next
         velocity = flow(x, t)

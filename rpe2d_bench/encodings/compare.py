@@ -16,6 +16,15 @@ from rpe2d_bench.encodings.identity import numbers
 from rpe2d_bench.encodings.interface import Context, Grid
 from rpe2d_bench.encodings.spec import build
 
+WORDS = {  # parts as people read them; of a bias, a number behind it counts the corner tokens that look at all others
+    "averaged": "angles of a further rotation, averaged",
+    "y": "rows that the bias sees",
+    "x": "columns that the bias sees",
+    "layers": "layers with a bias",
+    "addition": "bias added to the logits",
+    "factor": "factor of the bias on the logits",
+}
+
 
 @dataclass(frozen=True)
 class Difference:
@@ -84,13 +93,15 @@ def as_text(differences: list[Difference]) -> str:
     """A line per part."""
     lines = []
     for d in differences:
+        kind, space, number = d.part.partition(" ")
+        part = f"{WORDS.get(kind, kind)}{space}{number}"
         if d.equal:
-            lines.append(f"{d.part}: equal")
+            lines.append(f"{part}: equal")
         elif d.note:
-            lines.append(f"{d.part}: {d.note}")
+            lines.append(f"{part}: {d.note}")
         else:
             a, b = d.values
             lines.append(
-                f"{d.part}: first differs at {list(d.first)}, {a:.7g} against {b:.7g}; by {d.largest:.3g} at the most"
+                f"{part}: first differs at {list(d.first)}, {a:.7g} against {b:.7g}; by {d.largest:.3g} at the most"
             )
     return "\n".join(lines)

@@ -24,6 +24,7 @@ from rpe2d_bench.encodings.interface import Context, Grid, PositionalEncoding, P
 from rpe2d_bench.encodings.spec import EncodingSpec
 from rpe2d_bench.encodings.table import ENCODINGS, FREQUENCIES, LOGIT_BIASES, LOGIT_SCALES, POSITIONS
 from rpe2d_bench.errors import UserError, unknown
+from rpe2d_bench.resolution import MOST_TOKENS
 
 RULE_TABLES = {
     "positions": POSITIONS,
@@ -290,4 +291,14 @@ def parse_grid(text: str) -> Grid:
     sides = text.lower().replace("×", "x").split("x")
     if len(sides) != 2 or not all(side.isdigit() and int(side) > 0 for side in sides):
         raise UserError(f"a grid is written HEIGHTxWIDTH in tokens, for example 24x40; got {text!r}")
-    return Grid(int(sides[0]), int(sides[1]))
+    grid = Grid(int(sides[0]), int(sides[1]))
+    if grid.tokens > MOST_TOKENS:
+        raise UserError(f"a grid of {text} has {grid.tokens:,} tokens, more than {MOST_TOKENS:,}; write a smaller one")
+    return grid
+
+
+def require_time(t: float) -> float:
+    """t where it is one; UserError otherwise."""
+    if not 0 <= t <= 1:  # also what is no number
+        raise UserError(f"--t {t:g}: times lie between 0, data, and 1, noise")
+    return t

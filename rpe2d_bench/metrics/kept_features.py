@@ -19,7 +19,7 @@ from rpe2d_bench.metrics.observations import Observations
 from rpe2d_bench.storage.digests import Damaged, read_stamped, stamped
 from rpe2d_bench.storage.files import sha256_of_file, sha256_of_json, write_json
 
-VERSION = "1"  # raised with every change that can move a feature or what is kept of it
+VERSION = "2"  # raised with every change that can move a feature or what is kept of it
 FOLDER, ABOUT = "features", "about.json"
 
 Account = dict[str, Any]  # what was read of a set of images, for the reader of the result

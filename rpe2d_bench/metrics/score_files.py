@@ -74,6 +74,7 @@ def seen_sets(
     with tempfile.TemporaryDirectory(prefix="rpe2d-measure-") as temporary:
         found = {}
         for number, (side, source) in enumerate(sources.items()):
+            left_out = dict(source.notes)  # of this folder; features and what was converted belong to the images
             fill = _filling(source, chosen[side], names, seeing, judging, look, progress, side)
             if store is None:
                 folder = Path(temporary) / str(number)
@@ -82,6 +83,7 @@ def seen_sets(
             else:
                 kept = Kept(store / FOLDER, _question(source, chosen[side], names, look))
                 seen, account = kept.read(say) or kept.take(fill)
+            account = {**account, "notes": left_out | account["notes"]}
             files = _names(source, chosen[side])
             held = getattr(source, "statistics", None) if look.net == statistics_file.NET else None
             found[side] = SeenSet(paths[side], seen, labels[side], files, account, held)
@@ -96,6 +98,8 @@ def _check(look: Look, names: Sequence[str]) -> None:
 
         if not getattr(torch, "mps" if look.device == "mps" else "cuda").is_available():
             raise UserError(f"--device {look.device}: torch finds none here; leave it out to measure on the CPU")
+    if look.seed < 0:
+        raise UserError(f"--seed {look.seed}: a seed is 0 or more")
     if look.count is not None and look.count < 1:
         raise UserError(f"{look.count} images cannot be measured; ask for at least one, most metrics need many")
     relative = [name for name in names if METRICS[name].view in ("global", "local")]
@@ -164,6 +168,8 @@ def _filling(
     """What takes the features of a set into a folder."""
     total = source.count if chosen is None else len(chosen)
 
+    left_out = dict(source.notes)
+
     def fill(folder: Path) -> Taken:
         seen = observe_source(
             source, folder, metrics=names, net=net, judge=judge, train_resolution=look.train_resolution,
@@ -174,7 +180,7 @@ def _filling(
             "found": source.count,
             "used": seen.count,
             "sizes": {f"{h}x{w}": number for (h, w), number in source.sizes.most_common()},
-            "notes": dict(source.notes),
+            "notes": {note: number for note, number in source.notes.items() if note not in left_out},
             "resize": {view: features.resize for view, features in seen.views.items()},
         }
 
@@ -199,8 +205,15 @@ def score_side(sides: Mapping[str, SeenSet], side: str, look: Look) -> Measureme
     if "fd" in names and reference.statistics is not None:
         measured = statistics_file.against(measured, samples.seen, reference.statistics)
     accounts = {"samples" if name == side else name: one.account for name, one in used.items()}
-    warnings = [*measured.details["warnings"], *_sizes(accounts)]
+    warnings = [*measured.details["warnings"], *_sizes(accounts), *_the_same(observed[side], observed[REFERENCE])]
     return replace(measured, details={**measured.details, "warnings": warnings, "sources": accounts})
+
+
+def _the_same(samples: Observations, reference: Observations) -> list[str]:
+    """What a reader must know where a set is measured against itself."""
+    pairs = [(one.features_ND, reference.views[view].features_ND) for view, one in samples.views.items()]
+    words = "samples and reference are the same images: intervals, which take the two as drawn apart, mean nothing"
+    return [words] if pairs and all(np.array_equal(*pair) for pair in pairs) else []
 
 
 def _sizes(accounts: dict[str, Account]) -> list[str]:

@@ -7,10 +7,8 @@ from pathlib import Path
 from rpe2d_bench.config.experiment import Experiment
 from rpe2d_bench.config.yaml_file import Document, Location, at
 from rpe2d_bench.errors import UserError, hint
-from rpe2d_bench.resolution import Resolution
+from rpe2d_bench.resolution import MOST_TOKENS, Resolution
 from rpe2d_bench.resolve.resolve import Resolved, resolve
-
-MOST_TOKENS = 2**18  # of one image: 512 x 512; attention over more takes hours an image
 
 
 def check(experiment: Experiment, document: Document) -> Resolved:
@@ -147,6 +145,8 @@ def _resolutions(resolved: Resolved, document: Document) -> None:
     for number, pair in enumerate(experiment.resolutions):
         places += [(("resolutions", number, "train"), pair.train)]
         places += [(("resolutions", number, "test"), test) for test in pair.test]
+        if twice := next((test for test in pair.test if pair.test.count(test) > 1), None):
+            raise document.error(("resolutions", number, "test"), f"{twice} is tested twice; write it once")
     for name, entry in experiment.models.items():
         places += [(("models", name, "resolution"), entry.resolution)] if entry.resolution else []
         places += [(("models", name, "mixed"), part.resolution) for part in entry.mixed]

@@ -96,6 +96,16 @@ def test_conversions_are_counted(measure: Measure) -> None:
     assert found["notes"] == {"opaque alpha channel dropped": 1, "transparency composited on white": 1}
 
 
+def test_what_is_left_out_is_that_of_the_folder_not_of_another_with_the_same_images(measure: Measure) -> None:
+    images = [grey() for _ in range(30)]
+    clean, other = folder("clean", images), folder("other", images)
+    (Path(other) / "README.txt").write_text("of the other folder")
+    for _ in range(2):  # the second time nothing is decoded
+        assert measure(clean)["details"]["sources"]["samples"]["notes"] == {}
+        (note,) = measure(other)["details"]["sources"]["samples"]["notes"]
+        assert "left out" in note
+
+
 def test_damaged_images_are_named(measure: Measure) -> None:
     place = folder("damaged", [grey((64, 64)) for _ in range(4)])
     whole = (Path(place) / "002.png").read_bytes()
@@ -144,6 +154,7 @@ def test_what_is_missing_is_stated_before_features_are_computed(measure: Measure
         (("--metrics", "attention_entropy"), "looks into the model, not at images"),
         (("--metrics", "sfid"), "is defined on the features of 'inception'"),
         (("--weights", "a.pt"), "brings its own weights"),
+        (("--seed", "-1", "--count", "20"), "--seed -1: a seed is 0 or more"),
         (("--device", "gpu"), "unknown device 'gpu'"),
         (("--train-resolution", "12x"), "a resolution is written 48 or HEIGHTxWIDTH"),
     ):
@@ -183,6 +194,15 @@ def test_several_sets_are_one_table_with_paired_differences(table: Measure) -> N
     assert "turned is not paired: its labels are not those of one; no difference." in printed
     assert "{" not in printed  # Python's dictionaries stay inside
     assert "minus dark" in table("one.npz", "dark.npz", "--metrics", "fd", "--against", "dark")
+
+
+def test_a_set_against_itself_says_so(table: Measure) -> None:
+    for metric in ("fd", "kid"):
+        printed = table("real.npz", "--metrics", metric)
+        assert "warning: samples and reference are the same images" in printed
+        assert "real " in printed
+    assert "0.000 [0.000, 0.000]" in table("real.npz", "--metrics", "fd")
+    assert "the same images" not in table("fake.npz", "--metrics", "fd")
 
 
 def test_sets_that_cannot_be_compared_have_their_sentence(table: Measure) -> None:

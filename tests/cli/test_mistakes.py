@@ -39,6 +39,7 @@ MISTAKES: list[tuple[str, str]] = [
     ("report {tiny} {tiny} {tiny} --store {store}", "report takes one or two sources, got 3"),
     ("report tiny-00000000 --store {store}", "unknown run 'tiny-00000000'"),
     ("report other.yaml --store {store}", "no records of 'other' yet"),
+    ("new absent/mine.yaml", "absent/mine.yaml cannot be written: No such file or directory; choose another place"),
     ("ls encoding", "did you mean 'encodings'?"),
     ("show ntkk", "unknown name 'ntkk' (did you mean 'ntk'?)"),
     ("show glyps", "did you mean 'glyphs'?"),
@@ -47,6 +48,11 @@ MISTAKES: list[tuple[str, str]] = [
     ("show glyphs --set theta=3", "--set changes methods; glyphs is of the kind 'data set'"),
     ("show kid --figure a.png", "--figure draws methods; kid is of the kind 'metric'"),
     ("show ntk --grid 24", "a grid is written HEIGHTxWIDTH"),
+    ("show ntk --grid 99999x99999", "has 9,999,800,001 tokens, more than 262,144; write a smaller one"),
+    ("show ntk --t nan", "--t nan: times lie between 0, data, and 1, noise"),
+    ("compare-encodings ntk yarn --t 2", "--t 2: times lie between 0, data, and 1, noise"),
+    ("compare-encodings ntk yarn --grid 5000x5000", "25,000,000 tokens"),
+    ("status absent", "there is no store at absent"),
     ("show ntk --train-grid 0x4", "a grid is written HEIGHTxWIDTH"),
     ("show ntk --set thetta=3", "did you mean 'theta'?"),
     ("show ntk --set theta", "write KEY=VALUE"),
@@ -63,6 +69,7 @@ MISTAKES: list[tuple[str, str]] = [
     ("sample {tiny} --method ntk --resolution 24 --out a.txt", "ends in .png (a grid) or .npz"),
     ("sample {tiny} --method ntk --resolution 24 --out a.png --count 0", "at least one image"),
     ("sample {tiny} --method ntk --resolution 24 --out a.png", "rope 16px seed 0 of"),  # is not trained
+    ("sample {tiny} --method ntk --resolution 24 --out a.png --seed 7", '--only ntk --set "seeds=[7]" --store '),
     ("sample {tiny} --method rpe2d --resolution 64 --out a.png --store {store}", "max_grid 8x8 is smaller"),
     ("sample {tiny} --method ntk --resolution 25 --out a.png --store {store}", "a multiple of a token's 4 px"),
     ("show ntk --set theta=[", "the value is not YAML"),
@@ -126,6 +133,18 @@ def test_a_disk_that_is_full_or_read_only_is_one_sentence(
     assert "cannot be written (No space left on device)" in words
     assert "nothing finished is lost" in words
     assert "Traceback" not in words
+
+
+def test_a_disk_that_fills_up_while_a_file_is_written_is_one_sentence(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The failing write, unlike the failing open, does not know its file's name."""
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("rpe2d_bench.cli.listing.show", full)
+    refused(bench("ls", "metrics"), "a file could not be written: No space left on device; choose another with --store")
 
 
 def test_a_size_without_bound_is_refused_before_any_memory_is_taken(bench: Bench, tiny: Path) -> None:

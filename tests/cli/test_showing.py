@@ -14,6 +14,10 @@ from helpers.tiny_experiment import CONFIG
 
 from rpe2d_bench import cli
 from rpe2d_bench.cli import listing
+from rpe2d_bench.encodings import POSITIONS, Grid
+from rpe2d_bench.encodings.describe import spec_of
+from rpe2d_bench.encodings.randomness import draws
+from rpe2d_bench.encodings.spec import build
 
 ROOT = Path(__file__).parents[2]
 Say = Callable[..., str]
@@ -51,6 +55,9 @@ def test_every_listed_name_has_an_explanation(say: Say, tmp_path: Path) -> None:
     ("name", "expected"),
     [
         ("glyphs", ["glyphs (data set)", "data: {name: glyphs}", "train_pictures", "20000"]),
+        ("heun", ["heun (sampler)", "second-order", "19 in 10 steps", "sampler: {kind: heun"]),
+        ("ddpm", ["are not shifted"]),
+        ("taef2", ["TAEF2, a tiny autoencoder", "autoencoder: {kind: taef2, path: PATH}"]),
         ("resize_and_crop", ["crops: {kind: resize_and_crop}", "uncropped_share", "of the images stay complete"]),
         ("kid", ["kid (metric)", "lower", "arXiv 1801.01401"]),
         ("glyphjudge", ["may be evaluate.classifier"]),
@@ -60,7 +67,12 @@ def test_every_listed_name_has_an_explanation(say: Say, tmp_path: Path) -> None:
         ("RPE-2D", ["rpe2d (method of experiments)", "random (positions)", "also called RPE-2D"]),
         (
             "upscaled",
-            ["generated at the train resolution, then resized", "training training-free", "res_generalization"],
+            [
+                "generated at the train resolution, then resized",
+                "training training-free",
+                "res_generalization",
+                "grid 16x16, train grid 16x16",
+            ],
         ),
         (
             "extrapolation",
@@ -97,6 +109,9 @@ def test_what_needs_training_is_listed(say: Say) -> None:
     assert rows["positions"]["random"] == rows["encodings"]["axial_sincos"] == "trained"
     assert rows["positions"]["fractional"] == "training-free"
     assert set(rows["frequencies"].values()) == {"training-free"}
+    drawn = {name for name in POSITIONS if draws(build(spec_of(name), width=64, heads=2), Grid(4, 4))}
+    assert drawn >= {"random", "random_stride", "anchored", "shift_scale_jitter"}
+    assert {rows["positions"][name] for name in drawn} == {"trained"}  # a model that never saw the draws is another
     output = say("ls", "positions")
     assert "training-free: costs its images alone" in output
     assert "trained: costs a training per seed" in output

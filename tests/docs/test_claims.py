@@ -39,8 +39,8 @@ def mean(report: str, metric: str, method: str, pixels: int) -> float:
         (
             "low_resolution",
             "kid_glyphnet",
-            [("rpe2d", 20), ("fractional", 20), ("resized", 20)],
-            "{:.2f}; RoPE with positions moved apart {:.2f}; resizing {:.2f}",
+            [("rpe2d", 20), ("fractional", 20), ("resized", 20), ("extrapolation", 20)],
+            "{:.2f}; RoPE with positions moved apart {:.2f}; resizing {:.2f}; RoPE as it was trained {:.2f}",
         ),
         (
             "inheritance",

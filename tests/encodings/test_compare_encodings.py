@@ -46,5 +46,6 @@ def test_the_command_takes_names_and_mappings() -> None:
     assert run.exit_code == 0, run.output
     parts = {part["part"]: part for part in json.loads(run.output)}
     assert not parts["angles"]["equal"]
-    plain = CliRunner().invoke(app, ["compare-encodings", "ntk", "ntk"])
+    plain = CliRunner().invoke(app, ["compare-encodings", "ntk", "alibi", "--grid", "16x16"])
     assert "angles: equal" in plain.output
+    assert "bias added to the logits 1: only the second has it" in plain.output

@@ -175,6 +175,36 @@ class Runs(RandomPositions):
         return y, x
 
 
+@dataclass
+class CanChange:
+    strength: float = 1.0
+
+    def __call__(self, ctx: Context, axis: int, F: int) -> Tensor:
+        return Geometric()(ctx, axis, F) * self.strength
+
+
+class AnyModule(torch.nn.Module):
+    def forward(self, ctx: Context) -> Encoding:
+        return Encoding()
+
+
+class Unfinished(PositionalEncoding):
+    pass
+
+
+@pytest.mark.parametrize(
+    ("cls", "sentence"),
+    [
+        (CanChange, "it must be a frozen dataclass: @dataclass\\(frozen=True\\)"),
+        (AnyModule, "a whole encoding extends PositionalEncoding"),
+        (Unfinished, "it lacks forward"),
+    ],
+)
+def test_what_no_table_could_take_has_its_sentence(cls: type, sentence: str) -> None:
+    with pytest.raises(UserError, match=sentence):
+        check(cls)
+
+
 @pytest.mark.parametrize(
     ("cls", "found"),
     [

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers.synthetic_records import METHODS, make_records
+from helpers.synthetic_records import METHODS, asking, make_records
 from PIL import Image
 
 from rpe2d_bench.analysis.palette import COLOURS
@@ -98,6 +98,13 @@ def test_a_run_that_only_trained_has_a_report(tmp_path: Path) -> None:
     page = render(records, tmp_path, tmp_path / "out").read_text()
     assert "Nothing has been measured yet; 6 models are trained." in page
     assert "asked for, not in the records" in page
+
+
+def test_a_file_that_names_no_reference_and_no_resizing_has_a_report(tmp_path: Path) -> None:
+    records = [asking(record, report={"main_metric": "kid"}) for record in small()]
+    page = render(records, tmp_path, tmp_path / "out").read_text()
+    assert "No reference method is named in the file (report: reference_method)" in page
+    assert "correction over each method against" not in page  # there is none to be against
 
 
 def test_strips_show_the_same_images_of_every_method(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from dataclasses import dataclass, is_dataclass
 from typing import Any
 
 import torch
+from torch import nn
 
 from rpe2d_bench.encodings.conformance.biases import BIAS_DEMANDS
 from rpe2d_bench.encodings.conformance.demand import TRAIN, Demand
@@ -95,9 +96,15 @@ def built(name: str, cls: Callable[..., Any], options: Mapping[str, Any] | None)
     """The method with its example options, for the suite's own model shape."""
     if not inspect.isclass(cls):
         raise UserError(f"cannot check {name}: it is no class; a rule is a frozen dataclass with __call__")
-    if not (issubclass(cls, PositionalEncoding) or is_dataclass(cls)):
+    if issubclass(cls, nn.Module):
+        if not issubclass(cls, PositionalEncoding):
+            raise UserError(f"cannot check {name}: a whole encoding extends PositionalEncoding, not nn.Module alone")
+        if absent := getattr(cls, "__abstractmethods__", None):
+            raise UserError(f"cannot check {name}: it lacks {', '.join(sorted(absent))}")
+    elif not is_dataclass(cls) or not cls.__dataclass_params__.frozen:  # type: ignore[attr-defined]
         raise UserError(
-            f"cannot check {name}: its fields are its options, so it must be a dataclass: @dataclass(frozen=True)"
+            f"cannot check {name}: its fields are its options and never change, so it must be a frozen dataclass: "
+            "@dataclass(frozen=True)"
         )
     given = dict(getattr(cls, "example", {}) if options is None else options)
     if issubclass(cls, PositionalEncoding):

@@ -147,11 +147,13 @@ def _against(results: Results, train: Size) -> list[str]:
 def _basis(results: Results, metric: Quantity) -> list[str]:
     if len(results.seeds) < 2 and not results.comparisons:
         return []
-    against = join([name for name in (results.reference, results.resizing) if name])
+    others = [name for name in (results.reference, results.resizing) if name]
+    if not others:
+        return []
     return [
         "Better: separated and better in at least one of the metrics above and worse in none; worse: the reverse;"
         " mixed: both. Level: shown to be within a factor of 1.25 in all of them. Separated: at 5 % after Holm's"
-        f" correction over each method against {against}, at each size ({BASES[results.basis(metric)]})."
+        f" correction over each method against {join(others)}, at each size ({BASES[results.basis(metric)]})."
         f" With fewer than {SEEDS_FOR_A_CLAIM} training seeds a method leads or trails, which is about these trained"
         " models and no claim."
     ]
