@@ -44,5 +44,6 @@ class Dominant:
             return frequencies_BF.float()
         periods = [2 * math.pi * self.theta ** (i / F) for i in range(F)]
         nearest = sorted(range(F), key=lambda i: abs(periods[i] - L))[: self.rounds]
-        chosen_F = torch.tensor([i in nearest for i in range(F)], device=frequencies_BF.device)
+        place_F = torch.arange(F, device=frequencies_BF.device)
+        chosen_F = torch.stack([place_F == i for i in nearest]).any(0)  # no copy, for which a GPU would be waited for
         return torch.where(chosen_F, frequencies_BF.clamp(max=2 * math.pi / n), frequencies_BF).float()

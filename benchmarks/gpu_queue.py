@@ -23,6 +23,7 @@ from rpe2d_bench.plan.pace import (
     WRITTEN,
     Pace,
     forward_flops,
+    how_passes,
     pass_name,
     shares,
     step_name,
@@ -57,9 +58,9 @@ def pace_of(plan: Plan) -> Pace:
         for cell in trial.cells:
             if isinstance(cell.measure, MeasureStage) and isinstance(sample := cell.measure.generated, SampleStage):
                 tokens = sample.grid.tokens
-                name = pass_name(sample.train, tokens, sample.sampler.precision)
+                name = pass_name(sample.train, tokens, how_passes(sample))
                 seconds[name] = forward_flops(sample.train, tokens) / rate
-    return Pace("cuda", seconds, plan.experiment.resources.gpus_per_trial)
+    return Pace("cuda", seconds, plan.experiment.resources.gpus)
 
 
 def row(gpus: int, each: int) -> dict[str, float]:

@@ -17,7 +17,7 @@ from mkdocs.structure.files import File, Files
 ROOT = Path(__file__).parents[1]
 OUTSIDE = (  # of docs/, what the site shows or lets download where a page links to it
     *("*.md", "CITATION.cff", "LICENSE", "baselines/*", "experiments/**/*", "benchmarks/**/*", "scripts/*.py"),
-    *("rpe2d_bench/**/*.py", "tests/**/*.py", "reports/*/*", "reports/*/figures/*"),
+    *("deploy/*", "rpe2d_bench/**/*.py", "tests/**/*.py", "reports/*/*", "reports/*/figures/*"),
 )
 MODULES = ("rpe2d_bench", "rpe2d_bench.encodings")
 LINK = re.compile(r"(\]\()([^)\s#]+)(#[^)\s]*)?(\))")

@@ -3,6 +3,7 @@ the pass without wide instructions."""
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -46,12 +47,29 @@ def tiny(tmp_path: Path) -> Path:
     return path
 
 
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """File of the tiny experiment and a store in which it is done: to be read, or copied and changed."""
+    from helpers.planned import planned
+
+    from rpe2d_bench.runner import run
+    from rpe2d_bench.storage.store import Store
+
+    folder = tmp_path_factory.mktemp("finished")
+    (folder / "tiny.yaml").write_text(TINY)
+    run(planned(folder / "tiny.yaml"), Store(folder / "runs"), engine="local")
+    return folder / "tiny.yaml", folder / "runs"
+
+
 @pytest.fixture(scope="session", autouse=True)
-def _float32_is_faster() -> Iterator[None]:
-    """`precision: auto` is float32 in this process, whatever the machine measures."""
+def _measurements_are_short() -> Iterator[None]:
+    """What a machine measures of itself before a run takes a call each, and `precision: auto` is float32 on all."""
     from rpe2d_bench.plan import speed
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(speed, "compare_blocks", lambda *arguments: speed.Comparison(0.5, 1.0, 1))
         patch.setattr(speed, "compare_convolutions", lambda *arguments: speed.Comparison(0.5, 1.0, 1))
+        for name in ("step_seconds", "pass_seconds", "seconds_of_call"):
+            patch.setattr(speed, name, functools.partial(getattr(speed, name), limit=0.0))
+        patch.setattr(speed, "python_seconds", functools.cache(speed.python_seconds))
         yield

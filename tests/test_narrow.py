@@ -14,6 +14,7 @@ from helpers.planned import planned
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from rpe2d_bench.runner import run
+from rpe2d_bench.stages.run_context import RunContext
 from rpe2d_bench.storage.store import Store
 
 HERE = Path(__file__).parent
@@ -55,8 +56,17 @@ def test_a_run_without_a_word_about_precision_needs_no_bfloat16_here(
 
 
 def test_bfloat16_that_was_asked_for_is_computed(tiny: Path, tmp_path: Path) -> None:
-    assert {"mm", "bmm"} & bfloat16_products_of_a_run(tiny, tmp_path / "trained", "train.precision=bf16")
-    assert bfloat16_products_of_a_run(tiny, tmp_path / "sampled", "evaluate.sampler.precision=bf16")
+    context = RunContext(Store(tmp_path / "runs"))
+    trained, sampled = (
+        planned(tiny, "train.steps=3", f"{part}.precision=bf16").trials[0] for part in ("train", "evaluate.sampler")
+    )
+    with Products() as products:
+        trained.stage.make(context)
+    assert {"mm", "bmm"} & products.in_bfloat16
+    sampled.stage.make(context)
+    with Products() as products:
+        sampled.cells[0].measure.generated.make(context)
+    assert products.in_bfloat16
 
 
 def test_rates_that_prove_nothing_are_refused() -> None:
@@ -76,7 +86,8 @@ def test_a_narrow_pass_stops_where_it_is_none(ratio: float, tmp_path: Path) -> N
     (helpers / "narrow.py").write_text(
         f"measured = lambda: {ratio}\nrefusal = lambda rates: None if rates < 1 else f'{{rates}} is wide'\n"
     )
-    (tmp_path / "test_nothing.py").write_text("def test_nothing(): pass\n")
+    fixture = "import pytest\n@pytest.fixture(scope='session')\ndef _measurements_are_short(): pass\n"  # without torch
+    (tmp_path / "test_nothing.py").write_text(f"{fixture}def test_nothing(): pass\n")
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "--narrow", "--rootdir", str(tmp_path), str(tmp_path)],
         cwd=tmp_path, capture_output=True, text=True, check=False,

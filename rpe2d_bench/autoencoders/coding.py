@@ -24,20 +24,21 @@ def encoded(autoencoder: Autoencoder, images_BCYX: np.ndarray, device: str = "cp
     return np.concatenate(parts)
 
 
-def decoded(autoencoder: Autoencoder, latents_BLyx: Tensor) -> np.ndarray:
-    """Latents on the autoencoder's device -> uint8 images [B, 3, Y, X]; what is not finite becomes mid-grey."""
+def decoded(autoencoder: Autoencoder, latents_BLyx: Tensor) -> Tensor:
+    """Latents on the autoencoder's device -> uint8 images [B, 3, Y, X] there; what is not finite becomes mid-grey."""
     parts = []
     with torch.inference_mode():
         for part in _batches(latents_BLyx, autoencoder.downsampling):
             grey = autoencoder.decode(part.float()).float().nan_to_num(0.5, 0.5, 0.5) * 255
-            parts.append(grey.round().clamp(0, 255).to(torch.uint8).cpu().numpy())
-    return np.concatenate(parts)
+            parts.append(grey.round().clamp(0, 255).to(torch.uint8))
+    return torch.cat(parts)
 
 
 def reconstructed(autoencoder: Autoencoder, images_BCYX: np.ndarray, device: str = "cpu") -> np.ndarray:
     """There and back by way of the float16 latents that training sees: the floor of every model behind it."""
     latents = torch.from_numpy(encoded(autoencoder, images_BCYX, device))[:, : autoencoder.channels]
-    return decoded(autoencoder, latents.to(device))
+    images: np.ndarray = decoded(autoencoder, latents.to(device)).cpu().numpy()
+    return images
 
 
 def psnr(first: np.ndarray, second: np.ndarray) -> float:

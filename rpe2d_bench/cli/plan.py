@@ -21,6 +21,7 @@ def plan(
     """Show the stages of an experiment, which of them are cached, and what the rest will cost."""
     from rpe2d_bench.cli import plan_view
     from rpe2d_bench.plan.expand import make_plan
+    from rpe2d_bench.plan.gpus import with_gpus
     from rpe2d_bench.plan.precision import Precisions
     from rpe2d_bench.search.known import load
     from rpe2d_bench.storage.store import Store
@@ -32,6 +33,7 @@ def plan(
             typer.echo(sentence, err=True)
 
     made = make_plan(chosen, tuple(overrides), Precisions(Store(store), chosen.experiment.resources, say))
+    made = with_gpus(made, Store(store), say)
     if as_json:
         typer.echo(json.dumps(plan_view.as_dict(made, Store(store), searching), indent=1))
     else:

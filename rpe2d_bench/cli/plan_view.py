@@ -61,6 +61,7 @@ def as_dict(plan: Plan, store: Store, searching: Searching | None = None) -> dic
             for schedule, places in realised.items()
         ],
         "warnings": in_noise(realised),
+        "resources": plan.experiment.resources.model_dump(mode="json"),
         "cost_of_the_rest": vars(cost),
     }
 
@@ -108,6 +109,8 @@ def show(
     realised = schedules(plan.experiment)
     for number, sentence in enumerate(in_words(realised)):
         put_wrapped("" if number else "sampler", sentence)
+    if plan.gpus:
+        put("GPUs", _gpus(plan))
     put("rest", _words(cost))
     for sentence in (*warnings(plan.choices), *in_noise(realised), *coinciding(plan.resolved)):
         put("note", sentence)
@@ -147,6 +150,15 @@ def _show_search(searching: Searching, store: Store, console: Console) -> None:
         flops = f"train {cost.train_flops / 1e12:.3g} TFLOP, sample {cost.sample_flops / 1e12:.3g} TFLOP"
         put_line(console, f"                about {duration(cost.seconds)}: {flops}")
         put_line(console, "  after it, with the values as they are written so far:")
+
+
+def _gpus(plan: Plan) -> str:
+    """What `gpus_per_trial: auto` came to, and why."""
+    resources = plan.experiment.resources
+    chosen, others = int(resources.gpus), dict(plan.gpus)
+    trainings = "training" if resources.trials_in_parallel == 1 else "trainings"
+    found = f"{chosen} a training, {resources.trials_in_parallel} {trainings} at a time: {duration(others.pop(chosen))}"
+    return found + "".join(f", {duration(seconds)} with {count}" for count, seconds in others.items())
 
 
 def _words(cost: Cost) -> str:

@@ -42,6 +42,7 @@ def run_experiment(
         from rpe2d_bench.analysis.significance import separate
         from rpe2d_bench.cli.live_display import Display
         from rpe2d_bench.plan.expand import make_plan
+        from rpe2d_bench.plan.gpus import with_gpus
         from rpe2d_bench.plan.precision import Precisions
         from rpe2d_bench.resolve.load import load
 
@@ -56,6 +57,7 @@ def run_experiment(
 
         experiment = resolved.experiment
         plan = make_plan(resolved, overrides, Precisions(place, experiment.resources, console.print))
+        plan = with_gpus(plan, place, console.print if console.is_terminal else lambda _: None)
         show(plan, place, console, brief=True)
         nothing_missing = not (plan.missing_trainings(place) or plan.missing_measures(place))
     display = Display(plan, place, console, experiment.report.main_metric, began=began)

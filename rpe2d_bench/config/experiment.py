@@ -26,6 +26,7 @@ from rpe2d_bench.config.options import allows_bool, holds_bool
 from rpe2d_bench.config.values import (
     Crop,
     Decay,
+    Gpus,
     Guidance,
     Name,
     Seed,
@@ -216,7 +217,7 @@ class ModelEntry(_Part):
 
 
 class Sampler(_Grown):
-    LATER: ClassVar[tuple[str, ...]] = ("guided_channels",)
+    LATER: ClassVar[tuple[str, ...]] = ("guided_channels", "compile")
 
     kind: str = "euler"
     steps: int = Field(25, gt=0, le=100_000)
@@ -224,6 +225,7 @@ class Sampler(_Grown):
     guided_channels: int | None = Field(None, gt=0, le=100_000)  # the first so many; SiT's and DiT's scripts guide 3
     shift: Shift = 1.0  # of timesteps; sqrt_tokens: sqrt(tokens / trained), at least 1
     precision: Literal["auto", "float32", "bf16"] = "auto"  # of the model's passes; the integration is in float32
+    compile: bool = False  # a program for each grid; on a GPU it is played back as a CUDA graph
 
 
 class MethodEntry(_Part):
@@ -291,7 +293,7 @@ class Resources(_Part):
 
     trials_in_parallel: int = Field(2, gt=0, le=100_000)  # slots for trainings and measurements
     cpus_per_trial: int = Field(1, gt=0, le=100_000)
-    gpus_per_trial: float = Field(0, ge=0, le=100_000)  # a share of one, or that many for each training
+    gpus_per_trial: Gpus = 0.0  # a share of one, or that many a training; auto: divides trials_in_parallel GPUs
     sharded: bool = False  # the GPUs of a training divide weights and the optimizer's state among them
     device: Literal["cpu", "cuda", "mps"] = "cpu"
     sample_batch: int = Field(64, gt=0, le=1_000_000)  # images generated together, fewer on larger grids
@@ -301,6 +303,11 @@ class Resources(_Part):
     images_per_share: int = Field(
         2048, gt=0, le=1_000_000_000
     )  # what is sampled or seen by nets is divided among slots in shares of about so many, pools of 8 times as many
+
+    @property
+    def gpus(self) -> float:
+        """Of a training; `auto` is one each until a plan has chosen (plan/gpus.py)."""
+        return 1.0 if self.gpus_per_trial == "auto" else self.gpus_per_trial
 
     def checkpoint_interval(self, cost: float = 0.0) -> float:
         """Seconds until the next checkpoint; cost: what the last one took."""

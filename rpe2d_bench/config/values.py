@@ -41,6 +41,19 @@ def shift(value: Any) -> Any:
     return number
 
 
+def gpus(value: Any) -> Any:
+    """The same of GPUs."""
+    if value == "auto":
+        return value
+    try:
+        number = float(value)
+    except (TypeError, ValueError, OverflowError):
+        number = -1.0
+    if not 0 <= number <= 100_000:
+        raise ValueError(f"gpus_per_trial: write auto or a number from 0 to 100,000, got {short(value)}")
+    return number
+
+
 def by_size(value: Any) -> Any:
     """Sizes as keys, 256 or 224x448, as they are printed."""
     if not isinstance(value, dict):
@@ -70,3 +83,4 @@ StatisticsPaths = Annotated[
     Annotated[str, Field(min_length=1)] | Annotated[dict[str, str], Field(min_length=1)], BeforeValidator(by_size)
 ]
 Shift = Annotated[float | Literal["sqrt_tokens"], BeforeValidator(shift)]
+Gpus = Annotated[float | Literal["auto"], BeforeValidator(gpus)]

@@ -3,7 +3,8 @@
 Every image has its own time and step, so that it does not depend on the images made together with it. Steps follow the
 error as in Hairer, Norsett and Wanner, Solving ODEs I, section II.4: the next is the last times 0.9 ratio^(-1/5).
 
-Shape suffixes: B batch; times and steps are float64 on the CPU.
+Shape suffixes: B batch; times and steps are float64 on the images' device (the CPU for Apple's GPUs, which have none),
+and the host looks at them once a step: have all images arrived?
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ def dopri5(
     No step is shorter than what is left over the tries left, and such a step is taken whatever its error: as many
     steps always suffice. A slope that is not finite counts as an error too large.
     """
-    t_B = torch.full((len(x),), ts[0], dtype=torch.float64, device="cpu")
+    t_B = torch.full((len(x),), ts[0], dtype=torch.float64, device=_clock(x))
     slope = flow(x, t_B)
     step_B = _first_step(flow, x, t_B, slope, absolute, relative)
     for left in range(len(ts) - 1, 0, -1):
@@ -85,8 +86,13 @@ def _sum(weights: tuple[float, ...], slopes: list[Tensor]) -> Tensor:
 
 
 def _size(x: Tensor) -> Tensor:
-    """Root mean square of every image, float64 [B] on the CPU."""
-    return x.flatten(1).square().mean(1).sqrt().cpu().double()
+    """Root mean square of every image, float64 [B]."""
+    return x.flatten(1).square().mean(1).sqrt().to(_clock(x)).double()
+
+
+def _clock(x: Tensor) -> torch.device:
+    """Where times and steps are."""
+    return torch.device("cpu") if x.device.type == "mps" else x.device
 
 
 def _as(step_B: Tensor, x: Tensor) -> Tensor:

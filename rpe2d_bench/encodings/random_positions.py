@@ -75,7 +75,7 @@ class RandomPositions:
             y_BN, x_BN = self.drawn(ctx.grid, 1, Generator().manual_seed(self.seed))
         else:
             y_BN, x_BN = (self.layout(n, m, device) for n, m in zip(astuple(ctx.grid), self.max_grid, strict=True))
-        return y_BN.float().to(device), x_BN.float().to(device)
+        return _placed(y_BN.float(), device), _placed(x_BN.float(), device)
 
     def require_room(self, grid: Grid) -> None:
         """Raises UserError, naming the fix, unless the grid fits in max_grid."""
@@ -123,6 +123,13 @@ class RandomPositions:
             case _:
                 low, high = strides(n, m, self.jitter)
                 return middle + (k_BN - (n - 1) / 2) * ((low + high) / 2)
+
+
+def _placed(positions: Tensor, device: torch.device) -> Tensor:
+    """On the device; from pinned memory, so that nothing waits for the copy."""
+    if device.type == "cuda" and positions.device.type == "cpu":
+        positions = positions.pin_memory()
+    return positions.to(device, non_blocking=True)
 
 
 def astuple(grid: Grid) -> tuple[int, int]:

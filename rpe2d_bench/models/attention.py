@@ -184,8 +184,11 @@ def _logits(q_BHNK: Tensor, k_BHNK: Tensor, mask_NN: Tensor | None) -> Tensor:
 
 
 def _softmax(logits_BHNN: Tensor) -> Tensor:
-    """Over the last axis, without a gradient: oneDNN's takes a half to a third of the time of torch's own."""
-    return logits_BHNN.to_mkldnn().softmax(dim=-1).to_dense() if _onednn_takes_bfloat16() else logits_BHNN.softmax(-1)
+    """Over the last axis, without a gradient: oneDNN's takes a half to a third of the time of torch's own, which a
+    compiler has to be given."""
+    if torch.compiler.is_compiling() or not _onednn_takes_bfloat16():
+        return logits_BHNN.softmax(-1)
+    return logits_BHNN.to_mkldnn().softmax(dim=-1).to_dense()
 
 
 @functools.cache

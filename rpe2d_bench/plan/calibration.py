@@ -25,6 +25,7 @@ from rpe2d_bench.plan.pace import (
     Pace,
     Stage,
     adaptive,
+    how_passes,
     observe_name,
     pass_name,
     passes,
@@ -57,7 +58,7 @@ def pace_of(
     samples = [stage for stage in missing if isinstance(stage, SampleStage | DenoiseStage)]
     seconds = calibration.steps(trainings, finished) | calibration.evaluations(samples, finished)
     seconds |= calibration.images(missing, finished)
-    return Pace(resources.device, seconds | finished, max(1.0, resources.gpus_per_trial), calibration.python())
+    return Pace(resources.device, seconds | finished, max(1.0, resources.gpus), calibration.python())
 
 
 class _Calibration:
@@ -102,7 +103,7 @@ class _Calibration:
             if isinstance(stage, PipelineSampleStage):
                 continue  # known by what was sampled before, else assumed
             model = stage.train.model
-            same = (model.preset, model.scan, stage.train.model_channels, stage.precision)
+            same = (model.preset, model.scan, stage.train.model_channels, how_passes(stage))
             models[same][stage.grid.tokens] = stage
         found: dict[str, float] = {}
         for sizes in models.values() if self._here else ():
@@ -226,7 +227,7 @@ def between(measured: dict[int, float], tokens: int) -> float:
 
 
 def _pass_name(stage: SampleStage | DenoiseStage) -> str:
-    return pass_name(stage.train, stage.grid.tokens, stage.precision)
+    return pass_name(stage.train, stage.grid.tokens, how_passes(stage))
 
 
 def _learned_from(stage: Stage, result: dict[str, Any]) -> dict[str, float]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -92,6 +92,7 @@ class Plan:
     data: str = ""  # what was found, in one line
     labels: str = ""  # of which classes generated images are, in words
     choices: tuple[Choice, ...] = ()  # of arithmetics, with the reasons
+    gpus: Mapping[int, float] = field(default_factory=dict)  # of a training, that it was chosen from -> seconds
 
     @property
     def experiment(self) -> Experiment:

@@ -60,9 +60,15 @@ def step_name(stage: TrainStage, resolution: Resolution) -> str:
     return f"step {model} {stage.grid_of(resolution).tokens} tokens batch {recipe.batch_size}/{recipe.accumulate} {how}"
 
 
-def pass_name(stage: TrainStage, tokens: int, precision: str) -> str:
-    """Of what decides how long a model takes for one image, without a gradient."""
-    return f"pass {stage.model.preset} {stage.model.scan} {stage.model_channels}ch {tokens} tokens {precision}"
+def pass_name(stage: TrainStage, tokens: int, how: str) -> str:
+    """Of what decides how long a model takes for one image, without a gradient. how: see `how_passes`."""
+    return f"pass {stage.model.preset} {stage.model.scan} {stage.model_channels}ch {tokens} tokens {how}"
+
+
+def how_passes(stage: SampleStage | DenoiseStage) -> str:
+    """The precision that a model is evaluated in, and whether it is compiled."""
+    compiled = isinstance(stage, SampleStage) and stage.sampler.compile
+    return f"{stage.precision}{' compiled' if compiled else ''}"
 
 
 def render_name(stage: TrainStage | ReferenceStage, resolution: Resolution) -> str:
@@ -90,11 +96,11 @@ def seconds_of(stage: Stage, pace: Pace) -> float:
         checked = VALIDATION_IMAGES * pass_seconds(stage, stage.grid.tokens, "float32", pace)
         return LOADING + stage.recipe.steps * step + checked
     if isinstance(stage, SampleStage):
-        each = pass_seconds(stage.train, stage.grid.tokens, stage.sampler.precision, pace)
+        each = pass_seconds(stage.train, stage.grid.tokens, how_passes(stage), pace)
         decoding = coding_flops(stage.train, stage.resolution, decode=True) / AUTOENCODER[pace.device]
         return LOADING + stage.count * (passes(stage) * each + decoding)
     if isinstance(stage, DenoiseStage):
-        each = passes(stage) * pass_seconds(stage.train, stage.grid.tokens, stage.precision, pace)
+        each = passes(stage) * pass_seconds(stage.train, stage.grid.tokens, how_passes(stage), pace)
         rendering = pace.of(render_name(stage.train, stage.resolution), PER_IMAGE["render"])
         coding = coding_flops(stage.train, stage.resolution, decode=False) / AUTOENCODER[pace.device]
         return LOADING + stage.count * (each + rendering + coding)
@@ -155,9 +161,9 @@ def step_seconds(stage: TrainStage, resolution: Resolution, pace: Pace) -> float
     return pace.of(step_name(stage, resolution), flops / ASSUMED[pace.device]) / faster(pace.devices)
 
 
-def pass_seconds(stage: TrainStage, tokens: int, precision: str, pace: Pace) -> float:
+def pass_seconds(stage: TrainStage, tokens: int, how: str, pace: Pace) -> float:
     """Of one image, evaluated by the model without a gradient."""
-    return pace.of(pass_name(stage, tokens, precision), forward_flops(stage, tokens) / ASSUMED[pace.device])
+    return pace.of(pass_name(stage, tokens, how), forward_flops(stage, tokens) / ASSUMED[pace.device])
 
 
 def passes(stage: SampleStage | DenoiseStage) -> int:

@@ -1,7 +1,8 @@
 """From a plan to the jobs that are missing in the store.
 
 A measurement is one job with all that it needs, unless its samples are many: then shares of them, and what the nets see
-of each, are jobs of their own, and so are shares of the real images. Their scores need no accelerator, and hold none.
+of each, are jobs of their own, and so are shares of the real images. With an accelerator few samples are one such job,
+and real images another: scores hold no accelerator.
 """
 
 from __future__ import annotations
@@ -50,7 +51,8 @@ class _Jobs:
     def __init__(self, plan: Plan, store: Store, seconds: Callable[[Stage], float]) -> None:
         resources = plan.experiment.resources
         self._store, self._resources, self._seconds = store, resources, seconds
-        self._wide = max(1, int(resources.gpus_per_trial))  # slots of a training
+        self._wide = max(1, int(resources.gpus))  # slots of a training
+        self._accelerated = resources.device != "cpu"
         self.work = Work([], slots=resources.trials_in_parallel * self._wide)
         seeds = list(plan.experiment.seeds)
         missing = {stage.key for stage in plan.missing_measures(store)}
@@ -87,16 +89,15 @@ class _Jobs:
         if not pool.in_shares(self._store, self._resources):
             return []
         shares = pool.missing(self._store, self._resources)
-        accelerated = self._resources.device != "cpu"
         label = f"training images {size(pool.resolution)}{' for crops' if pool.crops else ''}"
-        slots = 0 if pool.on_cpu and accelerated else 1
+        slots = 0 if pool.on_cpu and self._accelerated else 1
         for share in shares:
             self._add(share, f"{label}, {_range(share)}", "pool", group, (), (self._part(share),), slots)
         before = [share.key for share in shares]
         if self._store.mirror is not None:  # each machine that trains puts them together
             return before
         part = Part(pool.key, "data/pool", pool_together_seconds(pool))
-        self._add(pool, label, "pool", group, tuple(before), (part,), 0 if accelerated else 1)
+        self._add(pool, label, "pool", group, tuple(before), (part,), 0 if self._accelerated else 1)
         return [pool.key]
 
     def _measure(
@@ -109,7 +110,8 @@ class _Jobs:
         shares = shares_of(measure, self._store, self._resources)
         before = [*after]
         for stage in list(absent.values()):
-            if isinstance(stage, ReferenceStage) and (shares or shares_of(stage, self._store, self._resources)):
+            apart = shares or self._accelerated or shares_of(stage, self._store, self._resources)
+            if isinstance(stage, ReferenceStage) and apart:
                 del absent[stage.key]
                 before += self._seen(stage, group)
         beside = kind == "floor" and not absent
@@ -121,16 +123,16 @@ class _Jobs:
             if samples.start is not None and absent.pop(samples.start.key, None) is not None:
                 after = (*after, *self._sampled(samples.start, label, group, after))
             for share in shares:
-                both = (self._part(measure.needs(share)), self._part(share))
-                self._add(share, f"{label}, {_range(share)}", "share", group, after, both)
+                both = [self._part(each) for each in (measure.needs(share), share) if not is_there(each, self._store)]
+                self._add(share, f"{label}, {_range(share)}", "share", group, after, tuple(both))
             before += [share.key for share in shares]
-            del absent[samples.key]
-            parts = [Part(samples.key, "data/scores", together_seconds(samples))]
+            if absent.pop(samples.key, None) is not None and samples.shares(self._resources):
+                parts = [Part(samples.key, "data/scores", together_seconds(samples))]
             parts += [Part(measure.key, kind_of(measure), LOADING)]
-            beside = not absent and not measure.inside
+            beside = not absent
         else:
             parts = [*map(self._part, absent.values()), self._part(measure)]
-        slots = 0 if beside and self._resources.device != "cpu" else 1
+        slots = 0 if beside and self._accelerated else 1
         self.work.jobs.append(Job(measure.key, label, kind, group, tuple(before), tuple(parts), slots))
 
     def _seen(self, stage: ReferenceStage, group: int) -> list[str]:
@@ -148,7 +150,7 @@ class _Jobs:
         shares = shares_of(stage, self._store, self._resources)
         for share in shares:
             self._add(share, f"{label}, {_range(share)} to begin from", "share", group, after, (self._part(share),))
-        slots = 0 if shares and self._resources.device != "cpu" else 1
+        slots = 0 if shares and self._accelerated else 1
         before = (*after, *(share.key for share in shares))
         part = Part(stage.key, "data/scores", together_seconds(stage)) if shares else self._part(stage)
         self._add(stage, f"{label}, to begin from", "share", group, before, (part,), slots)
@@ -175,8 +177,7 @@ class _Jobs:
 def shares_of(stage: Stage, store: Store, resources: Resources) -> tuple[Share, ...]:
     """Shares that a missing stage is made in, done or not; none where it is small, or was begun in one piece."""
     if isinstance(stage, MeasureStage):
-        samples = stage.generated
-        return stage.shares(resources) if shares_of(samples, store, resources) else ()
+        return stage.shares(resources) if shares_of(stage.generated, store, resources) else stage.whole(resources)
     if isinstance(stage, PoolStage):
         return () if stage.is_there(store) else stage.missing(store, resources)
     if not isinstance(stage, SampleStage | ReferenceStage) or store.has(stage.name, stage.key):

@@ -7,6 +7,7 @@ What is installed decides: methods of other packages join when they are.
 from __future__ import annotations
 
 import ast
+import functools
 import inspect
 import io
 import json
@@ -74,6 +75,7 @@ def _what_models_say_themselves(made: Schema) -> None:
     made["else"] = {"required": ["model", "train"]}
 
 
+@functools.cache
 def comments(cls: type) -> dict[str, str]:
     """Field -> the comment at the end of its line in the class body, which is where this project describes fields."""
     source = textwrap.dedent(inspect.getsource(cls))

@@ -12,7 +12,13 @@ from rpe2d_bench.models import DiTOptions
 from rpe2d_bench.sampling.pipeline import scheduler_of
 from rpe2d_bench.sampling.pipeline_folder import PipelineFolder
 
-UNMAPPED = ("kind", "shift", "precision")  # of our sampler; the pipeline's scheduler and dtype decide these
+# Of our sampler; the pipeline's scheduler and dtype decide these, and its transformer is never compiled
+UNMAPPED = {
+    "kind": "its own scheduler decides",
+    "shift": "its own scheduler decides",
+    "precision": "its dtype decides",
+    "compile": "it is sampled uncompiled",
+}
 
 
 def pipeline_model(experiment: Experiment, entry: ModelEntry) -> dict[str, Any]:
@@ -39,12 +45,9 @@ def sampler_of(experiment: Experiment, method: str, folder: PipelineFolder) -> S
     """Steps and guidance for the pipeline's own scheduler. Raises UserError for what it cannot be told."""
     entry = experiment.methods[method]
     written = experiment.evaluate.sampler.model_fields_set | set(entry.sampler)
-    for name in UNMAPPED:
+    for name, why in UNMAPPED.items():
         if name in written:
-            what = "its dtype" if name == "precision" else "its own scheduler"
-            raise UserError(
-                f"sampler.{name} does not reach the pipeline of {entry.model!r}, {what} decides; leave it out"
-            )
+            raise UserError(f"sampler.{name} does not reach the pipeline of {entry.model!r}, {why}; leave it out")
     for name, written_there in (("conditioning", any(entry.conditioning)), ("refine", entry.refine is not None)):
         if written_there:
             raise UserError(f"method {method!r}: {name} does not reach a pipeline; leave it out")

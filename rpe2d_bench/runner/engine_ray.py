@@ -83,9 +83,8 @@ def start(context: RunContext, *, places: int = 1) -> None:
             raise
         return
     _make_room_for_sockets(context)
-    together = processes(resources)
-    slots = resources.trials_in_parallel * (1 if together == 1 else 1 + together)
-    beside = 0 if resources.device == "cpu" else resources.trials_in_parallel * together  # what computes on CPUs alone
+    slots = resources.trials_in_parallel * processes(resources)
+    beside = 0 if resources.device == "cpu" else slots  # what computes on CPUs alone
     _init(
         address="local",  # of its own: Ray would otherwise join any cluster that runs on this machine
         num_cpus=(places * slots + beside) * resources.cpus_per_trial,
@@ -126,6 +125,7 @@ class _Engine:
 
     def __init__(self, queue: Queue) -> None:
         import ray
+        from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
         self._ray, self._queue = ray, queue
         resources = queue.context.resources
@@ -134,10 +134,13 @@ class _Engine:
         self._head = Head(ray.get_runtime_context().gcs_address)
         kinds = ("WorkerCrashedError", "NodeDiedError", "OutOfMemoryError")
         self._deadly = tuple(getattr(ray.exceptions, kind) for kind in kinds)
-        self._several = processes(resources) > 1  # they hold the GPUs; their training only waits, and hears of a kill
+        self._several = processes(resources) > 1
         share: dict[str, Any] = {"num_cpus": resources.cpus_per_trial, "num_gpus": _gpus(resources)}
         self._task = ray.remote(max_retries=0, **share)(make_stage)
         self._without_gpu = self._task.options(num_gpus=0)
+        # processes of a training hold what it takes; what begins them and hears of a kill only waits, beside the driver
+        here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+        self._waiting = self._task.options(num_cpus=0, num_gpus=0, scheduling_strategy=here)
 
     def finish(self) -> None:
         """Start jobs as slots come free and record them as they end, until all are done."""
@@ -156,8 +159,8 @@ class _Engine:
             self._submit(*work)
 
     def _submit(self, job: Job, stage: Stage) -> None:
-        waits = not job.slots or (self._several and isinstance(stage, TrainStage))
-        function = self._without_gpu if waits else self._task
+        together = self._several and isinstance(stage, TrainStage)
+        function = self._waiting if together else self._task if job.slots else self._without_gpu
         self._running[function.remote(stage, self._queue.context)] = job, stage
 
     def _ended(self, task: Any) -> Job | None:
@@ -215,7 +218,7 @@ def pin_threads(context: RunContext) -> None:
 
 def _gpus(resources: Resources) -> float:
     """Of a task that takes one GPU or a share of it."""
-    return min(1, resources.gpus_per_trial) if resources.device == "cuda" else 0
+    return min(1, resources.gpus) if resources.device == "cuda" else 0
 
 
 def one_line(error: BaseException) -> str:

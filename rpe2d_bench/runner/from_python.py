@@ -34,6 +34,7 @@ def run(
     from rpe2d_bench.config import shipped
     from rpe2d_bench.config.header import as_written
     from rpe2d_bench.plan.expand import make_plan
+    from rpe2d_bench.plan.gpus import with_gpus
     from rpe2d_bench.plan.precision import Precisions
     from rpe2d_bench.resolve.load import keep_methods, load
     from rpe2d_bench.resolve.resolve import resolve
@@ -49,7 +50,7 @@ def run(
     if resolved.experiment.search is not None:
         chosen, searched = search(load(path, assigned).experiment, place, engine=engine, methods=only)
         resolved = resolve(keep_methods(chosen, only) if only else chosen)
-    plan = make_plan(resolved, assigned, Precisions(place, resolved.experiment.resources))
+    plan = with_gpus(make_plan(resolved, assigned, Precisions(place, resolved.experiment.resources)), place)
     return load_frame(runner.run(plan, place, engine=engine, written=as_written(path), searched=searched))
 
 

@@ -86,11 +86,6 @@ def check(context: RunContext) -> None:
     nodes = [node for node in ray.nodes() if node["Alive"] and node["Resources"].get("CPU")]
     if refusal := misfit(context.resources, [node["Resources"] for node in nodes]):
         raise UserError(refusal)
-    if context.store.mirror is not None and processes(context.resources) > 1:
-        raise UserError(
-            f"the store {context.store.mirror.address}: a training on several GPUs of a cluster needs a store that is a"
-            " folder; name one, or set resources.gpus_per_trial to 1"
-        )
     ask = ray.remote(num_cpus=0, max_retries=0)(look)
     with _probe(context.store) as probe:
         here, answers = look(context.store, probe), {}
@@ -162,7 +157,7 @@ def _short(side: Look) -> str:
 def misfit(resources: Resources, nodes: Sequence[Mapping[str, float]]) -> str | None:
     """Why a training would wait for ever, or None; nodes: CPU and GPU of each."""
     cpus, together = resources.cpus_per_trial, processes(resources)
-    gpus = min(1.0, resources.gpus_per_trial) if resources.device == "cuda" else 0.0
+    gpus = min(1.0, resources.gpus) if resources.device == "cuda" else 0.0
     room = sum(int(min(n.get("CPU", 0) // cpus, n.get("GPU", 0) // gpus if gpus else together)) for n in nodes)
     if room >= together:
         return None

@@ -13,6 +13,7 @@ from rpe2d_bench.config.experiment import Experiment
 from rpe2d_bench.errors import UserError
 from rpe2d_bench.search import Asked, Searching
 from rpe2d_bench.stages.run_context import RunContext
+from rpe2d_bench.storage.exchange import followed
 from rpe2d_bench.storage.progress import ProgressFiles
 from rpe2d_bench.storage.store import Store
 from rpe2d_bench.storage.unwritable import Unwritable
@@ -52,7 +53,8 @@ def search(
         files = ProgressFiles(store)
         context = RunContext(store, experiment.resources, files.say, files)
         begun(searching)
-        (_here if engine == "local" else _on_ray)(searching, first, context, files)
+        with followed(store, files.run):
+            (_here if engine == "local" else _on_ray)(searching, first, context, files)
     return searching.experiment, searching.table()
 
 
@@ -89,17 +91,13 @@ def _on_ray(searching: Searching, first: Asked, context: RunContext, files: Prog
     """One Tune run: trials start as earlier ones make them possible and slots come free."""
     from rpe2d_bench.runner import engine_ray
 
-    if context.store.mirror is not None and os.environ.get("RAY_ADDRESS"):
-        raise UserError(
-            f"the store {context.store.mirror.address}: a search on a cluster needs a store that is a folder; name one,"
-            " or search on one machine first"
-        )
     for name, value in TUNE.items():
         os.environ.setdefault(name, value)
     engine_ray.start(context, places=2)  # Tune keeps the place of an ended trial, so one slot would stand idle
     import ray
     from ray import tune
 
+    from rpe2d_bench.runner.head import watched
     from rpe2d_bench.runner.retries import RETRIES
     from rpe2d_bench.runner.tune_hooks import AsAsked, EachEntry, Ended
 
@@ -137,22 +135,26 @@ def _on_ray(searching: Searching, first: Asked, context: RunContext, files: Prog
     asha = searching.experiment.search.scheduler == "asha"
     resources = context.resources
     logging.getLogger("ray.tune").setLevel(logging.ERROR)
+    tuner = tune.Tuner(
+        tune.with_resources(
+            trial, {"cpu": resources.cpus_per_trial, "gpu": resources.gpus if resources.device == "cuda" else 0}
+        ),
+        tune_config=tune.TuneConfig(
+            search_alg=AsAsked(ask, lambda: searching.finished, stoppable=asha),
+            scheduler=EachEntry(searching.experiment) if asha else None,
+            num_samples=-1,
+            reuse_actors=not asha,  # a training that was stopped ends with its process
+        ),
+        run_config=tune.RunConfig(
+            name="search",
+            storage_path=str(context.store.root / "ray"),  # of the driver alone: trials report numbers, not files
+            verbose=0,
+            failure_config=tune.FailureConfig(max_failures=RETRIES),
+            callbacks=[Ended(ended)],
+        ),
+    )
     try:
-        tune.Tuner(
-            tune.with_resources(trial, {"cpu": resources.cpus_per_trial, "gpu": resources.gpus_per_trial}),
-            tune_config=tune.TuneConfig(
-                search_alg=AsAsked(ask, lambda: searching.finished, stoppable=asha),
-                scheduler=EachEntry(searching.experiment) if asha else None,
-                num_samples=-1,
-                reuse_actors=not asha,  # a training that was stopped ends with its process
-            ),
-            run_config=tune.RunConfig(
-                name="search",
-                storage_path=str(context.store.root / "ray"),
-                verbose=0,
-                failure_config=tune.FailureConfig(max_failures=RETRIES),
-                callbacks=[Ended(ended)],
-            ),
-        ).fit()
+        with watched(ray.get_runtime_context().gcs_address):
+            tuner.fit()
     finally:
         ray.shutdown()

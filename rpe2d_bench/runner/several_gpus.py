@@ -12,12 +12,13 @@ from rpe2d_bench.stages import TrainStage
 from rpe2d_bench.stages.run_context import RunContext
 from rpe2d_bench.training.distributed import Ranks
 
+PATIENCE = 24 * 3600  # seconds for each other: one may make images that the machine of another has
 QUIET = {"RAY_TRAIN_ENABLE_V2_MIGRATION_WARNINGS": "0", "RAY_TRAIN_V2_ENABLED": "1"}
 
 
 def processes(resources: Resources) -> int:
     """Of one training; gpus_per_trial below 2 is a share of one GPU."""
-    count = resources.gpus_per_trial
+    count = resources.gpus
     if count > 1 and count != int(count):
         raise UserError(f"resources.gpus_per_trial: {count:g} is neither a share of a GPU nor a whole number")
     return max(1, int(count))
@@ -36,7 +37,7 @@ def train_together(stage: TrainStage, run_context: RunContext) -> None:
         _process,
         train_loop_config={"stage": stage, "context": run_context},
         scaling_config=ScalingConfig(num_workers=processes(resources), use_gpu=cuda, resources_per_worker=each),
-        torch_config=TorchConfig(backend="nccl" if cuda else "gloo"),
+        torch_config=TorchConfig(backend="nccl" if cuda else "gloo", timeout_s=PATIENCE),
         run_config=RunConfig(
             name=f"train-{stage.key[:8]}",
             storage_path=str(run_context.store.root / "ray"),

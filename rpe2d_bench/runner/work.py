@@ -145,6 +145,6 @@ def _check(plan: Plan, context: RunContext) -> None:
         )
     if processes(resources) > 1:
         raise UserError(
-            f"resources.gpus_per_trial: {resources.gpus_per_trial:g} trains a model on several GPUs, which needs Ray; "
+            f"resources.gpus_per_trial: {resources.gpus:g} trains a model on several GPUs, which needs Ray; "
             "use `rpe2d-bench run`, or --set resources.gpus_per_trial=1 and one process per GPU (CUDA_VISIBLE_DEVICES)"
         )

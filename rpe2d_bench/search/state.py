@@ -183,7 +183,9 @@ class Searching:
     def _end(self, entry: Entry, number: int, error: str | None) -> None:
         tried = entry.tried[number]
         tried.status, tried.error = "failed", error
-        if error is None and all(self._store.has(measure.name, measure.key) for measure in tried.measures):
+        # `has` may not know yet what another machine has just finished
+        results = (self._store.folder(measure.name, measure.key) / "result.json" for measure in tried.measures)
+        if error is None and all(result.exists() for result in results):
             tried.objective = objective_of(self._store, tried.measures, self.metric)
             tried.status = "failed" if tried.objective is None else "ok"
             tried.error = f"{self.metric} is not a number" if tried.objective is None else None
@@ -205,7 +207,8 @@ class Searching:
             "trials": [tried.as_dict() for tried in entry.tried],
         }
         if good and not entry.crashed:
-            self._store.make(STAGE, entry.key, lambda partial: write_json(partial / "result.json", outcome))
+            kept = self._store.make(STAGE, entry.key, lambda partial: write_json(partial / "result.json", outcome))
+            outcome = read_result(kept)  # of two drivers, the first one's
         self._settle(entry, outcome)
 
     def _settle(self, entry: Entry, outcome: dict[str, Any], on_record: bool = True) -> None:

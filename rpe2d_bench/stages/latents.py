@@ -78,8 +78,8 @@ def encoder_of(space: LatentSpace, device: str) -> Encoder:
     return Encoder(encode, space.revision, space.downsampling, space.channels, space.stored, space.windows, ready)
 
 
-def decoder_of(space: LatentSpace, device: str) -> Callable[[Tensor], np.ndarray]:
-    """Latents on the device -> uint8 images."""
+def decoder_of(space: LatentSpace, device: str) -> Callable[[Tensor], Tensor]:
+    """Latents on the device -> uint8 images there."""
     from rpe2d_bench import autoencoders
 
     autoencoder = autoencoders.load(space, device)

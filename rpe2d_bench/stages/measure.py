@@ -65,29 +65,44 @@ class MeasureStage:
         return tuple(stage for stage in found if stage is not None)
 
     def shares(self, resources: Resources) -> tuple[Share, ...]:
-        """What the nets see of shares of the samples, while these are made; none where the sampling has none."""
+        """What the nets see of shares of the samples, while these are made; else `whole`."""
         if isinstance(self.generated, ReferenceStage):
             return ()
-        return tuple(Share(self, part.first, part.stop) for part in self.generated.shares(resources))
+        parts = tuple(Share(self, part.first, part.stop) for part in self.generated.shares(resources))
+        return parts or self.whole(resources)
 
-    def needs(self, share: Share) -> Share:
-        """The share of the samples that a share of this looks at."""
+    def whole(self, resources: Resources) -> tuple[Share, ...]:
+        """All that the nets see as one share, where there is an accelerator that scores shall not hold; else none."""
+        if isinstance(self.generated, ReferenceStage) or resources.device == "cpu":
+            return ()
+        return (Share(self, 0, self.generated.count),)
+
+    def needs(self, share: Share) -> Share | SampleStage:
+        """The samples that a share of this looks at: a share of them, or all."""
         assert isinstance(self.generated, SampleStage)
+        if share.count == self.generated.count:
+            return self.generated
         return Share(self.generated, share.first, share.stop)
 
     def make_share(self, share: Share, partial: Path, context: RunContext) -> None:
-        """Folder with observations.npz and result.json."""
+        """Folder with observations.npz and result.json; the first share also looks into the model, if a metric does."""
         images = self._images(share, context)
         started = time.perf_counter()
         context.doing(share, "features")
         length = images_file.piece_length(images.shape[1:], self._growth(images.shape[2:]))
         pieces = (self._as_compared(np.array(images[at : at + length])) for at in range(0, len(images), length))
         self.reference.see(pieces, context.resources.device).save(partial / OBSERVATIONS)
-        write_json(partial / "result.json", {"seconds": time.perf_counter() - started})
+        result: dict[str, Any] = {}
+        if self.inside and share.first == 0:
+            context.doing(share, "looking into the model")
+            result["inside"] = self._looked_inside(context)
+        result["machine"] = machine(context.resources.cpus_per_trial, context.resources.device)
+        write_json(partial / "result.json", {**result, "seconds": time.perf_counter() - started})
 
     def _images(self, share: Share, context: RunContext) -> np.ndarray:
         """Samples of a share, from their own or, where these are put together, from all."""
-        if (folder := self.needs(share).make(context)) is not None:
+        needed = self.needs(share)
+        if (folder := needed.make(context)) is not None and isinstance(needed, Share):
             with suppress(FileNotFoundError):  # put together just now
                 images: np.ndarray = np.load(folder / SHARE_IMAGES, mmap_mode="r", allow_pickle=False)
                 return images
@@ -99,7 +114,8 @@ class MeasureStage:
     def make(self, context: RunContext) -> Path:
         """Folder with result.json; for generated images observations.npz; samples.npz where they were resized."""
         work = lambda partial: self._work(partial, context)  # noqa: E731
-        return put_together(self, work, self.shares(context.resources), context)
+        resources = context.resources
+        return put_together(self, work, (*self.shares(resources), *self.whole(resources)), context)
 
     def _as_compared(self, images: np.ndarray) -> np.ndarray:
         """Samples at the resolution that they are compared at."""
@@ -123,9 +139,10 @@ class MeasureStage:
         if context.store.has(self.generated.name, self.generated.key) and not all(
             context.store.has(share.name, share.key) for share in shares
         ):
-            shares = ()  # of samples that were made before, all are looked at here
+            shares = self.whole(context.resources)  # of samples that were made before; on a CPU they are looked at here
         seen_in_shares = made_of(shares, context)  # before the samples are put together
-        elsewhere = sum(read_result(folder)["seconds"] for folder in seen_in_shares)
+        results = [read_result(folder) for folder in seen_in_shares]
+        elsewhere = sum(each["seconds"] for each in results)
         made = self.generated.make(context)
         started = time.perf_counter()
         if isinstance(self.generated, ReferenceStage):
@@ -164,9 +181,13 @@ class MeasureStage:
             text = f"at least {broken} of {len(labels)} images held numbers that are not finite; they count as mid-grey"
             details["warnings"] = [*details["warnings"], text]
         values, versions = dict(measured.values), dict(measured.versions)
-        if self.inside and isinstance(self.generated, SampleStage):
-            context.doing(self, "looking into the model")
-            values |= self._looked_inside(self.generated, details, context)
+        if self.inside:
+            inside = results[0].get("inside") if results else None  # shares of an older version did not look
+            if inside is None:
+                context.doing(self, "looking into the model")
+                inside = self._looked_inside(context)
+            values |= inside["values"]
+            details |= inside["details"]
             versions |= {name: metrics.METRICS[name].version for name in self.inside}
         if isinstance(self.generated, ReferenceStage) and self.generated.latents is not None:
             details = {**details, "psnr": read_result(made)["psnr"]}  # of the autoencoder
@@ -176,7 +197,10 @@ class MeasureStage:
                 "values": values,
                 "versions": versions,
                 "details": details,
-                "machine": machine(context.resources.cpus_per_trial, context.resources.device),  # for a plan's times
+                "machine": next(  # for a plan's times: of what took them
+                    (each["machine"] for each in results if "machine" in each),
+                    machine(context.resources.cpus_per_trial, context.resources.device),
+                ),
                 "seconds": {
                     "measure": elsewhere + time.perf_counter() - started,
                     "sample": 0.0 if isinstance(self.generated, ReferenceStage) else read_result(made)["seconds"],
@@ -196,20 +220,22 @@ class MeasureStage:
         under_way.unlink()
         return target
 
-    def _looked_inside(self, sample: SampleStage, details: dict[str, Any], context: RunContext) -> dict[str, float]:
-        """Values of the metrics that need the model, in the order in which they were asked for."""
+    def _looked_inside(self, context: RunContext) -> dict[str, dict[str, Any]]:
+        """Values of the metrics that need the model, in the order in which they were asked for, and their details."""
         from rpe2d_bench.metrics.denoising_loss import DENOISING_LOSS
 
+        assert isinstance(self.generated, SampleStage)
         found: dict[str, float] = {}
+        details: dict[str, Any] = {}
         if set(self.inside) - {DENOISING_LOSS.name}:
             from rpe2d_bench.stages.probes.attention_entropy import look_inside
 
-            found, details["attention"] = look_inside(sample, self.reference, context)
+            found, details["attention"] = look_inside(self.generated, self.reference, context)
         if DENOISING_LOSS.name in self.inside:
             from rpe2d_bench.stages.probes.denoising_loss import denoise
 
-            found[DENOISING_LOSS.name], details["denoising"] = denoise(sample, self.reference, context)
-        return {name: found[name] for name in self.inside}
+            found[DENOISING_LOSS.name], details["denoising"] = denoise(self.generated, self.reference, context)
+        return {"values": {name: found[name] for name in self.inside}, "details": details}
 
 
 def _extremes(labels: np.ndarray, classes: int) -> tuple[int, int]:

@@ -124,6 +124,8 @@ class SampleStage:
         self, share: Share, reported: Stage, partial: Path, context: RunContext
     ) -> tuple[Parts, dict[str, Any]]:
         """Images of a share on disk, and what is said of them; `reported`: whose progress it is."""
+        import torch
+
         from rpe2d_bench.sampling.loop import sample, to_uint8
 
         small = None if self.start is None else self.start.make(context)
@@ -136,12 +138,12 @@ class SampleStage:
         first = made.done
         if context.progress:
             context.progress(reported.name, reported.key, first, share.count, {})
-        broken = 0  # images that are not finite; to_uint8 and decoders make these pixels mid-grey
+        # images that are not finite, counted where they are made; to_uint8 and decoders make these pixels mid-grey
+        broken = torch.zeros((), dtype=torch.int64, device=device)
         plain = to_uint8 if self.train.latents is None else decoder_of(self.train.latents, device)
 
-        def decode(x_BCYX: Tensor) -> np.ndarray:
-            nonlocal broken
-            broken += int((~x_BCYX.isfinite()).flatten(1).any(1).sum())
+        def decode(x_BCYX: Tensor) -> Tensor:
+            broken.add_((~x_BCYX.isfinite()).flatten(1).any(1).sum())
             return plain(x_BCYX)
 
         for part in sample(
@@ -152,7 +154,7 @@ class SampleStage:
             indices=np.arange(share.first + first, share.stop),
             seed=self.seed,
             conditioning=self.conditioning,
-            batch_size=self.batch(context.resources),
+            batch_size=min(self.batch(context.resources), self.count),
             device=device,
             downsampling=self.train.downsampling,
             labels=self.labels,
@@ -168,7 +170,7 @@ class SampleStage:
             if made.done < share.count:
                 context.check_time()
         seconds = made.seconds + time.perf_counter() - started
-        return made, {"seconds": seconds, "count": share.count, "not_finite": broken}
+        return made, {"seconds": seconds, "count": share.count, "not_finite": int(broken)}
 
     def _renoised(self, images_NCYX: np.ndarray) -> Callable[[np.ndarray, Tensor], Tensor]:
         """(indices, noise) -> x at t = begin: images, enlarged, and noise as the model's path mixes them."""

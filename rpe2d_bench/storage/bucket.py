@@ -1,4 +1,4 @@
-"""Files below an address that pyarrow knows (s3://, gs://, hdfs://, file://); what goes wrong is one sentence.
+"""Files below an address that pyarrow knows (s3://, gs://, abfs://, hdfs://, file://); what goes wrong is one sentence.
 
 A file is there whole or not at all. Credentials, region and endpoint come from the environment and the address.
 """
@@ -22,8 +22,12 @@ from rpe2d_bench.storage.unwritable import Unwritable
 
 PATIENCE = 30  # seconds
 _PIECE = 8 * 2**20
-_DENIED = re.compile("ACCESS_DENIED|INVALID_ACCESS_KEY|SIGNATURE|CREDENTIALS|AccessDenied|HTTP status 40[13]|FORBIDDEN")
+_DENIED = re.compile(
+    "ACCESS_DENIED|INVALID_ACCESS_KEY|SIGNATURE|CREDENTIALS|AccessDenied|HTTP status 40[13]|FORBIDDEN"
+    "|AuthenticationException|Authentication failed|AuthenticationFailed|Authorization(Failure|Permission)"
+)
 _WITH_FOLDERS = ("local", "hdfs", "mock")  # where a file needs its folder, and half a file can be seen
+_OF_FILES_ALONE = ("gcs", "abfs")  # where pyarrow asks for a folder's own object when it removes one
 
 
 class Bucket:
@@ -32,20 +36,24 @@ class Bucket:
     def __init__(self, address: str) -> None:
         """Raises UserError where pyarrow knows no such address, or it can't be reached or read."""
         try:
-            from pyarrow import fs
+            from pyarrow import ArrowException, fs
         except ImportError:
             raise UserError(f"the store {address}: addresses need pyarrow; write: pip install pyarrow") from None
         self.address = address
         try:
-            self._fs, path = fs.FileSystem.from_uri(_impatient(address))
+            self._fs, path = fs.FileSystem.from_uri(_complete(address))
         except Exception as error:  # of the address, of what a file system needs to be installed, or of the network
             raise UserError(f"the store {address} {_reason(error)}") from None
+        self._failures = (OSError, ValueError, ArrowException)
         self._selector, self._missing, self._is_file = fs.FileSelector, fs.FileType.NotFound, fs.FileType.File
         self._root = path.rstrip("/")
         self._folders = self._fs.type_name in _WITH_FOLDERS
+        self._untried = self._fs.type_name == "s3"
         if not self._folders:
             name = self._root.partition("/")[0]
             with self._saying():
+                if self._fs.type_name == "abfs":  # asked for a container first, without credentials, pyarrow aborts
+                    self._fs.get_file_info(f"{name}/any")
                 if self._fs.get_file_info(name).type == self._missing:
                     raise UserError(f"the store {address}: there is no bucket {name!r}; make it, or mend the address")
 
@@ -104,8 +112,25 @@ class Bucket:
 
     def remove_folder(self, path: str) -> None:
         """Everything below, if there is anything."""
+        if self._fs.type_name in _OF_FILES_ALONE:
+            for file in self.files(path):
+                self.remove(file)
+            return
         with self._saying(), suppress(FileNotFoundError):
             self._fs.delete_dir(self._at(path))
+
+    def _try(self) -> None:
+        """Raises Unwritable where what is written comes back changed: older servers keep what is sent around a file."""
+        path, content = f"tried-{os.getpid()}-{time.monotonic_ns()}", b"tried"
+        with self._saying(), self._fs.open_output_stream(self._at(path)) as file:
+            file.write(content)
+        back = self.read(path)
+        self.remove(path)
+        if back != content:
+            raise Unwritable(
+                f"the store {self.address}: what is written there comes back changed, as from servers that do not know"
+                " the checksums newer clients send; set AWS_REQUEST_CHECKSUM_CALCULATION=when_required"
+            )
 
     def _at(self, path: str) -> str:
         return f"{self._root}/{path}"
@@ -113,6 +138,9 @@ class Bucket:
     @contextmanager
     def _open(self, path: str) -> Iterator[Any]:
         """A file to be written; what is interrupted leaves what was there."""
+        if self._untried:
+            self._try()
+            self._untried = False
         whole = place = self._at(path)
         if self._folders:
             self._fs.create_dir(whole.rpartition("/")[0], recursive=True)
@@ -141,7 +169,7 @@ class Bucket:
             yield
         except (UserError, FileNotFoundError):
             raise
-        except (OSError, ValueError) as error:
+        except self._failures as error:
             raise Unwritable(f"the store {self.address} {_reason(error)}; nothing finished is lost") from error
 
 
@@ -151,25 +179,36 @@ def bucket_at(address: str, _folder: Path, _process: int) -> Bucket:
     return Bucket(address)
 
 
-def _impatient(address: str) -> str:
-    """Google's client tries for 15 minutes where nobody says otherwise."""
-    if not re.match("(gs|gcs)://", address) or "retry_limit_seconds" in address:
-        return address
-    return f"{address}{'&' if '?' in address else '?'}retry_limit_seconds={PATIENCE}"
+def _complete(address: str) -> str:
+    """The address with what pyarrow is told nowhere else.
+
+    Google's client tries for 15 minutes where nobody says otherwise; a signature for Azure is part of its addresses.
+    """
+    scheme, more = address.partition(":")[0], ""
+    if scheme in ("gs", "gcs") and "retry_limit_seconds" not in address:
+        more = f"retry_limit_seconds={PATIENCE}"
+    elif scheme in ("abfs", "abfss"):
+        more = os.environ.get("AZURE_STORAGE_SAS_TOKEN", "").lstrip("?")
+    return f"{address}{'&' if '?' in address else '?'}{more}" if more else address
 
 
 def _reason(error: Exception) -> str:
-    text = str(error)
+    text = re.sub(r"([?&]sig=)[^&\s]+", r"\1...", str(error))  # Azure's addresses hold the signature
     if _DENIED.search(text):
         return (
             "refuses access; give credentials that may read and write it, by AWS_ACCESS_KEY_ID and"
-            " AWS_SECRET_ACCESS_KEY, AWS_PROFILE or the file that GOOGLE_APPLICATION_CREDENTIALS names"
+            " AWS_SECRET_ACCESS_KEY, AWS_PROFILE, the file that GOOGLE_APPLICATION_CREDENTIALS names or"
+            " AZURE_STORAGE_SAS_TOKEN"
         )
-    if any(word in text for word in ("NETWORK_CONNECTION", "imeout", "curlCode", "Could not resolve")):
-        details = shorten(text.rpartition("Details: ")[2], 120, placeholder=" ...")
+    if any(
+        word in text for word in ("NETWORK_CONNECTION", "imeout", "curlCode", "Could not resolve", "Could not connect")
+    ):
+        details = shorten(
+            re.split(r"Details: |Azure Error: \[\] |a last message of ", text)[-1], 120, placeholder=" ..."
+        )
         return f"can't be reached ({details}); look at the network, AWS_ENDPOINT_URL and endpoint_override"
-    return f"can't be used ({_first_line(error)})"
+    return f"can't be used ({_first_line(text) or type(error).__name__})"
 
 
-def _first_line(error: Exception) -> str:
-    return shorten((str(error).strip().splitlines() or [type(error).__name__])[0], 200, placeholder=" ...")
+def _first_line(text: str) -> str:
+    return shorten((text.strip().splitlines() or [""])[0], 200, placeholder=" ...")

@@ -40,10 +40,10 @@ def folder_of_store(name: str | Path) -> Path:
     if isinstance(name, Path):
         raise UserError(f"the store {name}: a Path holds no address; give it as text, such as 's3://bucket/runs'")
     address, _, options = name.partition("?")
-    if "@" in address or re.search("(access|secret)_key", options):
+    if re.search("//[^/]*:[^/]*@", address) or re.search("(access|secret)_key|(^|&)(sig|client_secret)=", options):
         raise UserError(
             f"the store {address.rpartition('@')[2]}: credentials do not belong into an address; set AWS_ACCESS_KEY_ID"
-            " and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE"
+            " and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE; for Azure AZURE_STORAGE_SAS_TOKEN"
         )
     name = address.rstrip("/") + (f"?{options}" if options else "")
     endpoint = next((os.environ[each] for each in ENDPOINTS if os.environ.get(each)), "")

@@ -27,6 +27,7 @@ from rpe2d_bench.storage.unwritable import Unwritable
 MANIFEST = "manifest.json"
 SMALL = (".json", ".jsonl")  # what a driver reads of a stage that others made
 LEASE = 60.0  # seconds for which one is taken
+SETTLED = 0.3  # seconds after which a lease that another machine took at the same moment is seen
 FRESH = 3.0  # seconds for which a listing is believed
 
 
@@ -122,9 +123,9 @@ class Mirror:
         waiting: called when another machine works on it; what it raises ends the wait. The stage may be finished then.
         """
         name = f"{stage}-{key}"
-        if self._held_elsewhere(name):
+        if not self._won(name):
             waiting()
-            while self._held_elsewhere(name):
+            while not self._won(name):
                 time.sleep(FRESH)
         with self._leased(name):
             there = f"stages/{stage}/{key}.partial"
@@ -156,6 +157,14 @@ class Mirror:
         """When something of a stage under way was kept for other machines, seconds since the epoch; None: never."""
         note = object_in(self.bucket.read(f"stages/{stage}/{key}.partial/{KEPT}"))
         return None if note is None else float(note["at"])
+
+    def _won(self, name: str) -> bool:
+        """Whether this machine has taken a lease; of two that take it at the same moment, the later one has."""
+        if self._held_elsewhere(name):
+            return False
+        self._take(name)
+        time.sleep(SETTLED)
+        return not self._held_elsewhere(name)
 
     def _take(self, name: str) -> None:
         note = {"holder": self.holder, "until": time.time() + LEASE}

@@ -12,9 +12,6 @@ from __future__ import annotations
 import copy
 import functools
 import hashlib
-import os
-import shutil
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -30,6 +27,7 @@ from rpe2d_bench.diffusion import Objective, Path, draw_times, noised, path
 from rpe2d_bench.encodings.interface import Context, Encoding, Grid
 from rpe2d_bench.errors import UserError
 from rpe2d_bench.models import Denoiser
+from rpe2d_bench.models.program import compiled
 from rpe2d_bench.models.stem import draw_dilation
 from rpe2d_bench.training import distributed
 from rpe2d_bench.training.distributed import Ranks
@@ -60,14 +58,6 @@ def learning_rate(recipe: Train, step: int) -> float:
     cooling = max(1, round(recipe.decay * recipe.steps))
     cool = min(1.0, (recipe.steps - step) / cooling) if recipe.decay else 1.0
     return recipe.lr * min(warm, cool)
-
-
-def compiled(function: Callable[..., Tensor], device: str) -> Callable[..., Tensor]:
-    """torch.compile, which on a CPU needs a C++ compiler: said before the first step instead of during it."""
-    usual = {"darwin": "clang++", "win32": "cl"}.get(sys.platform, "g++")  # what torch takes where CXX names none
-    if device == "cpu" and shutil.which(os.environ.get("CXX") or usual) is None:
-        raise UserError("train.compile: no C++ compiler was found; install g++ or set CXX, or write compile: false")
-    return torch.compile(function)
 
 
 def rows_of(encoding: Encoding, rows: slice, batch: int) -> Encoding:
@@ -148,7 +138,7 @@ class Training:
             loss = self._replicas = distributed.replicas(loss)
         divided = functools.partial(distributed.encoding_of, self.denoiser)
         self._encoding: Callable[[Context], Encoding] = divided if ranks.divided else self.denoiser.encoding
-        self._loss: Callable[..., Tensor] = compiled(loss, device) if recipe.compile else loss
+        self._loss: Callable[..., Tensor] = compiled(loss, device, "train.compile") if recipe.compile else loss
         self._weights: list[Tensor] = [p for p in self.denoiser.parameters() if p.requires_grad]
         averaged = dict(self.ema.named_parameters())
         self._averages: list[Tensor] = [averaged[n] for n, p in self.denoiser.named_parameters() if p.requires_grad]

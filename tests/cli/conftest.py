@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from pathlib import Path
 
@@ -32,15 +33,6 @@ def bench(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], t
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A store in which the tiny experiment is finished."""
-    from helpers.planned import planned
-    from helpers.tiny_experiment import TINY
-
-    from rpe2d_bench.runner import run
-    from rpe2d_bench.storage.store import Store
-
-    folder = tmp_path_factory.mktemp("trained")
-    (folder / "tiny.yaml").write_text(TINY)
-    run(planned(folder / "tiny.yaml"), Store(folder / "runs"), engine="local")
-    return folder / "runs"
+def trained(finished: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store in which the tiny experiment is finished, beside its file."""
+    return shutil.copytree(finished[0].parent, tmp_path_factory.mktemp("trained") / "tiny") / "runs"

@@ -54,7 +54,7 @@ def test_published_reports_are_judged_by_what_was_written_before() -> None:
 
 def test_what_is_planned_says_what_it_is_judged_by() -> None:
     planned = ("emoji_64", "emoji_64_samples", "emoji_64_fine", "clothing_64_small", "clothing_64_seeds")
-    planned += ("inheritance_low_rate",)
+    planned += ("inheritance_low_rate", "emoji_64_dit_s", "clothing_64")
     for name in planned:
         judged = header((ROOT / "experiments" / f"{name}.yaml").read_text())
         assert "Endpoint: " in judged, name

@@ -51,16 +51,13 @@ def test_rules_are_seen_by_a_traced_transformer(name: str) -> None:
     check_compiled(name, "eager", 1e-6)
 
 
-# SD3 each time; the others, a minute or more each, with the slow tests. With such numbers as small as inductor's error
-# asks for, rules change next to nothing in the three that are left out: they are traced above.
+# With numbers as small as inductor's error asks for, rules change next to nothing in the three that are left out: they
+# are traced above.
 FAINT = ("Flux2Transformer2DModel", "Lumina2Transformer2DModel", "QwenImageTransformer2DModel")
-COMPILED = [
-    pytest.param(name, marks=[] if name == "SD3Transformer2DModel" else pytest.mark.slow)
-    for name in MODELS
-    if name not in FAINT
-]
+COMPILED = [name for name in MODELS if name not in FAINT]
 
 
+@pytest.mark.slow  # half a minute or more each
 @pytest.mark.skipif(shutil.which("g++") is None, reason="no C++ compiler")
 @pytest.mark.parametrize("name", COMPILED)
 def test_rules_are_seen_by_a_compiled_transformer(name: str) -> None:

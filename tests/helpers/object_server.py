@@ -1,7 +1,8 @@
-"""An object server on loopback: moto's, in this process."""
+"""Object servers on loopback, in this process: moto's for s3://, and an emulator for gs://."""
 
 from __future__ import annotations
 
+import socket
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -24,3 +25,15 @@ def object_server() -> Iterator[str]:
         yield address
     finally:
         running.stop()
+
+
+@contextmanager
+def google_server() -> Iterator[str]:
+    """Options of an address in it; skips the test where the emulator is not installed."""
+    emulator = pytest.importorskip("gcp_storage_emulator.server")
+    pytest.importorskip("pyarrow.fs")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    with emulator.create_server("127.0.0.1", port, in_memory=True, default_bucket="bucket"):
+        yield f"endpoint_override=127.0.0.1:{port}&scheme=http"

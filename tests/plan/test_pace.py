@@ -46,6 +46,18 @@ def test_seconds_are_steps_and_evaluations_times_the_pace(plan: Plan) -> None:
     assert seconds_of(more, pace) - seconds_of(sample, pace) == pytest.approx(100 * 2 * 2 * 0.01)  # steps, guidance
 
 
+def test_a_compiled_sampling_has_a_pace_of_its_own(plan: Plan) -> None:
+    sample = plan.trials[0].cells[0].measure.generated
+    assert isinstance(sample, SampleStage)
+    compiled = dataclasses.replace(sample, sampler=sample.sampler.model_copy(update={"compile": True}))
+    assert compiled.key != sample.key
+    pace = Pace(seconds={pass_name(sample.train, 16, "float32"): 0.5})
+    assert seconds_of(compiled, pace) < seconds_of(sample, pace) / 2
+    assert seconds_of(compiled, Pace(seconds={pass_name(sample.train, 16, "float32 compiled"): 0.5})) == seconds_of(
+        sample, pace
+    )
+
+
 def test_a_measurement_counts_its_own_work_only(plan: Plan) -> None:
     measure = plan.trials[0].cells[0].measure
     slow = Pace(

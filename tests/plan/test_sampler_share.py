@@ -47,6 +47,18 @@ def test_the_share_above_and_its_warning() -> None:
     assert flux.warning == "shift 25.3 leaves 7 of 28 steps below t = 0.9; write a smaller shift or more steps"
 
 
+@pytest.mark.parametrize(
+    ("steps", "expected"),
+    [
+        (1, "1 step of euler at t 1, 100% above 0.9"),
+        (4, "4 steps of euler at t 1 0.75 0.5 0.25, 25% above 0.9"),
+        (8, "8 steps of euler at t 1 0.875 0.75 ... 0.25 0.125, 12% above 0.9"),
+    ],
+)
+def test_a_schedule_in_words_shows_how_it_begins_and_ends(steps: int, expected: str) -> None:
+    assert str(schedule_at(Sampler(steps=steps), (8, 8), (8, 8))) == f"shift 1, {expected}"
+
+
 def test_a_plan_names_schedules_where_they_differ(tiny: Path) -> None:
     experiment = load_experiment(tiny)
     assert len(in_words(schedules(experiment))) == 1

@@ -19,6 +19,7 @@ from rpe2d_bench.report.content import Text
 from rpe2d_bench.report.images import Strips
 from rpe2d_bench.report.sections import samples
 from rpe2d_bench.report.table import Cell, Row, Table
+from rpe2d_bench.storage.records import Record
 
 TRAIN = (32, 32)
 
@@ -29,11 +30,18 @@ def unpacked(text: str, name: str) -> str:
     return gzip.decompress(base64.b64decode(found)).decode()
 
 
-def test_a_large_table_is_cells_and_a_packed_csv_and_says_where_the_rest_is(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture(scope="module")
+def report(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[Record], Path]:
+    """Records, and the folder of a report of them that leaves nothing out of its page."""
     records = make_records(seeds=(0, 1), tests=[(16, 16), TRAIN], methods={"yarn": METHODS["yarn"]})
-    small = render(records, tmp_path, tmp_path / "small").read_text()
+    folder = tmp_path_factory.mktemp("report")
+    return records, render(records, folder, folder / "small").parent
+
+
+def test_a_large_table_is_cells_and_a_packed_csv_and_says_where_the_rest_is(
+    report: tuple[list[Record], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    records, small = report[0], (report[1] / "index.html").read_text()
     monkeypatch.setattr(table, "LARGE", 1)
     monkeypatch.setattr(page, "EMBEDDED", 1000)
     out = render(records, tmp_path, tmp_path / "large").parent
@@ -55,10 +63,9 @@ def test_equal_texts_are_packed_alike() -> None:
 
 
 def test_a_figure_that_would_weigh_more_than_its_png_is_one_on_the_page(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    report: tuple[list[Record], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    records = make_records(seeds=(0, 1), tests=[(16, 16), TRAIN], methods={"yarn": METHODS["yarn"]})
-    small = render(records, tmp_path, tmp_path / "small").parent
+    records, small = report
     monkeypatch.setattr(drawing, "LARGEST", 1000)
     large = render(records, tmp_path, tmp_path / "large").parent
     before, after = ((folder / "index.html").read_text() for folder in (small, large))

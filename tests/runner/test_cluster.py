@@ -26,7 +26,7 @@ from helpers.planned import planned
 from rpe2d_bench.errors import UserError
 from rpe2d_bench.plan.expand import Plan
 from rpe2d_bench.runner import engine_ray, run
-from rpe2d_bench.runner.head import GRACE, Head
+from rpe2d_bench.runner.head import GRACE, Head, watched
 from rpe2d_bench.stages import SampleStage
 from rpe2d_bench.stages.pool import pools_of
 from rpe2d_bench.storage import records
@@ -75,8 +75,9 @@ class Bench:
             cluster.add_node(num_cpus=1, **STORE)
         return cluster
 
-    def begin(self, cluster: Any) -> subprocess.Popen[str]:
-        sets = [word for override in self._overrides for word in ("--set", override)]
+    def begin(self, cluster: Any, *more: str) -> subprocess.Popen[str]:
+        """more: overrides."""
+        sets = [word for override in (*self._overrides, *more) for word in ("--set", override)]
         command = [sys.executable, "-c", "from rpe2d_bench.cli import main; main()", "run", str(self.tiny), *sets]
         self._driver = subprocess.Popen(
             [*command, "--no-mlflow", "--store", str(self.store.root), "--reports", str(self.folder / "reports")],
@@ -276,6 +277,36 @@ def test_the_death_of_the_head_says_what_to_type_next_and_that_repeats_nothing(b
     assert numbers(found) == numbers(run(bench.plan, alone, engine="local"))
 
 
+@pytest.mark.slow
+def test_the_death_of_the_head_ends_a_search_alike(bench: Bench) -> None:
+    search = "search={trials: 2, num_samples: 12, resolutions: [16], models: {'*': {train.lr: [1.0e-3, 2.0e-3]}}}"
+    rope, rpe2d = bench.plan.trials
+    bench.close(rope.stage.key)  # its trial of the values as they are written
+    cluster = bench.cluster()
+    driver = bench.begin(cluster, search)
+    bench.held(rope.stage.key)
+    bench.until(lambda: f"train/{rpe2d.stage.key}" in bench.finished())
+    for each in cluster.head_node.all_processes.values():
+        for process in each:
+            os.kill(process.process.pid, signal.SIGKILL)
+    assert driver.wait(LIMIT) == 2, bench.printed
+    *_, sentence = bench.printed.splitlines()
+    assert sentence.startswith(f"error: the head of the Ray cluster at RAY_ADDRESS={cluster.address} no longer answers")
+    assert bench.printed.count("error") == 1
+    assert "Traceback" not in bench.printed
+    for node in cluster.list_all_nodes():
+        node.kill_all_processes(check_alive=False, allow_graceful=False, wait=True)
+    before = bench.finished()
+    bench.open(rope.stage.key)
+    assert bench.begin(bench.cluster(), search).wait(LIMIT) == 0, bench.printed
+    after = bench.finished()
+    assert {key: after[key] for key in before} == before
+    assert {record.status for record in records.read(bench.store.root)} == {"ok"}
+    table = records.read(bench.store.root)[0].config.search
+    assert table is not None
+    assert [len(entry.trials) for entry in table.entries if entry.space] == [2, 2]
+
+
 @pytest.fixture
 def listening() -> Iterator[socket.socket]:
     with socket.create_server(("127.0.0.1", 0)) as server:
@@ -301,3 +332,21 @@ def test_a_head_that_comes_back_in_time_is_no_loss(listening: socket.socket, mon
     with pytest.raises(UserError, match="Ray on this machine no longer answers; run the same command again"):
         head.check()
     assert GRACE < 60  # after which Ray ends the process itself
+
+
+def test_a_loop_of_rays_own_is_interrupted_where_the_head_is_lost(
+    listening: socket.socket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rpe2d_bench.runner.head.GRACE", 0.2)
+    monkeypatch.setattr("rpe2d_bench.runner.head.EVERY", 0.05)
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    host, port = listening.getsockname()
+    with watched(f"{host}:{port}"):
+        time.sleep(0.3)
+    with pytest.raises(ValueError, match="of the loop"), watched(f"{host}:{port}"):
+        raise ValueError("of the loop")
+    listening.close()
+    began = time.monotonic()
+    with pytest.raises(UserError, match="Ray on this machine no longer answers"), watched(f"{host}:{port}"):
+        time.sleep(LIMIT)
+    assert time.monotonic() - began < LIMIT / 2

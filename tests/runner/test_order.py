@@ -104,7 +104,7 @@ def test_a_chain_waits_and_a_failed_training_takes_along_what_follows_from_it() 
 
 def linked() -> list[Job]:
     """Of two seeds: pools in shares, a training that starts from another, cells with shares, and what both read."""
-    jobs = []
+    jobs: list[Job] = []
 
     def add(key: str, kind: Kind, seed: int, *after: str) -> str:
         if all(job.key != key for job in jobs):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -57,9 +58,10 @@ def _times(root: Path) -> dict[Path, int]:
     return {path: path.stat().st_mtime_ns for path in root.rglob("*") if path.is_file()}
 
 
-def test_another_reference_method_needs_new_records_and_no_new_work(tiny: Path, tmp_path: Path) -> None:
-    store = Store(tmp_path / "runs")
-    run(planned(tiny), store, engine="local")
+def test_another_reference_method_needs_new_records_and_no_new_work(
+    finished: tuple[Path, Path], tmp_path: Path
+) -> None:
+    tiny, store = finished[0], Store(shutil.copytree(finished[1], tmp_path / "runs"))
     touched = _times(store.root / "stages")
     found = run(planned(tiny, "report.reference_method=extrapolation"), store, engine="local")
     assert {r.config.experiment.report.reference_method for r in found} == {"extrapolation"}
@@ -81,17 +83,20 @@ def test_images_of_all_methods_start_from_the_same_noise() -> None:
     assert (noise(4, np.arange(5), (1, 8, 12)) != together).any()
 
 
-def test_ray_and_this_process_give_the_same_numbers(tiny: Path, tmp_path: Path) -> None:
-    plan = planned(tiny)
-    here = run(plan, Store(tmp_path / "here"), engine="local")
+def test_ray_and_this_process_give_the_same_numbers(finished: tuple[Path, Path], tmp_path: Path) -> None:
+    plan, here = planned(finished[0]), records.read(finished[1])
     there = run(plan, Store(tmp_path / "there"), engine="ray")
-    assert weights(plan, tmp_path / "here") == weights(plan, tmp_path / "there")
+    assert weights(plan, finished[1]) == weights(plan, tmp_path / "there")
     assert {r.identity: r.metrics for r in here if r.stage != "train"} == {
         r.identity: r.metrics for r in there if r.stage != "train"
     }
 
 
-def test_killed_at_several_moments_a_run_ends_with_the_same_bits(tiny: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("delays", [(0.0,), pytest.param((0.0, 0.05, 0.15, 0.4), marks=pytest.mark.slow)])
+def test_killed_at_several_moments_a_run_ends_with_the_same_bits(
+    tiny: Path, tmp_path: Path, delays: tuple[float, ...]
+) -> None:
+    """After so many seconds of a training; the first falls into one on a machine of any speed."""
     plan = planned(tiny, *LONGER)
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     run(plan, Store(whole), engine="local")
@@ -99,7 +104,7 @@ def test_killed_at_several_moments_a_run_ends_with_the_same_bits(tiny: Path, tmp
     arguments = ("run", str(tiny), "--engine", "local", "--no-mlflow", "--store", str(killed), *options)
     partial = killed / "stages" / "train"
     checkpoints = 0
-    for delay in (0.0, 0.05, 0.15, 0.4):  # seconds; the first falls into a training on a machine of any speed
+    for delay in delays:
         process = subprocess.Popen(command(*arguments), stdout=subprocess.DEVNULL, cwd=tmp_path)
         deadline = time.time() + 60
         while time.time() < deadline and process.poll() is None and not list(partial.glob("*.partial/checkpoint.pt")):
@@ -110,7 +115,7 @@ def test_killed_at_several_moments_a_run_ends_with_the_same_bits(tiny: Path, tmp
         process.wait()
         checkpoints += len(list(partial.glob("*.partial/checkpoint.pt")))
     assert checkpoints, "no kill fell into a training; the test would prove nothing"
-    subprocess.run(command(*arguments), check=True, stdout=subprocess.DEVNULL, cwd=tmp_path)
+    run(plan, Store(killed), engine="local")
     assert weights(plan, killed) == weights(plan, whole)
     metrics = [{r.identity: r.metrics for r in records.read(store) if r.stage != "train"} for store in (whole, killed)]
     assert metrics[0] == metrics[1]
@@ -158,10 +163,10 @@ def _pids_of(title: str, ancestor: int) -> list[int]:
     return [pid for pid in titled if below(pid)]
 
 
-def test_a_corrupt_checkpoint_is_stated_so_and_training_starts_again(tiny: Path, tmp_path: Path) -> None:
-    plan = planned(tiny)
-    fresh, damaged = Store(tmp_path / "fresh"), Store(tmp_path / "damaged")
-    run(plan, fresh, engine="local")
+def test_a_corrupt_checkpoint_is_stated_so_and_training_starts_again(
+    finished: tuple[Path, Path], tmp_path: Path
+) -> None:
+    plan, damaged = planned(finished[0]), Store(tmp_path / "damaged")
     for trial in plan.trials:
         partial = damaged.partial("train", trial.stage.key)
         partial.mkdir(parents=True)
@@ -169,7 +174,7 @@ def test_a_corrupt_checkpoint_is_stated_so_and_training_starts_again(tiny: Path,
         (partial / "curve.jsonl").write_text('{"step": 4, "lo')
     found = run(plan, damaged, engine="local")
     assert {r.status for r in found} == {"ok"}
-    assert weights(plan, fresh.root) == weights(plan, damaged.root)
+    assert weights(plan, finished[1]) == weights(plan, damaged.root)
     notices = (damaged.root / "progress" / "notices.log").read_text()
     assert notices.count("checkpoint.pt has no digest; starting again") == len(plan.trials)
 
@@ -196,10 +201,11 @@ def test_writing_a_default_out_changes_no_key(tiny: Path) -> None:
     assert [trial.stage.key for trial in first.trials] == [trial.stage.key for trial in second.trials]
 
 
-def test_the_sample_batch_changes_no_image(tiny: Path, tmp_path: Path) -> None:
-    plan, other = planned(tiny), planned(tiny, "resources.sample_batch=5")
-    one, two = Store(tmp_path / "one"), Store(tmp_path / "two")
-    run(plan, one, engine="local")
+def test_the_sample_batch_changes_no_image(finished: tuple[Path, Path], tmp_path: Path) -> None:
+    plan, other = planned(finished[0]), planned(finished[0], "resources.sample_batch=5")
+    one, two = Store(finished[1]), Store(shutil.copytree(finished[1], tmp_path / "runs"))
+    shutil.rmtree(two.root / "stages" / "sample")
+    shutil.rmtree(two.root / "stages" / "measure")
     run(other, two, engine="local")
     for stage in plan.measures():
         folder = f"stages/sample/{stage.generated.key}/samples.npz"

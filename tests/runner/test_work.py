@@ -196,7 +196,10 @@ def test_processes_that_share_a_store_measure_one_after_the_other(tmp_path: Path
 
 
 def test_a_report_of_a_store_without_weights_and_samples_shows_the_rest(
-    tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    finished: tuple[Path, Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     def bench(*arguments: object) -> str:
         monkeypatch.setattr(sys, "argv", ["rpe2d-bench", *map(str, arguments)])
@@ -205,7 +208,8 @@ def test_a_report_of_a_store_without_weights_and_samples_shows_the_rest(
         return capsys.readouterr().out
 
     whole, small = tmp_path / "whole", tmp_path / "small"
-    bench("run", tiny, "--store", whole, "--engine", "local", "--no-mlflow", "--reports", tmp_path / "there")
+    shutil.copytree(finished[1], whole)
+    assert "not in the store" not in bench("report", "--store", whole, "--reports", tmp_path / "there")
     shutil.copytree(whole, small, ignore=shutil.ignore_patterns("train", "sample", "cache"))
     printed = bench("report", "--store", small, "--reports", tmp_path / "here")
     assert "not in the store: curve of 2 stages, samples of 8 stages; the report shows what is there" in printed
@@ -213,4 +217,3 @@ def test_a_report_of_a_store_without_weights_and_samples_shows_the_rest(
         (tmp_path / side / "tiny" / "tables" / "kid_glyphnet_train_16.csv").read_text() for side in ("there", "here")
     ]
     assert pages[0] == pages[1]
-    assert "not in the store" not in bench("report", "--store", whole, "--reports", tmp_path / "again")

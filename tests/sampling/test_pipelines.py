@@ -171,6 +171,7 @@ def test_the_key_is_the_content(folder: Path, tmp_path: Path) -> None:
         (f"[{LABELS}]", "[1, 2]", "pipeline.labels needs 10 labels"),
         ("steps: 2", "steps: 2, kind: heun", "sampler.kind does not reach the pipeline of 'dit', its own scheduler"),
         ("steps: 2", "steps: 2, shift: 3", "sampler.shift does not reach the pipeline"),
+        ("steps: 2", "steps: 2, compile: true", "of 'dit', it is sampled uncompiled; leave it out"),
         ("[16, 24]", "[16, [16, 32]]", "DiTPipeline makes squares only; 16x32 is none"),
         ("[16, 24]", "[16, 25]", "resolution 25 is not a multiple of the patch size 4; write 24 or 28"),
         ("channels: 3", "channels: 1", "pipelines make images of three channels"),

@@ -29,7 +29,7 @@ def made(model: Denoiser, batch: int, first: int = 0, seed: int = 0, **sampler: 
     options = Sampler.model_validate({"steps": 4, "guidance": 1.5, "precision": "float32", **sampler})
     return np.concatenate(list(
         sample(model, options, resolution=(12, 8), train_grid=Grid(4, 4), indices=np.arange(first, 3), seed=seed,
-               batch_size=batch, decode=lambda x: x.numpy())
+               batch_size=batch, decode=lambda x: x)
     ))  # fmt: skip
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from helpers.tiny_experiment import TINY
+from helpers.searched_experiment import PLANTED
 
 from rpe2d_bench import report
 from rpe2d_bench.config.experiment import Experiment
@@ -28,20 +28,6 @@ from rpe2d_bench.storage.records import Record
 from rpe2d_bench.storage.store import Store
 from rpe2d_bench.tracking import naming
 
-# At a rate of 1e-9 nothing is learnt: the images stay noise. It is what the file writes, and one of three choices.
-PLANTED = (
-    TINY.replace("warmup: 2}", "warmup: 2, lr: 1.0e-9, ema: 0.8}")
-    + """\
-search:
-  trials: 3
-  num_samples: 12
-  resolutions: [16, 24]
-  models:
-    "*": {train.lr: [1.0e-9, 1.0e-8, 1.0e-2]}
-  methods:
-    ntk: {sampler.steps: [1, 2, 3]}
-"""
-)
 Table = dict[str, Any]
 
 

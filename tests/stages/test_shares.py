@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 import subprocess
@@ -254,7 +255,7 @@ def test_a_failed_share_fails_its_cells_and_no_others(
     assert any(record.method == "extrapolation" and record.status == "ok" for record in records)
 
 
-def test_scores_hold_no_gpu_and_small_stages_have_no_shares(tiny: Path, tmp_path: Path) -> None:
+def test_scores_hold_no_gpu_whatever_the_size(tiny: Path, tmp_path: Path) -> None:
     store = Store(tmp_path)
     gpu = [f"resources.{each}" for each in ("device=cuda", "gpus_per_trial=2", "trials_in_parallel=4")]
     work = work_of(planned(tiny, 64, *gpu), store, lambda _: 1.0)
@@ -267,6 +268,58 @@ def test_scores_hold_no_gpu_and_small_stages_have_no_shares(tiny: Path, tmp_path
             pass
         assert sum(job.slots for job in order.running.values()) <= 8
         order.ended(next(iter(order.running)))
-    small = work_of(planned(tiny, 2048, *gpu), store, lambda _: 1.0)
-    assert {job.kind for job in small.jobs} <= {"training", "cell", "floor"}
-    assert {job.slots for job in small.jobs if job.kind != "training"} == {1}
+    small = work_of(planned(tiny, 2048, *gpu), store, lambda _: 1.0).jobs
+    slots = {kind: {job.slots for job in small if job.kind == kind} for kind in ("share", "cell", "floor")}
+    assert slots == {"share": {1}, "cell": {0}, "floor": {0}}
+    shares = [job for job in small if job.kind == "share"]
+    cells = [job for job in small if job.kind == "cell"]
+    assert {part.kind.split("/")[0] for job in shares for part in job.parts} == {"compute", "data"}
+    assert "data/scores" not in {part.kind for job in shares for part in job.parts}
+    assert len([job for job in shares if any("sample" in part.kind for part in job.parts)]) == len(
+        cells
+    )  # in one piece
+    on_cpu = work_of(planned(tiny, 2048), store, lambda _: 1.0).jobs
+    assert {job.kind for job in on_cpu} <= {"training", "cell", "floor"}
+    assert {job.slots for job in on_cpu} == {1}
+
+
+class Accelerator(str):
+    """A device that computes as the CPU does, and is not it."""
+
+    __hash__ = str.__hash__
+
+    def __eq__(self, other: object) -> bool:
+        return other != "cpu" and str.__eq__(self, str(other))
+
+    def __ne__(self, other: object) -> bool:
+        return not self == other
+
+
+def test_what_holds_no_gpu_uses_none_and_gives_the_numbers_of_one_piece(tiny: Path, tmp_path: Path) -> None:
+    """Jobs beside the slots run on a device that is not here: whatever they asked of it would be an error."""
+    metrics = "evaluate.metrics=[kid, fd, accuracy, denoising_loss, attention_entropy]"
+    plan, store = planned(tiny, 2048, metrics, "evaluate.num_samples=24"), Store(tmp_path / "accelerated")
+    resources = plan.experiment.resources
+    held = resources.model_copy(update={"device": Accelerator("cpu")})
+    beside = resources.model_copy(update={"device": "cuda"})
+    experiment = plan.experiment.model_copy(update={"resources": held})
+    accelerated = dataclasses.replace(plan, resolved=dataclasses.replace(plan.resolved, experiment=experiment))
+    begun = accelerated.trials[0].cells[0].measure.generated  # type: ignore[union-attr]
+    begun.make(RunContext(store, held))  # its images are there already, and nothing has looked at them
+    work = work_of(accelerated, store, lambda _: 1.0)
+    assert not any(part.key == begun.key for job in work.jobs for part in job.parts)
+    order, slots = Order(work.jobs, slots=1), []
+    while (job := order.next()) is not None:
+        work.stage(job.key).make(RunContext(store, held if job.slots else beside))
+        slots.append(job.slots)
+        order.ended(job.key)
+    assert {0, 1} == set(slots)
+    assert not list(store.root.glob("stages/*/*.*"))  # no share is left
+    alone = Store(tmp_path / "alone")
+    for measure in plan.measures():
+        found, expected = (
+            json.loads((measure.make(RunContext(each, resources)) / "result.json").read_text())
+            for each in (store, alone)
+        )
+        assert found["details"].keys() == expected["details"].keys()
+        assert found["values"] == pytest.approx(expected["values"], nan_ok=True)

@@ -11,10 +11,11 @@ import threading
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from helpers.object_server import object_server
+from helpers.object_server import google_server, object_server
 
 from rpe2d_bench.errors import UserError
 from rpe2d_bench.storage import keeper, usage
@@ -34,7 +35,13 @@ def server() -> Iterator[str]:
         yield address
 
 
-@pytest.fixture(params=["s3", "file"])
+@pytest.fixture(scope="module")
+def google() -> Iterator[str]:
+    with google_server() as options:
+        yield options
+
+
+@pytest.fixture(params=["s3", "gs", "file"])
 def machine(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
     """A store as the machine of that name opens it, which shares its address with the other machines alone."""
     address = f"file://{tmp_path}/elsewhere"
@@ -43,6 +50,8 @@ def machine(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.
         monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "any")
         monkeypatch.setenv("AWS_ENDPOINT_URL", request.getfixturevalue("server"))
         address = f"s3://bucket/{tmp_path.name}"
+    if request.param == "gs":
+        address = f"gs://anonymous@bucket/{tmp_path.name}?{request.getfixturevalue('google')}"
 
     def opened(name: str, *, wait: bool = True) -> Store:
         monkeypatch.setenv("RPE2D_BENCH_CACHE", str(tmp_path / name))
@@ -275,6 +284,24 @@ def test_nothing_that_is_worked_on_is_freed_there(machine: Machine) -> None:
         usage.free(next(item for item in usage.items(machine("c")) if item.kind == "sample"))
 
 
+def test_of_two_machines_that_take_a_lease_at_the_same_moment_one_works(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    take, both = Mirror._take, threading.Barrier(2)
+
+    def together(self: Mirror, name: str) -> None:
+        both.wait()  # both have seen that nobody has it
+        take(self, name)
+        both.wait()
+
+    monkeypatch.setattr(Mirror, "_take", together)
+    monkeypatch.setattr("rpe2d_bench.storage.mirror.SETTLED", 0.0)
+    pair = [store.mirror for store in (machine("a"), machine("b"))]
+    with ThreadPoolExecutor(2) as threads:
+        won = list(threads.map(lambda mirror: mirror and mirror._won("train-k"), pair))
+    assert sorted(map(bool, won)) == [False, True]
+
+
 def test_a_store_that_is_sent_to_another_machine_has_its_own_copies_there(machine: Machine, tmp_path: Path) -> None:
     sent = pickle.dumps(machine("a"))
     machine("b")
@@ -304,6 +331,7 @@ def test_what_lies_there_is_listed_and_freed(machine: Machine) -> None:
         ("s3://bucket/runs?nonsense=1", "nonsense"),
         ("nosuch://bucket/runs", "Unrecognized filesystem"),
         ("s3://key:secret@bucket/runs", "credentials do not belong"),
+        ("abfs://bucket@account.dfs.core.windows.net/runs?sv=1&sig=secret", "credentials do not belong"),
         ("s3://bucket/runs?endpoint_override=127.0.0.1:9&scheme=http", "can't be reached"),
     ],
 )
@@ -338,6 +366,18 @@ def _refusing_after(server: str, requests: str) -> bytes:
     url, plain = f"{server}/moto-api/reset-auth", {"Content-Type": "text/plain"}
     answer: bytes = urllib.request.urlopen(urllib.request.Request(url, requests.encode(), plain, method="POST")).read()
     return answer
+
+
+@pytest.mark.parametrize("machine", ["s3"], indirect=True)
+def test_a_server_that_changes_what_it_is_given_is_refused(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = machine("a")
+    assert store.mirror is not None
+    bucket = Bucket(store.mirror.address)
+    monkeypatch.setattr(Bucket, "read", lambda *_: b"5\r\ntried\r\n0\r\nx-amz-checksum-crc64nvme:M3eFc\r\n\r\n")
+    for _ in range(2):
+        with pytest.raises(Unwritable, match="AWS_REQUEST_CHECKSUM_CALCULATION=when_required"):
+            bucket.write("result.json", b"42")
+    assert bucket.files("") == {}
 
 
 def test_a_path_is_no_address() -> None:

@@ -12,7 +12,8 @@ from helpers.trainings import RANDOM, training
 
 from rpe2d_bench.config.experiment import Train
 from rpe2d_bench.errors import UserError
-from rpe2d_bench.training.loop import compiled, learning_rate
+from rpe2d_bench.models.program import compiled
+from rpe2d_bench.training.loop import learning_rate
 from rpe2d_bench.training.optimizers import Muon, Optimizers
 
 
@@ -195,4 +196,4 @@ def test_muon_in_float32_goes_where_bfloat16_goes() -> None:
 def test_compiling_without_a_compiler_is_refused_in_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CXX", "no-such-compiler")
     with pytest.raises(UserError, match=r"compile: false"):
-        compiled(torch.neg, "cpu")
+        compiled(torch.neg, "cpu", "train.compile")
