@@ -101,8 +101,8 @@ def test_a_broken_plug_in_is_named_and_disturbs_nobody(broken: Path, tmp_path: P
 @pytest.mark.parametrize(
     ("target", "sentence"),
     [
-        ("no_fields:Plain", "its fields are its options, so it must be a dataclass"),
-        ("no_fields:Raises", "it must be a dataclass"),
+        ("no_fields:Plain", "its fields are its options and never change, so it must be a frozen dataclass"),
+        ("no_fields:Raises", "it must be a frozen dataclass"),
         ("ends_early:Any", "no licence found; write module:Class"),
         ("plain", "frequencies 'plain' of no_fields cannot be used"),
         ("no_encoding", "it is no subclass of PositionalEncoding"),
