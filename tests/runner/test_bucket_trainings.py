@@ -72,21 +72,25 @@ def test_a_node_dies_in_a_training_of_two_processes_that_share_only_a_bucket(
     assert store.mirror is not None
     with ThreadPoolExecutor(1) as pool:
         running = pool.submit(run, plan, store, engine="ray")
-        pid = int(wait(lambda: held.exists() and held.read_text().endswith("\n") and held.read_text(), running))
-        there = f"stages/train/{second.key}.partial/{CHECKPOINT}"
-        wait(lambda: store.mirror.bucket.read(there) is not None, running)  # type: ignore[union-attr]
-        dead = nodes.of(pid)
-        (other,) = {"a", "b"} - {dead}
-        assert nodes.trained(dead)
-        assert not [path for path in nodes.trained(other) if path.name == CHECKPOINT]  # it writes nothing
-        nodes.kill(dead)
+        try:
+            pid = int(wait(lambda: held.exists() and held.read_text().endswith("\n") and held.read_text(), running))
+            there = f"stages/train/{second.key}.partial/{CHECKPOINT}"
+            wait(lambda: store.mirror.bucket.read(there) is not None, running)  # type: ignore[union-attr]
+            dead = nodes.of(pid)
+            (other,) = {"a", "b"} - {dead}
+            assert nodes.trained(dead)
+            assert not [path for path in nodes.trained(other) if path.name == CHECKPOINT]  # it writes nothing
+            nodes.kill(dead)
+            wait(lambda: not Path(f"/proc/{pid}").exists(), running)
+        finally:
+            gate.unlink()
         nodes.add("c")
         found = running.result(LIMIT)
     assert {record.status for record in found} == {"ok"}
-    assert held.read_text() == f"{pid}\n"  # it went on from the checkpoint: the place of another was behind it
+    noted = [line.split()[1] for line in gate.with_name("notes").read_text().splitlines() if line.startswith(gate.name)]
+    assert noted == [CHECKPOINT, "manifest.json"]  # it went on from the checkpoint: the place of another was behind it
     curve = (store.folder("train", second.key) / "curve.jsonl").read_text().splitlines()
     assert [json.loads(line)["step"] for line in curve] == [25, 50]
-    gate.unlink()
     alone = Store(tmp_path / "alone")
     run(plan, alone, engine="local")
     ours, theirs = (each.make("train", second.key, lambda _: pytest.fail("made again")) for each in (store, alone))
