@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from rpe2d_bench.storage.folder import copies_in, folder_of_store
+from rpe2d_bench.storage.unwritable import require_file, require_folder
 
 app = typer.Typer(
     help="Which positional encoding lets a diffusion transformer generate at resolutions it never trained on?",
@@ -49,6 +50,24 @@ StoreFolder = Annotated[
     Path, typer.Option("--store", metavar="DIR", help=WHERE, parser=folder_of_store, callback=opened)
 ]
 StoreArgument = Annotated[Path, typer.Argument(metavar="[STORE]", help=WHERE, parser=folder_of_store, callback=opened)]
+
+
+def to_write(option: typer.CallbackParam, file: Path | None) -> Path | None:
+    """A file that a command writes at its end: what is in its way is said before anything is computed."""
+    if file is not None:
+        require_file(file, option.opts[0])
+    return file
+
+
+def _to_fill(option: typer.CallbackParam, folder: Path) -> Path:
+    require_folder(folder, option.opts[0])
+    return folder
+
+
+ReportsFolder = Annotated[
+    Path, typer.Option("--reports", metavar="DIR", help="Where the report is written.", callback=_to_fill)
+]
+DEFAULT_REPORTS = Path("reports")
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
 DEFAULT_STORE = Path("runs")
 

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from rpe2d_bench.cli.application import DEFAULT_STORE, Overrides, StoreFolder, app
+from rpe2d_bench.cli.application import DEFAULT_STORE, Overrides, StoreFolder, app, to_write
 from rpe2d_bench.errors import UserError, unknown
 
 DTYPES = ("float32", "float16", "bfloat16")
@@ -20,7 +20,9 @@ OURS = "ours"
 @app.command()
 def export(
     source: Annotated[Path, typer.Argument(metavar="SOURCE", help="An experiment, or a file that export wrote.")],
-    out: Annotated[Path, typer.Option(metavar="FILE", help="A .safetensors file; but of ours a .pt, too.")],
+    out: Annotated[
+        Path, typer.Option(metavar="FILE", help="A .safetensors file; but of ours a .pt, too.", callback=to_write)
+    ],
     model: Annotated[str | None, typer.Option(help="Of an experiment: an entry of models.")] = None,
     layout: Annotated[str, typer.Option("--format", help="ours, which `checkpoint:` takes; sit; dit; fit.")] = OURS,
     seed: Annotated[int | None, typer.Option(help="A seed of the experiment; by default its first.")] = None,
