@@ -15,6 +15,7 @@ from rpe2d_bench.plan.expand import Plan, size
 from rpe2d_bench.plan.pace import faster
 from rpe2d_bench.plan.precision_notes import notes, warnings
 from rpe2d_bench.resolve.resolve import Resolved
+from rpe2d_bench.resolve.trainings import unreached_rates
 from rpe2d_bench.sampling.schedule import in_words, schedules
 from rpe2d_bench.sampling.schedule import warnings as in_noise
 from rpe2d_bench.search import Searching
@@ -60,7 +61,7 @@ def as_dict(plan: Plan, store: Store, searching: Searching | None = None) -> dic
             {"shift": schedule.shift, "times": schedule.starts, "early": schedule.early, "where": places}
             for schedule, places in realised.items()
         ],
-        "warnings": in_noise(realised),
+        "warnings": unreached_rates(plan.resolved) + in_noise(realised),
         "resources": plan.experiment.resources.model_dump(mode="json"),
         "cost_of_the_rest": vars(cost),
     }
@@ -112,7 +113,12 @@ def show(
     if plan.gpus:
         put("GPUs", _gpus(plan))
     put("rest", _words(cost))
-    for sentence in (*warnings(plan.choices), *in_noise(realised), *coinciding(plan.resolved)):
+    for sentence in (
+        *warnings(plan.choices),
+        *unreached_rates(plan.resolved),
+        *in_noise(realised),
+        *coinciding(plan.resolved),
+    ):
         put("note", sentence)
     if not brief:
         console.print()

@@ -21,6 +21,15 @@ def test_validate_prints_what_was_found(bench: Bench, tiny: Path) -> None:
     )
 
 
+def test_a_training_that_ends_before_its_rate_is_reached_is_noted(bench: Bench, tiny: Path) -> None:
+    short = (tiny, "--set", "train.warmup=10")
+    sentence = "rope, rpe2d: 8 steps never reach lr 0.001 (warmup 10, decay 0.3)"
+    assert bench("validate", *short).out.endswith(f"\nnote: {sentence}\n")
+    assert f"  note          {sentence}\n" in bench("plan", *short).out
+    assert json.loads(bench("plan", *short, "--json").out)["warnings"] == [sentence]
+    assert json.loads(bench("plan", tiny, "--json").out)["warnings"] == []
+
+
 def test_plan_as_json_says_what_is_cached(bench: Bench, tiny: Path, trained: Path) -> None:
     fresh = json.loads(bench("plan", tiny, "--json").out)
     assert [training["cached"] for training in fresh["trainings"]] == [False, False]
