@@ -55,6 +55,6 @@ def unreached_rates(resolved: Resolved) -> list[str]:
     for name, model in resolved.models.items():
         recipe = model.recipe
         if model.pipeline is None and recipe.steps and not reaches_rate(recipe):
-            text = f"{recipe.steps:,} steps never reach lr {recipe.lr:g} (warmup {recipe.warmup:,}, decay {recipe.decay:g})"
-            models.setdefault(text, []).append(name)
+            cause = f"warmup {recipe.warmup:,}, decay {recipe.decay:g}"
+            models.setdefault(f"{recipe.steps:,} steps never reach lr {recipe.lr:g} ({cause})", []).append(name)
     return [f"{', '.join(names)}: {text}" for text, names in models.items()]

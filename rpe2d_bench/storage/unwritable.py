@@ -17,7 +17,7 @@ class Unwritable(UserError):
 
 
 def way_to(path: Path) -> Path:
-    """The path itself where it is there, otherwise the first folder above it that is; or a file, which is in the way."""
+    """The path where it is there, otherwise the first folder above it that is; or a file, which is in the way."""
     return next((part for part in (path, *path.absolute().parents) if part.exists()), path)
 
 
