@@ -28,8 +28,26 @@ def _find(written: Path) -> Path:
 ExperimentFile = Annotated[
     Path, typer.Argument(metavar="EXPERIMENT", help="A file, or the name of a shipped experiment.", callback=_find)
 ]
+
+
+def note_replaced(overrides: list[str]) -> list[str]:
+    """Says where one of them leaves nothing of an earlier one, as scripts that add their own to others' have it."""
+    for number, later in enumerate(overrides):
+        key = later.partition("=")[0]
+        for earlier in overrides[:number]:
+            if f"{earlier.partition('=')[0]}.".startswith(f"{key}."):
+                typer.echo(f"note: --set {later} replaces --set {earlier}", err=True)
+    return overrides
+
+
 Overrides = Annotated[
-    list[str], typer.Option("--set", metavar="PATH.TO.KEY=VALUE", help="Override a value of the file; VALUE is YAML.")
+    list[str],
+    typer.Option(
+        "--set",
+        metavar="PATH.TO.KEY=VALUE",
+        help="Override a value of the file; VALUE is YAML.",
+        callback=note_replaced,
+    ),
 ]
 Only = Annotated[list[str], typer.Option("--only", metavar="METHOD", help="Keep this method; may be repeated.")]
 

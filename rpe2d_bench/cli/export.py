@@ -47,9 +47,12 @@ def export(
             raise UserError(f"{source} is in our format already; name another: --format {' or '.join(LAYOUTS)}")
         _translate(source, layout, out)
         return
-    if model is None:
-        raise UserError(f"--model is missing: which model of {source}? a file of weights ends with .safetensors")
     experiment = shipped.find(source)
+    if model is None:
+        from rpe2d_bench.resolve.load import load_experiment
+
+        models = ", ".join(load_experiment(experiment, overrides).models)
+        raise UserError(f"--model is missing: {source} has {models}; a file of weights ends with .safetensors")
     if layout == OURS:
         typer.echo(_take_out(experiment, model, out, seed, step, dtype, overrides, store))
         return

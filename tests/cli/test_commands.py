@@ -30,6 +30,19 @@ def test_a_training_that_ends_before_its_rate_is_reached_is_noted(bench: Bench, 
     assert json.loads(bench("plan", tiny, "--json").out)["warnings"] == []
 
 
+def test_an_override_that_a_later_one_replaces_is_noted(bench: Bench, tiny: Path) -> None:
+    output = bench("plan", tiny, "--json", "--set", "train.steps=4", "--set", "train.steps=5", "--set", "train.lr=0.1")
+    assert output.err == "note: --set train.steps=5 replaces --set train.steps=4\n"
+    assert json.loads(output.out)["trainings"]
+    whole = "train={steps: 6, batch_size: 8}"
+    assert (
+        f"--set {whole} replaces --set train.lr=0.1"
+        in bench("validate", tiny, *["--set", "train.lr=0.1", "--set"], whole).err
+    )
+    assert bench("validate", tiny, "--set", whole, "--set", "train.steps=7").err == ""
+    assert "theta=4 replaces --set theta=3" in bench("show", "ntk", *["--set", "theta=3", "--set", "theta=4"]).err
+
+
 def test_plan_as_json_says_what_is_cached(bench: Bench, tiny: Path, trained: Path) -> None:
     fresh = json.loads(bench("plan", tiny, "--json").out)
     assert [training["cached"] for training in fresh["trainings"]] == [False, False]
