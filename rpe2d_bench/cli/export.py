@@ -81,6 +81,7 @@ def _take_out(
     from rpe2d_bench.stages.denoiser import MILESTONE, WEIGHTS, WeightsFile
     from rpe2d_bench.stages.weights_file import metadata_of
     from rpe2d_bench.storage.files import sha256_of_file
+    from rpe2d_bench.storage.folder import name_of
     from rpe2d_bench.storage.store import Store
 
     loaded = load_experiment(experiment, overrides)
@@ -93,7 +94,8 @@ def _take_out(
     folder = Store(store).fetch("train", trial.stage.key, typer.echo)
     if folder is None or not (folder / WEIGHTS).is_file():
         raise UserError(
-            f"{trial.label} is not trained in the store {store}; run: rpe2d-bench run {experiment} --store {store}"
+            f"{trial.label} is not trained in the store {name_of(store)}; "
+            f"run: rpe2d-bench run {experiment} --store {name_of(store)}"
         )
     file = folder / (WEIGHTS if step is None else MILESTONE.format(step=step))
     if not file.is_file():

@@ -21,6 +21,7 @@ from rpe2d_bench.sampling.schedule import warnings as in_noise
 from rpe2d_bench.search import Searching
 from rpe2d_bench.search.known import cost_of_rest
 from rpe2d_bench.stages.pipeline import PipelineStage
+from rpe2d_bench.storage.folder import name_of
 from rpe2d_bench.storage.store import Store
 
 
@@ -33,7 +34,7 @@ def as_dict(plan: Plan, store: Store, searching: Searching | None = None) -> dic
         search = {"search": {**searching.table(), "finished": searching.finished, "cost_of_the_rest": cost_of_search}}
     return search | {
         "run": plan.run,
-        "store": str(store.root),
+        "store": name_of(store.root),
         "data": plan.data,
         "labels": plan.labels,
         "trainings": [
@@ -91,7 +92,7 @@ def show(
     def put_wrapped(subject: str, text: str) -> None:
         put(subject, f"\n{'':16}".join(textwrap.wrap(text, max(20, console.width - 16))))
 
-    put_line(console, f"{plan.experiment.name}  (run {plan.run}, store {store.root})")
+    put_line(console, f"{plan.experiment.name}  (run {plan.run}, store {name_of(store.root)})")
     if searching:
         _show_search(searching, store, console)
     put("data", plan.data)

@@ -68,6 +68,12 @@ def folder_of_store(name: str | Path) -> Path:
     return folder
 
 
+def name_of(folder: Path) -> str:
+    """What its user calls a store: the address whose copies lie in the folder, or the folder itself."""
+    copies = copies_in(folder)
+    return copies.address if copies else str(folder)
+
+
 def copies_in(folder: Path) -> Copies | None:
     """Of which store a folder holds copies; None for a store that is the folder itself."""
     try:
