@@ -163,8 +163,8 @@ def _notes(results: Results, metric: Quantity, train: Size, rows: list[Row]) -> 
     column_best = [{row.method for row in rows if row.cells[column].best} for column in range(len(rows[0].cells))]
     if known and anchors and any(best and not best & set(anchors) for best in column_best):
         notes.append(
-            f"{TIED_MARK} rests on two corrections: comparisons with {join(anchors)} are corrected among themselves, the"
-            " others over all pairs. That takes more, so a mean that is farther from the best may have the mark."
+            f"{TIED_MARK} rests on two corrections: comparisons with {join(anchors)} are corrected among themselves,"
+            " the others over all pairs. That takes more, so a mean that is farther from the best may have the mark."
         )
     if any(row.undertrained for row in rows):
         notes.append(

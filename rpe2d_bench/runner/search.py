@@ -134,11 +134,10 @@ def _on_ray(searching: Searching, first: Asked, context: RunContext, files: Prog
     assert searching.experiment.search is not None
     asha = searching.experiment.search.scheduler == "asha"
     resources = context.resources
+    gpus = min(resources.gpus, 1.0) if resources.device == "cuda" else 0.0  # a trial trains in its own process
     logging.getLogger("ray.tune").setLevel(logging.ERROR)
     tuner = tune.Tuner(
-        tune.with_resources(
-            trial, {"cpu": resources.cpus_per_trial, "gpu": resources.gpus if resources.device == "cuda" else 0}
-        ),
+        tune.with_resources(trial, {"cpu": resources.cpus_per_trial, "gpu": gpus}),
         tune_config=tune.TuneConfig(
             search_alg=AsAsked(ask, lambda: searching.finished, stoppable=asha),
             scheduler=EachEntry(searching.experiment) if asha else None,

@@ -143,7 +143,7 @@ def test_too_few_images_for_a_metric(measure: Measure) -> None:
         assert sentence in measure("fake.npz", "--metrics", metric, "--count", str(count))
 
 
-def test_a_relative_metric_within_the_train_resolution_is_said_to_be_the_plain_one(measure: Measure) -> None:
+def test_a_relative_metric_within_the_train_resolution_is_called_the_plain_one(measure: Measure) -> None:
     asked = ("fake.npz", "--metrics", "kid,kid_local", "--train-resolution")
     found = measure(*asked, "16x32")
     assert found["values"]["kid_local_glyphnet"] == found["values"]["kid_glyphnet"]

@@ -86,6 +86,14 @@ def test_blocks_and_permutations_do_not_change_it(monkeypatch: pytest.MonkeyPatc
     assert kid.mmd2(one[::-1], other) == pytest.approx(whole, rel=1e-9)
 
 
+def test_the_mean_with_all_is_the_same_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    one, other = features(10, 3, 1), features(7, 3, 2)
+    expected = kid.cubic_kernel(one.astype(np.float64), other.astype(np.float64)).mean(axis=1)
+    for entries in (2**23, 21, 1):  # all rows at once, three, and one
+        monkeypatch.setattr(kid, "_ENTRIES", entries)
+        np.testing.assert_allclose(kid.mean_with_all(one, other), expected, rtol=1e-12)
+
+
 def test_many_images_use_seeded_subsets(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(kid, "ALL_SAMPLES", 100)
     monkeypatch.setattr(kid, "SUBSET_SIZE", 60)

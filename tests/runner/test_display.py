@@ -104,6 +104,7 @@ def test_status_reads_what_another_process_shows(tmp_path: Path) -> None:
                               capture_output=True, text=True, check=True)  # fmt: skip
         return done.stdout
 
+    store.root.mkdir()
     assert status() == f"nothing runs in {store.root}\n"
     files = ProgressFiles(store)
     files.show(view.as_dict())

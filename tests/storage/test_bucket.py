@@ -54,7 +54,11 @@ def test_what_is_absent_is_no_error(tmp_path: Path) -> None:
         ("gcs://bucket/runs?anonymous=true", "gcs://bucket/runs?anonymous=true&retry_limit_seconds=30"),
         ("gs://bucket/runs?retry_limit_seconds=5", "gs://bucket/runs?retry_limit_seconds=5"),
         ("s3://bucket/runs", "s3://bucket/runs"),
+        ("abfs://container@account/runs", "abfs://container@account/runs?signature"),
     ],
 )
-def test_patience_ends_unless_the_address_says_how_long(address: str, expected: str) -> None:
-    assert module._impatient(address) == expected
+def test_an_address_is_completed_by_patience_and_by_a_signature(
+    address: str, expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AZURE_STORAGE_SAS_TOKEN", "?signature")
+    assert module._complete(address) == expected

@@ -39,7 +39,7 @@ def moved(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return paths
 
 
-def share(store: Store, number: int) -> None:
+def added(store: Store, number: int) -> None:
     with (store.root / records.RECORDS_FILE).open("a") as file:
         file.write(f'{{"created": "2026-01-0{number}"}}\n')
     exchange.send(store)
@@ -55,7 +55,7 @@ def test_news_comes_and_what_is_known_is_not_moved_again(
     (first, mirror), (second, _) = opened("a"), opened("b")
     exchange.send(first)
     assert moved == []  # nothing to tell
-    share(first, 1)
+    added(first, 1)
     exchange.bring(second)
     assert known(second) == ["1"]
     assert moved == [f"records/{mirror.holder}.jsonl"] * 2
@@ -63,7 +63,7 @@ def test_news_comes_and_what_is_known_is_not_moved_again(
     exchange.send(first)
     exchange.bring(second)
     assert moved == []
-    share(first, 2)
+    added(first, 2)
     exchange.bring(second)
     assert known(second) == ["1", "2"]
     assert moved == [f"records/{mirror.holder}.jsonl"] * 2

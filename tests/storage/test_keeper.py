@@ -102,7 +102,7 @@ def test_what_was_left_elsewhere_is_brought_unless_here_is_more(
         assert bucket.read(f"{THERE}/under_way.json") == b"as it was"  # what was brought is no news
 
 
-def test_shared_progress_goes_when_the_stage_ends(bucket: Bucket, tmp_path: Path) -> None:
+def test_progress_is_removed_when_the_stage_ends(bucket: Bucket, tmp_path: Path) -> None:
     kept = keeper_of(bucket, tmp_path)
     noted(tmp_path, "1")
     (tmp_path / "progress" / "run-k.json").write_text("{}")
