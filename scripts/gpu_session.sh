@@ -18,7 +18,7 @@ OUT=${OUT:-out} STORE=${STORE:-runs} LIMIT=${LIMIT:-30m} PYTHON=${PYTHON:-python
 MODELS=${MODELS:-DiT-B/2,DiT-XL/2} TOKENS=${TOKENS:-256,1024} BATCH=${BATCH:-256} EACH=${EACH:-5m}
 export OMP_NUM_THREADS=1 PYTHONUNBUFFERED=1
 mkdir -p "$OUT" "$STORE"
-bench() { "$PYTHON" -m rpe2d_bench.cli "$@"; }
+bench() { "$PYTHON" -m rpe2d_bench "$@"; }
 "$PYTHON" -c 'from importlib.metadata import version; version("rpe2d-bench")' 2>/dev/null ||
   { echo "rpe2d-bench is not installed for $PYTHON, and the rivals with it: $PYTHON -m pip install --no-deps ." >&2; exit 2; }
 

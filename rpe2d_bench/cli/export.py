@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from rpe2d_bench.cli.application import DEFAULT_STORE, Overrides, StoreFolder, app
+from rpe2d_bench.cli.application import DEFAULT_STORE, Overrides, StoreFolder, app, to_write
 from rpe2d_bench.errors import UserError, unknown
 
 DTYPES = ("float32", "float16", "bfloat16")
@@ -20,7 +20,9 @@ OURS = "ours"
 @app.command()
 def export(
     source: Annotated[Path, typer.Argument(metavar="SOURCE", help="An experiment, or a file that export wrote.")],
-    out: Annotated[Path, typer.Option(metavar="FILE", help="A .safetensors file; but of ours a .pt, too.")],
+    out: Annotated[
+        Path, typer.Option(metavar="FILE", help="A .safetensors file; but of ours a .pt, too.", callback=to_write)
+    ],
     model: Annotated[str | None, typer.Option(help="Of an experiment: an entry of models.")] = None,
     layout: Annotated[str, typer.Option("--format", help="ours, which `checkpoint:` takes; sit; dit; fit.")] = OURS,
     seed: Annotated[int | None, typer.Option(help="A seed of the experiment; by default its first.")] = None,
@@ -45,9 +47,12 @@ def export(
             raise UserError(f"{source} is in our format already; name another: --format {' or '.join(LAYOUTS)}")
         _translate(source, layout, out)
         return
-    if model is None:
-        raise UserError(f"--model is missing: which model of {source}? a file of weights ends with .safetensors")
     experiment = shipped.find(source)
+    if model is None:
+        from rpe2d_bench.resolve.load import load_experiment
+
+        models = ", ".join(load_experiment(experiment, overrides).models)
+        raise UserError(f"--model is missing: {source} has {models}; a file of weights ends with .safetensors")
     if layout == OURS:
         typer.echo(_take_out(experiment, model, out, seed, step, dtype, overrides, store))
         return
@@ -76,6 +81,7 @@ def _take_out(
     from rpe2d_bench.stages.denoiser import MILESTONE, WEIGHTS, WeightsFile
     from rpe2d_bench.stages.weights_file import metadata_of
     from rpe2d_bench.storage.files import sha256_of_file
+    from rpe2d_bench.storage.folder import name_of
     from rpe2d_bench.storage.store import Store
 
     loaded = load_experiment(experiment, overrides)
@@ -88,7 +94,8 @@ def _take_out(
     folder = Store(store).fetch("train", trial.stage.key, typer.echo)
     if folder is None or not (folder / WEIGHTS).is_file():
         raise UserError(
-            f"{trial.label} is not trained in the store {store}; run: rpe2d-bench run {experiment} --store {store}"
+            f"{trial.label} is not trained in the store {name_of(store)}; "
+            f"run: rpe2d-bench run {experiment} --store {name_of(store)}"
         )
     file = folder / (WEIGHTS if step is None else MILESTONE.format(step=step))
     if not file.is_file():

@@ -15,11 +15,13 @@ from rpe2d_bench.plan.expand import Plan, size
 from rpe2d_bench.plan.pace import faster
 from rpe2d_bench.plan.precision_notes import notes, warnings
 from rpe2d_bench.resolve.resolve import Resolved
+from rpe2d_bench.resolve.trainings import unreached_rates
 from rpe2d_bench.sampling.schedule import in_words, schedules
 from rpe2d_bench.sampling.schedule import warnings as in_noise
 from rpe2d_bench.search import Searching
 from rpe2d_bench.search.known import cost_of_rest
 from rpe2d_bench.stages.pipeline import PipelineStage
+from rpe2d_bench.storage.folder import name_of
 from rpe2d_bench.storage.store import Store
 
 
@@ -32,7 +34,7 @@ def as_dict(plan: Plan, store: Store, searching: Searching | None = None) -> dic
         search = {"search": {**searching.table(), "finished": searching.finished, "cost_of_the_rest": cost_of_search}}
     return search | {
         "run": plan.run,
-        "store": str(store.root),
+        "store": name_of(store.root),
         "data": plan.data,
         "labels": plan.labels,
         "trainings": [
@@ -60,7 +62,7 @@ def as_dict(plan: Plan, store: Store, searching: Searching | None = None) -> dic
             {"shift": schedule.shift, "times": schedule.starts, "early": schedule.early, "where": places}
             for schedule, places in realised.items()
         ],
-        "warnings": in_noise(realised),
+        "warnings": unreached_rates(plan.resolved) + in_noise(realised),
         "resources": plan.experiment.resources.model_dump(mode="json"),
         "cost_of_the_rest": vars(cost),
     }
@@ -90,7 +92,7 @@ def show(
     def put_wrapped(subject: str, text: str) -> None:
         put(subject, f"\n{'':16}".join(textwrap.wrap(text, max(20, console.width - 16))))
 
-    put_line(console, f"{plan.experiment.name}  (run {plan.run}, store {store.root})")
+    put_line(console, f"{plan.experiment.name}  (run {plan.run}, store {name_of(store.root)})")
     if searching:
         _show_search(searching, store, console)
     put("data", plan.data)
@@ -112,7 +114,12 @@ def show(
     if plan.gpus:
         put("GPUs", _gpus(plan))
     put("rest", _words(cost))
-    for sentence in (*warnings(plan.choices), *in_noise(realised), *coinciding(plan.resolved)):
+    for sentence in (
+        *warnings(plan.choices),
+        *unreached_rates(plan.resolved),
+        *in_noise(realised),
+        *coinciding(plan.resolved),
+    ):
         put("note", sentence)
     if not brief:
         console.print()

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from rpe2d_bench.cli.application import DEFAULT_STORE, StoreFolder, app
+from rpe2d_bench.cli.application import DEFAULT_REPORTS, DEFAULT_STORE, ReportsFolder, StoreFolder, app
 
 
 @app.command()
@@ -17,7 +17,7 @@ def report(
         typer.Argument(metavar="[EXPERIMENT | RUN | RECORDS.jsonl]...", help="Two are compared; none: the latest run."),
     ] = None,
     store: StoreFolder = DEFAULT_STORE,
-    reports: Annotated[Path, typer.Option(metavar="DIR", help="Where the report is written.")] = Path("reports"),
+    reports: ReportsFolder = DEFAULT_REPORTS,
 ) -> None:
     """Write the report of a run from its records."""
     from rpe2d_bench.cli.session import write_reports

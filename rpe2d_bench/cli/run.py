@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from rpe2d_bench.cli.application import DEFAULT_STORE, ExperimentFile, Only, Overrides, StoreFolder, app
+from rpe2d_bench.cli.application import (
+    DEFAULT_REPORTS,
+    DEFAULT_STORE,
+    ExperimentFile,
+    Only,
+    Overrides,
+    ReportsFolder,
+    StoreFolder,
+    app,
+)
 from rpe2d_bench.errors import UserError
 
 
@@ -20,7 +28,7 @@ def run(
     engine: Annotated[str, typer.Option(help="ray, or local: one stage after the other in this process.")] = "ray",
     tracking_uri: Annotated[str | None, typer.Option(help="MLflow; by default a SQLite file in the store.")] = None,
     no_mlflow: Annotated[bool, typer.Option("--no-mlflow", help="Leave MLflow for a later `sync`.")] = False,
-    reports: Annotated[Path, typer.Option(metavar="DIR", help="Where the report is written.")] = Path("reports"),
+    reports: ReportsFolder = DEFAULT_REPORTS,
 ) -> None:
     """Train, sample and measure what is missing, log it to MLflow and write the report."""
     from rpe2d_bench.cli.console import Opening, open_console

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from rpe2d_bench.cli.application import DEFAULT_STORE, ExperimentFile, Overrides, StoreFolder, app
+from rpe2d_bench.cli.application import DEFAULT_STORE, ExperimentFile, Overrides, StoreFolder, app, to_write
 
 
 @app.command()
@@ -15,7 +15,9 @@ def sample(
     experiment: ExperimentFile,
     method: Annotated[str, typer.Option(help="A method of the experiment.")],
     resolution: Annotated[str, typer.Option(metavar="HxW", help="Pixels; 48 is 48x48.")],
-    out: Annotated[Path, typer.Option(metavar="FILE", help="Where the images go (.png grid or .npz).")],
+    out: Annotated[
+        Path, typer.Option(metavar="FILE", help="Where the images go (.png grid or .npz).", callback=to_write)
+    ],
     count: Annotated[int, typer.Option(help="Images.")] = 64,
     seed: Annotated[int | None, typer.Option(help="A seed of the experiment; by default its first.")] = None,
     overrides: Overrides = [],  # noqa: B006

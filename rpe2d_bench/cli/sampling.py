@@ -18,6 +18,7 @@ from rpe2d_bench.search.known import load
 from rpe2d_bench.stages import MeasureStage, SampleStage
 from rpe2d_bench.stages.run_context import RunContext
 from rpe2d_bench.storage import images_file
+from rpe2d_bench.storage.folder import name_of
 from rpe2d_bench.storage.store import Store
 
 
@@ -43,10 +44,10 @@ def sample_method(
         raise UserError(f"--count {count}: ask for at least one image")
     if method not in (methods := load_experiment(path, overrides).methods):
         raise unknown("method", method, methods)
-    place = Store(store)
+    place, name = Store(store), name_of(store.resolve())
     resolved, searching = load(path, overrides, [method], place)
     if searching and not searching.finished:
-        raise UserError(f"the search of {path} has not ended in the store {place.root}; run: rpe2d-bench run {path}")
+        raise UserError(f"the search of {path} has not ended in the store {name}; run: rpe2d-bench run {path}")
     experiment = resolved.experiment
     seed = experiment.seeds[0] if seed is None else seed
     test = Resolution.parse(resolution)
@@ -68,8 +69,8 @@ def sample_method(
     if not place.has("train", trial.stage.key):
         others = "" if seed in experiment.seeds else f' --set "seeds=[{seed}]"'
         raise UserError(
-            f"{trial.label} of {path} is not trained in the store {place.root}; "
-            f"run: rpe2d-bench run {path} --only {method}{others} --store {place.root}"
+            f"{trial.label} of {path} is not trained in the store {name}; "
+            f"run: rpe2d-bench run {path} --only {method}{others} --store {name}"
         )
     measure = trial.cells[0].measure
     assert isinstance(measure, MeasureStage)

@@ -17,6 +17,7 @@ from rpe2d_bench.runner import Engine, run
 from rpe2d_bench.storage import records
 from rpe2d_bench.storage.records import Record
 from rpe2d_bench.storage.store import Store
+from rpe2d_bench.storage.unwritable import require_folder
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -47,6 +48,7 @@ def run_experiment(
         from rpe2d_bench.resolve.load import load
 
         resolved = load(path, overrides, only)
+        require_folder(reports / resolved.experiment.name, "--reports")
         searched: dict[str, Any] | None = None
     console, began, place = opening.console, opening.began, Store(store)
     if resolved.experiment.search is not None:
@@ -147,7 +149,9 @@ def write_reports(sources: list[Path], store: Path, reports: Path) -> None:
         compared = separate(runs[0], roots[0], say=partial(_say, console))
         run, experiment = runs[0][0].run, runs[0][0].experiment
         results = results_of(runs[0], compared)
-        page = report.render(results, roots[0], reports / (run if run in map(str, sources) else experiment))
+        folder = reports / (run if run in map(str, sources) else experiment)
+        require_folder(folder, "--reports")
+        page = report.render(results, roots[0], folder)
         console.print(report.terminal_table(results))
     put_line(console, f"report: {page}")
 

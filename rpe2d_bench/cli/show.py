@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from rpe2d_bench.cli.application import DEFAULT_STORE, AsJson, StoreFolder, app
+from rpe2d_bench.cli.application import DEFAULT_STORE, AsJson, StoreFolder, app, note_replaced, to_write
 from rpe2d_bench.errors import UserError
 
 
@@ -19,8 +19,12 @@ def show(
     train_grid: Annotated[str | None, typer.Option(metavar="HxW", help="Tokens in training [16x16].")] = None,
     t: Annotated[float, typer.Option(help="Time: 0 = data, 1 = noise.")] = 0.5,
     head_width: Annotated[int, typer.Option(help="Channels of a head.")] = 64,
-    option: Annotated[list[str], typer.Option("--set", metavar="KEY=VALUE", help="An option of the method.")] = [],  # noqa: B006
-    figure: Annotated[Path | None, typer.Option(metavar="FILE", help="Also write a figure (.png, .svg, .pdf).")] = None,
+    option: Annotated[
+        list[str], typer.Option("--set", metavar="KEY=VALUE", help="An option of the method.", callback=note_replaced)
+    ] = [],  # noqa: B006
+    figure: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Also write a figure (.png, .svg, .pdf).", callback=to_write)
+    ] = None,
     store: StoreFolder = DEFAULT_STORE,
     as_json: AsJson = False,
 ) -> None:

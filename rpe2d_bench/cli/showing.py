@@ -29,7 +29,7 @@ def known(
     for meaning in meanings:
         if meaning.encoding is not None:
             at = (grid or meaning.grids[0], train_grid or meaning.grids[1])
-            return meanings, _realised(meaning.encoding, *at, t, head_width, options)
+            return meanings, _realised(name, meaning.encoding, *at, t, head_width, options)
     if options:
         raise UserError(f"--set changes methods; {name} is of the kind {meanings[0].kind!r}")
     return meanings, None
@@ -53,17 +53,19 @@ def show(meanings: list[Explanation], realised: Realised | None) -> None:
 
 
 def _realised(
-    spec: dict[str, Any], grid: str, train_grid: str, t: float, head_width: int, options: list[str]
+    name: str, spec: dict[str, Any], grid: str, train_grid: str, t: float, head_width: int, options: list[str]
 ) -> Realised:
     from rpe2d_bench.encodings import EncodingSpec
     from rpe2d_bench.encodings.describe import describe, parse_grid, require_time, with_option
+    from rpe2d_bench.encodings.spec import in_one_sentence
 
     for option in options:
         key, equals, value = option.partition("=")
         if not equals:
             raise UserError(f"--set {option}: write KEY=VALUE, for example --set theta=100")
         spec = with_option(spec, key, parse_value(value, f"--set {shown(option)}"))
-    return describe(EncodingSpec.parse(spec), parse_grid(grid), parse_grid(train_grid), require_time(t), head_width)
+    with in_one_sentence(name):
+        return describe(EncodingSpec.parse(spec), parse_grid(grid), parse_grid(train_grid), require_time(t), head_width)
 
 
 def _print(meaning: Explanation, console: Console) -> None:

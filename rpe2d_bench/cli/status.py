@@ -21,6 +21,7 @@ def _show(folder: Path) -> None:
     from rpe2d_bench.cli.console import open_console, put_line
     from rpe2d_bench.cli.view import View, duration
     from rpe2d_bench.storage import progress
+    from rpe2d_bench.storage.folder import name_of
     from rpe2d_bench.storage.store import Store
 
     if not folder.is_dir():
@@ -33,7 +34,7 @@ def _show(folder: Path) -> None:
             console.print(view)
     if any(alive for alive, _ in found):
         return
-    put_line(console, f"nothing runs in {folder}")
+    put_line(console, f"nothing runs in {name_of(folder)}")
     for _, view in found:
         console.print(
             f"{view.name} ended without a word after {duration(view.elapsed)}, with {view.counted}; "

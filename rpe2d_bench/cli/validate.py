@@ -18,5 +18,8 @@ def validate(experiment: ExperimentFile, overrides: Overrides = []) -> None:  # 
     search = f", after a search of {loaded.search.trials} trials an entry" if loaded.search else ""
     typer.echo(f"{experiment}: valid; {methods} methods on {models} models, {len(loaded.seeds)} seeds{search}")
     from rpe2d_bench import data  # torch, which most mistakes need not wait for
+    from rpe2d_bench.resolve.trainings import unreached_rates
 
     typer.echo(f"data: {data.summary(resolved.dataset)}")
+    for sentence in unreached_rates(resolved):
+        typer.echo(f"note: {sentence}")

@@ -99,12 +99,13 @@ class Table(Mapping[str, T], Generic[T]):
 
 
 def no_options(*methods: str) -> Callable[[Any], str | None]:
-    """The complaint about an entry that is no dataclass, whose fields are options, with these methods."""
+    """The complaint about an entry that is no frozen dataclass, whose fields are options, with these methods."""
 
     def complaint(entry: Any) -> str | None:
-        fits = isinstance(entry, type) and is_dataclass(entry) and all(hasattr(entry, method) for method in methods)
+        frozen = isinstance(entry, type) and is_dataclass(entry) and entry.__dataclass_params__.frozen  # type: ignore[attr-defined]
+        fits = frozen and all(hasattr(entry, method) for method in methods)
         named = f"the method{'s' * (len(methods) > 1)} {', '.join(methods)}"
-        return None if fits else f"it is no dataclass with {named}; its fields are its options"
+        return None if fits else f"it is no frozen dataclass with {named}; its fields are its options"
 
     return complaint
 

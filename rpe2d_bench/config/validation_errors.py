@@ -9,21 +9,27 @@ from pydantic import BaseModel, ValidationError
 from rpe2d_bench.config.options import in_words
 from rpe2d_bench.errors import hint
 
+Place = tuple[str | int, ...]
 
-def explain(error: ValidationError, model: type[BaseModel]) -> tuple[tuple[str | int, ...], str]:
-    """Place and one sentence for the first of pydantic's findings."""
+
+def explain(error: ValidationError, model: type[BaseModel], at: Place = ()) -> tuple[Place, str]:
+    """Place and one sentence for the first of pydantic's findings; at: where in the file the model stands."""
     # An unknown key explains a missing one: name it first.
     first = min(error.errors(), key=lambda finding: finding["type"] != "extra_forbidden")
     loc = tuple(part for part in first["loc"] if not (isinstance(part, str) and "[" in part))
-    name = ".".join(str(part) for part in loc)
+    name = ".".join(str(part) for part in (*at, *loc))
     if first["type"] == "extra_forbidden":
         key = str(loc[-1])
-        return loc, f"unknown key {key!r}{hint(key, _fields_at(model, loc[:-1]), 'known keys')}"
+        return (*at, *loc), f"unknown key {key!r}{hint(key, _fields_at(model, loc[:-1]), 'known keys')}"
     if first["type"] == "missing":
-        return loc, f"{name} is missing; add it"
+        return (*at, *loc), f"{name} is missing; add it"
     if first["type"] == "value_error":
-        return loc, first["msg"].removeprefix("Value error, ")
-    return loc, f"{name}: {in_words(first)}"
+        sentence = first["msg"].removeprefix("Value error, ")
+        field = sentence.partition(":")[0]
+        if loc and field == loc[-1]:
+            return (*at, *loc), name + sentence.removeprefix(field)
+        return (*at, *loc), f"{name}.{sentence}" if name and field in _fields_at(model, loc) else sentence
+    return (*at, *loc), f"{name}: {in_words(first)}"
 
 
 def _models_in(annotation: Any) -> list[type[BaseModel]]:

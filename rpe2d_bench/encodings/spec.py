@@ -9,7 +9,8 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -77,6 +78,20 @@ class EncodingSpec:
 def build(written: Written, *, width: int, heads: int) -> PositionalEncoding:
     """The encoding of a mapping, for a model of that width and number of heads. Raises UserError as `validate`."""
     return EncodingSpec.parse(written).build(width=width, heads=heads)
+
+
+@contextmanager
+def in_one_sentence(name: str) -> Iterator[None]:
+    """Whatever a rule of another package raises, as a UserError that says where to look."""
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:
+        words = " ".join(str(error).split())
+        raise UserError(
+            f"{name} cannot be computed: {type(error).__name__}: {words}; `rpe2d-bench check` says what a rule lacks"
+        ) from error
 
 
 def validate(written: Written, where: str = "encoding") -> None:

@@ -23,6 +23,7 @@ from rpe2d_bench.metrics.observe_files import ANY_SIZE, observe_source
 from rpe2d_bench.metrics.scoring import Measurement, score
 from rpe2d_bench.metrics.statistics_file import StatisticsFile
 from rpe2d_bench.metrics.table import METRICS, validate
+from rpe2d_bench.resolution import Resolution
 
 Progress = Callable[[str, int, int], None]  # which side, images done, images in all
 DEVICES = ("cpu", "cuda", "mps")
@@ -102,8 +103,7 @@ def _check(look: Look, names: Sequence[str]) -> None:
         raise UserError(f"--seed {look.seed}: a seed is 0 or more")
     if look.count is not None and look.count < 1:
         raise UserError(f"{look.count} images cannot be measured; ask for at least one, most metrics need many")
-    relative = [name for name in names if METRICS[name].view in ("global", "local")]
-    if relative and look.train_resolution is None:
+    if (relative := _relative(names)) and look.train_resolution is None:
         raise UserError(f"{relative[0]} is relative to the train resolution: give --train-resolution, or leave it out")
 
 
@@ -205,7 +205,8 @@ def score_side(sides: Mapping[str, SeenSet], side: str, look: Look) -> Measureme
     if "fd" in names and reference.statistics is not None:
         measured = statistics_file.against(measured, samples.seen, reference.statistics)
     accounts = {"samples" if name == side else name: one.account for name, one in used.items()}
-    warnings = [*measured.details["warnings"], *_sizes(accounts), *_the_same(observed[side], observed[REFERENCE])]
+    warnings = [*measured.details["warnings"], *_sizes(accounts), *_within_train(accounts["samples"], names, look)]
+    warnings += _the_same(observed[side], observed[REFERENCE])
     return replace(measured, details={**measured.details, "warnings": warnings, "sources": accounts})
 
 
@@ -214,6 +215,23 @@ def _the_same(samples: Observations, reference: Observations) -> list[str]:
     pairs = [(one.features_ND, reference.views[view].features_ND) for view, one in samples.views.items()]
     words = "samples and reference are the same images: intervals, which take the two as drawn apart, mean nothing"
     return [words] if pairs and all(np.array_equal(*pair) for pair in pairs) else []
+
+
+def _within_train(account: Account, names: Sequence[str], look: Look) -> list[str]:
+    """What a reader must know where a relative metric is another's value under its own name."""
+    relative, train = _relative(names), look.train_resolution or (0, 0)
+    pairs = [pair for size in account["sizes"] for pair in zip(Resolution.parse(size), train, strict=True)]
+    if not relative or any(side > limit for side, limit in pairs):
+        return []
+    return [
+        f"{', '.join(relative)}: images of {', '.join(account['sizes'])} are no larger than the train resolution "
+        f"{train[0]}x{train[1]}, so that this is the distance of whole images, as fd and kid are"
+    ]
+
+
+def _relative(names: Sequence[str]) -> list[str]:
+    """Metrics that are relative to the train resolution."""
+    return [name for name in names if METRICS[name].view in ("global", "local")]
 
 
 def _sizes(accounts: dict[str, Account]) -> list[str]:

@@ -12,6 +12,8 @@ from rpe2d_bench.resolution import Size
 
 NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 
+NO_CLAIM = {"better": "leads", "worse": "trails"}  # what is said of trained models where nothing is of methods
+
 
 def answer(results: Results, metric: Quantity, train: Size) -> str:
     """One sentence on encodings: above the train grid where sizes above were measured, else below it."""
@@ -100,7 +102,7 @@ def verdict(found: Judgement | None) -> str:
     if found is None:
         return ""
     word = found.overall
-    return word if found.claim else {"better": "leads", "worse": "trails"}.get(word, word)
+    return word if found.claim else NO_CLAIM.get(word, word)
 
 
 def join(words: list[str]) -> str:

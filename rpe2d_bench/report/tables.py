@@ -8,6 +8,7 @@ from rpe2d_bench.analysis.real_names import NAMES, RULERS
 from rpe2d_bench.analysis.results import Results
 from rpe2d_bench.analysis.statistics import BASES, Estimate, Scale
 from rpe2d_bench.analysis.vocabulary import Quantity, blind_spot, scale_label, size_label
+from rpe2d_bench.report.sentence import join
 from rpe2d_bench.report.table import ABSENT, TIED_MARK, UNDERTRAINED_MARK, Cell, Row, Table, difference_cell, value_cell
 from rpe2d_bench.resolution import Size
 
@@ -158,6 +159,13 @@ def _notes(results: Results, metric: Quantity, train: Size, rows: list[Row]) -> 
         " pixels (height×width when not square) and its scale. Bold: best mean of the column" + tie,
         "Columns have different references: compare down a column, not along a row.",
     ]
+    anchors = [name for name in (results.reference, results.resizing) if name]
+    column_best = [{row.method for row in rows if row.cells[column].best} for column in range(len(rows[0].cells))]
+    if known and anchors and any(best and not best & set(anchors) for best in column_best):
+        notes.append(
+            f"{TIED_MARK} rests on two corrections: comparisons with {join(anchors)} are corrected among themselves,"
+            " the others over all pairs. That takes more, so a mean that is farther from the best may have the mark."
+        )
     if any(row.undertrained for row in rows):
         notes.append(
             f"{UNDERTRAINED_MARK} undertrained: has not reached the reference method's quality at the train resolution;"

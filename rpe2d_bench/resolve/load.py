@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
 from rpe2d_bench.config import yaml_file
-from rpe2d_bench.config.experiment import Experiment, Model, Options, Sampler, Train
+from rpe2d_bench.config.experiment import Experiment, Options
 from rpe2d_bench.config.guidance_sweep import swept
 from rpe2d_bench.config.validation_errors import explain
 from rpe2d_bench.errors import UserError, hint
@@ -90,25 +90,19 @@ def _validated(document: yaml_file.Document) -> Experiment:
     try:
         experiment = Experiment.model_validate(document.data)
         # The parts that replace others are checked as what they become, at the place where they were written.
-        for section, entries, parts in (
-            ("models", experiment.models, ("train", "model")),
-            ("methods", experiment.methods, ("sampler",)),
-        ):
-            for name, entry in entries.items():
-                for part in parts:
-                    _check_partial(document, (section, name, part), getattr(entry, part), part)
+        for name, model in experiment.models.items():
+            _check_partial(document, ("models", name, "train"), experiment.train, model.train)
+            _check_partial(document, ("models", name, "model"), experiment.model, model.model)
+        for name, method in experiment.methods.items():
+            _check_partial(document, ("methods", name, "sampler"), experiment.evaluate.sampler, method.sampler)
         return experiment
     except ValidationError as error:
         raise document.error(*explain(error, Experiment)) from None
 
 
-_PARTS: Mapping[str, type[BaseModel]] = {"train": Train, "model": Model, "sampler": Sampler}
-
-
-def _check_partial(document: yaml_file.Document, at: tuple[str, ...], options: Options, part: str) -> None:
-    required: dict[str, Options] = {"train": {"steps": 1}, "model": {"preset": "DiT-Mini/4"}}
+def _check_partial(document: yaml_file.Document, at: tuple[str, ...], whole: BaseModel, options: Options) -> None:
+    """Options that replace some of another part's."""
     try:
-        _PARTS[part].model_validate({**required.get(part, {}), **options})
+        type(whole).model_validate({**whole.model_dump(), **options})
     except ValidationError as error:
-        loc, message = explain(error, _PARTS[part])
-        raise document.error((*at, *loc), message) from None
+        raise document.error(*explain(error, type(whole), at)) from None

@@ -9,6 +9,7 @@ from rpe2d_bench.resolve.pipelines import pipeline_training
 from rpe2d_bench.resolve.resolve import Resolved
 from rpe2d_bench.stages import TrainStage
 from rpe2d_bench.stages.weights_file import WeightsFile
+from rpe2d_bench.training.loop import reaches_rate
 
 Decide = Callable[[TrainStage], TrainStage]
 
@@ -46,3 +47,14 @@ def training(
             latents=resolved.latents,
         )
     )
+
+
+def unreached_rates(resolved: Resolved) -> list[str]:
+    """A sentence for every recipe that ends, or lets the rate fall, before its warm-up is over."""
+    models: dict[str, list[str]] = {}
+    for name, model in resolved.models.items():
+        recipe = model.recipe
+        if model.pipeline is None and recipe.steps and not reaches_rate(recipe):
+            cause = f"warmup {recipe.warmup:,}, decay {recipe.decay:g}"
+            models.setdefault(f"{recipe.steps:,} steps never reach lr {recipe.lr:g} ({cause})", []).append(name)
+    return [f"{', '.join(names)}: {text}" for text, names in models.items()]

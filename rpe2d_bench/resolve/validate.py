@@ -178,6 +178,7 @@ def _encodings_at_every_grid(resolved: Resolved, document: Document) -> None:
     import torch
 
     from rpe2d_bench.encodings import Context, Grid
+    from rpe2d_bench.encodings.spec import in_one_sentence
 
     for name, method in resolved.methods.items():
         model = resolved.models[method.entry.model]
@@ -188,7 +189,11 @@ def _encodings_at_every_grid(resolved: Resolved, document: Document) -> None:
             sizes = (model.entry.resolution or pair.train, *mixed, *pair.test)
             grids = [Grid(*size.tokens(model.options.patch_size, resolved.downsampling)) for size in sizes]
             for grid in grids:
-                with at(document, "models", method.entry.model, "encoding"), torch.inference_mode():
+                place, what = (
+                    at(document, "models", method.entry.model, "encoding"),
+                    f"method {name!r} on {grid} tokens",
+                )
+                with place, in_one_sentence(what), torch.inference_mode():
                     encoding(Context(grid, grids[0], torch.ones(1)))
 
 

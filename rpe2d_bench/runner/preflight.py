@@ -20,6 +20,7 @@ from rpe2d_bench.runner.several_gpus import processes
 from rpe2d_bench.stages.run_context import RunContext
 from rpe2d_bench.storage.bucket import Bucket
 from rpe2d_bench.storage.files import held, locked
+from rpe2d_bench.storage.folder import name_of
 from rpe2d_bench.storage.records import ROOT, provenance
 from rpe2d_bench.storage.store import Store
 from rpe2d_bench.storage.unwritable import Unwritable
@@ -129,7 +130,7 @@ def _answer(ray: Any, node: str, answer: Any) -> Look:
 
 def complaint(node: str, there: Look, here: Look, store: Store) -> str | None:
     """What makes a node unfit, compared with the driver, or None."""
-    name = store.mirror.address if store.mirror else store.root
+    name = name_of(store.root)
     if not there.sees:
         remedy = "--store must be a folder that all nodes share, by one path, or an address"
         if store.mirror:

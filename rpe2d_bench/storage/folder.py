@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rpe2d_bench.errors import UserError
+from rpe2d_bench.storage.unwritable import way_to
 
 CACHE = "RPE2D_BENCH_CACHE"  # environment variable: the folder below which copies lie
 ENDPOINTS = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")  # whose value decides what an s3 address means
@@ -32,10 +33,12 @@ class Copies:
 def folder_of_store(name: str | Path) -> Path:
     """The folder that a store's name means: of an address that of its copies, which is made where it is absent.
 
-    Raises UserError for an address that holds credentials, and where the folder can't be made.
+    Raises UserError for an address that holds credentials, and where a file stands or the folder can't be made.
     """
     scheme = re.match(r"([A-Za-z][A-Za-z0-9+.-]+):/", str(name))
     if scheme is None:
+        if not (there := way_to(Path(name))).is_dir():
+            raise UserError(f"the store {name}: {there} is a file; name a folder")
         return Path(name)
     if isinstance(name, Path):
         raise UserError(f"the store {name}: a Path holds no address; give it as text, such as 's3://bucket/runs'")
@@ -63,6 +66,12 @@ def folder_of_store(name: str | Path) -> Path:
             f" in {CACHE}"
         ) from error
     return folder
+
+
+def name_of(folder: Path) -> str:
+    """What its user calls a store: the address whose copies lie in the folder, or the folder itself."""
+    copies = copies_in(folder)
+    return copies.address if copies else str(folder)
 
 
 def copies_in(folder: Path) -> Copies | None:

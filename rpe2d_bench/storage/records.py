@@ -32,6 +32,7 @@ from rpe2d_bench.errors import UserError
 from rpe2d_bench.resolution import Size
 from rpe2d_bench.storage import configuration_lines, record_lines, records_v1
 from rpe2d_bench.storage.configuration_lines import Configurations
+from rpe2d_bench.storage.folder import copies_in
 from rpe2d_bench.storage.machine import gpu_name
 from rpe2d_bench.storage.record_parts import (
     Artifacts,
@@ -222,7 +223,9 @@ def read(source: Path, say: Callable[[str], None] | None = None) -> list[Record]
     """
     path = source / RECORDS_FILE if source.is_dir() else source
     if not path.exists():
-        raise UserError(f"no records at {path}; run an experiment first: rpe2d-bench run experiments/NAME.yaml")
+        copies = copies_in(source)
+        where = copies.address if copies else path
+        raise UserError(f"no records at {where}; run an experiment first: rpe2d-bench run experiments/NAME.yaml")
     newest: dict[tuple[Any, ...], Record] = {}
     try:
         for line, record, damage in _read(list(record_lines.read(path))):

@@ -60,6 +60,11 @@ def learning_rate(recipe: Train, step: int) -> float:
     return recipe.lr * min(warm, cool)
 
 
+def reaches_rate(recipe: Train) -> bool:
+    """Whether some step has the recipe's full learning rate: warm-up and decay leave one."""
+    return any(learning_rate(recipe, step) == recipe.lr for step in (recipe.warmup - 1, 0) if 0 <= step < recipe.steps)
+
+
 def rows_of(encoding: Encoding, rows: slice, batch: int) -> Encoding:
     """The encoding of some of the images of a batch; what all images share stays shared."""
 

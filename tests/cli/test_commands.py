@@ -21,6 +21,26 @@ def test_validate_prints_what_was_found(bench: Bench, tiny: Path) -> None:
     )
 
 
+def test_a_training_that_ends_before_its_rate_is_reached_is_noted(bench: Bench, tiny: Path) -> None:
+    short = (tiny, "--set", "train.warmup=10")
+    sentence = "rope, rpe2d: 8 steps never reach lr 0.001 (warmup 10, decay 0.3)"
+    assert bench("validate", *short).out.endswith(f"\nnote: {sentence}\n")
+    assert f"  note          {sentence}\n" in bench("plan", *short).out
+    assert json.loads(bench("plan", *short, "--json").out)["warnings"] == [sentence]
+    assert json.loads(bench("plan", tiny, "--json").out)["warnings"] == []
+
+
+def test_an_override_that_a_later_one_replaces_is_noted(bench: Bench, tiny: Path) -> None:
+    output = bench("plan", tiny, "--json", "--set", "train.steps=4", "--set", "train.steps=5", "--set", "train.lr=0.1")
+    assert output.err == "note: --set train.steps=5 replaces --set train.steps=4\n"
+    assert json.loads(output.out)["trainings"]
+    whole = "train={steps: 6, batch_size: 8}"
+    output = bench("validate", tiny, "--set", "train.lr=0.1", "--set", whole)
+    assert output.err == f"note: --set {whole} replaces --set train.lr=0.1\n"
+    assert bench("validate", tiny, "--set", whole, "--set", "train.steps=7").err == ""
+    assert "theta=4 replaces --set theta=3" in bench("show", "ntk", "--set", "theta=3", "--set", "theta=4").err
+
+
 def test_plan_as_json_says_what_is_cached(bench: Bench, tiny: Path, trained: Path) -> None:
     fresh = json.loads(bench("plan", tiny, "--json").out)
     assert [training["cached"] for training in fresh["trainings"]] == [False, False]
@@ -197,15 +217,41 @@ def test_ctrl_c_says_how_to_go_on(bench: Bench, tiny: Path, monkeypatch: pytest.
     assert "the same command continues" in output.err
 
 
-def test_a_file_in_the_way_is_one_sentence(bench: Bench, tiny: Path, trained: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("line", ["run {tiny} --engine local", "plan {tiny}", "work {tiny}", "sync", "report", "status",
+                                  "store", "gc", "ls runs", "ui"])  # fmt: skip
+def test_a_file_is_no_store(bench: Bench, tiny: Path, tmp_path: Path, line: str) -> None:
     (tmp_path / "taken").write_text("a file")
-    run = ("run", tiny, "--engine", "local", "--no-mlflow")
-    refused(bench(*run, "--store", "taken"), "taken")
-    refused(bench(*run, "--store", "taken/below"), "taken")
-    refused(bench("report", tiny, "--store", trained, "--reports", "taken"), "--reports")
-    sample = ("sample", tiny, "--method", "ntk", "--resolution", "24", "--count", "2", "--store", trained)
-    refused(bench(*sample, "--out", "taken/a.png"), "taken")
+    option = () if line in ("status", "store") else ("--store",)
+    for name in ("taken", "taken/below"):
+        output = bench(*line.format(tiny=tiny).split(), *option, name)
+        refused(output, f"error: the store {name}: ")
+        assert "taken is a file; name a folder" in output.err
     assert (tmp_path / "taken").read_text() == "a file"
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [("run {tiny} --engine local --reports taken", "--reports taken: taken is a file; name a folder"),
+     ("run {tiny} --engine local --reports taken/below", "taken is a file; name a folder"),
+     ("run {tiny} --engine local --reports beside", "--reports beside/tiny: beside/tiny is a file; name a folder"),
+     ("run {tiny} --engine local --reports /proc", "--reports /proc: /proc cannot be written"),
+     ("report {tiny} --reports taken", "--reports taken: taken is a file; name a folder"),
+     ("sample {tiny} --method ntk --resolution 24 --out taken/a.png", "--out taken: taken is a file; name a folder"),
+     ("sample {tiny} --method ntk --resolution 24 --out beside", "--out beside: is a folder; name a file"),
+     ("export {tiny} --model rope --out taken/a.safetensors", "--out taken: taken is a file; name a folder"),
+     ("show ntk --figure taken/a.png", "--figure taken: taken is a file; name a folder")],
+)  # fmt: skip
+def test_what_cannot_be_written_at_the_end_is_refused_before_anything_is_computed(
+    bench: Bench, tiny: Path, tmp_path: Path, line: str, expected: str
+) -> None:
+    (tmp_path / "taken").write_text("a file")
+    (tmp_path / "beside").mkdir()
+    (tmp_path / "beside" / "tiny").write_text("a file")
+    if "/proc" in line and not Path("/proc").is_dir():
+        pytest.skip("a folder that nobody can write is not here")
+    before = sorted(tmp_path.rglob("*"))
+    refused(bench(*line.format(tiny=tiny).split()), expected)
+    assert sorted(tmp_path.rglob("*")) == before
 
 
 def test_mlflow_that_cannot_be_used_is_not_called_a_success(bench: Bench, trained: Path) -> None:

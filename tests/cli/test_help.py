@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 from helpers.console import Bench
+from helpers.installed import ROOT
 
 HEAVY = ("torch", "ray", "mlflow", "pandas", "matplotlib", "numpy", "pydantic", "yaml")
 COMMANDS = (
@@ -60,3 +62,12 @@ def test_every_command_has_help(bench: Bench, command: str) -> None:
     assert printed.code == 0
     assert f"rpe2d-bench {command}" in printed.out.splitlines()[0]
     assert len(printed.out.splitlines()) > 5
+
+
+def test_the_package_is_the_command_where_no_script_is_installed(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "rpe2d_bench", "validate", "absent.yaml"]
+    done = subprocess.run(
+        command, cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True
+    )
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: absent.yaml: no such file")

@@ -143,6 +143,17 @@ def test_too_few_images_for_a_metric(measure: Measure) -> None:
         assert sentence in measure("fake.npz", "--metrics", metric, "--count", str(count))
 
 
+def test_a_relative_metric_within_the_train_resolution_is_called_the_plain_one(measure: Measure) -> None:
+    asked = ("fake.npz", "--metrics", "kid,kid_local", "--train-resolution")
+    found = measure(*asked, "16x32")
+    assert found["values"]["kid_local_glyphnet"] == found["values"]["kid_glyphnet"]
+    text = "kid_local: images of 16x16 are no larger than the train resolution 16x32, so that "
+    assert any(warning.startswith(text) for warning in found["details"]["warnings"])
+    found = measure(*asked, "16x8")
+    assert found["values"]["kid_local_glyphnet"] != found["values"]["kid_glyphnet"]
+    assert not any("kid_local" in warning for warning in found["details"]["warnings"])
+
+
 def test_what_is_missing_is_stated_before_features_are_computed(measure: Measure, monkeypatch: Any) -> None:
     monkeypatch.setattr(
         "rpe2d_bench.metrics.observe_files.observe", lambda *_, **__: pytest.fail("features were computed")

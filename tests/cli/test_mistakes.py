@@ -72,6 +72,10 @@ MISTAKES: list[tuple[str, str]] = [
     ("sample {tiny} --method ntk --resolution 24 --out a.png --seed 7", '--only ntk --set "seeds=[7]" --store '),
     ("sample {tiny} --method rpe2d --resolution 64 --out a.png --store {store}", "max_grid 8x8 is smaller"),
     ("sample {tiny} --method ntk --resolution 25 --out a.png --store {store}", "a multiple of a token's 4 px"),
+    ("export nope --out a.safetensors", "unknown experiment 'nope'"),
+    ("export absent.yaml --out a.safetensors", "absent.yaml: no such file"),
+    ("export absent.safetensors --format dit --out a.pt", "absent.safetensors"),
+    ("export {tiny} --out a.safetensors", "--model is missing: {tiny} has rope, rpe2d; a file of weights ends with"),
     ("show ntk --set theta=[", "the value is not YAML"),
     ("measure absent --reference absent", "no images at absent: it does not exist"),
     ("measure folder --reference folder --net glyphnet", "folder has no images"),
@@ -100,7 +104,7 @@ def test_a_mistake_is_one_sentence_and_exit_code_2(
         (tmp_path / name).write_text(content)
     (tmp_path / "folder").mkdir()
     before = sorted(tmp_path.rglob("*"))
-    refused(bench(*line.format(tiny=tiny, store=trained).split()), expected)
+    refused(bench(*line.format(tiny=tiny, store=trained).split()), expected.replace("{tiny}", str(tiny)))
     assert sorted(tmp_path.rglob("*")) == before, "a refused command left something behind"
 
 

@@ -106,6 +106,26 @@ def test_addresses_that_nothing_understands_are_refused(
     assert not Path("nosuch:").exists()
 
 
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [("status {address}", "nothing runs in {address}"),
+     ("plan {tiny} --store {address}", "store {address})"),
+     ("sample {tiny} --method ntk --resolution 24 --out a.png --store {address}", "--only ntk --store {address}"),
+     ("export {tiny} --model rope --out a.safetensors --store {address}", "--store {address}"),
+     ("report --store {address}", "no records at {address};"),
+     ("sync --store {address}", "no records at {address};")],
+)  # fmt: skip
+def test_a_store_at_an_address_is_called_by_it(
+    bench: Bench, tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, line: str, expected: str
+) -> None:
+    pytest.importorskip("pyarrow.fs")
+    monkeypatch.setenv("RPE2D_BENCH_CACHE", str(tmp_path / "cache"))
+    address = f"file://{tmp_path}/elsewhere"
+    output = bench(*line.format(tiny=tiny, address=address).split())
+    assert expected.format(address=address) in output.out + output.err
+    assert str(tmp_path / "cache") not in output.out + output.err
+
+
 def test_features_that_measure_kept_are_named_and_freed(bench: Bench, tmp_path: Path) -> None:
     kept = tmp_path / "features" / ("f" * 32)
     kept.mkdir(parents=True)

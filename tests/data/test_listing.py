@@ -16,6 +16,8 @@ from PIL import Image
 
 from rpe2d_bench import data
 from rpe2d_bench.data.image_folder.dataset import ImageFolder
+from rpe2d_bench.data.image_folder.files import Folder
+from rpe2d_bench.data.image_folder.listing import sift
 from rpe2d_bench.data.interface import SPLITS
 from rpe2d_bench.errors import UserError
 from rpe2d_bench.metrics.image_source import open_images
@@ -54,10 +56,48 @@ def test_links_are_followed_and_broken_ones_and_loops_are_counted(tmp_path: Path
     dataset = build(root)
     assert dataset.class_names == ("a", "b", "c")
     assert dataset.summary.startswith("91 images in 3 classes of 30 to 31")
-    assert "3 links that lead nowhere (c/gone.png, c/loop, c/self)" in dataset.summary
+    assert "1 link that leads nowhere (c/gone.png), 2 links that lead in a circle (c/loop, c/self)" in dataset.summary
     source_of_measure = open_images(root)
     assert source_of_measure.count == 91
-    assert source_of_measure.notes["left out: links that lead nowhere (c/gone.png, c/loop, c/self)"] == 3
+    assert source_of_measure.notes["left out: links that lead nowhere (c/gone.png)"] == 1
+    assert source_of_measure.notes["left out: links that lead in a circle (c/loop, c/self)"] == 2
+
+
+def test_a_folder_is_read_once_however_many_links_lead_to_it(tmp_path: Path) -> None:
+    outside, root = tree(tmp_path / "outside", "a/deep", "b", number=2), tree(tmp_path / "set" / "root", "c", number=2)
+    for name, target in (
+        ("0_c", root / "c"),  # read as itself, though the link's name comes first
+        ("1", outside / "a" / "deep"),
+        ("2", outside / "a" / "deep"),
+        ("3", outside / "a"),  # all but its folder deep
+        ("4", outside),  # all but a
+        ("up", Path("/")),
+        ("c/up", tmp_path / "set"),
+        ("c/here", root / "c"),
+    ):
+        (root / name).symlink_to(target)
+    (outside / "around").symlink_to(root)
+    (outside / "back").symlink_to(outside)
+    sifted = sift(Folder(root))
+    wanted = "1/a_deep_0.png 1/a_deep_1.png 4/b/b_0.png 4/b/b_1.png c/c_0.png c/c_1.png"
+    assert sifted.images == wanted.split()
+    assert sifted.left_out == {
+        "links that lead in a circle (4/around, 4/back, c/here, ...)": 5,
+        "folders that are read already under another name (0_c, 2, 3/deep, ...)": 4,
+    }
+
+
+def test_links_among_folders_do_not_multiply(tmp_path: Path) -> None:
+    """Each of twelve folders links to all others: 12! paths lead through them."""
+    outside = tree(tmp_path / "outside", *"abcdefghijkl", number=1)
+    for one in "abcdefghijkl":
+        for other in "abcdefghijkl":
+            (outside / one / f"to_{other}").symlink_to(outside / other)
+    (tmp_path / "root").mkdir()
+    (tmp_path / "root" / "a").symlink_to(outside / "a")
+    found = sift(Folder(tmp_path / "root"))
+    assert len(found.images) == 12
+    assert sum(found.left_out.values()) == 12 * 12 - 11
 
 
 def test_hidden_and_system_files_are_left_out_and_counted(tmp_path: Path) -> None:

@@ -77,10 +77,15 @@ def broken(installed: Path, tmp_path: Path) -> Path:
     sources = {
         "ends_early": "raise RuntimeError('no licence\\nfound')\n",
         "no_fields": (
+            "import torch\nfrom dataclasses import dataclass\n"
             "class Plain:\n    def __init__(self, power=1.0): ...\n    def __call__(self, ctx, axis, F): ...\n"
             "class NoEncoding: ...\n"
             "class Raises:\n    def __call__(self, ctx): raise RuntimeError\n"
-            "FREQUENCIES = {'plain': Plain}\nENCODINGS = {'no_encoding': NoEncoding}\n"
+            "@dataclass\nclass Melting:\n    def __call__(self, ctx, axis, F): ...\n"
+            "@dataclass(frozen=True)\nclass OneTensor:\n    def __call__(self, ctx): return torch.zeros(1, 8)\n"
+            "@dataclass(frozen=True)\nclass Listed:\n    def __call__(self, ctx): return [1.0]\n"
+            "FREQUENCIES = {'plain': Plain, 'melting': Melting}\nENCODINGS = {'no_encoding': NoEncoding}\n"
+            "POSITIONS = {'one_tensor': OneTensor}\n"
         ),
     }
     for name, source in sources.items():
@@ -95,7 +100,18 @@ def test_a_broken_plug_in_is_named_and_disturbs_nobody(broken: Path, tmp_path: P
     assert "root_interpolated" in ran.stdout
     assert "Traceback" not in ran.stderr
     assert "cannot import 'ends_early': no licence found" in ran.stderr
-    assert "frequencies 'plain' of no_fields cannot be used: it is no dataclass with the method __call__" in ran.stderr
+    assert "frequencies 'plain' of no_fields cannot be used: it is no frozen dataclass with the method" in ran.stderr
+
+
+def test_a_rule_that_cannot_be_computed_is_one_sentence(broken: Path, tmp_path: Path) -> None:
+    shown = bench(broken, tmp_path, "show", "one_tensor")
+    assert shown.returncode == 2, shown.stdout + shown.stderr
+    assert "error: one_tensor cannot be computed: ValueError: not enough values to unpack" in shown.stderr
+    odd = EXPERIMENT.replace("frequencies: {kind: root_interpolated, power: 0.25}", "positions: {kind: one_tensor}")
+    (tmp_path / "odd.yaml").write_text(odd)
+    refused = bench(broken, tmp_path, "validate", "odd.yaml")
+    assert refused.returncode == 2
+    assert "odd.yaml:9: method 'stranger' on 4x4 tokens cannot be computed: ValueError" in refused.stderr
 
 
 @pytest.mark.parametrize(
@@ -104,6 +120,9 @@ def test_a_broken_plug_in_is_named_and_disturbs_nobody(broken: Path, tmp_path: P
         ("no_fields:Plain", "its fields are its options and never change, so it must be a frozen dataclass"),
         ("no_fields:Raises", "it must be a frozen dataclass"),
         ("ends_early:Any", "no licence found; write module:Class"),
+        ("no_fields:OneTensor", r"a tensor of shape \[1, 8\]; positions return two tensors"),
+        ("no_fields:Listed", "it returns a list; positions return two tensors"),
+        ("melting", "frequencies 'melting' of no_fields cannot be used: it is no frozen dataclass"),
         ("plain", "frequencies 'plain' of no_fields cannot be used"),
         ("no_encoding", "it is no subclass of PositionalEncoding"),
     ],

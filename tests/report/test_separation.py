@@ -182,4 +182,7 @@ def test_the_answer_claims_only_what_is_significant(seeds: int, answer: str, wor
     assert head.answers == (answer,)
     rows = {row.label: [cell.text for cell in row.cells] for row in head.grids[32, 32].rows}
     assert rows["rpe2d"][1] == words
+    assert (words == "trails") == head.grids[32, 32].title.endswith(
+        "leads and trails say something of these trained models alone"
+    )
     assert any(d.startswith("rpe2d against yarn: ") and f"{words} at 48 px" in d for d in head.details)

@@ -91,6 +91,20 @@ def test_table_shows_means_in_shown_units_and_marks_the_best() -> None:
     assert excess.mean == pytest.approx(plain.mean - floor.mean)
 
 
+def test_a_mark_that_rests_on_two_corrections_says_so() -> None:
+    """The best of 48 px is a method; where it is the reference itself, every comparison is of one family."""
+    notes = {}
+    for reference in ("extrapolation", "yarn"):
+        records = make_records()
+        report = records[0].config.experiment.report.model_copy(update={"reference_method": reference})
+        experiment = records[0].config.experiment.model_copy(update={"report": report})
+        table = value_table(Results([record.as_of(experiment) for record in records]), describe("kid_glyphnet"), TRAIN)
+        notes[reference] = [note for note in table.notes if "rests on two corrections" in note]
+    assert len(notes["extrapolation"]) == 1
+    assert "comparisons with extrapolation are corrected among themselves" in notes["extrapolation"][0]
+    assert notes["yarn"] == []
+
+
 def test_higher_is_better_for_accuracy() -> None:
     results = Results(make_records())
     assert results.best(TRAIN, (48, 48), describe("accuracy_glyphjudge")) == ["yarn"]

@@ -83,6 +83,12 @@ def test_absent_and_binary_files(tmp_path: Path) -> None:
         ("trian.steps=9", "--set trian.steps=9: unknown key 'trian' (did you mean 'train'?)"),
         ("name.of.it=9", "there is no section 'name'"),
         ("methods.absent.sampler.steps=3", "--set methods.absent.sampler.steps=3: methods.absent.model is missing"),
+        ("evaluate.sampler.shift=0", ": evaluate.sampler.shift: write sqrt_tokens"),
+        ("methods.ntk.sampler={shift: -1}", ": methods.ntk.sampler.shift: write sqrt_tokens"),
+        ("models.rope.train={lr: 0}", ": models.rope.train.lr: input should be greater than 0"),
+        ("models.rope.train={milestones: [9]}", ": models.rope.train.milestones: 9 is no step of a training of 8"),
+        ("resources.gpus_per_trial=x", ": resources.gpus_per_trial: write auto or a number"),
+        ("evaluate.reference={statistics: {2x: a}}", ": evaluate.reference.statistics: a resolution is written"),
         ("train.steps=[", "the value is not YAML"),
         ("resolutions.7.train=16", "there is no section 'resolutions.7'"),
         ("train.lr=" + "1" * 5001, "5,001 digits"),
@@ -106,6 +112,13 @@ def test_an_override_opens_sections_that_the_file_leaves_out(tiny: Path) -> None
     loaded = load_experiment(tiny, ["evaluate.sampler.steps=3", "methods.ntk.sampler.guidance=1.5"])
     assert loaded.evaluate.sampler.steps == 3
     assert (loaded.sampler_of("ntk").steps, loaded.sampler_of("ntk").guidance) == (3, 1.5)
+
+
+def test_milestones_of_a_model_are_steps_of_the_whole_recipe(tiny: Path) -> None:
+    found = load_experiment(tiny, ["models.rope.train={milestones: [8]}"]).train_of("rope")
+    assert (found.steps, found.milestones) == (8, (8,))
+    with pytest.raises(UserError, match=r": models\.rope\.train\.milestones: 8 is no step of a training of 4"):
+        load_experiment(tiny, ["train.milestones=[8]", "models.rope.train={steps: 4}"])
 
 
 def test_overrides_reach_the_experiment(tiny: Path) -> None:

@@ -13,7 +13,7 @@ from helpers.trainings import RANDOM, training
 from rpe2d_bench.config.experiment import Train
 from rpe2d_bench.errors import UserError
 from rpe2d_bench.models.program import compiled
-from rpe2d_bench.training.loop import learning_rate
+from rpe2d_bench.training.loop import learning_rate, reaches_rate
 from rpe2d_bench.training.optimizers import Muon, Optimizers
 
 
@@ -97,6 +97,15 @@ def test_the_rate_warms_up_holds_and_falls_to_zero() -> None:
     assert rates[99] == pytest.approx(1 / 20)
     constant = Train(steps=5, lr=2.0, warmup=0, decay=0.0)
     assert [learning_rate(constant, step) for step in range(5)] == [2.0] * 5
+
+
+@pytest.mark.parametrize("warmup", [0, 1, 2, 5, 7, 8, 10, 100])
+@pytest.mark.parametrize("decay", [0.0, 0.3, 1.0])
+def test_whether_the_rate_is_reached_is_what_the_schedule_says(warmup: int, decay: float) -> None:
+    for steps in (1, 2, 8, 10):
+        recipe = Train(steps=steps, lr=3e-4, warmup=warmup, decay=decay)
+        peak = max(learning_rate(recipe, step) for step in range(steps))
+        assert reaches_rate(recipe) == (peak == recipe.lr), (steps, peak)
 
 
 def test_the_average_follows_the_weights() -> None:

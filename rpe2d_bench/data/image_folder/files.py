@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import zipfile
 import zlib
+from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,7 +28,9 @@ class Entries:
 
     files: list[str]
     folders: list[str]
-    broken: list[str] = field(default_factory=list)  # links that lead nowhere, or back to a folder they lie in
+    broken: list[str] = field(default_factory=list)  # links that lead nowhere
+    circular: list[str] = field(default_factory=list)  # links to themselves, or to what they or this container lie in
+    repeated: list[str] = field(default_factory=list)  # folders that are read under another name
     special: list[str] = field(default_factory=list)  # neither file nor folder: sockets, pipes, devices
 
 
@@ -47,46 +51,62 @@ class Files(Protocol):
 
 
 class Folder:
-    """Files below a folder; links are followed, as subsets of large sets are made of them."""
+    """Files below a folder; links are followed, as subsets of large sets are made of them.
+
+    Every folder is read once: as itself where it lies below this one, otherwise by the first link to it.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
 
     def entries(self) -> Entries:
-        found = Entries([], [])
-        status = self.path.stat()
-        self._walk(self.path, "", {(status.st_dev, status.st_ino)}, found)
-        for names in (found.files, found.folders, found.broken, found.special):
+        found, links = Entries([], []), deque[str]()
+        root = self.path.resolve()
+        around = {_identity(folder.stat()) for folder in (root, *root.parents)}
+        read = set(around)  # what is around this folder is not read, but neither is it below a link
+        self._walk(self.path, "", read, links, found)
+        while links:
+            link = self.path / (name := links.popleft())
+            here = _identity(link.stat())
+            if here in around or link.parent.resolve().is_relative_to(link.resolve()):
+                found.circular.append(name)
+            elif here in read:
+                found.repeated.append(name)
+            else:
+                read.add(here)
+                found.folders.append(name)
+                self._walk(link, f"{name}/", read, links, found)
+        for names in vars(found).values():
             names.sort()
         return found
 
-    def _walk(self, folder: Path, prefix: str, above: set[tuple[int, int]], found: Entries) -> None:
-        """`above` are the folders on the way here: a link to one of them would never end."""
+    def _walk(self, folder: Path, prefix: str, read: set[tuple[int, int]], links: deque[str], found: Entries) -> None:
+        """Real folders at once; `links` to others wait, so that a folder is read as itself if it can be."""
         try:
             with os.scandir(folder) as listed:
-                inside = list(listed)
+                inside = sorted(listed, key=lambda entry: entry.name)
         except OSError as error:
             raise UserError(f"{folder} cannot be read ({error.strerror})") from None
         for entry in inside:
-            name = prefix + entry.name
+            name, hidden = prefix + entry.name, entry.name.startswith(".")  # nothing in a hidden folder is used
             try:
                 if entry.is_file():
                     found.files.append(name)
-                elif entry.is_dir():
-                    status = entry.stat()
-                    here = (status.st_dev, status.st_ino)
-                    if here in above:
-                        found.broken.append(name)
-                        continue
+                elif not entry.is_dir():
+                    dangling = entry.is_symlink() and not Path(entry.path).exists()
+                    (found.broken if dangling else found.special).append(name)
+                elif hidden:
                     found.folders.append(name)
-                    if not entry.name.startswith("."):  # hidden: nothing in it is used
-                        self._walk(folder / entry.name, f"{name}/", above | {here}, found)
-                elif entry.is_symlink() and not Path(entry.path).exists():
-                    found.broken.append(name)
+                elif entry.is_symlink():
+                    links.append(name)
+                elif (here := _identity(entry.stat())) in read:  # below a link, and another link led into it before
+                    found.repeated.append(name)
                 else:
-                    found.special.append(name)
-            except OSError:  # a link to itself
-                found.broken.append(name)
+                    read.add(here)
+                    found.folders.append(name)
+                    self._walk(folder / entry.name, f"{name}/", read, links, found)
+            except OSError as error:
+                (found.circular if error.errno == errno.ELOOP else found.broken).append(name)
 
     def check(self, names: Sequence[str]) -> None:
         """Nothing to find out before reading."""
@@ -103,6 +123,11 @@ class Folder:
                 yield path.read_bytes()
             except OSError as error:
                 raise UserError(f"{path} cannot be read ({error.strerror})") from None
+
+
+def _identity(status: os.stat_result) -> tuple[int, int]:
+    """What two names of one folder have in common."""
+    return status.st_dev, status.st_ino
 
 
 class Zip:

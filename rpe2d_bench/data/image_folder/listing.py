@@ -54,6 +54,7 @@ def _singular(what: str) -> str:
         ("files that are no images", "file that is no image"),
         ("hidden files or folders", "hidden file or folder"),
         ("links that lead", "link that leads"),
+        ("folders that are read", "folder that is read"),
         ("images beside", "image beside"),
         ("folders without", "folder without"),
     ):
@@ -64,8 +65,9 @@ def _singular(what: str) -> str:
 def sift(files: Files, used: Iterable[str] = ()) -> Sifted:
     """The images among the files; `used` are files that serve another purpose, such as a list of labels.
 
-    Hidden files and folders, links that lead nowhere and files that are no images are left out and counted. Raises
-    UserError for images of a kind that cannot be read, and where there is no image at all.
+    Hidden files and folders, links that lead nowhere or in a circle, what is read under another name and files that are
+    no images are left out and counted. Raises UserError for images of a kind that cannot be read, and where there is no
+    image at all.
     """
     entries, left_out = files.entries(), Counter[str]()
     hidden = {top for name in (*entries.files, *entries.folders) if (top := _hidden(name))}
@@ -87,7 +89,12 @@ def sift(files: Files, used: Iterable[str] = ()) -> Sifted:
         )
     if hidden:
         left_out["hidden files or folders"] = len(hidden)
-    for what, names in (("links that lead nowhere", entries.broken), ("files of special kinds", entries.special)):
+    for what, names in (
+        ("links that lead nowhere", entries.broken),
+        ("links that lead in a circle", entries.circular),
+        ("folders that are read already under another name", entries.repeated),
+        ("files of special kinds", entries.special),
+    ):
         if shown := [name for name in names if not _hidden(name)]:
             left_out[f"{what} ({_some(shown)})"] = len(shown)
     if others:

@@ -17,7 +17,7 @@ from dataclasses import dataclass, is_dataclass
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from rpe2d_bench.encodings.conformance.biases import BIAS_DEMANDS
 from rpe2d_bench.encodings.conformance.demand import TRAIN, Demand
@@ -144,7 +144,15 @@ def kind_of(method: Any) -> str:
             f"cannot tell what {type(method).__name__} is, calling it with a Context ends in {type(e).__name__}: "
             f"{_in_words(e)}; frequencies take (ctx, axis, F), positions and logit scales (ctx)"
         ) from e
-    return "positions" if isinstance(result, tuple) else "logit_scale"
+    if isinstance(result, tuple):
+        return "positions"
+    if isinstance(result, float | int) or (isinstance(result, Tensor) and result.shape in ((), (1,))):
+        return "logit_scale"
+    seen = f"a tensor of shape {list(result.shape)}" if isinstance(result, Tensor) else f"a {type(result).__name__}"
+    raise UserError(
+        f"cannot tell what {type(method).__name__} is: called with a Context it returns {seen}; positions return two "
+        "tensors, [B|1, height] and [B|1, width], a logit scale one number or [B]"
+    )
 
 
 def examine(name: str, kind: str, demand: Demand, method: Any) -> Finding:

@@ -25,7 +25,7 @@ from rpe2d_bench.report.image_grid import image_grid
 from rpe2d_bench.report.images import Strips
 from rpe2d_bench.report.sections.cost import milliseconds, training_flops
 from rpe2d_bench.report.sections.results import curve
-from rpe2d_bench.report.sentence import answer, is_control, join, verdict
+from rpe2d_bench.report.sentence import NO_CLAIM, answer, is_control, join, verdict
 from rpe2d_bench.report.table import ABSENT, Cell, Table, count, number
 from rpe2d_bench.report.tables import SAME, at, by_size, method_row
 from rpe2d_bench.report.templating import data_uri
@@ -99,6 +99,8 @@ def grid(results: Results, train: Size) -> Table:
         cells.append(Cell(", ".join(filter(None, costs)) or ABSENT))
         rows.append(method_row(results, method, train, cells))
     title = f"Against {reference}, judged by {join([each.label for each in judged_by(results)])}"
+    if any(cell.text in NO_CLAIM.values() for row in rows for cell in row.cells):
+        title += f"; {' and '.join(NO_CLAIM.values())} say something of these trained models alone"
     table = by_size(f"answer_{at(train)}", title, train, tests, rows, [])
     table.columns.append("cost")
     table.subtitles.append(f"to train, an image of {size_label(shown)}")
