@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -64,6 +67,29 @@ def test_another_machine_goes_on_with_a_search_and_repeats_no_trial(
     monkeypatch.setattr(engine_ray, "start", lambda *_, **__: pytest.fail("Ray was started"))
     assert search(planted, machine("c"), engine="ray") == found
     assert search(planted, Store(tmp_path / "folder"), engine="local") == found
+
+
+@pytest.mark.slow
+def test_two_drivers_at_once_come_to_the_same_values(planted: Experiment, tmp_path: Path) -> None:
+    def driver(name: str) -> subprocess.Popen[str]:
+        address = f"file://{tmp_path}/elsewhere"
+        typed = ["run", tmp_path / "planted.yaml", "--store", address, "--engine", "local", "--no-mlflow"]
+        return subprocess.Popen(
+            [sys.executable, "-m", "rpe2d_bench", *typed, "--reports", tmp_path / name / "reports"],
+            env={**os.environ, "RPE2D_BENCH_CACHE": str(tmp_path / name)},
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        )  # fmt: skip
+
+    drivers = [driver(name) for name in ("a", "b")]
+    printed = [each.communicate(timeout=400)[0] for each in drivers]
+    assert [each.returncode for each in drivers] == [0, 0], printed
+    values = [[line for line in each.splitlines() if line.startswith("chose")] for each in printed]
+    assert values[0] == values[1]
+    assert len(values[0]) > 2, printed
+    made = {path.parent.name for path in (tmp_path / "elsewhere" / "stages" / "train").glob("*/manifest.json")}
+    alone = Store(tmp_path / "folder")
+    search(planted, alone, engine="local")
+    assert alone.keys("train") <= made
 
 
 @pytest.fixture
