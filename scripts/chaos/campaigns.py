@@ -135,7 +135,7 @@ def disks(made: Prepared, count: int, rng: random.Random, tally: Tally) -> None:
     """Disks of several sizes that are too small, limits on a file's size, and a finished store that is read-only."""
     needed = sum(path.stat().st_size for path in made.store("done").rglob("*") if path.is_file())
     for _ in range(count):
-        limit = round(10 ** rng.uniform(2, 6))
+        limit = round(10 ** rng.uniform(3, 6))  # bytes; what a driver says goes into a file and has to find room
 
         def limited(limit: int = limit) -> None:
             signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
