@@ -6,6 +6,7 @@ anything is computed.
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, GetPydanticSchema
@@ -28,28 +29,28 @@ def name(value: str) -> str:
     return value
 
 
-def shift(value: Any) -> Any:
-    """A number or the one word, complained about in one sentence."""
-    if value == "sqrt_tokens":
+def _number_or(word: str, value: Any) -> Any:
+    """The word or a number; what is neither is no number (NaN), which no range holds."""
+    if value == word:
         return value
     try:
-        number = float(value)
+        return float(value)
     except (TypeError, ValueError, OverflowError):
-        number = 0.0
-    if not 0 < number <= 1e6:
+        return math.nan
+
+
+def shift(value: Any) -> Any:
+    """A number or the one word, complained about in one sentence."""
+    number = _number_or("sqrt_tokens", value)
+    if number != "sqrt_tokens" and not 0 < number <= 1e6:
         raise ValueError(f"shift: write sqrt_tokens or a number above 0 and up to 1,000,000, got {short(value)}")
     return number
 
 
 def gpus(value: Any) -> Any:
     """The same of GPUs."""
-    if value == "auto":
-        return value
-    try:
-        number = float(value)
-    except (TypeError, ValueError, OverflowError):
-        number = -1.0
-    if not 0 <= number <= 100_000:
+    number = _number_or("auto", value)
+    if number != "auto" and not 0 <= number <= 100_000:
         raise ValueError(f"gpus_per_trial: write auto or a number from 0 to 100,000, got {short(value)}")
     return number
 
