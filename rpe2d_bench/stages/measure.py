@@ -114,8 +114,8 @@ class MeasureStage:
     def make(self, context: RunContext) -> Path:
         """Folder with result.json; for generated images observations.npz; samples.npz where they were resized."""
         work = lambda partial: self._work(partial, context)  # noqa: E731
-        resources = context.resources
-        return put_together(self, work, (*self.shares(resources), *self.whole(resources)), context)
+        shares, whole = self.shares(context.resources), self.whole(context.resources)
+        return put_together(self, work, (*shares, *whole), context)  # of which those that were made are removed
 
     def _as_compared(self, images: np.ndarray) -> np.ndarray:
         """Samples at the resolution that they are compared at."""
