@@ -14,6 +14,7 @@ import pytest
 from helpers import counted_rows
 from helpers.object_server import object_server
 
+from rpe2d_bench.data.image_pool import Array
 from rpe2d_bench.plan.expand import Plan, make_plan
 from rpe2d_bench.resolve.load import load_experiment
 from rpe2d_bench.runner.work import Outcome, make_stages
@@ -69,6 +70,16 @@ def result(folder: Path) -> None:
 def shares_there(store: Store) -> set[str]:
     assert store.mirror is not None
     return {path.split("/")[2] for path in store.mirror.bucket.files("stages/pool")}
+
+
+def test_what_one_machine_has_under_way_is_still_missing_for_the_others(
+    tiny: Path, tmp_path: Path, machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = planned(tiny)
+    resources, pool = plan.experiment.resources, pools(plan)[0]
+    monkeypatch.setattr(Array, "done", lambda *_: 40)  # rows of an attempt in one piece that was interrupted
+    assert [share.first for share in pool.missing(Store(tmp_path / "folder"), resources)] == [32, 48, 64]
+    assert [share.first for share in pool.missing(machine("a"), resources)] == [0, 16, 32, 48, 64]
 
 
 def test_a_pool_of_one_machine_is_put_together_by_another_without_making_a_row(
