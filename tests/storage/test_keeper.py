@@ -51,9 +51,11 @@ def test_notes_are_kept_with_what_they_speak_of_when_they_have_changed(bucket: B
     bucket.remove(f"{THERE}/under_way.json")
     kept.keep()
     assert names(bucket) == [KEPT, "rows.npy"]  # nothing has changed
+    bucket.remove(f"{THERE}/rows.npy")
     noted(tmp_path, "2", time.time() + 10)
     kept.keep()
     assert bucket.read(f"{THERE}/under_way.json") == b"2"
+    assert names(bucket) == [KEPT, "under_way.json"]  # the rows are as they were uploaded: not again
 
 
 def test_keeping_takes_a_small_part_of_the_time(
